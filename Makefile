@@ -1,0 +1,47 @@
+# Two commands: `make demo` and `make test`. Each sets up all that it needs, once.
+PYTHON ?= python3
+VENV   := .venv
+BIN    := $(VENV)/bin
+# The installer itself is pinned in the lock file that it reads.
+UV     := $$(sed -n 's/^\(uv==[0-9.]*\).*/\1/p' requirements.lock)
+
+
+.PHONY: help demo test quick lint format lock clean
+help:  ## what there is to make
+	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 16
+
+$(VENV)/.installed: requirements.lock pyproject.toml
+	@$(PYTHON) -c 'import sys; v = sys.version_info[:2]; sys.exit(None if (3, 11) <= v <= (3, 13) else "neardup needs Python 3.11 to 3.13, and %s is %d.%d: say make PYTHON=python3.12, for example" % (sys.executable, *v))'
+	@echo "Installing into $(VENV) (once; TensorFlow alone is 270 MB) ..."
+	@$(PYTHON) -m venv $(VENV)
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check $(UV)
+	@$(BIN)/uv pip sync --quiet --python $(BIN)/python --require-hashes requirements.lock
+	@$(BIN)/uv pip install --quiet --python $(BIN)/python --no-deps --no-build-isolation --editable .
+	@touch $@
+
+demo: $(VENV)/.installed  ## run the main job on a real broker and a real Redis (IMAGES=folder for your own pictures)
+	@$(BIN)/python -m demo $(if $(IMAGES),--images "$(IMAGES)")
+
+test: $(VENV)/.installed lint  ## lint and all tests, those against real Kafka and Redis included
+	@$(BIN)/python -m pytest $(ARGS)
+
+quick: $(VENV)/.installed  ## only the tests that need no server
+	@$(BIN)/python -m pytest -m "not kafka and not redis and not tensorflow" $(ARGS)
+
+lint: $(VENV)/.installed  ## ruff and mypy
+	@$(BIN)/ruff check .
+	@$(BIN)/ruff format --check .
+	@$(BIN)/mypy
+
+format: $(VENV)/.installed  ## let ruff rewrite what it can
+	@$(BIN)/ruff format .
+	@$(BIN)/ruff check --fix .
+
+lock:  ## resolve the lock files anew, the image's own among them
+	@$(BIN)/uv pip compile --quiet --universal pyproject.toml --all-extras --group dev \
+	    --python-version 3.11 --generate-hashes --no-header --output-file requirements.lock
+	@$(BIN)/uv pip compile --quiet --universal pyproject.toml --extra report --extra video \
+	    --python-version 3.11 --generate-hashes --no-header --constraint requirements.lock --output-file requirements-runtime.lock
+
+clean:  ## remove what was installed and made here
+	rm -rf $(VENV) demo-report build dist .pytest_cache .mypy_cache .ruff_cache .hypothesis

@@ -1,0 +1,92 @@
+"""What a descriptor is: pixels in, one unit vector out."""
+
+from abc import ABC, abstractmethod
+from collections.abc import Sequence
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image
+
+from neardup.errors import Undescribable
+from neardup.types import Descriptors, Pixels
+
+
+class Descriptor(ABC):
+    """Makes float16 unit vectors out of images; two alike images lie close in L2 distance.
+
+    Describing has two steps. `prepare` runs once an image, in any thread, and shrinks the pixels to what the
+    descriptor needs, so that no full-size image outlives its decoding. `describe` runs once a batch.
+
+    Attributes
+    ----------
+    spec
+        How the command line names it, such as ``dct`` or ``pixels:320``.
+    fingerprint
+        Changes whenever the numbers would; an index stores it, and refuses any other.
+    dimension
+        Length of a descriptor.
+    reduce_to_px
+        A JPEG may be decoded smaller as long as both sides keep this many pixels.
+    default_radius
+        Largest distance that counts as duplicate unless the user says otherwise; where it was measured stands in
+        docs/descriptors.md.
+    """
+
+    spec: str
+    fingerprint: str
+    dimension: int
+    reduce_to_px: int
+    default_radius: float
+
+    @abstractmethod
+    def prepare(self, pixels: Pixels) -> NDArray[np.uint8]:
+        """Shrink uint8 (height, width, 3) RGB pixels to the descriptor's own fixed-size input."""
+
+    @abstractmethod
+    def features(self, prepared: NDArray[np.uint8]) -> NDArray[np.float32]:
+        """Return float32 (n, d) raw features of a stacked batch (n, ...) of prepared images."""
+
+    def describe(self, prepared: Sequence[NDArray[np.uint8]]) -> Descriptors:
+        """Describe a batch of prepared images.
+
+        Returns
+        -------
+        ndarray
+            float16 (n, d), unit norm; row i is the same whatever else is in the batch.
+
+        Raises
+        ------
+        Undescribable
+            Some features are not finite.
+        """
+        if not prepared:
+            return np.empty((0, self.dimension), dtype=np.float16)
+        return unit_float16(self.features(np.stack(prepared)))
+
+
+def unit_float16(features: NDArray[np.float32]) -> Descriptors:
+    """Scale each row to unit L2 norm and round it to float16, once and for all.
+
+    A row of zeros has no direction (an all-black image in `pixels`); it gets the uniform one, that of flat grey.
+
+    Raises
+    ------
+    Undescribable
+        A row holds NaN or infinity.
+    """
+    rows = features.astype(np.float64)
+    if not np.isfinite(rows).all():
+        raise Undescribable("the descriptor gave NaN or infinity")
+    rows[~rows.any(axis=1)] = 1.0
+    rows /= np.linalg.norm(rows, axis=1, keepdims=True)
+    return rows.astype(np.float16)
+
+
+def thumbnail(pixels: Pixels, side_px: int) -> Pixels:
+    """Return uint8 (side_px, side_px, 3): each pixel a mean over twice the area that it stands for, nearest heaviest.
+
+    Pillow's BOX takes or leaves whole pixels: two sizes of one photo are then sampled at different places, and lie
+    further apart (docs/descriptors.md has the figures).
+    """
+    small = Image.fromarray(pixels).resize((side_px, side_px), Image.Resampling.BILINEAR)
+    return np.asarray(small, dtype=np.uint8)

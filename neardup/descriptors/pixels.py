@@ -1,0 +1,37 @@
+"""The plainest descriptor: a small colour thumbnail, flattened and normalised."""
+
+import numpy as np
+from numpy.typing import NDArray
+
+from neardup.descriptors.base import Descriptor, thumbnail
+from neardup.types import Pixels
+
+DEFAULT_SIDE_PX = 32
+ARTICLE_SIDE_PX = 320
+ARTICLE_RADIUS = 0.023
+
+
+class PixelsDescriptor(Descriptor):
+    """Colour pixels of a thumbnail, L2-normalised: brightness scales out, all else counts.
+
+    Parameters
+    ----------
+    side_px
+        Side of the square thumbnail, 1 to 1024; the descriptor has ``3 * side_px**2`` numbers.
+    """
+
+    def __init__(self, side_px: int = DEFAULT_SIDE_PX) -> None:
+        self.side_px = side_px
+        self.spec = f"pixels:{side_px}"
+        self.fingerprint = f"pixels-1:{side_px}x{side_px}-bilinear"
+        self.dimension = 3 * side_px * side_px
+        self.reduce_to_px = 2 * side_px
+        self.default_radius = ARTICLE_RADIUS if side_px == ARTICLE_SIDE_PX else 0.06
+
+    def prepare(self, pixels: Pixels) -> NDArray[np.uint8]:
+        """Return the uint8 (side_px, side_px, 3) thumbnail."""
+        return thumbnail(pixels, self.side_px)
+
+    def features(self, prepared: NDArray[np.uint8]) -> NDArray[np.float32]:
+        """Return the flattened pixels as float32 (n, 3 * side_px**2), in [0, 255]."""
+        return prepared.reshape(len(prepared), -1).astype(np.float32)

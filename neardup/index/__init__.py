@@ -1,0 +1,1 @@
+"""Indexes: where members live and verdicts are decided."""

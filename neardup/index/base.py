@@ -1,0 +1,177 @@
+"""The contract of an index, and what every index knows about itself."""
+
+import json
+from collections.abc import Iterator, Sequence
+from dataclasses import asdict, dataclass, field
+from typing import Protocol
+
+from neardup.errors import CorruptIndex, IndexMismatch
+from neardup.types import Decision, Match, Member, Query, Verdict
+
+FORMAT_VERSION = 1
+"""Of the metadata and of the members' records; a reader refuses any other."""
+
+_JSON_TYPES = {
+    "name": str,
+    "generation": int,
+    "descriptor": str,
+    "fingerprint": str,
+    "dimension": int,
+    "radius": int | float,
+    "clusters": int,
+    "seed": dict,
+    "created_at": str,
+}
+
+
+@dataclass(frozen=True, slots=True)
+class IndexMeta:
+    """What an index is made for; stored with it.
+
+    Attributes
+    ----------
+    name, generation
+        Which index; each bootstrap makes a new generation.
+    descriptor
+        Spec of the descriptor (``dct``), from which a consumer loads it.
+    fingerprint
+        Of the descriptor that made the members; any other is refused.
+    dimension
+        Length of a descriptor.
+    radius
+        Largest L2 distance that counts as duplicate, inclusive.
+    clusters
+        Number of centroids; 0 in an index that has none.
+    seed
+        What the bootstrap counted: images, unique, duplicates, unreadable.
+    created_at
+        UTC, ISO 8601.
+    """
+
+    name: str
+    generation: int
+    descriptor: str
+    fingerprint: str
+    dimension: int
+    radius: float
+    clusters: int = 0
+    seed: dict[str, int] = field(default_factory=dict)
+    created_at: str = ""
+    format_version: int = FORMAT_VERSION
+
+    def to_json(self) -> bytes:
+        """Return the metadata as UTF-8 JSON."""
+        return json.dumps(asdict(self), separators=(",", ":"), sort_keys=True).encode()
+
+    def check_descriptor(self, fingerprint: str) -> None:
+        """Refuse a descriptor that is not the one that made the members.
+
+        Raises
+        ------
+        IndexMismatch
+            Vectors of two descriptors cannot be compared, or give wrong verdicts without a sound.
+        """
+        if fingerprint != self.fingerprint:
+            raise IndexMismatch(
+                f"index {self.name!r}, generation {self.generation}, was built by descriptor {self.fingerprint}, and "
+                f"this process describes by {fingerprint}: use the version, descriptor and weights of its bootstrap, "
+                "or bootstrap again and restart"
+            )
+
+    @classmethod
+    def from_json(cls, text: bytes) -> "IndexMeta":
+        """Read `to_json`.
+
+        Raises
+        ------
+        CorruptIndex
+            Not JSON, or fields are missing or of another type.
+        IndexMismatch
+            Written by another format version.
+        """
+        try:
+            fields = json.loads(text)
+            version = fields["format_version"]
+        except (ValueError, KeyError, TypeError, RecursionError) as exc:
+            raise CorruptIndex(f"the index's metadata is not readable: {text[:80]!r}") from exc
+        if version != FORMAT_VERSION:
+            raise IndexMismatch(f"the index has format {version}, this version reads {FORMAT_VERSION}: bootstrap again")
+        try:
+            meta = cls(**fields)
+        except TypeError as exc:
+            raise CorruptIndex(f"the index's metadata has other fields than it should: {exc}") from exc
+        wrong = [name for name, kinds in _JSON_TYPES.items() if not isinstance(getattr(meta, name), kinds)]
+        if wrong:
+            raise CorruptIndex(f"the index's metadata has values of the wrong type: {', '.join(wrong)}")
+        return meta
+
+
+@dataclass(frozen=True, slots=True)
+class IndexStats:
+    """Sizes of an index as far as this process knows them.
+
+    Attributes
+    ----------
+    members, clusters
+        Counts.
+    cluster_sizes
+        Members of each cluster.
+    cache_bytes
+        Memory that this process holds descriptors in.
+    retries
+        Commits repeated because somebody else had appended meanwhile, since the start of this process.
+    """
+
+    members: int
+    clusters: int
+    cluster_sizes: tuple[int, ...]
+    cache_bytes: int
+    retries: int
+
+
+def decision_of(match: Match | None, meta: IndexMeta, cluster: int | None) -> Decision:
+    """Return the verdict that the nearest member gives: duplicate within the radius, inclusive; else unique.
+
+    `match` is never the query's own record: a query whose key is among the members was unique when it came first,
+    and is compared with the others only.
+    """
+    duplicate = match is not None and match.l2_distance <= meta.radius
+    return Decision(
+        verdict=Verdict.DUPLICATE if duplicate else Verdict.UNIQUE,
+        duplicate_of=match.member.image_id if match and duplicate else None,
+        l2_distance=match.l2_distance if match else None,
+        cluster=cluster,
+        generation=meta.generation,
+    )
+
+
+class Index(Protocol):
+    """Decides verdicts and keeps members.
+
+    One operation does it all, because it must be one: search, decision and insertion of a unique image are a single
+    step as far as anybody else can see.
+    """
+
+    @property
+    def meta(self) -> IndexMeta:
+        """What the index is made for."""
+
+    def decide(self, queries: Sequence[Query]) -> list[Decision]:
+        """Decide a batch, in order, and insert its unique images.
+
+        A key that was decided before gets its first verdict again and changes nothing. Images of one batch are
+        compared with one another, too.
+
+        Raises
+        ------
+        RedisUnavailable
+            Nothing is known to be committed; the same call may be repeated.
+        Misconfigured
+            The index is gone, or not what this process was started for.
+        """
+
+    def members(self) -> Iterator[Member]:
+        """Iterate over all members, cell by cell, in insertion order within each."""
+
+    def stats(self) -> IndexStats:
+        """Return sizes; never more than one short round trip."""

@@ -1,0 +1,123 @@
+"""Members side by side in one growing matrix, and the nearest of them."""
+
+import math
+from collections.abc import Iterator
+from typing import TypeVar
+
+import numpy as np
+from numpy.typing import NDArray
+
+from neardup.distance import l2_distances
+from neardup.types import Descriptors, Match, Member, Query
+
+Scalar = TypeVar("Scalar", bound=np.generic)
+
+_FIRST_ROWS = 16
+_FLOAT32_EPSILON = 2.0**-24
+_FLOAT16_EPSILON = 2.0**-11
+_FLOAT16_SMALLEST_HALF = 2.0**-25
+
+
+class MemberBlock:
+    """An append-only list of members whose descriptors form one matrix.
+
+    Parameters
+    ----------
+    dimension
+        Length of a descriptor.
+    """
+
+    def __init__(self, dimension: int) -> None:
+        self._members: list[Member] = []
+        self._keys: set[str] = set()
+        self._float16: Descriptors = np.empty((_FIRST_ROWS, dimension), dtype=np.float16)
+        self._float32: NDArray[np.float32] = np.empty((_FIRST_ROWS, dimension), dtype=np.float32)
+        self._slack = _slack(dimension)
+
+    def __len__(self) -> int:
+        """Return the number of members."""
+        return len(self._members)
+
+    def __iter__(self) -> Iterator[Member]:
+        """Iterate over the members in insertion order."""
+        return iter(tuple(self._members))
+
+    def __contains__(self, key: object) -> bool:
+        """Return whether a member has this key."""
+        return key in self._keys
+
+    @property
+    def descriptors(self) -> Descriptors:
+        """The members' descriptors, float16 (n, d); a view."""
+        return self._float16[: len(self._members)]
+
+    @property
+    def nbytes(self) -> int:
+        """Memory held by the matrices, in bytes."""
+        return self._float16.nbytes + self._float32.nbytes
+
+    def append(self, member: Member) -> None:
+        """Add one member at the end."""
+        row = len(self._members)
+        if row == len(self._float16):
+            self._grow()
+        self._float16[row] = member.descriptor
+        self._float32[row] = member.descriptor
+        self._members.append(member)
+        self._keys.add(member.key)
+
+    def _grow(self) -> None:
+        rows = 2 * len(self._float16)
+        self._float16 = _with_rows(self._float16, rows)
+        self._float32 = _with_rows(self._float32, rows)
+
+    def nearest(self, descriptor: Descriptors, other_than: str | None = None) -> Match | None:
+        """Return the nearest member by exact distance, the first inserted on a tie; None when there is none.
+
+        Parameters
+        ----------
+        descriptor
+            float16 (d,), unit norm.
+        other_than
+            A key whose member does not count.
+        """
+        rows = self._candidates(descriptor, other_than)
+        if not len(rows):
+            return None
+        exact = l2_distances(descriptor[np.newaxis], self._float16[rows])[0]
+        best = int(exact.argmin())
+        return Match(self._members[int(rows[best])], float(exact[best]))
+
+    def _candidates(self, descriptor: Descriptors, other_than: str | None) -> NDArray[np.intp]:
+        # A quick look in float32 leaves the few rows that can be nearest; only these are measured exactly.
+        count = len(self._members)
+        closeness = self._float32[:count] @ descriptor.astype(np.float32)
+        if other_than in self._keys:
+            own = [row for row, member in enumerate(self._members) if member.key == other_than]
+            closeness[own] = -np.inf
+        if not np.isfinite(closeness).any():
+            return np.empty(0, dtype=np.intp)
+        return np.flatnonzero(closeness >= closeness.max() - self._slack)
+
+
+def _slack(dimension: int) -> float:
+    """Return what the quick look may be wrong by when it compares two rows.
+
+    Twice the worst case of a float32 dot product of unit vectors (Higham, Accuracy and Stability of Numerical
+    Algorithms, section 3.1), and the norms of rows rounded to float16: half the difference of two squares, each
+    within twice the norm's own error of 1. A tenth more for the terms of second order.
+    """
+    products = dimension * _FLOAT32_EPSILON
+    norms = _FLOAT16_EPSILON + _FLOAT16_SMALLEST_HALF * math.sqrt(dimension)
+    return 1.1 * (2.0 * products / (1.0 - products) + 2.0 * norms)
+
+
+def _with_rows(matrix: NDArray[Scalar], rows: int) -> NDArray[Scalar]:
+    grown = np.empty((rows, matrix.shape[1]), dtype=matrix.dtype)
+    grown[: len(matrix)] = matrix
+    return grown
+
+
+def member_of(query: Query) -> Member:
+    """Return the member that a unique query becomes."""
+    return Member(query.key, query.image_id, query.descriptor, query.captured_at_ms)

@@ -1,0 +1,71 @@
+"""The index in memory: brute force, and so the executable specification of every other index."""
+
+from collections.abc import Iterator, Sequence
+
+import numpy as np
+
+from neardup.cells import Cells
+from neardup.index.base import IndexMeta, IndexStats, decision_of
+from neardup.index.block import MemberBlock, member_of
+from neardup.types import Decision, Member, Query, Verdict
+
+
+class MemoryIndex:
+    """Compares each image with every member.
+
+    Parameters
+    ----------
+    meta
+        What the index is made for.
+    cells
+        Centroids, only to name an image's cluster; None leaves it out.
+    members
+        What the index starts with.
+    """
+
+    def __init__(self, meta: IndexMeta, cells: Cells | None = None, members: Sequence[Member] = ()) -> None:
+        self.meta = meta
+        self._cells = cells
+        self._block = MemberBlock(meta.dimension)
+        self._decided: dict[str, Decision] = {}
+        for member in members:
+            self._block.append(member)
+
+    def decide(self, queries: Sequence[Query]) -> list[Decision]:
+        """Decide a batch; see `Index.decide`."""
+        return [self._decide_one(query) for query in queries]
+
+    def _decide_one(self, query: Query) -> Decision:
+        if query.key not in self._decided:
+            self._decided[query.key] = self._compare(query)
+        return self._decided[query.key]
+
+    def _compare(self, query: Query) -> Decision:
+        match = self._block.nearest(query.descriptor, other_than=query.key)
+        decision = decision_of(match, self.meta, self._cluster_of(query))
+        if decision.verdict is Verdict.UNIQUE and query.key not in self._block:
+            self._block.append(member_of(query))
+        return decision
+
+    def _cluster_of(self, query: Query) -> int | None:
+        return int(self._cells.assign(query.descriptor[np.newaxis])[0]) if self._cells else None
+
+    def members(self) -> Iterator[Member]:
+        """Iterate over all members in insertion order."""
+        return iter(self._block)
+
+    def stats(self) -> IndexStats:
+        """Return the sizes."""
+        return IndexStats(
+            members=len(self._block),
+            clusters=len(self._cells) if self._cells else 0,
+            cluster_sizes=self._cluster_sizes(),
+            cache_bytes=self._block.nbytes,
+            retries=0,
+        )
+
+    def _cluster_sizes(self) -> tuple[int, ...]:
+        if self._cells is None:
+            return ()
+        assigned = self._cells.assign(self._block.descriptors)
+        return tuple(np.bincount(assigned, minlength=len(self._cells)).tolist())

@@ -1,0 +1,241 @@
+"""Settings as one frozen dataclass an application: each field is a flag, an environment variable and a default.
+
+Nothing is read here or at import: the caller hands over the arguments and the environment.
+"""
+
+import argparse
+import dataclasses
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from typing import Any, TypeVar
+
+from neardup.errors import Misconfigured
+
+ENV_PREFIX = "NEARDUP_"
+_KEY = "option"
+Settings = TypeVar("Settings")
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Option:
+    """How one field is set from outside.
+
+    Attributes
+    ----------
+    flag
+        As on the command line, ``--redis``; a name without hyphens is a positional argument.
+    env
+        Its environment variable; empty for none.
+    default_text
+        What help and docs show.
+    text
+        One line of help.
+    parse
+        Makes the value out of a text; raises ValueError saying what it should be.
+    switch
+        A flag without a value: it is there or it is not.
+    many
+        Takes one or more values (positional) or may be repeated (flag); the field is a tuple.
+    secret
+        Masked wherever settings are shown.
+    required
+        There is no default: the flag or the variable has to be there.
+    """
+
+    flag: str
+    env: str
+    default_text: str
+    text: str
+    parse: Callable[[str], Any]
+    switch: bool = False
+    many: bool = False
+    secret: bool = False
+    required: bool = False
+
+
+def option(
+    flag: str,
+    text: str,
+    default: Any = dataclasses.MISSING,  # noqa: ANN401 - of the field's own type
+    parse: Callable[[str], Any] = str,
+    *,
+    env: str | None = None,
+    many: bool = False,
+    secret: bool = False,
+) -> Any:  # noqa: ANN401 - stands where a field's default stands
+    """Declare a field of a settings dataclass; `env` defaults to the flag's name with the prefix."""
+    switch = isinstance(default, bool)
+    derived = ENV_PREFIX + flag.lstrip("-").replace("-", "_").upper() if flag.startswith("--") else ""
+    declared = Option(
+        flag=flag,
+        env=derived if env is None else env,
+        default_text=_default_text(default),
+        text=text,
+        parse=boolean if switch else parse,
+        switch=switch,
+        many=many,
+        secret=secret,
+        required=default is dataclasses.MISSING,
+    )
+    return dataclasses.field(default=default, metadata={_KEY: declared}, repr=not secret)
+
+
+def _default_text(default: Any) -> str:  # noqa: ANN401 - of the field's own type
+    if default is dataclasses.MISSING or default is None:
+        return ""
+    return ", ".join(map(str, default)) if isinstance(default, tuple) else str(default)
+
+
+def options_of(settings: type[Any]) -> Iterator[tuple[str, Option]]:
+    """Iterate over field names and their options."""
+    for field in dataclasses.fields(settings):
+        if _KEY in field.metadata:
+            yield field.name, field.metadata[_KEY]
+
+
+def read_settings(
+    settings: type[Settings], arguments: Sequence[str], environ: Mapping[str, str], *, prog: str, description: str
+) -> Settings:
+    """Return settings from the arguments, else the environment, else the defaults.
+
+    Raises
+    ------
+    Misconfigured
+        With every wrong or missing value, a line each.
+    SystemExit
+        After ``--help``, or on an unknown flag (argparse's way).
+    """
+    given = vars(_parser(settings, prog, description).parse_args(arguments))
+    values, wrong = {}, []
+    for name, declared in options_of(settings):
+        source, text = _text_of(declared, given.get(name), environ)
+        if text is None:
+            wrong += [f"{_named(declared)}: it is required"] if declared.required else []
+            continue
+        try:
+            values[name] = _parsed(declared, text)
+        except ValueError as exc:
+            shown = "***" if declared.secret else repr(text)
+            wrong.append(f"{source}: {shown} is wrong: {exc}")
+    if wrong:
+        raise Misconfigured("\n".join(wrong))
+    return settings(**values)
+
+
+def _named(declared: Option) -> str:
+    return f"{declared.flag} or {declared.env}" if declared.env else declared.flag
+
+
+def _parser(settings: type[Any], prog: str, description: str) -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(prog=prog, description=description, allow_abbrev=False)
+    for name, declared in options_of(settings):
+        parser.add_argument(*_names(name, declared), **_argparse_words(name, declared))
+    return parser
+
+
+def _names(name: str, declared: Option) -> list[str]:
+    return [declared.flag] if declared.flag.startswith("-") else [name]
+
+
+def _argparse_words(name: str, declared: Option) -> dict[str, Any]:
+    words: dict[str, Any] = {"default": None, "help": _help(declared)}
+    positional = not declared.flag.startswith("-")
+    if positional:
+        words |= {"metavar": declared.flag, "nargs": "?"}
+    else:
+        words["dest"] = name
+    if declared.switch:
+        words["action"] = argparse.BooleanOptionalAction
+    elif declared.many:
+        words |= {"nargs": "*"} if positional else {"action": "append"}
+    if not positional and not declared.switch:
+        words["metavar"] = "X"
+    return words
+
+
+def _help(declared: Option) -> str:
+    parts = [declared.text]
+    if declared.default_text and not declared.switch:
+        parts.append(f"(default: {declared.default_text})")
+    if declared.env:
+        parts.append(f"[{declared.env}]")
+    return " ".join(parts).replace("%", "%%")
+
+
+def _text_of(declared: Option, given: Any, environ: Mapping[str, str]) -> tuple[str, Any]:  # noqa: ANN401 - argparse
+    if given is not None and given != []:
+        return declared.flag, given
+    if declared.env and environ.get(declared.env):
+        text = environ[declared.env]
+        if not declared.many:
+            return declared.env, text
+        return declared.env, [part.strip() for part in text.split(",") if part.strip()] or None
+    return declared.flag, None
+
+
+def _parsed(declared: Option, text: Any) -> Any:  # noqa: ANN401 - of the field's own type
+    if isinstance(text, bool):
+        return text
+    if declared.many:
+        return tuple(declared.parse(item) for item in text)
+    return declared.parse(text)
+
+
+def boolean(text: str) -> bool:
+    """Parse a switch as it stands in an environment variable."""
+    if text.lower() in {"1", "true", "yes", "on"}:
+        return True
+    if text.lower() in {"0", "false", "no", "off"}:
+        return False
+    raise ValueError("say 1 or 0")
+
+
+def integer(minimum: int, maximum: int) -> Callable[[str], int]:
+    """Return a parser of whole numbers within both limits."""
+
+    def parse(text: str) -> int:
+        wanted = f"a whole number from {minimum} to {maximum}"
+        if not text.strip().removeprefix("-").isdecimal() or not minimum <= int(text) <= maximum:
+            raise ValueError(f"it should be {wanted}")
+        return int(text)
+
+    return parse
+
+
+def number(minimum: float, maximum: float) -> Callable[[str], float]:
+    """Return a parser of numbers within both limits."""
+
+    def parse(text: str) -> float:
+        try:
+            value = float(text)
+        except ValueError:
+            value = float("nan")
+        if not minimum <= value <= maximum:
+            raise ValueError(f"it should be a number from {minimum:g} to {maximum:g}")
+        return value
+
+    return parse
+
+
+def one_of(*choices: str) -> Callable[[str], str]:
+    """Return a parser that takes one of the choices."""
+
+    def parse(text: str) -> str:
+        if text not in choices:
+            raise ValueError(f"it should be one of {', '.join(choices)}")
+        return text
+
+    return parse
+
+
+def auto_or(parse: Callable[[str], Any]) -> Callable[[str], Any]:
+    """Return a parser that makes None of ``auto`` and leaves everything else to `parse`."""
+
+    def parse_or_auto(text: str) -> Any:  # noqa: ANN401 - of the field's own type
+        if text == "auto":
+            return None
+        try:
+            return parse(text)
+        except ValueError as exc:
+            raise ValueError(f"{exc}, or auto") from exc
+
+    return parse_or_auto
