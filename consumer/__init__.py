@@ -1,0 +1,1 @@
+"""The service: images from Kafka in, verdicts out."""

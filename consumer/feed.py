@@ -1,0 +1,124 @@
+"""``python -m consumer.feed PATH...``: publishes images, folders or video clips, as a camera or a scraper would.
+
+Exit codes: 0 all published (or stopped), 1 Kafka does not serve, 2 wrong settings or nothing to publish.
+"""
+
+import os
+import sys
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from typing import TYPE_CHECKING
+
+from consumer.settings import FeedSettings
+from neardup.errors import BadInput, Misconfigured, Unavailable
+from neardup.options import read_settings
+
+if TYPE_CHECKING:
+    from neardup.sources import SourceImage
+
+    from consumer.messages import OutgoingMessage
+    from consumer.transport.base import Sink
+
+CHUNK_MESSAGES = 64
+CHUNK_BYTES = 8 * 1024 * 1024
+"""Messages acknowledged together when no rate is asked for."""
+
+
+def main(arguments: Sequence[str], environ: Mapping[str, str]) -> int:
+    """Publish; return the exit code."""
+    try:
+        settings = read_settings(
+            FeedSettings, arguments, environ, prog="python -m consumer.feed", description="Publish images to Kafka."
+        )
+        published = _feed(settings)
+    except Misconfigured as error:
+        sys.stderr.write("".join(f"feed: {line}\n" for line in str(error).splitlines()))
+        return 2
+    except Unavailable as error:
+        sys.stderr.write(f"feed: {error}\n")
+        return 1
+    except KeyboardInterrupt:
+        sys.stderr.write("feed: stopped\n")
+        return 0
+    sys.stderr.write(f"feed: {published} images published to {settings.topic}\n")
+    return 0
+
+
+def _feed(settings: FeedSettings) -> int:
+    from consumer.transport.kafka import KafkaSink  # noqa: PLC0415 - --help must not wait for kafka
+
+    messages = _messages(settings)
+    sink = KafkaSink(settings, [settings.topic])
+    try:
+        sink.connect()
+        return publish(messages, sink, settings.rate)
+    finally:
+        sink.close()
+
+
+def publish(
+    messages: Iterator["OutgoingMessage"],
+    sink: "Sink",
+    rate: float,
+    monotonic: Callable[[], float] = time.monotonic,
+    sleep: Callable[[float], None] = time.sleep,
+) -> int:
+    """Send messages at `rate` a second, as fast as they are acknowledged when it is 0; return how many."""
+    started, published = monotonic(), 0
+    for chunk in _chunks(messages, 1 if rate else CHUNK_MESSAGES):
+        if rate:
+            sleep(max(0.0, started + published / rate - monotonic()))
+        sink.publish(chunk)
+        published += len(chunk)
+    return published
+
+
+def _chunks(messages: Iterator["OutgoingMessage"], largest: int) -> Iterator[list["OutgoingMessage"]]:
+    chunk: list[OutgoingMessage] = []
+    size_bytes = 0
+    for message in messages:
+        chunk.append(message)
+        size_bytes += len(message.value or b"")
+        if len(chunk) >= largest or size_bytes >= CHUNK_BYTES:
+            yield chunk
+            chunk, size_bytes = [], 0
+    if chunk:
+        yield chunk
+
+
+def _messages(settings: FeedSettings) -> Iterator["OutgoingMessage"]:
+    from neardup.sources import find_images  # noqa: PLC0415 - as above
+
+    if not settings.paths:
+        raise Misconfigured("PATH: name an image, a folder or a video clip")
+    images = find_images(settings.paths, settings.fps)
+    if images.total == 0:
+        raise Misconfigured(f"PATH: there is no file in {', '.join(settings.paths)}")
+
+    def once_or_for_ever() -> Iterator["OutgoingMessage"]:
+        while True:
+            for image in images:
+                yield from _message(image, settings)
+            if not settings.loop:
+                return
+
+    return once_or_for_ever()
+
+
+def _message(image: "SourceImage", settings: FeedSettings) -> Iterator["OutgoingMessage"]:
+    from consumer.messages import OutgoingMessage  # noqa: PLC0415 - as above
+
+    try:
+        value = image.encoded(settings.max_message_bytes)
+    except (OSError, BadInput) as error:
+        sys.stderr.write(f"feed: left out {image.image_id}: {error}\n")
+        return
+    headers = [("image_id", image.image_id.encode())]
+    if settings.source is not None:
+        headers.append(("source", settings.source.encode()))
+    key = None if settings.key is None else settings.key.encode()
+    yield OutgoingMessage(settings.topic, key, value, tuple(headers))
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:], os.environ))

@@ -1,0 +1,151 @@
+"""Folder mode: the same handler and loop on files, without Kafka; with ``--index memory`` without any server."""
+
+import json
+import logging
+import threading
+import time
+from collections.abc import Iterable, Iterator
+from contextlib import ExitStack
+from pathlib import Path
+from types import TracebackType
+from typing import Self, TextIO
+
+from neardup.sources import FileImage, SourceImage, find_images
+
+from consumer.health import Health
+from consumer.messages import ImageMessage, OutgoingMessage
+from consumer.metrics import Metrics
+from consumer.service import open_redis_index, run, stopped_by_signals
+from consumer.settings import Settings
+from consumer.transport.memory import MemorySink, MemorySource
+from neardup.descriptors import DEFAULT, load_descriptor
+from neardup.errors import Misconfigured
+from neardup.index.base import Index, IndexMeta
+from neardup.index.memory import MemoryIndex
+from neardup.types import Verdict
+
+MEMORY = "memory"
+_log = logging.getLogger(__name__)
+
+
+def judge_folder(settings: Settings) -> None:
+    """Judge every image of ``--input`` and write a verdict a line to ``--output``.
+
+    What is no image goes to a second file beside it, ``NAME.dead.jsonl``. Both files appear when all is done;
+    until then they are called ``.partial``, and what stood there before stays.
+
+    Raises
+    ------
+    Misconfigured
+        Nothing to read, nowhere to write, or an index that does not fit.
+    ShutdownTimeout
+        Told to stop while Redis was away.
+    """
+    images = find_images([settings.input or "."], settings.fps)
+    metrics, health, stop = Metrics(), Health(), threading.Event()
+    with ExitStack() as stack:
+        stack.enter_context(stopped_by_signals(stop))
+        index = _index(settings, stop, health)
+        if index is None:
+            return
+        lines = stack.enter_context(_Lines(Path(settings.output), settings.dead_letters))
+        source = MemorySource(_messages(images, settings))
+        allow_all = settings.allowing("file:///")
+        run(allow_all, index, source, MemorySink(lines.write), metrics=metrics, health=health, stop=stop)
+    _log.info("%s", summary(metrics), extra={"fields": {"output": settings.output}})
+
+
+def _index(settings: Settings, stop: threading.Event, health: Health) -> Index | None:
+    if settings.index != MEMORY:
+        return open_redis_index(settings, stop, health)
+    descriptor = load_descriptor(settings.descriptor or DEFAULT, settings.weights)
+    radius = descriptor.default_radius if settings.threshold is None else settings.threshold
+    return MemoryIndex(
+        IndexMeta(
+            name=MEMORY,
+            generation=0,
+            descriptor=descriptor.spec,
+            fingerprint=descriptor.fingerprint,
+            dimension=descriptor.dimension,
+            radius=radius,
+        )
+    )
+
+
+def _messages(images: Iterable[SourceImage], settings: Settings) -> Iterator[ImageMessage]:
+    """Iterate over what a camera would publish: files as claim checks, so that the decoding threads read them."""
+    for offset, image in enumerate(images):
+        image_id = image.image_id.encode()
+        headers: tuple[tuple[str, bytes], ...] = (("image_id", image_id),)
+        if isinstance(image, FileImage):
+            value = json.dumps({"uri": Path(image.path).as_uri()}).encode()
+            headers = (*headers, ("content-type", b"application/json"))
+        else:
+            value = image.encoded(settings.max_image_bytes)
+        yield ImageMessage("files", 0, offset, int(time.time() * 1000), image_id, value, headers)
+
+
+class _Lines:
+    """The two output files, written as they come and named when they are whole."""
+
+    def __init__(self, output: Path, dead_letters: str) -> None:
+        self._dead_letters = dead_letters
+        self._paths = {False: output, True: output.with_name(f"{output.stem}.dead.jsonl")}
+        self._files: dict[bool, TextIO] = {}
+
+    def __enter__(self) -> Self:
+        try:
+            for dead, path in self._paths.items():
+                self._files[dead] = _partial(path).open("w", encoding="utf-8")
+        except OSError as exc:
+            raise Misconfigured(f"--output: cannot write {exc.filename}: {exc.strerror}") from exc
+        return self
+
+    def write(self, message: OutgoingMessage) -> None:
+        """Write one line."""
+        if message.topic == self._dead_letters:
+            headers = {name: (text or b"").decode(errors="replace") for name, text in message.headers}
+            line = json.dumps(
+                {
+                    "image_id": headers.get("image_id", ""),
+                    "reason": headers["error.reason"],
+                    "detail": headers["error.detail"],
+                },
+                ensure_ascii=False,
+            )
+            self._files[True].write(f"{line}\n")
+        else:
+            self._files[False].write(f"{(message.value or b'').decode()}\n")
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        for dead, file in self._files.items():
+            empty = file.tell() == 0
+            file.close()
+            if kind is not None:
+                continue  # what was judged so far stays readable under its partial name
+            if dead and empty:
+                _partial(self._paths[dead]).unlink()
+                self._paths[dead].unlink(missing_ok=True)
+            else:
+                _partial(self._paths[dead]).replace(self._paths[dead])
+
+
+def _partial(path: Path) -> Path:
+    return path.with_name(f"{path.name}.partial")
+
+
+def summary(metrics: Metrics) -> str:
+    """Return the counts in one line."""
+    unique, duplicates = (
+        int(metrics.registry.get_sample_value("neardup_images_total", {"verdict": verdict.value}) or 0)
+        for verdict in (Verdict.UNIQUE, Verdict.DUPLICATE)
+    )
+    bad = sum(
+        int(sample.value)
+        for metric in metrics.bad_input.collect()
+        for sample in metric.samples
+        if sample.name.endswith("_total")
+    )
+    return f"{unique + duplicates} images: {unique} unique, {duplicates} duplicates; {bad} dead letters"

@@ -1,0 +1,170 @@
+"""From image messages to verdicts and dead letters; no Kafka in it."""
+
+from collections.abc import Callable, Sequence
+from concurrent.futures import Executor
+from dataclasses import dataclass
+from datetime import UTC, datetime
+
+import numpy as np
+from numpy.typing import NDArray
+
+from consumer.messages import (
+    ImageMessage,
+    ImageRequest,
+    Judged,
+    OutgoingMessage,
+    dead_letter,
+    parse_message,
+    verdict_message,
+)
+from consumer.metrics import Metrics
+from consumer.uris import UriReader
+from neardup.decode import DecodeLimits, decode
+from neardup.descriptors.base import Descriptor
+from neardup.errors import BadInput
+from neardup.index.base import Index
+from neardup.types import Descriptors, Query
+
+
+@dataclass(frozen=True, slots=True)
+class Described:
+    """A batch whose images are vectors by now: each message with its query, or with what is wrong with it."""
+
+    items: tuple[tuple[ImageMessage, Query | BadInput], ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """What a message comes to: `judged` or `error`, and what is to be published for it."""
+
+    message: ImageMessage
+    outgoing: OutgoingMessage
+    judged: Judged | None = None
+    error: BadInput | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class OutputTopics:
+    """Where outcomes go."""
+
+    verdicts: str
+    dead_letters: str
+
+
+@dataclass(frozen=True, slots=True)
+class _Prepared:
+    request: ImageRequest
+    pixels: NDArray[np.uint8]
+
+
+def _now() -> datetime:
+    return datetime.now(UTC)
+
+
+class Handler:
+    """Judges batches of messages in two steps, so that a server's outage repeats only the second.
+
+    Parameters
+    ----------
+    descriptor, index
+        The index's own descriptor, and the index.
+    topics
+        Where outcomes go.
+    executor
+        Runs decoding.
+    limits
+        What an image may cost.
+    uris
+        Reads claim checks.
+    metrics
+        Where stages are timed.
+    now
+        Clock; UTC.
+    """
+
+    def __init__(
+        self,
+        *,
+        descriptor: Descriptor,
+        index: Index,
+        topics: OutputTopics,
+        executor: Executor,
+        limits: DecodeLimits,
+        uris: UriReader,
+        metrics: Metrics,
+        now: Callable[[], datetime] = _now,
+    ) -> None:
+        self._descriptor = descriptor
+        self._index = index
+        self._topics = topics
+        self._executor = executor
+        self._limits = limits
+        self._uris = uris
+        self._metrics = metrics
+        self._now = now
+
+    def describe(self, messages: Sequence[ImageMessage]) -> Described:
+        """Decode in the executor's threads, then describe what could be decoded as one batch."""
+        with self._metrics.stage("decode"):
+            prepared = list(self._executor.map(self._prepare, messages))
+        with self._metrics.stage("describe"):
+            results = self._describe_prepared(prepared)
+        return Described(
+            tuple(
+                (message, self._query(message, part, result))
+                for message, part, result in zip(messages, prepared, results, strict=True)
+            )
+        )
+
+    def _prepare(self, message: ImageMessage) -> _Prepared | BadInput:
+        try:
+            request = parse_message(message)
+            data = self._uris.read(request.uri) if request.uri is not None else request.data
+            pixels = decode(data or b"", reduce_to_px=self._descriptor.reduce_to_px, limits=self._limits)
+            return _Prepared(request, self._descriptor.prepare(pixels))
+        except BadInput as error:
+            return error
+
+    def _describe_prepared(self, prepared: Sequence[_Prepared | BadInput]) -> list[Descriptors | BadInput]:
+        good = [part.pixels for part in prepared if isinstance(part, _Prepared)]
+        vectors = iter(self._describe_each(good))
+        return [next(vectors) if isinstance(part, _Prepared) else part for part in prepared]
+
+    def _describe_each(self, pixels: Sequence[NDArray[np.uint8]]) -> list[Descriptors | BadInput]:
+        try:
+            return list(self._descriptor.describe(pixels))
+        except BadInput as error:
+            if len(pixels) == 1:
+                return [error]
+        # One image spoils the batch: alone, each shows whether it was the one.
+        return [self._describe_each([one])[0] for one in pixels]
+
+    @staticmethod
+    def _query(message: ImageMessage, part: _Prepared | BadInput, result: Descriptors | BadInput) -> Query | BadInput:
+        if isinstance(part, BadInput):
+            return part
+        if isinstance(result, BadInput):
+            return result
+        return Query(message.coordinates, part.request.image_id, result, part.request.captured_at_ms)
+
+    def decide(self, described: Described) -> list[Outcome]:
+        """Let the index decide the batch; return an outcome for each message, in order.
+
+        Raises
+        ------
+        RedisUnavailable
+            Repeat the call: what was decided stays decided.
+        """
+        queries = [query for _, query in described.items if isinstance(query, Query)]
+        with self._metrics.stage("decide"):
+            decisions = iter(self._index.decide(queries) if queries else ())
+        decided_at = self._now()
+        outcomes = []
+        for message, query in described.items:
+            if isinstance(query, BadInput):
+                letter = dead_letter(self._topics.dead_letters, message, query)
+                outcomes.append(Outcome(message, letter, error=query))
+            else:
+                judged = Judged(message, query.image_id, next(decisions), self._index.meta, decided_at)
+                outcomes.append(Outcome(message, verdict_message(self._topics.verdicts, judged), judged=judged))
+        return outcomes

@@ -1,0 +1,96 @@
+"""The log: one line a message, and how lines look."""
+
+import json
+import logging
+import sys
+from collections.abc import Sequence
+from datetime import UTC, datetime
+from typing import Any, TextIO
+
+from consumer.handler import Outcome
+from consumer.messages import CONTROL
+from consumer.metrics import Metrics
+
+_log = logging.getLogger(__name__)
+_FIELDS = "fields"
+
+
+def configure_logging(level: str, stream: TextIO | None = None) -> None:
+    """Log to a stream (stderr when None): readable on a terminal, one JSON object a line elsewhere."""
+    stream = stream or sys.stderr
+    handler = logging.StreamHandler(stream)
+    handler.setFormatter(TerminalFormatter() if stream.isatty() else JsonFormatter())
+    logging.basicConfig(level=level, handlers=[handler], force=True)
+    # These tell at INFO what concerns nobody but their authors.
+    logging.getLogger("kafka").setLevel(max(logging.WARNING, logging.getLevelName(level)))
+    logging.getLogger("PIL").setLevel(logging.WARNING)
+    # Warns of every task above 0.1 s, which a fetch of full-size images is.
+    logging.getLogger("kafka.net.selector").setLevel(logging.ERROR)
+    logging.captureWarnings(capture=True)
+
+
+class TerminalFormatter(logging.Formatter):
+    """Time, level, message, and the fields as ``name=value``; what others wrote cannot steer the terminal."""
+
+    def format(self, record: logging.LogRecord) -> str:
+        """Return one line (and a traceback when there is one)."""
+        fields = " ".join(f"{name}={value}" for name, value in _fields(record).items())
+        record.message = CONTROL.sub(" ", f"{record.getMessage()} {fields}".rstrip())
+        line = f"{datetime.now(UTC):%H:%M:%S} {record.levelname:<7} {record.message}"
+        return f"{line}\n{self.formatException(record.exc_info)}" if record.exc_info else line
+
+
+class JsonFormatter(logging.Formatter):
+    """Everything as one JSON object: whatever an image id holds, it stays one line."""
+
+    def format(self, record: logging.LogRecord) -> str:
+        """Return one line."""
+        line: dict[str, Any] = {
+            "time": datetime.fromtimestamp(record.created, UTC).isoformat(timespec="milliseconds"),
+            "level": record.levelname.lower(),
+            "logger": record.name,
+            "message": record.getMessage(),
+            **_fields(record),
+        }
+        if record.exc_info:
+            line["exception"] = self.formatException(record.exc_info)
+        return json.dumps(line, ensure_ascii=True, default=str)
+
+
+def _fields(record: logging.LogRecord) -> dict[str, Any]:
+    fields: dict[str, Any] = getattr(record, _FIELDS, {})
+    return fields
+
+
+def tell(outcomes: Sequence[Outcome], metrics: Metrics) -> None:
+    """Count and log what a batch came to, once it is committed."""
+    seconds = {stage: round(elapsed_s, 4) for stage, elapsed_s in metrics.batch_stage_seconds.items()}
+    for outcome in outcomes:
+        fields = _describe_error(outcome, metrics) if outcome.error else _describe_verdict(outcome, metrics)
+        message = outcome.message
+        place = {"topic": message.topic, "partition": message.partition, "offset": message.offset}
+        _log.info(
+            "dead letter" if outcome.error else "verdict", extra={_FIELDS: {**place, **fields, "seconds": seconds}}
+        )
+
+
+def _describe_error(outcome: Outcome, metrics: Metrics) -> dict[str, Any]:
+    if outcome.error is None:
+        return {}
+    metrics.bad_input.labels(outcome.error.reason).inc()
+    return {"reason": outcome.error.reason, "detail": str(outcome.error)}
+
+
+def _describe_verdict(outcome: Outcome, metrics: Metrics) -> dict[str, Any]:
+    if outcome.judged is None:
+        return {}
+    decision = outcome.judged.decision
+    metrics.images.labels(decision.verdict.value).inc()
+    if decision.l2_distance is not None:
+        metrics.nearest_distance.observe(decision.l2_distance)
+    return {
+        "image_id": outcome.judged.image_id,
+        "verdict": decision.verdict.value,
+        "distance": decision.l2_distance,
+        "duplicate_of": decision.duplicate_of,
+    }

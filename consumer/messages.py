@@ -1,0 +1,220 @@
+"""The contracts on the wire: image messages in, verdicts and dead letters out."""
+
+import json
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Any
+
+from neardup.distance import similarity
+from neardup.errors import BadEnvelope, BadImageId, BadInput, EmptyImage
+from neardup.index.base import IndexMeta
+from neardup.types import Decision
+
+Headers = tuple[tuple[str, bytes | None], ...]
+
+VERDICT_SCHEMA = "neardup.verdict/1"
+MAX_IMAGE_ID_BYTES = 1024
+MAX_ENVELOPE_BYTES = 64 * 1024
+MAX_DETAIL_CHARACTERS = 500
+LAST_CAPTURED_AT_MS = 253_402_300_799_999
+"""The end of the year 9999, as ISO 8601 ends there: a member's record holds no number of any length."""
+CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029]")
+_ENVELOPE_FIELDS = {"image_id", "uri"}
+
+
+class BadCapturedAt(BadInput):
+    """The captured_at header is neither ISO 8601 with a zone nor milliseconds since the epoch."""
+
+    reason = "bad-captured-at"
+
+
+@dataclass(frozen=True, slots=True)
+class ImageMessage:
+    """A message of the image topic as it was delivered; `timestamp_ms` is Kafka's."""
+
+    topic: str
+    partition: int
+    offset: int
+    timestamp_ms: int
+    key: bytes | None
+    value: bytes | None
+    headers: Headers = ()
+
+    @property
+    def coordinates(self) -> str:
+        """Where the message stands, ``topic-partition-offset``: unique for ever, the same on every delivery."""
+        return f"{self.topic}-{self.partition}-{self.offset}"
+
+    def header(self, name: str) -> bytes | None:
+        """Return the last header of that name, as Kafka's own clients do; None without one."""
+        return next((value for key, value in reversed(self.headers) if key == name), None)
+
+
+@dataclass(frozen=True, slots=True)
+class OutgoingMessage:
+    """A message that waits to be sent."""
+
+    topic: str
+    key: bytes | None
+    value: bytes | None
+    headers: Headers
+
+
+@dataclass(frozen=True, slots=True)
+class ImageRequest:
+    """What an image message asks for: either `data` or the `uri` to read it from."""
+
+    image_id: str
+    captured_at_ms: int
+    data: bytes | None
+    uri: str | None
+
+
+def parse_message(message: ImageMessage) -> ImageRequest:
+    """Read a message of the image topic.
+
+    Raises
+    ------
+    EmptyImage, BadEnvelope, BadImageId, BadCapturedAt
+        What is wrong with it.
+    """
+    if not message.value:
+        raise EmptyImage("the message has no value")
+    captured_at_ms = _captured_at_ms(message)
+    image_id = _image_id_of_header(message)
+    if not _is_envelope(message):
+        return ImageRequest(image_id or message.coordinates, captured_at_ms, message.value, None)
+    envelope = _envelope(message.value)
+    named = _checked_id(envelope["image_id"]) if "image_id" in envelope else image_id
+    return ImageRequest(named or message.coordinates, captured_at_ms, None, envelope["uri"])
+
+
+def _image_id_of_header(message: ImageMessage) -> str | None:
+    header = message.header("image_id")
+    if header is None:
+        return None
+    try:
+        return _checked_id(header.decode())
+    except UnicodeDecodeError as exc:
+        raise BadImageId(f"the image_id header is not UTF-8: {header[:32]!r}") from exc
+
+
+def _checked_id(image_id: str) -> str:
+    size = len(image_id.encode(errors="surrogatepass"))
+    if not 1 <= size <= MAX_IMAGE_ID_BYTES:
+        raise BadImageId(f"the image id has {size} bytes, allowed are 1 to {MAX_IMAGE_ID_BYTES}")
+    if CONTROL.search(image_id) or any("\ud800" <= character <= "\udfff" for character in image_id):
+        raise BadImageId(f"the image id has control characters or lone surrogates: {image_id[:64]!r}")
+    return image_id
+
+
+def _captured_at_ms(message: ImageMessage) -> int:
+    header = message.header("captured_at")
+    if header is None:
+        return message.timestamp_ms
+    text = header.decode(errors="replace")
+    try:
+        return _captured_at_number(text) if text.isdecimal() else _milliseconds(datetime.fromisoformat(text))
+    except (ValueError, OverflowError) as exc:
+        raise BadCapturedAt(
+            f"captured_at is {text[:64]!r}: say milliseconds since the epoch, or ISO 8601 with its zone"
+        ) from exc
+
+
+def _captured_at_number(text: str) -> int:
+    captured_at_ms = int(text)
+    if captured_at_ms > LAST_CAPTURED_AT_MS:
+        raise ValueError("later than the year 9999")
+    return captured_at_ms
+
+
+def _milliseconds(moment: datetime) -> int:
+    if moment.tzinfo is None:
+        raise ValueError("no time zone")
+    return int(moment.timestamp() * 1000)
+
+
+def _is_envelope(message: ImageMessage) -> bool:
+    content_type = (message.header("content-type") or b"").decode(errors="replace")
+    return content_type.partition(";")[0].strip().lower() == "application/json"
+
+
+def _envelope(value: bytes) -> dict[str, str]:
+    if len(value) > MAX_ENVELOPE_BYTES:
+        raise BadEnvelope(f"the envelope has {len(value)} bytes, allowed are {MAX_ENVELOPE_BYTES}")
+    try:
+        envelope = json.loads(value)
+    except (ValueError, RecursionError) as exc:
+        raise BadEnvelope(f"the value is declared as JSON and is none: {exc}") from exc
+    if not isinstance(envelope, dict) or "uri" not in envelope or not envelope.keys() <= _ENVELOPE_FIELDS:
+        raise BadEnvelope('an envelope is an object with "uri" and, if wanted, "image_id", and nothing else')
+    if not all(isinstance(text, str) for text in envelope.values()) or not envelope["uri"]:
+        raise BadEnvelope("the envelope's uri and image_id are texts, and the uri is not empty")
+    return envelope
+
+
+@dataclass(frozen=True, slots=True)
+class Judged:
+    """A message with the decision on its image; `meta` is of the index that decided."""
+
+    message: ImageMessage
+    image_id: str
+    decision: Decision
+    meta: IndexMeta
+    decided_at: datetime
+
+
+def verdict_message(topic: str, judged: Judged) -> OutgoingMessage:
+    """Return the verdict on a message, as ``schemas/verdict.schema.json`` describes it."""
+    value = json.dumps(verdict_document(judged), ensure_ascii=False, separators=(",", ":")).encode()
+    return OutgoingMessage(topic, judged.message.key, value, (("verdict", judged.decision.verdict.value.encode()),))
+
+
+def verdict_document(judged: Judged) -> dict[str, Any]:
+    """Return the verdict as a JSON document."""
+    message, decision, meta = judged.message, judged.decision, judged.meta
+    l2_distance = decision.l2_distance
+    decided_at = judged.decided_at.astimezone(UTC)
+    return {
+        "schema": VERDICT_SCHEMA,
+        "image_id": judged.image_id,
+        "verdict": decision.verdict.value,
+        "duplicate_of": decision.duplicate_of,
+        "distance": l2_distance,
+        "similarity": None if l2_distance is None else similarity(l2_distance),
+        "radius": meta.radius,
+        "cluster": decision.cluster,
+        "index": {"name": meta.name, "generation": decision.generation},
+        "descriptor": meta.fingerprint,
+        "source": {
+            "topic": message.topic,
+            "partition": message.partition,
+            "offset": message.offset,
+            "timestamp": message.timestamp_ms,
+        },
+        "decided_at": decided_at.isoformat(timespec="milliseconds").replace("+00:00", "Z"),
+        "latency_ms": max(0, int(decided_at.timestamp() * 1000) - message.timestamp_ms),
+    }
+
+
+def dead_letter(topic: str, message: ImageMessage, error: BadInput) -> OutgoingMessage:
+    """Return the dead letter of a message: all that it was, and what is wrong with it."""
+    detail = CONTROL.sub(" ", str(error))[:MAX_DETAIL_CHARACTERS]
+    headers = (
+        *message.headers,
+        ("error.reason", error.reason.encode()),
+        ("error.detail", detail.encode(errors="replace")),
+        ("error.source", message.coordinates.encode()),
+    )
+    return OutgoingMessage(topic, message.key, message.value, headers)
+
+
+def last_offsets(messages: Sequence[ImageMessage]) -> dict[tuple[str, int], int]:
+    """Return for each (topic, partition) the offset to commit: one past its last message."""
+    offsets: dict[tuple[str, int], int] = {}
+    for message in messages:
+        place = (message.topic, message.partition)
+        offsets[place] = max(offsets.get(place, 0), message.offset + 1)
+    return offsets

@@ -1,0 +1,147 @@
+"""Every metric: name, type, unit and meaning, in one place. Labels are bounded."""
+
+import time
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+
+import numpy as np
+from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
+
+from neardup.errors import reasons
+from neardup.index.base import IndexMeta, IndexStats
+from neardup.types import Verdict
+
+STAGES = ("poll", "decode", "describe", "decide", "publish", "commit")
+OPERATIONS = ("connect", "poll", "decide", "publish", "commit", "refresh", "index_commit")
+SIZE_RANKS = {"p50": 0.5, "p99": 0.99, "max": 1.0}
+
+_STAGE_BUCKETS_S = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60)
+_DISTANCE_BUCKETS = (0.0, 0.01, 0.025, 0.05, 0.075, 0.1, 0.15, 0.2, 0.25, 0.3, 0.4, 0.5, 0.6, 0.8, 1.0, 1.2, 1.42, 2.0)
+_BATCH_BUCKETS = (1, 2, 4, 8, 16, 32, 64, 128, 256, 512, 1024)
+
+
+class Metrics:
+    """The service's metrics in a registry of their own.
+
+    Parameters
+    ----------
+    registry
+        Where they are registered; a new one when None.
+
+    Attributes
+    ----------
+    batch_stage_seconds
+        Seconds of each stage in the batch in hand, for the log.
+    """
+
+    def __init__(self, registry: CollectorRegistry | None = None) -> None:
+        self.registry = registry or CollectorRegistry()
+        self.batch_stage_seconds: dict[str, float] = {}
+        self._declare_flow()
+        self._declare_index()
+        self._declare_service()
+
+    def _declare_flow(self) -> None:
+        registry = self.registry
+        self.images = Counter("neardup_images", "Images judged, by verdict", ["verdict"], registry=registry)
+        for verdict in Verdict:
+            self.images.labels(verdict.value)
+        self.bad_input = Counter(
+            "neardup_bad_input", "Messages dead-lettered, by reason", ["reason"], registry=registry
+        )
+        for reason in reasons():
+            self.bad_input.labels(reason)
+        self.stage_seconds = Histogram(
+            "neardup_stage_seconds",
+            "Seconds that a stage took for one batch, by stage",
+            ["stage"],
+            buckets=_STAGE_BUCKETS_S,
+            registry=registry,
+        )
+        for stage in STAGES:
+            self.stage_seconds.labels(stage)
+        self.nearest_distance = Histogram(
+            "neardup_nearest_distance",
+            "L2 distance of an image to the nearest member compared, 0 to 2, smaller is more alike",
+            buckets=_DISTANCE_BUCKETS,
+            registry=registry,
+        )
+        self.batch_images = Histogram(
+            "neardup_batch_images", "Messages in one batch", buckets=_BATCH_BUCKETS, registry=registry
+        )
+        self.consumer_lag = Gauge(
+            "neardup_consumer_lag_messages",
+            "Messages between the consumer's position and the high watermark, by partition assigned to this process",
+            ["topic", "partition"],
+            registry=registry,
+        )
+
+    def _declare_index(self) -> None:
+        registry = self.registry
+        self.index_members = Gauge("neardup_index_members", "Members of the live index", registry=registry)
+        self.index_clusters = Gauge("neardup_index_clusters", "Clusters of the live index", registry=registry)
+        self.cluster_members = Gauge(
+            "neardup_index_cluster_members",
+            "Members of the cluster that is larger than half of them (p50), than 99 % (p99), than all others (max)",
+            ["rank"],
+            registry=registry,
+        )
+        for rank in SIZE_RANKS:
+            self.cluster_members.labels(rank)
+        self.cache_bytes = Gauge(
+            "neardup_cache_bytes", "Bytes of members that this process holds in memory", registry=registry
+        )
+
+    def _declare_service(self) -> None:
+        registry = self.registry
+        self.retries = Counter(
+            "neardup_retries",
+            "Operations repeated, by operation: connect, poll, decide, publish, commit, refresh after a server's "
+            "outage; index_commit after another consumer's insertion",
+            ["operation"],
+            registry=registry,
+        )
+        for operation in OPERATIONS:
+            self.retries.labels(operation)
+        self._index_retries = 0
+        self.redis_errors = Counter("neardup_redis_errors", "Calls to Redis that failed", registry=registry)
+        self.kafka_errors = Counter("neardup_kafka_errors", "Calls to Kafka that failed", registry=registry)
+        self.ready = Gauge(
+            "neardup_ready", "1 when both servers were reached and the index is loaded, else 0", registry=registry
+        )
+        self.build_info = Gauge(
+            "neardup_build_info",
+            "Always 1; which version, index and descriptor this process runs",
+            ["version", "index", "generation", "descriptor"],
+            registry=registry,
+        )
+
+    @contextmanager
+    def stage(self, stage: str) -> Iterator[None]:
+        """Time a stage of one batch."""
+        started = time.perf_counter()
+        try:
+            yield
+        finally:
+            elapsed_s = time.perf_counter() - started
+            self.batch_stage_seconds[stage] = elapsed_s
+            self.stage_seconds.labels(stage).observe(elapsed_s)
+
+    def show_lag(self, lag: Mapping[tuple[str, int], int]) -> None:
+        """Show the lag of the partitions assigned now, and of no others."""
+        self.consumer_lag.clear()
+        for (topic, partition), messages in lag.items():
+            self.consumer_lag.labels(topic, str(partition)).set(messages)
+
+    def show_index(self, meta: IndexMeta, stats: IndexStats, version: str) -> None:
+        """Show sizes and identity of the live index."""
+        self.index_members.set(stats.members)
+        self.index_clusters.set(stats.clusters)
+        self.cache_bytes.set(stats.cache_bytes)
+        self.retries.labels("index_commit").inc(stats.retries - self._index_retries)
+        self._index_retries = stats.retries
+        for rank, quantile in SIZE_RANKS.items():
+            size = float(np.quantile(stats.cluster_sizes, quantile, method="higher")) if stats.cluster_sizes else 0.0
+            self.cluster_members.labels(rank).set(size)
+        self.build_info.clear()
+        self.build_info.labels(version, meta.name, str(meta.generation), meta.fingerprint).set(1)
