@@ -1,0 +1,1 @@
+"""The main job on real servers, for a first look; and those servers, for the tests."""

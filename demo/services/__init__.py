@@ -1,0 +1,26 @@
+"""Find or start a real Kafka and a real Redis, for the demo and for the tests.
+
+`open_kafka` and `open_redis` give an address that answers, whoever runs the server. `KafkaServer` and
+`RedisServer` are servers of our own, which a test may kill and start again.
+"""
+
+from demo.services.errors import ServiceFailed, ServiceUnavailable
+from demo.services.kafka import KafkaServer, open_kafka
+from demo.services.kafka_program import KafkaProgram, find_kafka_program
+from demo.services.process import Server
+from demo.services.redis import RedisServer, open_redis
+from demo.services.redis_program import RedisProgram, find_redis_program
+
+__all__ = [
+    "KafkaProgram",
+    "KafkaServer",
+    "RedisProgram",
+    "RedisServer",
+    "Server",
+    "ServiceFailed",
+    "ServiceUnavailable",
+    "find_kafka_program",
+    "find_redis_program",
+    "open_kafka",
+    "open_redis",
+]
