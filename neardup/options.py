@@ -104,7 +104,7 @@ def read_settings(
     SystemExit
         After ``--help``, or on an unknown flag (argparse's way).
     """
-    given = vars(_parser(settings, prog, description).parse_args(arguments))
+    given = vars(_parser(settings, prog, description).parse_intermixed_args(arguments))
     values, wrong = {}, []
     for name, declared in options_of(settings):
         source, text = _text_of(declared, given.get(name), environ)

@@ -10,6 +10,8 @@ SIDE_PX = 64
 LUMA_COEFFICIENTS = 224
 CHROMA_COEFFICIENTS = 14  # of each of the two channels
 CHROMA_WEIGHT = 0.5
+DEFAULT_RADIUS = 0.3
+"""Just below one false pair in a million distinct photos (docs/descriptors.md)."""
 FLOOR_GREY_LEVELS = 1.0
 """Root-mean-square contrast under which an image counts as flat and its mean colour takes over."""
 
@@ -54,7 +56,7 @@ class DctDescriptor(Descriptor):
         self.fingerprint = f"dct-1:{SIDE_PX}px-{LUMA_COEFFICIENTS}y-{CHROMA_COEFFICIENTS}c-{CHROMA_WEIGHT}w"
         self.dimension = LUMA_COEFFICIENTS + 2 * CHROMA_COEFFICIENTS + 4
         self.reduce_to_px = 2 * SIDE_PX
-        self.default_radius = 0.2
+        self.default_radius = DEFAULT_RADIUS
         # The very first coefficient is the mean: the luminance goes without it, colour keeps it.
         luma_rows, luma_columns = _lowest_frequencies(LUMA_COEFFICIENTS + 1)
         self._luma = (luma_rows[1:], luma_columns[1:])

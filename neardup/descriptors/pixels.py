@@ -9,6 +9,8 @@ from neardup.types import Pixels
 DEFAULT_SIDE_PX = 32
 ARTICLE_SIDE_PX = 320
 ARTICLE_RADIUS = 0.023
+DEFAULT_RADIUS = 0.095
+"""Just below one false pair in a million distinct photos, at 32 pixels (docs/descriptors.md)."""
 
 
 class PixelsDescriptor(Descriptor):
@@ -26,7 +28,7 @@ class PixelsDescriptor(Descriptor):
         self.fingerprint = f"pixels-1:{side_px}x{side_px}-bilinear"
         self.dimension = 3 * side_px * side_px
         self.reduce_to_px = 2 * side_px
-        self.default_radius = ARTICLE_RADIUS if side_px == ARTICLE_SIDE_PX else 0.06
+        self.default_radius = ARTICLE_RADIUS if side_px == ARTICLE_SIDE_PX else DEFAULT_RADIUS
 
     def prepare(self, pixels: Pixels) -> NDArray[np.uint8]:
         """Return the uint8 (side_px, side_px, 3) thumbnail."""

@@ -18,6 +18,8 @@ from neardup.types import Pixels
 SIDE_PX = 224
 WEIGHTS_FILE = "vgg16_weights_tf_dim_ordering_tf_kernels_notop.h5"
 RANDOM_WEIGHTS = "none"
+UNMEASURED_RADIUS = 0.5
+"""A guess: nobody has measured it on the ImageNet weights yet (docs/descriptors.md says how)."""
 DOWNLOAD_TIMEOUT_S = 20.0
 """Without an answer for so long the download has failed; Keras's own waits for minutes behind a silent firewall."""
 
@@ -40,7 +42,7 @@ class Vgg16Descriptor(Descriptor):
         self.spec = "vgg16"
         self.dimension = 7 * 7 * 512
         self.reduce_to_px = SIDE_PX
-        self.default_radius = 0.5
+        self.default_radius = UNMEASURED_RADIUS
         self._model = _load_model(weights)
         self.fingerprint = f"vgg16-1:{SIDE_PX}px-{_digest(self._model)}"
 

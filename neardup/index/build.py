@@ -1,8 +1,9 @@
 """Building a new generation of an index beside the live one."""
 
+from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import replace
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 import redis
@@ -16,6 +17,17 @@ from neardup.index.keys import IndexKeys
 from neardup.types import Member
 
 _PUSH_BYTES = 1 << 20
+_PUSH_RECORDS = 5000
+"""Lua unpacks no more than some 8,000 values."""
+
+# APPEND: add records to a cell of a generation that is being built, once.
+#   KEYS[1] cell (list); ARGV[1] its length before, ARGV[2...] records
+#   A client that lost the reply sends again: the length tells that it was done.
+_APPEND = """
+if redis.call('LLEN', KEYS[1]) == tonumber(ARGV[1]) then
+  redis.call('RPUSH', KEYS[1], unpack(ARGV, 2))
+end
+"""
 
 # FLIP: make a complete generation the live one, unless a later one already is.
 #   KEYS[1] live (string), KEYS[2] metadata of the generation (string); ARGV[1] generation
@@ -41,6 +53,13 @@ return 1
 """
 
 
+def live_generation(client: redis.Redis, name: str) -> int | None:
+    """Return the number of an index's live generation; None when there is no such index."""
+    with translated_errors():
+        live = cast("bytes | None", client.get(IndexKeys(name).live))
+    return None if live is None else int(live)
+
+
 class GenerationBuild:
     """Writes generation g + 1 while g serves; `publish` flips the pointer in one step.
 
@@ -64,6 +83,7 @@ class GenerationBuild:
     def __init__(self, client: redis.Redis, meta: IndexMeta, centroids: NDArray[np.float32]) -> None:
         self._client: Any = client
         self._keys = IndexKeys(meta.name)
+        self._append = client.register_script(_APPEND)
         self._flip = client.register_script(_FLIP)
         self._give_up = client.register_script(_ABANDON)
         require_no_eviction(client)
@@ -72,13 +92,15 @@ class GenerationBuild:
             self._client.sadd(self._keys.generations, generation)
             self._client.set(self._keys.centroids(generation), centroids.astype("<f4").tobytes())
         self.meta = replace(meta, generation=generation, clusters=len(centroids))
+        self._sizes: Counter[int] = Counter()
 
     def append(self, cell: int, members: Iterable[Member]) -> None:
         """Append members to a cell."""
         key = self._keys.cell(self.meta.generation, cell)
         with translated_errors():
             for records in _batches(encode_member(member) for member in members):
-                self._client.rpush(key, *records)
+                self._append(keys=[key], args=[self._sizes[cell], *records])
+                self._sizes[cell] += len(records)
 
     def publish(self) -> IndexMeta:
         """Make this generation the live one, remove all earlier ones, and return its metadata.
@@ -142,7 +164,7 @@ def _batches(records: Iterable[bytes]) -> Iterable[Sequence[bytes]]:
     for record in records:
         batch.append(record)
         size += len(record)
-        if size >= _PUSH_BYTES:
+        if size >= _PUSH_BYTES or len(batch) >= _PUSH_RECORDS:
             yield batch
             batch, size = [], 0
     if batch:

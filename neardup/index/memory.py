@@ -51,8 +51,12 @@ class MemoryIndex:
         return int(self._cells.assign(query.descriptor[np.newaxis])[0]) if self._cells else None
 
     def members(self) -> Iterator[Member]:
-        """Iterate over all members in insertion order."""
-        return iter(self._block)
+        """Iterate over all members, cell by cell, in insertion order within each."""
+        members = list(self._block)
+        if self._cells is None:
+            return iter(members)
+        by_cell = np.argsort(self._cells.assign(self._block.descriptors), kind="stable")
+        return iter([members[row] for row in by_cell])
 
     def stats(self) -> IndexStats:
         """Return the sizes."""
