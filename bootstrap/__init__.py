@@ -1,0 +1,1 @@
+"""The batch job: a seed set in, an index out."""

@@ -1,0 +1,363 @@
+"""The batch job as a process, on a real Redis."""
+
+import io
+import json
+import os
+import re
+import signal
+import subprocess
+import sys
+import uuid
+from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+import redis
+from PIL import Image
+
+from bootstrap.describe import describe_seeds
+from bootstrap.job import analyse_seeds
+from bootstrap.snapshot import Snapshot, store
+from neardup.descriptors import load_descriptor
+from neardup.errors import IndexMissing, Misconfigured, RedisUnavailable
+from neardup.index.build import GenerationBuild
+from neardup.index.connection import connect
+from neardup.index.redis import RedisIndex
+from neardup.sources import find_images
+
+pytestmark = pytest.mark.redis
+
+DEADLINE_S = 60.0
+
+
+@pytest.fixture
+def client(redis_url: str) -> Iterator[redis.Redis]:
+    with connect(redis_url) as opened:
+        yield opened
+
+
+@pytest.fixture
+def index(client: redis.Redis) -> Iterator[str]:
+    """Name of an index of this test's own."""
+    name = f"test-{uuid.uuid4().hex}"
+    yield name
+    for key in client.scan_iter(match=f"neardup:{{{name}}}:*"):
+        client.delete(key)
+
+
+@pytest.fixture
+def photos(tmp_path: Path) -> Path:
+    """Twelve images, each twice, and some files that are none."""
+    folder = tmp_path / "photos"
+    (folder / "again").mkdir(parents=True)
+    for number in range(12):
+        (folder / f"{number:02d}.jpg").write_bytes(jpeg(number, 95))
+        (folder / "again" / f"{number:02d}.jpg").write_bytes(jpeg(number, 60))
+    (folder / "README.md").write_text("# Photos")
+    (folder / "broken.jpg").write_bytes(jpeg(0, 95)[:500])
+    (folder / "empty.jpg").touch()
+    return folder
+
+
+def jpeg(number: int, quality: int) -> bytes:
+    coarse = np.random.default_rng(number).integers(0, 255, (6, 6, 3), dtype=np.uint8)
+    buffer = io.BytesIO()
+    Image.fromarray(coarse).resize((96, 96), Image.Resampling.BICUBIC).save(buffer, "JPEG", quality=quality)
+    return buffer.getvalue()
+
+
+def command(*arguments: object) -> list[str]:
+    return [sys.executable, "-m", "bootstrap", *map(str, arguments)]
+
+
+def environment(redis_url: str, index: str) -> dict[str, str]:
+    return {**os.environ, "NEARDUP_REDIS_URL": redis_url, "NEARDUP_INDEX": index}
+
+
+@pytest.fixture
+def bootstrap(redis_url: str, index: str) -> "Bootstrap":
+    return Bootstrap(environment(redis_url, index))
+
+
+class Bootstrap:
+    """Runs the command line to its end."""
+
+    def __init__(self, environ: dict[str, str]) -> None:
+        self._environ = environ
+
+    def __call__(self, *arguments: object) -> subprocess.CompletedProcess[str]:
+        return subprocess.run(
+            command(*arguments), env=self._environ, capture_output=True, text=True, timeout=DEADLINE_S, check=False
+        )
+
+
+def snapshot_of(photos: Path) -> Snapshot:
+    dct = load_descriptor("dct")
+    return analyse_seeds(describe_seeds(find_images([str(photos)]), dct), dct, clusters=3).snapshot()
+
+
+def keys_of(client: redis.Redis, index: str) -> set[str]:
+    return {key.decode() for key in client.scan_iter(match=f"neardup:{{{index}}}:*")}
+
+
+def generations_of(client: redis.Redis, index: str) -> set[str]:
+    return set(re.findall(r":(g\d+):", " ".join(keys_of(client, index))))
+
+
+def uniques_of(client: redis.Redis, index: str) -> list[str]:
+    return sorted(member.image_id for member in RedisIndex(client, index).members())
+
+
+def test_from_photos_to_a_live_index(bootstrap: Bootstrap, photos: Path, client: redis.Redis, index: str) -> None:
+    report, export = photos.parent / "report", photos.parent / "index.json"
+    ran = bootstrap(photos, "--clusters", 3, "--report", report, "--export", export)
+    assert ran.returncode == 0, ran.stderr
+    assert uniques_of(client, index) == [f"{number:02d}.jpg" for number in range(12)]
+    found = RedisIndex(client, index, load_descriptor("dct").fingerprint)
+    assert found.meta.seed == {"images": 24, "unique": 12, "duplicates": 12, "unreadable": 3}
+    assert (found.meta.generation, found.meta.clusters) == (1, 3)
+    assert {member.key for member in found.members()} == {f"seed:{number:02d}.jpg" for number in range(12)}
+    assert sorted(path.name for path in report.iterdir()) == ["clusters.png", "duplicates.png", "unique.png"]
+    assert len(json.loads(export.read_text("utf-8"))["members"]) == 12
+
+
+def test_the_summary_says_it_all(bootstrap: Bootstrap, photos: Path, index: str) -> None:
+    lines = bootstrap(photos, "--clusters", 3, "--threshold", 0.2).stdout.splitlines()
+    said = {line.split()[0]: " ".join(line.split()[1:]) for line in lines if not line.startswith(" ")}
+    assert said["images"] == "24"
+    assert said["unique"] == "12"
+    assert said["duplicates"] == "12 in 12 groups"
+    assert said["unreadable"] == "3: 1 undecodable, 1 truncated, 1 empty"
+    assert any(line.split()[:2] == ["README.md:", "undecodable,"] for line in lines)
+    assert said["clusters"].startswith("3, with ")
+    assert said["radius"] == "0.2 (given)"
+    assert said["descriptor"] == "dct, 256 numbers"
+    assert said["index"].startswith(f"{index}, generation 1, at redis://")
+    assert re.fullmatch(r"describe \S+ \(\d+ images/s\), cluster \S+, compare \S+, store \S+", said["seconds"])
+
+
+def test_members_are_in_the_cells_where_they_are_looked_for(
+    bootstrap: Bootstrap, photos: Path, client: redis.Redis, index: str
+) -> None:
+    bootstrap(photos, "--clusters", 4)
+    found = RedisIndex(client, index)
+    by_cell = [list(found._members_of(cell)) for cell in range(found.meta.clusters)]
+    assert all(by_cell)
+    for cell, members in enumerate(by_cell):
+        assert set(found._cells.assign(np.stack([member.descriptor for member in members]))) == {cell}
+
+
+def test_a_second_run_replaces_the_first(bootstrap: Bootstrap, photos: Path, client: redis.Redis, index: str) -> None:
+    bootstrap(photos)
+    (photos / "new.jpg").write_bytes(jpeg(99, 90))
+    assert bootstrap(photos).returncode == 0
+    assert RedisIndex(client, index).meta.generation == 2
+    assert "new.jpg" in uniques_of(client, index)
+    assert generations_of(client, index) == {"g2"}
+
+
+def test_if_missing_leaves_an_index_that_exists_alone(
+    bootstrap: Bootstrap, photos: Path, client: redis.Redis, index: str
+) -> None:
+    assert bootstrap(photos, "--clusters", 3, "--if-missing").returncode == 0
+    again = bootstrap(photos, "--clusters", 2, "--if-missing")
+    assert (again.returncode, again.stdout) == (0, f"index {index} exists already: nothing done\n")
+    assert (RedisIndex(client, index).meta.generation, RedisIndex(client, index).meta.clusters) == (1, 3)
+
+
+def test_records_are_appended_once_however_often_they_are_sent(client: redis.Redis, index: str, photos: Path) -> None:
+    snapshot = snapshot_of(photos)
+    build = GenerationBuild(client, replace(snapshot.meta, name=index), snapshot.cells.centroids)
+    build.append(0, snapshot.members[:2])
+    build._sizes[0] -= 2  # as when the reply to the first call was lost
+    build.append(0, snapshot.members[:2])
+    build.append(0, snapshot.members[2:3])
+    build.publish()
+    assert [member.key for member in RedisIndex(client, index)._members_of(0)] == [
+        member.key for member in snapshot.members[:3]
+    ]
+
+
+def test_the_password_is_shown_nowhere(photos: Path) -> None:
+    ran = subprocess.run(
+        command(photos, "--redis", "redis://:hunter2@127.0.0.1:1/0"), capture_output=True, text=True, check=False
+    )
+    assert "hunter2" not in ran.stdout + ran.stderr
+
+
+def test_import_makes_the_same_index(bootstrap: Bootstrap, photos: Path, client: redis.Redis, index: str) -> None:
+    export = photos.parent / "index.json"
+    bootstrap(photos, "--clusters", 3, "--export", export)
+    before = {member.key: member.descriptor.tobytes() for member in RedisIndex(client, index).members()}
+    ran = bootstrap("--import", export)
+    assert ran.returncode == 0, ran.stderr
+    after = RedisIndex(client, index)
+    assert {member.key: member.descriptor.tobytes() for member in after.members()} == before
+    assert (after.meta.generation, after.meta.radius) == (2, load_descriptor("dct").default_radius)
+    bootstrap("--import", export, "--threshold", "0.1")
+    assert RedisIndex(client, index).meta.radius == 0.1
+
+
+@pytest.mark.parametrize(
+    ("arguments", "line"),
+    [
+        (["nowhere"], "no such file or folder: nowhere"),
+        (["."], "SEEDS: there is no readable image"),
+        ([".", "--descriptor", "sift"], "unknown descriptor 'sift'"),
+        ([".", "--index", "a b"], "index name 'a b'"),
+        ([".", "--export", "no/such/folder/x.json"], "--export: cannot write into"),
+        ([".", "--redis", "http://x"], "not a Redis URL: http://x"),
+        (["--import", "nothing.json"], "--import: cannot read nothing.json"),
+    ],
+)
+def test_what_is_misconfigured_is_one_line_and_exit_code_2(
+    tmp_path: Path, redis_url: str, index: str, arguments: list[str], line: str
+) -> None:
+    (tmp_path / "text.txt").write_text("no image")
+    ran = subprocess.run(
+        command(*arguments),
+        env=environment(redis_url, index),
+        cwd=tmp_path,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    said = [text for text in ran.stderr.splitlines() if " INFO " not in text]
+    assert (ran.returncode, len(said), said[0][: len(line)]) == (2, 1, line)
+    assert not ran.stdout
+
+
+def test_an_unreachable_redis_is_told_before_the_work(photos: Path) -> None:
+    ran = subprocess.run(
+        command(photos, "--redis", "redis://127.0.0.1:1/0"), capture_output=True, text=True, check=False
+    )
+    assert ran.returncode == 1
+    assert re.fullmatch(r"Redis does not answer: .*\n", ran.stderr)
+
+
+def test_an_error_in_between_leaves_the_old_index_live(
+    photos: Path, client: redis.Redis, index: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    snapshot = snapshot_of(photos)
+    store(snapshot, client, index)
+    append = GenerationBuild.append
+
+    def fails_on_the_second(build: GenerationBuild, cell: int, members: object) -> None:
+        if cell == 1:
+            raise KeyboardInterrupt
+        append(build, cell, members)  # type: ignore[arg-type]
+
+    with monkeypatch.context() as patched:
+        patched.setattr(GenerationBuild, "append", fails_on_the_second)
+        with pytest.raises(KeyboardInterrupt):
+            store(snapshot, client, index)
+    assert RedisIndex(client, index).meta.generation == 1
+    assert generations_of(client, index) == {"g1"}
+    assert len(uniques_of(client, index)) == 12
+
+
+@pytest.mark.parametrize("error", [KeyboardInterrupt, RedisUnavailable])
+def test_an_error_just_after_the_flip_does_not_remove_the_live_index(
+    photos: Path, client: redis.Redis, index: str, monkeypatch: pytest.MonkeyPatch, error: type[BaseException]
+) -> None:
+    snapshot = snapshot_of(photos)
+    store(snapshot, client, index)
+
+    def fails(_: GenerationBuild) -> None:
+        raise error
+
+    with monkeypatch.context() as patched:
+        patched.setattr(GenerationBuild, "_remove_earlier", fails)
+        with pytest.raises(error):
+            store(snapshot, client, index)
+    assert RedisIndex(client, index).meta.generation == 2
+    assert len(uniques_of(client, index)) == 12
+    store(snapshot, client, index)
+    assert generations_of(client, index) == {"g3"}
+
+
+def test_a_later_build_that_finished_first_wins(photos: Path, client: redis.Redis, index: str) -> None:
+    snapshot = snapshot_of(photos)
+    early = GenerationBuild(client, replace(snapshot.meta, name=index), snapshot.cells.centroids)
+    early.append(0, snapshot.members)
+    assert store(snapshot, client, index).generation == 2
+    with pytest.raises(Misconfigured, match="another bootstrap"):
+        early.publish()
+    assert RedisIndex(client, index).meta.generation == 2
+    assert generations_of(client, index) == {"g2"}
+
+
+# Stops after the first cell of the new generation is written, until a signal comes.
+_STALLED = """
+import runpy, sys, time
+from neardup.index.build import GenerationBuild
+append = GenerationBuild.append
+def append_and_stall(build, cell, members):
+    append(build, cell, members)
+    print("stalled", flush=True)
+    time.sleep(600)
+GenerationBuild.append = append_and_stall
+runpy.run_module("bootstrap", run_name="__main__", alter_sys=True)
+"""
+
+
+@pytest.mark.parametrize(
+    ("number", "returncode", "left"),
+    [
+        (signal.SIGINT, 130, {"g1"}),
+        (signal.SIGTERM, 143, {"g1"}),
+        (signal.SIGKILL, -signal.SIGKILL, {"g1", "g2"}),
+    ],
+)
+def test_a_signal_while_it_stores_leaves_the_old_index_live(  # noqa: PLR0917 - fixtures
+    bootstrap: Bootstrap,
+    photos: Path,
+    client: redis.Redis,
+    redis_url: str,
+    index: str,
+    number: signal.Signals,
+    returncode: int,
+    left: set[str],
+) -> None:
+    bootstrap(photos)
+    stalled = [sys.executable, "-c", _STALLED, str(photos), "--clusters", "3"]
+    with subprocess.Popen(
+        stalled, env=environment(redis_url, index), stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+    ) as process:
+        assert process.stdout is not None
+        assert process.stdout.readline() == "stalled\n"
+        assert generations_of(client, index) == {"g1", "g2"}
+        process.send_signal(number)
+        _, said = process.communicate(timeout=DEADLINE_S)
+    assert process.returncode == returncode, said
+    assert "Traceback" not in said
+    assert RedisIndex(client, index).meta.generation == 1
+    assert len(uniques_of(client, index)) == 12
+    assert generations_of(client, index) == left
+    bootstrap(photos)
+    assert generations_of(client, index) == {"g3"}
+    assert len(uniques_of(client, index)) == 12
+
+
+def test_a_killed_first_build_leaves_no_index(photos: Path, client: redis.Redis, index: str) -> None:
+    snapshot = snapshot_of(photos)
+    build = GenerationBuild(client, replace(snapshot.meta, name=index), snapshot.cells.centroids)
+    build.append(0, snapshot.members)
+    with pytest.raises(IndexMissing):
+        RedisIndex(client, index)
+
+
+def test_centroids_too_large_for_redis_are_refused(photos: Path, client: redis.Redis, index: str) -> None:
+    class Huge:
+        nbytes = 1 << 30
+
+        def __len__(self) -> int:
+            return 3
+
+    snapshot = snapshot_of(photos)
+    snapshot.cells.centroids = Huge()  # type: ignore[assignment]
+    with pytest.raises(Misconfigured, match="fewer --clusters or a smaller --descriptor"):
+        store(snapshot, client, index)
+    assert not keys_of(client, index)

@@ -1,0 +1,124 @@
+import os
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+from bootstrap.__main__ import EXIT_MISCONFIGURED, main
+from bootstrap.settings import Settings
+from neardup.decode import DecodeLimits
+from neardup.descriptors import DEFAULT
+from neardup.errors import Misconfigured
+from neardup.options import options_of, read_settings
+
+
+def settings_of(*arguments: str, **environ: str) -> Settings:
+    return read_settings(Settings, arguments, environ, prog="bootstrap", description="")
+
+
+def test_defaults_are_those_of_the_library() -> None:
+    settings = settings_of("photos")
+    assert DecodeLimits(settings.max_image_bytes, settings.max_image_pixels) == DecodeLimits()
+    assert settings.descriptor == DEFAULT
+    assert settings.seeds == ("photos",)
+    assert settings.redis_url == "redis://127.0.0.1:6379/0"
+    assert (settings.clusters, settings.threshold, settings.workers) == (None, None, None)
+
+
+def test_every_flag_is_an_environment_variable_too() -> None:
+    environ = {
+        "NEARDUP_SEEDS": "a,b",
+        "NEARDUP_REDIS_URL": "redis://:secret@host/1",
+        "NEARDUP_INDEX": "cats",
+        "NEARDUP_CLUSTERS": "7",
+        "NEARDUP_DESCRIPTOR": "pixels:320",
+        "NEARDUP_WEIGHTS": "file.h5",
+        "NEARDUP_THRESHOLD": "0.023",
+        "NEARDUP_REPORT": "out",
+        "NEARDUP_EXPORT": "x.json",
+        "NEARDUP_IMPORT": "y.json",
+        "NEARDUP_FPS": "2.5",
+        "NEARDUP_IF_MISSING": "1",
+        "NEARDUP_WORKERS": "3",
+        "NEARDUP_MAX_IMAGE_BYTES": "1000",
+        "NEARDUP_MAX_IMAGE_PIXELS": "2000",
+    }
+    expected = Settings(
+        seeds=("a", "b"),
+        redis_url="redis://:secret@host/1",
+        index="cats",
+        if_missing=True,
+        clusters=7,
+        descriptor="pixels:320",
+        weights="file.h5",
+        threshold=0.023,
+        report=Path("out"),
+        export=Path("x.json"),
+        import_from=Path("y.json"),
+        fps=2.5,
+        workers=3,
+        max_image_bytes=1000,
+        max_image_pixels=2000,
+    )
+    assert settings_of(**environ) == expected
+    assert set(environ) == {declared.env for _, declared in options_of(Settings)}
+
+
+def test_flags_override_the_environment() -> None:
+    assert settings_of("photos", "--clusters", "auto", NEARDUP_CLUSTERS="7").clusters is None
+
+
+def test_the_password_is_not_shown() -> None:
+    assert "secret" not in repr(settings_of("photos", "--redis", "redis://:secret@host/1"))
+
+
+def test_all_wrong_values_are_told_together() -> None:
+    with pytest.raises(Misconfigured) as error:
+        settings_of("photos", "--clusters", "0", "--threshold", "2.5", "--fps", "nan")
+    lines = str(error.value).splitlines()
+    assert [line.partition(":")[0] for line in lines] == ["--clusters", "--threshold", "--fps"]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "names"),
+    [
+        ([], ["SEEDS"]),
+        (["photos", "--import", "x.json"], ["SEEDS"]),
+        (["--import", "x.json", "--clusters", "3", "--report", "out"], ["--clusters", "--report"]),
+    ],
+)
+def test_contradictions_are_told_together(arguments: list[str], names: list[str]) -> None:
+    with pytest.raises(Misconfigured) as error:
+        settings_of(*arguments).check()
+    assert [line.partition(":")[0] for line in str(error.value).splitlines()] == names
+
+
+def test_import_needs_no_seeds() -> None:
+    settings_of("--import", "x.json").check()
+
+
+def test_wrong_settings_are_one_line_and_exit_code_2(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["photos", "--fps", "0"], {}) == EXIT_MISCONFIGURED
+    assert capsys.readouterr().err.count("\n") == 1
+
+
+def test_help_imports_nothing_heavy() -> None:
+    script = (
+        "import sys, bootstrap.__main__, bootstrap.settings\n"
+        "print([name for name in ('numpy', 'PIL', 'sklearn', 'tensorflow', 'redis', 'rich') if name in sys.modules])"
+    )
+    ran = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True)
+    assert ran.stdout.strip() == "[]"
+
+
+def test_help_answers_at_once() -> None:
+    def seconds() -> float:
+        began_s = time.perf_counter()
+        subprocess.run([sys.executable, "-m", "bootstrap", "--help"], stdout=subprocess.DEVNULL, check=True)
+        return time.perf_counter() - began_s
+
+    # The best of a few: other tests may load the machine.
+    best_s = min(seconds() for _ in range(3))
+    assert best_s < 0.5, os.getloadavg()
