@@ -1,0 +1,110 @@
+"""Indexes for tests: well separated cells, and points at chosen angles within them."""
+
+import itertools
+import math
+from collections.abc import Sequence
+from typing import Protocol
+
+import numpy as np
+import redis
+
+from neardup.cells import Cells
+from neardup.distance import l2_distances
+from neardup.index.base import Index, IndexMeta
+from neardup.index.build import GenerationBuild
+from neardup.index.connection import connect
+from neardup.index.memory import MemoryIndex
+from neardup.index.redis import RedisIndex
+from neardup.types import Descriptors, Member, Query
+
+DIMENSION = 8
+CELLS = 4
+CENTROIDS = np.eye(CELLS, DIMENSION, dtype=np.float32)
+RADIUS = 0.12
+
+_NAMES = itertools.count()
+
+
+def point(cell: int, angle: float = 0.0, plane: int = 0) -> Descriptors:
+    """Return float16 (8,): `angle` radians from the centroid of `cell`, in one of four planes."""
+    values = np.zeros(DIMENSION)
+    values[cell], values[CELLS + plane] = math.cos(angle), math.sin(angle)
+    return values.astype(np.float16)
+
+
+def l2_distance(one: Descriptors, other: Descriptors) -> float:
+    return float(l2_distances(one[np.newaxis], other[np.newaxis])[0, 0])
+
+
+def query(key: str, descriptor: Descriptors, image_id: str | None = None) -> Query:
+    return Query(key, image_id or f"id of {key}", descriptor, captured_at_ms=len(key))
+
+
+def member(key: str, descriptor: Descriptors) -> Member:
+    return Member(key, f"id of {key}", descriptor)
+
+
+class Backend(Protocol):
+    """One kind of index."""
+
+    def make(self, radius: float = RADIUS, members: Sequence[Member] = ()) -> Index:
+        """Return an index with these members."""
+
+    def forget_decisions(self, index: Index) -> None:
+        """Drop what is recorded under idempotency keys, as time does."""
+
+
+class MemoryBackend:
+    """The executable specification."""
+
+    def make(self, radius: float = RADIUS, members: Sequence[Member] = ()) -> Index:
+        meta = IndexMeta("memory", 1, "pixels:1", "test-1", DIMENSION, radius, CELLS)
+        return MemoryIndex(meta, Cells(CENTROIDS), members)
+
+    def forget_decisions(self, index: Index) -> None:
+        assert isinstance(index, MemoryIndex)
+        index._decided.clear()
+
+
+class RedisBackend:
+    """The index in a real Redis; each index has a name of its own."""
+
+    def __init__(self, url: str) -> None:
+        self.client = connect(url)
+
+    def make(self, radius: float = RADIUS, members: Sequence[Member] = ()) -> RedisIndex:
+        name = new_name()
+        build_generation(self.client, name, radius, members)
+        return RedisIndex(self.client, name)
+
+    def forget_decisions(self, index: Index) -> None:
+        forget_decisions(self.client, index.meta.name)
+
+
+def new_name() -> str:
+    """Return an index name that no other test has used on this server."""
+    return f"test-{np.random.default_rng().integers(2**48):x}-{next(_NAMES)}"
+
+
+def start_build(client: redis.Redis, name: str, radius: float = RADIUS, fingerprint: str = "test-1") -> GenerationBuild:
+    meta = IndexMeta(name, 0, "pixels:1", fingerprint, DIMENSION, radius)
+    return GenerationBuild(client, meta, CENTROIDS)
+
+
+def build_generation(
+    client: redis.Redis,
+    name: str,
+    radius: float = RADIUS,
+    members: Sequence[Member] = (),
+    fingerprint: str = "test-1",
+) -> IndexMeta:
+    build = start_build(client, name, radius, fingerprint)
+    cells = Cells(CENTROIDS)
+    for each in members:
+        build.append(int(cells.assign(each.descriptor[np.newaxis])[0]), [each])
+    return build.publish()
+
+
+def forget_decisions(client: redis.Redis, name: str) -> None:
+    for key in list(client.scan_iter(match=f"neardup:{{{name}}}:decided:*")):
+        client.delete(key)

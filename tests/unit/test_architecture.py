@@ -1,0 +1,139 @@
+"""Packages know what they may know, and importing a module does nothing."""
+
+import ast
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parents[2]
+PACKAGES = ("neardup", "bootstrap", "consumer")
+MODULES = sorted(path for package in PACKAGES for path in (ROOT / package).rglob("*.py"))
+NEARDUP = [path for path in MODULES if path.is_relative_to(ROOT / "neardup")]
+BOOTSTRAP = [path for path in MODULES if path.is_relative_to(ROOT / "bootstrap")]
+CONSUMER = [path for path in MODULES if path.is_relative_to(ROOT / "consumer")]
+MOST_LINES = 400
+# Words whose use reaches outside the process; a module that says them at its top level works at import.
+WORKING_CALLS = {"getenv", "open", "mkdir", "connect", "parse_args", "basicConfig", "start", "run", "print", "system"}
+
+
+def name_of(path: Path) -> str:
+    return str(path.relative_to(ROOT))
+
+
+def tree_of(path: Path) -> ast.Module:
+    return ast.parse(path.read_text("utf-8"))
+
+
+def imports_of(path: Path) -> set[str]:
+    """Return the full names that a module imports anywhere, inside its functions too."""
+    found: set[str] = set()
+    for node in ast.walk(tree_of(path)):
+        if isinstance(node, ast.Import):
+            found |= {alias.name for alias in node.names}
+        elif isinstance(node, ast.ImportFrom):
+            assert node.level == 0, f"{name_of(path)}: relative imports hide who knows whom"
+            found |= {f"{node.module}.{alias.name}" for alias in node.names}
+    return found
+
+
+def roots_of(path: Path) -> set[str]:
+    return {name.partition(".")[0] for name in imports_of(path)}
+
+
+def top_level_of(body: list[ast.stmt]) -> Iterator[ast.AST]:
+    """Yield the nodes that run when a module is imported."""
+    for statement in body:
+        if isinstance(statement, ast.FunctionDef | ast.AsyncFunctionDef):
+            parts: list[ast.AST] = [*statement.decorator_list, *statement.args.defaults]
+        elif isinstance(statement, ast.ClassDef):
+            yield from top_level_of(statement.body)
+            parts = [*statement.decorator_list]
+        elif isinstance(statement, ast.If) and "__main__" in ast.unparse(statement.test):
+            parts = []
+        else:
+            parts = [statement]
+        for part in parts:
+            yield from _outside_functions(part)
+
+
+def _outside_functions(node: ast.AST) -> Iterator[ast.AST]:
+    yield node
+    if not isinstance(node, ast.Lambda):
+        for child in ast.iter_child_nodes(node):
+            yield from _outside_functions(child)
+
+
+@pytest.mark.parametrize("path", NEARDUP, ids=name_of)
+def test_the_core_knows_no_application_and_no_kafka(path: Path) -> None:
+    assert not roots_of(path) & {"kafka", "prometheus_client", "bootstrap", "consumer", "demo", "tests"}
+
+
+@pytest.mark.parametrize("path", [path for path in NEARDUP if path.name != "options.py"], ids=name_of)
+def test_the_core_knows_no_command_line(path: Path) -> None:
+    assert "argparse" not in roots_of(path)
+
+
+@pytest.mark.parametrize("path", NEARDUP, ids=name_of)
+def test_the_core_never_reads_the_environment(path: Path) -> None:
+    assert not imports_of(path) & {"os.environ", "os.getenv", "os.environb"}
+    for node in ast.walk(tree_of(path)):
+        assert not (isinstance(node, ast.Attribute) and node.attr in {"environ", "getenv", "environb", "argv"})
+
+
+@pytest.mark.parametrize("path", BOOTSTRAP, ids=name_of)
+def test_bootstrap_does_not_know_the_consumer(path: Path) -> None:
+    assert not roots_of(path) & {"consumer", "kafka", "demo", "tests"}
+
+
+@pytest.mark.parametrize("path", CONSUMER, ids=name_of)
+def test_the_consumer_does_not_know_bootstrap(path: Path) -> None:
+    assert not roots_of(path) & {"bootstrap", "demo", "tests"}
+
+
+@pytest.mark.parametrize("path", MODULES, ids=name_of)
+def test_only_descriptors_know_tensorflow(path: Path) -> None:
+    if not path.is_relative_to(ROOT / "neardup/descriptors"):
+        assert not roots_of(path) & {"tensorflow", "keras"}
+
+
+@pytest.mark.parametrize("path", NEARDUP, ids=name_of)
+def test_only_the_index_knows_redis(path: Path) -> None:
+    if not path.is_relative_to(ROOT / "neardup/index"):
+        assert "redis" not in roots_of(path)
+
+
+@pytest.mark.parametrize("path", MODULES, ids=name_of)
+def test_importing_a_module_does_nothing(path: Path) -> None:
+    for node in top_level_of(tree_of(path).body):
+        assert not (isinstance(node, ast.Attribute) and node.attr in {"environ", "argv"}), ast.unparse(node)
+        if isinstance(node, ast.Call):
+            called = node.func.attr if isinstance(node.func, ast.Attribute) else ast.unparse(node.func)
+            assert called not in WORKING_CALLS, ast.unparse(node)
+
+
+@pytest.mark.parametrize("path", MODULES, ids=name_of)
+def test_files_stay_short(path: Path) -> None:
+    assert len(path.read_text("utf-8").splitlines()) < MOST_LINES
+
+
+def test_there_is_something_to_check() -> None:
+    assert len(NEARDUP) > 15
+
+
+@pytest.mark.parametrize("statement", ["import os\nX = os.environ['X']", "class A:\n  x = open('y')", "main()\nrun()"])
+def test_the_check_of_imports_sees_work(statement: str) -> None:
+    seen = [ast.unparse(node) for node in top_level_of(ast.parse(statement).body)]
+    assert any(word in text for text in seen for word in ("environ", "open(", "run("))
+
+
+def test_the_core_loads_no_heavy_library_by_itself() -> None:
+    # The consumer's help answers in under half a second; TensorFlow and scikit-learn take seconds.
+    script = (
+        "import sys, neardup.decode, neardup.descriptors, neardup.kmeans, neardup.options, neardup.index.memory\n"
+        "print(*sorted({name.partition('.')[0] for name in sys.modules}))"
+    )
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, check=True, text=True, cwd=ROOT)
+    assert not set(done.stdout.split()) & {"tensorflow", "keras", "sklearn", "scipy", "kafka", "matplotlib", "redis"}

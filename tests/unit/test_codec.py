@@ -1,0 +1,122 @@
+"""A record that is not ours is never taken for one."""
+
+import json
+import struct
+
+import numpy as np
+import pytest
+
+from neardup.errors import CorruptIndex, IndexMismatch
+from neardup.index.base import FORMAT_VERSION, IndexMeta
+from neardup.index.codec import decode_decision, decode_member, encode_decision, encode_member
+from neardup.types import Decision, Member, Verdict
+
+DESCRIPTOR = np.array([0.5, -0.5, 0.5, 0.5], dtype=np.float16)
+MEMBER = Member("images-3-17", "camera 1/фото", DESCRIPTOR, 1_700_000_000_123)
+RECORD = encode_member(MEMBER)
+META = IndexMeta("photos", 3, "dct", "dct-1", 4, 0.3, 2, {"images": 10}, "2025-01-01T00:00:00Z")
+
+
+def test_the_layout_is_the_documented_one() -> None:
+    key, image_id = MEMBER.key.encode(), MEMBER.image_id.encode()
+    header = struct.pack("<BBHHq", 1, 0, len(key), len(image_id), MEMBER.captured_at_ms)
+    assert header + key + image_id + struct.pack("<4e", 0.5, -0.5, 0.5, 0.5) == RECORD
+
+
+def test_big_endian_descriptors_are_stored_little_endian() -> None:
+    assert encode_member(Member(MEMBER.key, MEMBER.image_id, DESCRIPTOR.astype(">f2"), MEMBER.captured_at_ms)) == RECORD
+
+
+@pytest.mark.parametrize("length", range(len(RECORD)))
+def test_no_part_of_a_record_is_a_record(length: int) -> None:
+    with pytest.raises(CorruptIndex):
+        decode_member(RECORD[:length], 4)
+
+
+@pytest.mark.parametrize(
+    "record",
+    [
+        pytest.param(RECORD + b"\0", id="one byte more"),
+        pytest.param(b"\x02" + RECORD[1:], id="another version"),
+        pytest.param(RECORD[:14] + b"\xff" + RECORD[15:], id="not UTF-8"),
+        pytest.param(RECORD[:2] + b"\xff\xff" + RECORD[4:], id="key longer than the record"),
+        pytest.param(RECORD[:-2] + np.float16(np.nan).tobytes(), id="NaN"),
+        pytest.param(RECORD[:-2] + np.float16(np.inf).tobytes(), id="infinity"),
+    ],
+)
+def test_a_corrupt_record_is_refused(record: bytes) -> None:
+    with pytest.raises(CorruptIndex):
+        decode_member(record, 4)
+
+
+@pytest.mark.parametrize("dimension", [3, 5, 256])
+def test_another_dimension_is_refused(dimension: int) -> None:
+    with pytest.raises(CorruptIndex, match=f"{dimension} numbers"):
+        decode_member(RECORD, dimension)
+
+
+def test_a_decoded_descriptor_holds_no_reference_to_its_record() -> None:
+    assert decode_member(RECORD, 4).descriptor.base is None
+
+
+@pytest.mark.parametrize(
+    "recorded",
+    [
+        b"",
+        b"null",
+        b"{}",
+        b"[]",
+        b"\xff\xfe",
+        b'["unique",null,null,0]',
+        b'["unique",null,null,0,1,2]',
+        b'["perhaps",null,null,0,1]',
+        b'[["unique"],null,null,0,1]',
+        b'["unique",7,null,0,1]',
+        b'["unique",null,"near",0,1]',
+        b'["unique",null,null,0.5,1]',
+        b'["unique",null,null,0,null]',
+        b'"uniqu"',
+        b"[" * 100_000,
+    ],
+    ids=lambda recorded: recorded[:30],
+)
+def test_a_corrupt_decision_is_refused(recorded: bytes) -> None:
+    with pytest.raises(CorruptIndex):
+        decode_decision(recorded)
+
+
+def test_a_decision_takes_few_bytes() -> None:
+    decision = Decision(Verdict.DUPLICATE, "images-3-17", 0.123456789012345, 12, 3)
+    assert len(encode_decision(decision)) < 64
+    assert decode_decision(encode_decision(decision)) == decision
+
+
+def test_metadata_round_trip() -> None:
+    assert IndexMeta.from_json(META.to_json()) == META
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        pytest.param(b"", id="nothing"),
+        pytest.param(b"not json", id="no JSON"),
+        pytest.param(b"\xff", id="not UTF-8"),
+        pytest.param(b"[1]", id="a list"),
+        pytest.param(b"7", id="a number"),
+        pytest.param(b"{}", id="no version"),
+        pytest.param(b"[" * 100_000, id="deeply nested"),
+        pytest.param(json.dumps({"format_version": FORMAT_VERSION}).encode(), id="no fields"),
+        pytest.param(META.to_json()[:-1] + b',"surplus":1}', id="a field too many"),
+        pytest.param(META.to_json().replace(b'"dimension":4', b'"dimension":"4"'), id="a text for a number"),
+        pytest.param(META.to_json().replace(b'"radius":0.3', b'"radius":null'), id="no radius"),
+    ],
+)
+def test_corrupt_metadata_is_refused(text: bytes) -> None:
+    with pytest.raises(CorruptIndex):
+        IndexMeta.from_json(text)
+
+
+def test_another_format_is_a_mismatch_that_says_what_to_do() -> None:
+    text = META.to_json().replace(b'"format_version":1', b'"format_version":2')
+    with pytest.raises(IndexMismatch, match=r"format 2, this version reads 1: bootstrap again"):
+        IndexMeta.from_json(text)
