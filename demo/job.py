@@ -75,12 +75,12 @@ class Tally:
         self._count(kind, document)
         distance = "-" if document["distance"] is None else f"{document['distance']:.3f}"
         twin = f"  of {document['duplicate_of']}" if document["duplicate_of"] else ""
-        print(f"{self.total:5d}  {kind:<11}  {document['image_id']:<28}  distance {distance}{twin}", flush=True)
+        print(f"{self.total:5d}  {kind:<11}  {document['image_id']:<33}  distance {distance}{twin}", flush=True)
 
     def dead_letter(self, image_id: str, reason: str, detail: str) -> None:
         """Take a dead letter and print it."""
         self._count("dead letter", {"image_id": image_id, "reason": reason, "detail": detail})
-        print(f"{self.total:5d}  {'dead letter':<11}  {image_id:<28}  {reason}", flush=True)
+        print(f"{self.total:5d}  {'dead letter':<11}  {image_id:<33}  {reason}", flush=True)
 
     def _count(self, kind: str, line: dict[str, Any]) -> None:
         self.counts[kind] += 1

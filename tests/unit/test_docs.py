@@ -1,0 +1,414 @@
+"""The documents against the code: what they list exists, and what exists they list."""
+
+import ast
+import json
+import re
+import tomllib
+from collections.abc import Iterator
+from importlib.resources import files
+from pathlib import Path
+from typing import Any
+
+import jsonschema
+import pytest
+from packaging.requirements import Requirement
+from packaging.utils import canonicalize_name
+from prometheus_client.metrics import MetricWrapperBase
+
+import bootstrap.__main__
+import bootstrap.describe
+import bootstrap.settings
+import consumer.__main__
+import consumer.settings
+import demo.__main__
+from consumer.health import STALLED_AFTER_S
+from consumer.messages import MAX_DETAIL_CHARACTERS, MAX_ENVELOPE_BYTES, MAX_IMAGE_ID_BYTES
+from consumer.metrics import OPERATIONS, STAGES, Metrics
+from neardup import __version__
+from neardup.descriptors import DEFAULT, load_descriptor
+from neardup.distance import similarity
+from neardup.errors import BadInput, Misconfigured, NeardupError, Unavailable, reasons
+from neardup.index.keys import IndexKeys
+from neardup.options import Option, options_of
+
+ROOT = Path(__file__).parents[2]
+DOCS = sorted((ROOT / "docs").glob("*.md"))
+PAGES = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", ROOT / "CHANGELOG.md", *DOCS]
+PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())
+SETTINGS: dict[str, list[type[Any]]] = {
+    "Kafka": [consumer.settings.KafkaSettings],
+    "`python -m consumer`": [consumer.settings.Settings],
+    "`python -m consumer.feed`": [consumer.settings.FeedSettings],
+    "`python -m bootstrap`": [bootstrap.settings.Settings],
+}
+DEMO_FLAGS = {"--images", "--report"}
+
+
+def text_of(name: str) -> str:
+    return (ROOT / name).read_text(encoding="utf-8")
+
+
+def section(text: str, heading: str) -> str:
+    """Return what stands under a heading, up to the next one of any level."""
+    lines = text.splitlines()
+    starts = [number for number, line in enumerate(lines) if line.lstrip("#").strip() == heading and line[0] == "#"]
+    assert len(starts) == 1, f"heading {heading!r} stands {len(starts)} times"
+    rest = lines[starts[0] + 1 :]
+    return "\n".join(rest[: next((number for number, line in enumerate(rest) if is_heading(line)), len(rest))])
+
+
+def is_heading(line: str) -> bool:
+    return re.match(r"#{1,6} ", line) is not None
+
+
+def rows(text: str) -> list[list[str]]:
+    """Return the cells of every table row, without heads and rules."""
+    lines = text.splitlines()
+    return [
+        [cell.strip() for cell in line.strip("|").split("|")]
+        for number, line in enumerate(lines)
+        if line.startswith("|")
+        and not line.startswith("|---")
+        and not (number + 1 < len(lines) and lines[number + 1].startswith("|---"))
+    ]
+
+
+def slugs_in(cell: str) -> list[str]:
+    return re.findall(r"`([^`]+)`", cell)
+
+
+# Settings
+
+
+def documented(heading: str) -> list[list[str]]:
+    return rows(section(text_of("docs/settings.md"), heading))
+
+
+def expected_row(declared: Option) -> list[str]:
+    none = "`auto`" if "auto" in declared.text else "none"
+    return [
+        f"`{declared.flag}`",
+        f"`{declared.env}`" if declared.env else "none",
+        "required" if declared.required else f"`{declared.default_text}`" if declared.default_text else none,
+    ]
+
+
+def own_options(heading: str) -> list[Option]:
+    """Return the options of a table: those of Kafka stand in a table of their own."""
+    shared = {name for name, _ in options_of(consumer.settings.KafkaSettings)}
+    if heading == "Kafka":
+        shared = set()
+    return [option for cls in SETTINGS[heading] for name, option in options_of(cls) if name not in shared]
+
+
+@pytest.mark.parametrize("heading", SETTINGS)
+def test_settings_are_documented(heading: str) -> None:
+    assert [row[:3] for row in documented(heading)] == [expected_row(option) for option in own_options(heading)]
+
+
+@pytest.mark.parametrize("heading", SETTINGS)
+def test_settings_have_a_meaning_and_secrets_say_so(heading: str) -> None:
+    for row, option in zip(documented(heading), own_options(heading), strict=True):
+        assert len(row[3]) >= 10, row
+        assert row[3].endswith("."), row
+        assert row[3].endswith("Secret.") is option.secret, row
+
+
+# Metrics
+
+
+def metrics() -> dict[str, tuple[str, set[str]]]:
+    """Return type and labels of every metric under the name that Prometheus knows."""
+    found = {}
+    for collector in vars(Metrics()).values():
+        if isinstance(collector, MetricWrapperBase):
+            [family] = collector.describe()
+            suffix = "_total" if family.type == "counter" else ""
+            found[family.name + suffix] = (family.type, set(collector._labelnames))
+    return found
+
+
+def test_metrics_are_documented() -> None:
+    table = rows(section(text_of("docs/metrics.md"), "Every metric"))
+    assert {row[0].strip("`"): (row[1], set(slugs_in(row[3]))) for row in table} == metrics()
+
+
+@pytest.mark.parametrize(
+    ("metric", "values"), [("neardup_stage_seconds", STAGES), ("neardup_retries_total", OPERATIONS)]
+)
+def test_label_values_are_documented(metric: str, values: tuple[str, ...]) -> None:
+    [row] = [row for row in rows(text_of("docs/metrics.md")) if row[0] == f"`{metric}`"]
+    assert set(values) <= set(slugs_in(row[4]))
+
+
+def test_metrics_that_pages_name_exist() -> None:
+    histograms = [name for name, (kind, _) in metrics().items() if kind == "histogram"]
+    known = {*metrics(), *(f"{name}_{part}" for name in histograms for part in ("bucket", "sum", "count"))}
+    for page in PAGES:
+        assert set(re.findall(r"\bneardup_[a-z_]+\b", page.read_text(encoding="utf-8"))) <= known, page.name
+
+
+def test_alerts_are_documented() -> None:
+    alerts = set(re.findall(r"- alert: (\w+)", text_of("deploy/prometheus/rules.yml")))
+    assert alerts == set(re.findall(r"`(Neardup[A-Z]\w+)`", section(text_of("docs/metrics.md"), "Alerts")))
+
+
+def test_health_paths_are_documented() -> None:
+    table = {row[0].strip("`"): row[1] for row in rows(text_of("docs/metrics.md")) if row[0].startswith("`/")}
+    assert table.keys() == {"/metrics", "/healthz", "/readyz"}
+    assert f"{STALLED_AFTER_S:.0f} s" in table["/healthz"]
+
+
+# Contracts
+
+
+def schema(name: str) -> dict[str, Any]:
+    loaded: dict[str, Any] = json.loads(files("consumer").joinpath(f"schemas/{name}.schema.json").read_text("utf-8"))
+    return loaded
+
+
+def example(name: str) -> dict[str, Any]:
+    found = re.search(rf"<!-- example {name} -->\n```json\n(.+?)```", text_of("docs/wire-contracts.md"), re.DOTALL)
+    assert found
+    document: dict[str, Any] = json.loads(found[1])
+    return document
+
+
+@pytest.mark.parametrize("name", ["verdict", "envelope"])
+def test_examples_are_valid(name: str) -> None:
+    jsonschema.Draft202012Validator.check_schema(schema(name))
+    jsonschema.validate(example(name), schema(name), format_checker=jsonschema.FormatChecker())
+
+
+@pytest.mark.parametrize(("name", "heading"), [("verdict", "Verdicts"), ("envelope", "Envelope")])
+def test_fields_are_documented(name: str, heading: str) -> None:
+    fields = schema(name)["properties"]
+    table = [row for row in rows(section(text_of("docs/wire-contracts.md"), heading)) if row[0].strip("`") in fields]
+    assert [row[0].strip("`") for row in table if row[1].startswith(("text", "number", "integer", "object"))] == (
+        list(fields) if name == "verdict" else ["uri", "image_id"]
+    )
+    nullable = {field for field, kind in fields.items() if "null" in kind.get("type", [])}
+    assert {row[0].strip("`") for row in table if "or null" in row[1]} == nullable
+    assert set(example(name)) == set(fields)
+
+
+def test_example_is_of_the_default_descriptor() -> None:
+    descriptor, verdict = load_descriptor(DEFAULT), example("verdict")
+    assert (verdict["descriptor"], verdict["radius"]) == (descriptor.fingerprint, descriptor.default_radius)
+    assert verdict["similarity"] == pytest.approx(similarity(verdict["distance"]), abs=1e-12)
+
+
+def test_reasons_are_documented() -> None:
+    table = rows(section(text_of("docs/wire-contracts.md"), "Reasons"))
+    assert [row[0].strip("`") for row in table] == list(reasons())
+    assert bootstrap.describe.UNREADABLE_FILE in text_of("docs/wire-contracts.md")
+
+
+def test_limits_are_documented() -> None:
+    text = " ".join(text_of("docs/wire-contracts.md").split())
+    assert f"1 to {MAX_IMAGE_ID_BYTES} bytes" in text
+    assert f"longer than {MAX_IMAGE_ID_BYTES} bytes" in text
+    assert f"at most {MAX_ENVELOPE_BYTES:,} bytes" in text
+    assert f"at most {MAX_DETAIL_CHARACTERS} characters" in text
+
+
+# Architecture
+
+
+def test_errors_are_documented_by_fate() -> None:
+    table = {row[0].strip("`"): set(slugs_in(row[2])) for row in rows(section(ARCHITECTURE, "Errors know their fate"))}
+    families = {family.__name__: {error.__name__ for error in below(family)} for family in (BadInput, Unavailable)}
+    families["Misconfigured"] = {error.__name__ for error in below(Misconfigured)}
+    assert table == families
+    assert {error.__name__ for error in NeardupError.__subclasses__()} == table.keys()
+
+
+ARCHITECTURE = text_of("docs/architecture.md")
+
+
+def below(family: type[NeardupError]) -> Iterator[type[NeardupError]]:
+    for error in family.__subclasses__():
+        yield error
+        yield from below(error)
+
+
+def test_keys_are_documented() -> None:
+    keys = IndexKeys("NAME")
+    names = {keys.live, keys.last, keys.generations, keys.decided("KEY")}
+    names |= {key.replace("g7", "gG") for key in (keys.metadata(7), keys.centroids(7))}
+    names.add(keys.cell(7, 1).replace("g7", "gG").removesuffix("1") + "C")
+    assert {row[0].strip("`") for row in rows(section(ARCHITECTURE, "The index in Redis"))} == names
+
+
+def test_files_that_the_architecture_names_exist() -> None:
+    core = rows(section(ARCHITECTURE, "Packages"))
+    named = [name for row in core if len(row) == 2 for name in slugs_in(row[0])]
+    assert "types.py" in named
+    assert [name for name in named if not (ROOT / "neardup" / name).exists()] == []
+
+
+def test_the_loop_is_told_as_it_is() -> None:
+    told = re.sub(r"[\s*]+", " ", section(ARCHITECTURE, "The loop, and what a crash costs"))
+    loop = ast.get_docstring(ast.parse(text_of("consumer/loop.py"))) or ""
+    for sentence in re.findall(r"\d\. [^.;]+", re.sub(r"\s+", " ", loop)):
+        assert sentence in told
+
+
+# Commands
+
+
+def test_exit_codes_are_documented() -> None:
+    table = rows(section(text_of("docs/operations.md"), "Exit codes"))
+    command, told = "", dict[str, set[int]]()
+    for row in table:
+        command = row[0].strip("`") or command
+        told.setdefault(command, set()).add(int(row[1]))
+    modules = {"consumer": consumer.__main__, "bootstrap": bootstrap.__main__, "demo": demo.__main__}
+    texts = {name: module.__doc__ or "" for name, module in modules.items()}
+    texts["consumer.feed"] = ast.get_docstring(ast.parse(text_of("consumer/feed.py"))) or ""
+    codes = {f"python -m {name}": exit_codes(text) for name, text in texts.items()}
+    assert told == codes
+
+
+def exit_codes(docstring: str) -> set[int]:
+    """Return the numbers that begin the phrases after "Exit codes"."""
+    after = docstring.partition("Exit codes")[2]
+    assert after
+    return {int(code) for code in re.findall(r"(?:[:,]|^)\s*(\d{1,3})\s", after, re.MULTILINE)}
+
+
+def command_lines() -> Iterator[tuple[str, str, list[str]]]:
+    """Iterate over (page, module, flags) of each `python -m` that a page shows."""
+    for page in PAGES:
+        text = page.read_text(encoding="utf-8")
+        for found in re.finditer(r"python -m (consumer\.feed|consumer|bootstrap|demo)\b([^`\n]*)", text):
+            yield page.name, found[1], re.findall(r"(?<![\w-])--[a-z][a-z-]*", found[2])
+
+
+def flags_of(module: str) -> set[str]:
+    if module == "demo":
+        return DEMO_FLAGS
+    [cls] = SETTINGS[f"`python -m {module}`"]
+    return {"--help", *(option.flag for _, option in options_of(cls))}
+
+
+def test_command_lines_have_only_flags_that_exist() -> None:
+    shown = list(command_lines())
+    assert {module for _, module, _ in shown} == {"consumer", "consumer.feed", "bootstrap", "demo"}
+    assert [
+        (page, module, flag) for page, module, flags in shown for flag in flags if flag not in flags_of(module)
+    ] == []
+
+
+def test_flags_in_running_text_exist() -> None:
+    known = DEMO_FLAGS.union(*(flags_of(heading[len("`python -m ") : -1]) for heading in SETTINGS if "-m" in heading))
+    for page in PAGES:
+        spans = re.findall(r"(?<!`)`(--[a-z-]+)[^`]*`", page.read_text(encoding="utf-8"))
+        spans = [span for span in spans if not span.endswith("-")]  # `--ssl-`: a family
+        assert set(spans) <= known, page.name
+
+
+def test_variables_exist() -> None:
+    known = {option.env for classes in SETTINGS.values() for cls in classes for _, option in options_of(cls)}
+    for page in PAGES:
+        assert set(re.findall(r"\bNEARDUP_[A-Z_]+\b", page.read_text(encoding="utf-8"))) - {"NEARDUP_DATA"} <= known, (
+            page
+        )
+
+
+def test_make_targets_exist() -> None:
+    targets = set(re.findall(r"^([a-z]+):", text_of("Makefile"), re.MULTILINE))
+    for page in PAGES:
+        assert set(re.findall(r"(?:^\$ |`)make ([a-z]+)", page.read_text(encoding="utf-8"), re.MULTILINE)) <= targets
+    listed = {row[0].strip("`").split()[-1] for row in rows(section(text_of("CONTRIBUTING.md"), "Set up"))}
+    assert listed == targets - {"help"}
+
+
+SOURCES = re.sub(
+    r'["\']\s*f?["\']',
+    "",
+    "\n".join(
+        path.read_text("utf-8") for name in ("neardup", "consumer", "bootstrap") for path in (ROOT / name).rglob("*.py")
+    ),
+)
+
+
+def test_lines_to_look_up_are_lines_of_ours() -> None:
+    table = rows(section(text_of("docs/operations.md"), "Troubleshooting"))
+    lines = [row[0].strip("`") for row in table if row[0].startswith("`")]
+    # "Unable to bootstrap" is kafka-python's own text.
+    parts = [part.strip() for line in lines for part in line.split("...") if "Unable to bootstrap" not in part]
+    assert [part for part in parts if part not in SOURCES] == []
+
+
+# Dependencies
+
+
+def names(requirements: list[str]) -> set[str]:
+    return {canonicalize_name(Requirement(text).name) for text in requirements}
+
+
+def told_packages(heading: str) -> list[str]:
+    return [name for row in rows(section(text_of("docs/dependencies.md"), heading)) for name in slugs_in(row[0])]
+
+
+def test_dependencies_have_their_reason() -> None:
+    project = PROJECT["project"]
+    extras = [text for texts in project["optional-dependencies"].values() for text in texts]
+    assert set(told_packages("At run time")) == names(project["dependencies"])
+    assert set(told_packages("Extras")) == names(extras)
+    assert set(told_packages("For development")) == names(PROJECT["dependency-groups"]["dev"])
+    for row in rows(text_of("docs/dependencies.md")):
+        assert len(row[-1]) > 10, row
+
+
+def test_extras_are_named_as_they_are() -> None:
+    table = rows(section(text_of("docs/dependencies.md"), "Extras"))
+    told = {row[1].strip("`"): names([row[0].strip("`")]) for row in table}
+    assert told == {extra: names(texts) for extra, texts in PROJECT["project"]["optional-dependencies"].items()}
+
+
+# Pages
+
+
+def headings(page: Path) -> set[str]:
+    """Return the anchors that GitHub makes of a page's headings."""
+    lines = re.sub(r"```.*?```", "", page.read_text(encoding="utf-8"), flags=re.DOTALL).splitlines()
+    titles = [line.lstrip("#").strip() for line in lines if is_heading(line)]
+    return {re.sub(r"[^\w -]", "", title.lower()).replace(" ", "-") for title in titles}
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+def test_links_lead_somewhere(page: Path) -> None:
+    for target in re.findall(r"\]\(([^)\s]+)\)", page.read_text(encoding="utf-8")):
+        if "://" in target:
+            continue
+        name, _, anchor = target.partition("#")
+        found = (page.parent / name).resolve() if name else page
+        assert found.exists(), target
+        assert found.is_relative_to(ROOT), target
+        assert not anchor or anchor in headings(found), target
+
+
+def test_readme_links_every_page() -> None:
+    linked = set(re.findall(r"\]\(([^)#\s]+)\)", text_of("README.md")))
+    assert {page.relative_to(ROOT).as_posix() for page in PAGES[1:]} | {"LICENSE"} <= linked
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+def test_pages_are_tidy(page: Path) -> None:
+    text = page.read_text(encoding="utf-8")
+    assert text.startswith("# ")
+    assert text.endswith("\n")
+    assert text.count("```") % 2 == 0
+    assert [line for line in text.splitlines() if line != line.rstrip() or "\t" in line] == []
+
+
+def test_changelog_tells_of_this_version() -> None:
+    text = text_of("CHANGELOG.md")
+    assert f"## [{__version__}]" in text
+
+
+def test_readme_says_which_pythons() -> None:
+    assert PROJECT["project"]["requires-python"] == ">=3.11,<3.14"
+    assert "Python 3.11, 3.12 or 3.13" in text_of("README.md")
