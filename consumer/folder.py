@@ -2,6 +2,7 @@
 
 import json
 import logging
+import sys
 import threading
 import time
 from collections.abc import Iterable, Iterator
@@ -9,8 +10,6 @@ from contextlib import ExitStack
 from pathlib import Path
 from types import TracebackType
 from typing import Self, TextIO
-
-from neardup.sources import FileImage, SourceImage, find_images
 
 from consumer.health import Health
 from consumer.messages import ImageMessage, OutgoingMessage
@@ -22,10 +21,10 @@ from neardup.descriptors import DEFAULT, load_descriptor
 from neardup.errors import Misconfigured
 from neardup.index.base import Index, IndexMeta
 from neardup.index.memory import MemoryIndex
+from neardup.sources import FileImage, SourceImage, find_images
 from neardup.types import Verdict
 
 MEMORY = "memory"
-_log = logging.getLogger(__name__)
 
 
 def judge_folder(settings: Settings) -> None:
@@ -41,6 +40,9 @@ def judge_folder(settings: Settings) -> None:
     ShutdownTimeout
         Told to stop while Redis was away.
     """
+    if settings.log_level != "DEBUG":
+        # The output file holds the verdicts; a second copy of each on the terminal would bury the warnings.
+        logging.getLogger("consumer.journal").setLevel(logging.WARNING)
     images = find_images([settings.input or "."], settings.fps)
     metrics, health, stop = Metrics(), Health(), threading.Event()
     with ExitStack() as stack:
@@ -52,7 +54,7 @@ def judge_folder(settings: Settings) -> None:
         source = MemorySource(_messages(images, settings))
         allow_all = settings.allowing("file:///")
         run(allow_all, index, source, MemorySink(lines.write), metrics=metrics, health=health, stop=stop)
-    _log.info("%s", summary(metrics), extra={"fields": {"output": settings.output}})
+    sys.stdout.write(f"{summary(metrics)} -> {settings.output}\n")
 
 
 def _index(settings: Settings, stop: threading.Event, health: Health) -> Index | None:
@@ -74,6 +76,7 @@ def _index(settings: Settings, stop: threading.Event, health: Health) -> Index |
 
 def _messages(images: Iterable[SourceImage], settings: Settings) -> Iterator[ImageMessage]:
     """Iterate over what a camera would publish: files as claim checks, so that the decoding threads read them."""
+    root = Path(settings.input or ".").resolve()
     for offset, image in enumerate(images):
         image_id = image.image_id.encode()
         headers: tuple[tuple[str, bytes], ...] = (("image_id", image_id),)
@@ -82,7 +85,21 @@ def _messages(images: Iterable[SourceImage], settings: Settings) -> Iterator[Ima
             headers = (*headers, ("content-type", b"application/json"))
         else:
             value = image.encoded(settings.max_image_bytes)
-        yield ImageMessage("files", 0, offset, int(time.time() * 1000), image_id, value, headers)
+        yield ImageMessage(
+            "files", 0, offset, int(time.time() * 1000), image_id, value, headers, _identity(image, root)
+        )
+
+
+def _identity(image: SourceImage, root: Path) -> str:
+    """Return what tells this file from every other, and from what stood at its path before: judged once, ever."""
+    if not isinstance(image, FileImage):
+        return f"file:{root}/{image.image_id}"
+    path = Path(image.path)
+    try:
+        status = path.stat()
+    except OSError:
+        return f"file:{path}"
+    return f"file:{path}:{status.st_size}:{status.st_mtime_ns}"
 
 
 class _Lines:

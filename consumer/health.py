@@ -77,7 +77,8 @@ class HealthServer:
         except (OSError, OverflowError) as exc:
             raise Misconfigured(f"cannot serve metrics on {host}:{port}: {exc}") from exc
         self._server.daemon_threads = True
-        self._thread = threading.Thread(target=self._server.serve_forever, name="health", daemon=True)
+        # Looks this often whether it is to end: a shutdown waits for it.
+        self._thread = threading.Thread(target=self._server.serve_forever, args=(0.05,), name="health", daemon=True)
 
     @property
     def port(self) -> int:

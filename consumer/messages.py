@@ -32,7 +32,15 @@ class BadCapturedAt(BadInput):
 
 @dataclass(frozen=True, slots=True)
 class ImageMessage:
-    """A message of the image topic as it was delivered; `timestamp_ms` is Kafka's."""
+    """A message of the image topic as it was delivered.
+
+    Attributes
+    ----------
+    timestamp_ms
+        Kafka's.
+    identity
+        What makes it the same message on every delivery, where that is not its place in a topic: a file's path.
+    """
 
     topic: str
     partition: int
@@ -41,11 +49,15 @@ class ImageMessage:
     key: bytes | None
     value: bytes | None
     headers: Headers = ()
+    identity: str | None = None
 
     @property
     def coordinates(self) -> str:
-        """Where the message stands, ``topic-partition-offset``: unique for ever, the same on every delivery."""
-        return f"{self.topic}-{self.partition}-{self.offset}"
+        """Where the message stands, ``topic-partition-offset``: the same on every delivery.
+
+        Unique as long as nobody deletes the topic and makes it again, or lets two clusters share one index.
+        """
+        return self.identity or f"{self.topic}-{self.partition}-{self.offset}"
 
     def header(self, name: str) -> bytes | None:
         """Return the last header of that name, as Kafka's own clients do; None without one."""

@@ -1,11 +1,15 @@
 """What the service and the feed can be told."""
 
+from collections.abc import Iterator
 from dataclasses import dataclass, replace
+from pathlib import Path
 from typing import Any
 
+from neardup.errors import Misconfigured
 from neardup.options import auto_or, integer, number, one_of, option
 
 MEBIBYTE = 1024 * 1024
+_WITH_PASSWORD = ("PLAIN", "SCRAM-SHA-256", "SCRAM-SHA-512")
 
 
 @dataclass(frozen=True)
@@ -21,7 +25,10 @@ class KafkaSettings:
         one_of("PLAINTEXT", "SSL", "SASL_PLAINTEXT", "SASL_SSL"),
     )
     sasl_mechanism: str | None = option(
-        "--sasl-mechanism", "PLAIN, SCRAM-SHA-256, SCRAM-SHA-512, OAUTHBEARER or GSSAPI", None
+        "--sasl-mechanism",
+        "PLAIN, SCRAM-SHA-256, SCRAM-SHA-512 or GSSAPI",
+        None,
+        one_of(*_WITH_PASSWORD, "GSSAPI"),
     )
     sasl_username: str | None = option("--sasl-username", "user name for SASL", None)
     sasl_password: str | None = option("--sasl-password", "password for SASL", None, secret=True)
@@ -37,7 +44,15 @@ class KafkaSettings:
     )
 
     def client_config(self) -> dict[str, Any]:
-        """Return what every kafka-python client is constructed with."""
+        """Return what every kafka-python client is constructed with.
+
+        Raises
+        ------
+        Misconfigured
+            The settings cannot work together; kafka-python would try for ever.
+        """
+        if wrong := list(self._contradictions()):
+            raise Misconfigured("\n".join(wrong))
         config = {
             "bootstrap_servers": [server.strip() for server in self.bootstrap_servers.split(",")],
             "security_protocol": self.security_protocol,
@@ -50,6 +65,17 @@ class KafkaSettings:
             "ssl_password": self.ssl_key_password,
         }
         return {name: value for name, value in config.items() if value is not None}
+
+    def _contradictions(self) -> Iterator[str]:
+        with_password = self.sasl_mechanism in _WITH_PASSWORD
+        if self.security_protocol.startswith("SASL") and self.sasl_mechanism is None:
+            yield f"--sasl-mechanism: --security-protocol {self.security_protocol} needs one"
+        if with_password and (self.sasl_username is None or self.sasl_password is None):
+            yield f"--sasl-mechanism {self.sasl_mechanism} needs --sasl-username and --sasl-password"
+        files = {"cafile": self.ssl_cafile, "certfile": self.ssl_certfile, "keyfile": self.ssl_keyfile}
+        for name, path in files.items():
+            if path is not None and not Path(path).is_file():
+                yield f"--ssl-{name}: there is no file {path!r}"
 
 
 @dataclass(frozen=True)
@@ -71,7 +97,7 @@ class Settings(KafkaSettings):
     decision_ttl_s: int = option(
         "--decision-ttl-s",
         "seconds that a verdict is remembered by its message; longer than Kafka may take to deliver again",
-        24 * 60 * 60,
+        2 * 60 * 60,
         integer(60, 365 * 24 * 60 * 60),
     )
     metrics_host: str = option("--metrics-host", "address that /metrics, /healthz and /readyz listen on", "127.0.0.1")

@@ -1,6 +1,7 @@
 """The transport over Kafka, by kafka-python."""
 
 import logging
+import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Any
@@ -9,6 +10,7 @@ from kafka import KafkaConsumer, KafkaProducer, TopicPartition
 from kafka.errors import (
     AuthorizationError,
     CommitFailedError,
+    CorruptRecordError,
     IllegalGenerationError,
     InvalidTopicError,
     KafkaConfigurationError,
@@ -32,6 +34,9 @@ REQUEST_TIMEOUT_MS = 15_000
 DELIVERY_TIMEOUT_MS = 30_000
 """After this a send counts as failed and the loop sends again: well within the poll interval of the group."""
 COMMIT_TIMEOUT_MS = 15_000
+SILENCE_S = 5.0
+"""After this long without a message the broker is asked for a sign of life."""
+ANSWER_TIMEOUT_MS = 5_000
 FETCH_MAX_BYTES = 64 * 1024 * 1024
 """What the consumer holds at most in one fetch: with images of 100 kB, ten batches."""
 
@@ -88,6 +93,9 @@ class _Client:
             try:
                 with translated_errors():
                     self._made = self._make()
+            except KafkaUnavailable as exc:
+                # kafka-python keeps to itself what it was refused for, but for its log.
+                raise KafkaUnavailable(f"{exc}: nobody answers there, or the security settings are refused") from exc
             except (ValueError, TypeError, AssertionError) as exc:
                 raise Misconfigured(f"Kafka settings: {exc}") from exc
         return self._made
@@ -114,6 +122,7 @@ class KafkaSource:
     def __init__(self, settings: KafkaSettings, group: str) -> None:
         self._topic = settings.topic
         self._client = _Client(lambda: KafkaConsumer(**_consumer_config(settings, group)))
+        self._heard_at = float("-inf")
 
     def connect(self) -> None:
         """Reach Kafka, check that the topic exists, and join the group."""
@@ -127,9 +136,24 @@ class KafkaSource:
     def poll(self, max_messages: int, timeout_s: float) -> list[ImageMessage]:
         """Return the next messages, partition by partition; see `Source.poll`."""
         consumer = self._client.get()
-        with translated_errors():
-            polled = consumer.poll(timeout_ms=int(timeout_s * 1000), max_records=max_messages)
+        try:
+            with translated_errors():
+                polled = consumer.poll(timeout_ms=int(timeout_s * 1000), max_records=max_messages)
+                self._ask_when_silent(consumer, heard=bool(polled))
+        except KafkaUnavailable as exc:
+            if isinstance(exc.__cause__, CorruptRecordError):
+                raise _unreadable(consumer, exc.__cause__) from exc
+            raise
         return [_image_message(record) for records in polled.values() for record in records]
+
+    def _ask_when_silent(self, consumer: Any, *, heard: bool) -> None:  # noqa: ANN401 - kafka-python has no types
+        # kafka-python gives no messages and no error, too, while the broker is away.
+        if not heard and time.monotonic() - self._heard_at < SILENCE_S:
+            return
+        if not heard:
+            known = consumer.partitions_for_topic(self._topic)
+            consumer.end_offsets([TopicPartition(self._topic, min(known, default=0))], timeout_ms=ANSWER_TIMEOUT_MS)
+        self._heard_at = time.monotonic()
 
     def commit(self, messages: Sequence[ImageMessage]) -> None:
         """Commit the offsets behind the messages; those of partitions that were taken from us are left alone.
@@ -153,7 +177,9 @@ class KafkaSource:
 
     def idle(self, timeout_s: float) -> None:
         """Poll with every partition paused, so that the group keeps us while a server is away."""
-        consumer = self._client.get()
+        consumer = self._client.made
+        if consumer is None:  # reaching for the brokers is what connecting does, not resting
+            raise KafkaUnavailable("not connected")
         with translated_errors():
             paused = consumer.assignment()
             consumer.pause(*paused)
@@ -293,6 +319,17 @@ def _producer_config(settings: KafkaSettings) -> dict[str, Any]:
         "bootstrap_timeout_ms": CONNECT_TIMEOUT_MS,
         "metrics_enabled": False,
     }
+
+
+def _unreadable(consumer: Any, error: CorruptRecordError) -> Misconfigured:  # noqa: ANN401 - kafka-python has no types
+    # kafka-python neither tells which record it is nor gets past it: its next poll would never return.
+    places = [
+        f"{place.topic}-{place.partition}-{consumer.position(place, timeout_ms=0)}" for place in consumer.assignment()
+    ]
+    return Misconfigured(
+        f"Kafka gave a record that cannot be read, one of {', '.join(sorted(places))}: {_text(error)}; "
+        "move the group's offset past it"
+    )
 
 
 def _image_message(record: Any) -> ImageMessage:  # noqa: ANN401 - kafka-python has no types

@@ -18,8 +18,11 @@ from neardup.index.connection import require_no_eviction, translated_errors
 from neardup.index.keys import IndexKeys
 from neardup.types import Decision, Match, Member, Query, Verdict
 
-DECISION_TTL_S = 24 * 60 * 60
-"""How long a decision is remembered by its key; must exceed the time within which Kafka may deliver again."""
+DECISION_TTL_S = 2 * 60 * 60
+"""How long a decision is remembered by its key, 200 bytes each: longer than a delivery usually takes to come again.
+
+After that a member is recognised by its key, and a duplicate is found again, if perhaps as that of a nearer member.
+"""
 
 _COMMIT = Path(__file__).with_name("commit.lua").read_text(encoding="utf-8")
 _PAGE = 1000

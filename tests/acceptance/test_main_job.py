@@ -1,0 +1,461 @@
+"""The main job: the real command lines as processes, on a real Kafka and a real Redis."""
+
+import importlib.resources
+import io
+import json
+import secrets
+import signal
+import time
+from collections import Counter
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import ExitStack, closing, contextmanager
+from dataclasses import dataclass
+from itertools import count
+from pathlib import Path
+from typing import Any
+
+import jsonschema
+import pytest
+from kafka import KafkaProducer
+from kafka.admin import KafkaAdminClient, NewTopic
+from PIL import Image
+
+from demo.services import RedisProgram, RedisServer
+from tests.acceptance.processes import Program, TopicReader, eventually, get, metrics, photo, run, running
+
+pytestmark = [pytest.mark.kafka, pytest.mark.redis]
+
+SEEDS = 12
+SHUTDOWN_S = 20.0
+"""The stated time: the default of --shutdown-timeout-s."""
+
+_fresh = count(1000)
+_JSON = [("content-type", b"application/json")]
+
+
+def fresh() -> int:
+    """Return the number of a photo that no test has shown before: an index remembers them all."""
+    return next(_fresh)
+
+
+def seed_folder(folder: Path) -> Path:
+    """Write the seed set: twelve photos, and a copy of the first."""
+    folder.mkdir(parents=True)
+    for number in range(SEEDS):
+        (folder / f"seed-{number:02}.jpg").write_bytes(photo(number))
+    (folder / "seed-copy.jpg").write_bytes(photo(0, quality=70))
+    return folder
+
+
+def bootstrap(seeds: Path, redis_url: str, index: str) -> None:
+    """Build an index by the batch job."""
+    ended = run(["-m", "bootstrap", str(seeds), "--redis", redis_url, "--index", index, "--clusters", "3"])
+    assert ended.returncode == 0, ended.stderr
+
+
+@pytest.fixture(scope="module")
+def seeds(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return seed_folder(tmp_path_factory.mktemp("main-job") / "seeds")
+
+
+@pytest.fixture(scope="module")
+def index(seeds: Path, redis_url: str) -> str:
+    name = f"acceptance-{secrets.token_hex(4)}"
+    bootstrap(seeds, redis_url, name)
+    return name
+
+
+@dataclass(frozen=True)
+class Service:
+    """A consumer that runs."""
+
+    program: Program
+    url: str
+
+    def metrics(self) -> dict[tuple[str, tuple[tuple[str, str], ...]], float]:
+        return metrics(f"{self.url}/metrics")
+
+    def images(self) -> int:
+        """Return how many verdicts this process has given."""
+        return int(sum(value for (name, _), value in self.metrics().items() if name == "neardup_images_total"))
+
+    def status(self, path: str) -> tuple[int, str]:
+        status, body = get(f"{self.url}{path}")
+        return status, json.loads(body)["detail"]
+
+    def is_ready(self) -> bool:
+        return self.status("/readyz")[0] == 200
+
+    def partitions(self) -> set[str]:
+        """Return the partitions assigned to this process."""
+        return {dict(labels)["partition"] for name, labels in self.metrics() if name == "neardup_consumer_lag_messages"}
+
+
+class Stage:
+    """Topics and a group of one test's own."""
+
+    def __init__(self, address: str, redis_url: str, index: str, partitions: int) -> None:
+        run_id = secrets.token_hex(4)
+        self.address, self.redis_url, self.index = address, redis_url, index
+        self.images, self.verdicts, self.dead = (f"{name}-{run_id}" for name in ("images", "verdicts", "dead"))
+        self.group = f"group-{run_id}"
+        self.partitions = partitions
+        self.stack = ExitStack()
+        self.admin = self.stack.enter_context(KafkaAdminClient(bootstrap_servers=address))
+        topics = [NewTopic(self.images, partitions, 1), NewTopic(self.verdicts, 1, 1), NewTopic(self.dead, 1, 1)]
+        self.admin.create_topics(topics)
+        self.stack.callback(self.admin.delete_topics, [self.images, self.verdicts, self.dead])
+        self.producer = self.stack.enter_context(KafkaProducer(bootstrap_servers=address))
+        self.verdict_reader = self.stack.enter_context(closing(TopicReader(address, self.verdicts)))
+        self.dead_reader = self.stack.enter_context(closing(TopicReader(address, self.dead)))
+        self.published: Counter[int] = Counter()
+
+    def publish(
+        self,
+        value: bytes | None,
+        *,
+        partition: int = 0,
+        key: bytes | None = b"camera",
+        headers: Sequence[tuple[str, bytes]] = (),
+    ) -> str:
+        """Send a message and return its coordinates."""
+        self.producer.send(self.images, value, key=key, headers=list(headers), partition=partition)
+        offset = self.published[partition]
+        self.published[partition] += 1
+        return f"{self.images}-{partition}-{offset}"
+
+    def flush(self) -> None:
+        self.producer.flush(30)
+
+    def arguments(self, *more: str) -> list[str]:
+        """Return the command line of a consumer."""
+        return [
+            *("-m", "consumer", "--bootstrap-servers", self.address, "--redis", self.redis_url, "--index", self.index),
+            *("--topic", self.images, "--verdicts", self.verdicts, "--dead-letters", self.dead, "--group", self.group),
+            *("--metrics-port", "0", *more),
+        ]
+
+    @contextmanager
+    def service(self, *more: str) -> Iterator[Service]:
+        """Run a consumer."""
+        with running(self.arguments(*more)) as program:
+            line = json.loads(program.await_line("serving /metrics"))
+            yield Service(program, line["message"].split()[-1])
+
+    def documents(self) -> dict[str, dict[str, Any]]:
+        """Return the verdicts by the coordinates of their messages; there is one for each."""
+        documents = {}
+        for record in self.verdict_reader.read_to_end():
+            document = json.loads(record.value)
+            source = document["source"]
+            place = f"{source['topic']}-{source['partition']}-{source['offset']}"
+            assert place not in documents, "two verdicts on one message"
+            documents[place] = document
+        return documents
+
+    def await_outcomes(self) -> None:
+        """Wait until every message published has its verdict or dead letter."""
+        wanted = self.published.total()
+        eventually(lambda: self.verdict_reader.read() + self.dead_reader.read() >= wanted, f"{wanted} outcomes")
+
+    def committed(self) -> dict[int, int]:
+        offsets = self.admin.list_group_offsets([self.group])[self.group]
+        return {place.partition: offset.offset for place, offset in offsets.items() if offset.offset > 0}
+
+
+@pytest.fixture
+def make_stage(kafka_address: str, redis_url: str, index: str) -> Iterator[Callable[..., Stage]]:
+    with ExitStack() as stack:
+
+        def make(redis_url: str = redis_url, index: str = index, partitions: int = 1) -> Stage:
+            stage = Stage(kafka_address, redis_url, index, partitions)
+            stack.enter_context(stage.stack)
+            return stage
+
+        yield make
+
+
+@pytest.fixture
+def stage(make_stage: Callable[..., Stage]) -> Stage:
+    return make_stage()
+
+
+MakeStage = Callable[..., Stage]
+
+
+# Images in, verdicts out.
+
+
+def huge() -> bytes:
+    buffer = io.BytesIO()
+    Image.new("L", (1200, 1000)).save(buffer, "PNG")
+    return buffer.getvalue()
+
+
+def publish_odd_messages(stage: Stage, folder: Path) -> dict[str, str]:
+    """Publish what is no image; return the reason that each is to have, by its coordinates."""
+    envelope = json.dumps({"uri": (folder / "missing.jpg").as_uri()}).encode()
+    outside = json.dumps({"uri": "file:///etc/passwd"}).encode()
+    return {
+        stage.publish(b"garbage"): "undecodable",
+        stage.publish(b""): "empty",
+        stage.publish(None): "empty",
+        stage.publish(photo(fresh())[:-500]): "truncated",
+        stage.publish(b"8BPS" + bytes(100)): "unsupported-format",
+        stage.publish(huge()): "too-many-pixels",
+        stage.publish(bytes(50_001)): "too-many-bytes",
+        stage.publish(b"{", headers=_JSON): "bad-envelope",
+        stage.publish(outside, headers=_JSON): "uri-not-allowed",
+        stage.publish(envelope, headers=_JSON): "uri-unreadable",
+        stage.publish(photo(fresh()), headers=[("image_id", b"\xff")]): "bad-image-id",
+        stage.publish(photo(fresh()), headers=[("captured_at", b"tomorrow")]): "bad-captured-at",
+    }
+
+
+def check_dead_letters(stage: Stage, reasons: dict[str, str]) -> None:
+    letters = stage.dead_reader.read_to_end()
+    found = {dict(letter.headers)["error.source"].decode(): letter for letter in letters}
+    assert len(letters) == len(found)
+    assert {place: dict(letter.headers)["error.reason"].decode() for place, letter in found.items()} == reasons
+    for letter in letters:
+        assert letter.key == b"camera"
+        assert dict(letter.headers)["error.detail"]
+    garbage = next(letter for letter in letters if letter.value == b"garbage")
+    assert [name for name, _ in garbage.headers] == ["error.reason", "error.detail", "error.source"]
+    bad_id = next(letter for letter in letters if ("image_id", b"\xff") in letter.headers)
+    assert bad_id.headers[0] == ("image_id", b"\xff")
+
+
+def check_contract(stage: Stage, index: str) -> None:
+    schema = json.loads(importlib.resources.files("consumer").joinpath("schemas", "verdict.schema.json").read_text())
+    validator = jsonschema.Draft202012Validator(schema)
+    for record in stage.verdict_reader.records:
+        document = json.loads(record.value)
+        validator.validate(document)
+        assert record.headers == [("verdict", document["verdict"].encode())]
+        assert document["index"] == {"name": index, "generation": 1}
+        assert (document["verdict"] == "duplicate") == (document["distance"] <= document["radius"])
+
+
+def test_the_main_job(stage: Stage, index: str, tmp_path: Path) -> None:
+    new, other, in_file = fresh(), fresh(), fresh()
+    (tmp_path / "in-file.jpg").write_bytes(photo(in_file))
+    by_uri = json.dumps({"image_id": "by-uri", "uri": (tmp_path / "in-file.jpg").as_uri()}).encode()
+    expected = {
+        stage.publish(photo(3, quality=60), headers=[("image_id", b"like-seed-3")]): ("duplicate", "seed-03.jpg"),
+        stage.publish(photo(0), key=None): ("duplicate", "seed-00.jpg"),
+        stage.publish(photo(new), headers=[("image_id", "neu-ä".encode())]): ("unique", None),
+        stage.publish(photo(new, quality=60)): ("duplicate", "neu-ä"),
+        stage.publish(photo(other), headers=[("source", b"door"), ("captured_at", b"2026-01-02T03:04:05Z")]): (
+            "unique",
+            None,
+        ),
+        stage.publish(by_uri, headers=_JSON): ("unique", None),
+        stage.publish(photo(in_file)): ("duplicate", "by-uri"),
+    }
+    reasons = publish_odd_messages(stage, tmp_path)
+    stage.flush()
+    limits = ["--max-image-bytes", "50000", "--max-image-pixels", "1000000", "--allow-uri", tmp_path.as_uri()]
+    with stage.service(*limits) as service:
+        stage.await_outcomes()
+        documents = stage.documents()
+        assert documents.keys() == expected.keys()
+        for place, (verdict, original) in expected.items():
+            assert documents[place]["verdict"] == verdict
+            named = documents[place]["duplicate_of"]
+            assert named == original or (named is not None and named.endswith(f"/{original}"))
+        ids = [documents[place]["image_id"] for place in expected]
+        assert ids[:3] == ["like-seed-3", f"{stage.images}-0-1", "neu-ä"]
+        assert ids[5] == "by-uri"
+        assert [record.key for record in stage.verdict_reader.records[:2]] == [b"camera", None]
+        check_contract(stage, index)
+        check_dead_letters(stage, reasons)
+        check_metrics(service, stage, Counter(reasons.values()))
+        assert service.status("/healthz")[0] == 200
+        assert service.status("/readyz") == (200, "ready")
+        assert service.program.stop() == 0
+    check_log(service.program, expected, reasons)
+    assert stage.committed() == stage.published
+
+
+def check_metrics(service: Service, stage: Stage, reasons: Counter[str]) -> None:
+    # Counted once committed, which is after the verdicts can be read.
+    eventually(lambda: service.images() == 7, "the last image counted")
+    eventually(lambda: service.metrics()["neardup_index_members", ()] == SEEDS + 3, "the sizes refreshed")
+    samples = service.metrics()
+    assert samples["neardup_images_total", (("verdict", "unique"),)] == 3
+    assert samples["neardup_images_total", (("verdict", "duplicate"),)] == 4
+    for reason, messages in reasons.items():
+        assert samples["neardup_bad_input_total", (("reason", reason),)] == messages
+    assert samples["neardup_nearest_distance_count", ()] == 7
+    assert samples["neardup_batch_images_sum", ()] == stage.published.total()
+    assert samples["neardup_index_clusters", ()] == 3
+    assert samples["neardup_consumer_lag_messages", (("partition", "0"), ("topic", stage.images))] == 0
+    assert samples["neardup_ready", ()] == 1
+    assert samples["neardup_redis_errors_total", ()] == samples["neardup_kafka_errors_total", ()] == 0
+    for step in ("decode", "describe", "decide", "publish", "commit"):
+        assert samples["neardup_stage_seconds_count", (("stage", step),)] >= 1
+    (build,) = [dict(labels) for name, labels in samples if name == "neardup_build_info"]
+    assert (build["index"], build["generation"]) == (stage.index, "1")
+
+
+def check_log(program: Program, expected: dict[str, Any], reasons: dict[str, str]) -> None:
+    lines = program.log()
+    told = {
+        message: [
+            f"{line['topic']}-{line['partition']}-{line['offset']}" for line in lines if line["message"] == message
+        ]
+        for message in ("verdict", "dead letter")
+    }
+    assert told == {"verdict": list(expected), "dead letter": list(reasons)}
+    assert not [line for line in lines if line["level"] in {"warning", "error"}]
+
+
+def test_what_the_feed_publishes_is_judged(stage: Stage, tmp_path: Path) -> None:
+    new = fresh()
+    folder = tmp_path / "pictures"
+    (folder / "below").mkdir(parents=True)
+    (folder / "1.jpg").write_bytes(photo(5, quality=60))
+    (folder / "2.jpg").write_bytes(photo(new))
+    (folder / "below" / "3.jpg").write_bytes(photo(new, quality=60))
+    (folder / "notes.txt").write_text("no image", "utf-8")
+    fed = run(
+        [
+            *("-m", "consumer.feed", str(folder), "--bootstrap-servers", stage.address, "--topic", stage.images),
+            *("--key", "door", "--source", "door"),
+        ]
+    )
+    assert fed.returncode == 0, fed.stderr
+    with stage.service() as service:
+        eventually(lambda: stage.verdict_reader.read() >= 3, "three verdicts")
+        assert service.program.stop() == 0
+    by_name = {Path(document["image_id"]).name: document for document in stage.documents().values()}
+    assert {name: document["verdict"] for name, document in by_name.items()} == {
+        "1.jpg": "duplicate",
+        "2.jpg": "unique",
+        "3.jpg": "duplicate",
+    }
+    assert by_name["3.jpg"]["duplicate_of"] == by_name["2.jpg"]["image_id"]
+    assert {record.key for record in stage.verdict_reader.records} == {b"door"}
+
+
+def test_two_consumers_share_the_work_and_agree(make_stage: MakeStage) -> None:
+    stage = make_stage(partitions=2)
+    with stage.service("--batch-size", "4") as one, stage.service("--batch-size", "4") as other:
+        eventually(
+            lambda: sorted([*one.partitions(), *other.partitions()]) == ["0", "1"] and len(one.partitions()) == 1,
+            "one partition for each",
+        )
+        numbers = [fresh() for _ in range(12)]
+        expected = {
+            stage.publish(photo(number), partition=partition): number
+            for number in numbers
+            for partition in (0, 1, 0, 1)
+        }
+        stage.flush()
+        stage.await_outcomes()
+        documents = stage.documents()
+        assert documents.keys() == expected.keys()
+        unique = Counter(expected[place] for place, document in documents.items() if document["verdict"] == "unique")
+        assert unique == dict.fromkeys(numbers, 1)
+        original = {expected[place]: place for place, document in documents.items() if document["verdict"] == "unique"}
+        for place, document in documents.items():
+            assert document["duplicate_of"] in {None, original[expected[place]]}
+        eventually(lambda: one.images() + other.images() == len(expected), "all images counted")
+        assert min(one.images(), other.images()) > 0
+        assert [service.program.stop() for service in (one, other)] == [0, 0]
+    assert stage.committed() == stage.published
+
+
+# Stopping and starting.
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+def test_a_signal_in_the_middle_loses_and_doubles_nothing(make_stage: MakeStage, number: signal.Signals) -> None:
+    stage = make_stage(partitions=2)
+    pictures = [photo(fresh()) for _ in range(10)]
+    for place in range(600):
+        stage.publish(pictures[place % 10], partition=place % 2)
+    stage.flush()
+    with stage.service("--batch-size", "3") as service:
+        eventually(lambda: stage.verdict_reader.read() > 0, "the first verdict")
+        began_s = time.monotonic()
+        assert service.program.stop(number) == 0
+        assert time.monotonic() - began_s < SHUTDOWN_S
+    done = stage.documents()
+    assert 0 < len(done) < 600
+    assert sum(stage.committed().values()) == len(done)
+    with stage.service() as service:
+        stage.await_outcomes()
+        assert service.program.stop() == 0
+    documents = stage.documents()
+    assert len(documents) == 600
+    assert Counter(document["verdict"] for document in documents.values()) == {"unique": 10, "duplicate": 590}
+    assert stage.committed() == stage.published
+
+
+def test_what_never_was_ready_stops_as_well(stage: Stage) -> None:
+    stage.admin.delete_topics([stage.images])
+    with stage.service() as service:
+        service.program.await_line("does not exist")
+        assert service.status("/healthz")[0] == 200
+        assert service.status("/readyz") == (503, "kafka is away")
+        assert service.program.stop() == 0
+    stage.admin.create_topics([NewTopic(stage.images, 1, 1)])
+
+
+# What cannot run says so.
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        (["--index", "no-such-index"], "there is no index 'no-such-index'"),
+        (["--index", "no such name"], "index name 'no such name'"),
+        (["--descriptor", "pixels"], "was built by descriptor dct"),
+        (["--allow-uri", "/data"], "--allow-uri '/data'"),
+        (["--batch-size", "0"], "--batch-size: '0' is wrong"),
+        (["--ssl-cafile", "/no/such/file"], "--ssl-cafile"),
+    ],
+)
+def test_what_cannot_run_says_why_in_one_line_and_ends_with_2(stage: Stage, arguments: list[str], said: str) -> None:
+    ended = run(stage.arguments(*arguments))
+    assert ended.returncode == 2
+    told = [line for line in ended.stderr.splitlines() if line.startswith("consumer: ")]
+    assert len(told) == 1
+    assert said in told[0]
+    assert "Traceback" not in ended.stderr
+
+
+# Outages.
+
+
+def test_redis_may_go_away_for_a_while(make_stage: MakeStage, redis_program: RedisProgram, seeds: Path) -> None:
+    with RedisServer(redis_program, {"appendonly": "yes", "appendfsync": "always"}) as server:
+        bootstrap(seeds, server.url, "default")
+        stage = make_stage(redis_url=server.url, index="default")
+        before, meanwhile = fresh(), fresh()
+        with stage.service() as service:
+            unique = [stage.publish(photo(before))]
+            stage.flush()
+            stage.await_outcomes()
+            eventually(service.is_ready, "ready")
+            server.stop()
+            duplicates = [stage.publish(photo(before, quality=60))]
+            unique.append(stage.publish(photo(meanwhile)))
+            duplicates.append(stage.publish(photo(meanwhile, quality=60)))
+            stage.flush()
+            eventually(lambda: not service.is_ready(), "not ready")
+            assert service.status("/readyz") == (503, "redis is away")
+            assert service.status("/healthz")[0] == 200
+            assert len(stage.documents()) == 1
+            assert stage.committed() == {0: 1}
+            server.start()
+            stage.await_outcomes()
+            eventually(service.is_ready, "ready again")
+            assert service.metrics()["neardup_redis_errors_total", ()] > 0
+            assert service.program.stop() == 0
+        documents = stage.documents()
+        assert [documents[place]["verdict"] for place in unique] == ["unique", "unique"]
+        assert [documents[place]["duplicate_of"] for place in duplicates] == unique
+        assert stage.committed() == stage.published

@@ -1,0 +1,184 @@
+"""The command line, without servers."""
+
+import json
+import os
+import socket
+import time
+from pathlib import Path
+
+import pytest
+
+import consumer.loop
+import consumer.service
+from consumer.__main__ import main
+from consumer.settings import FeedSettings, Settings
+from neardup.errors import IndexMissing
+from neardup.options import options_of
+from tests.acceptance.processes import get, metrics, photo, run, running
+
+HELP_S = 0.5
+HEAVY = ("numpy", "PIL", "kafka", "redis", "sklearn", "scipy", "tensorflow", "prometheus_client")
+
+
+@pytest.fixture(autouse=True)
+def untouched_logging(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("consumer.journal.configure_logging", lambda _level: None)
+
+
+def cpu_seconds_of(arguments: list[str]) -> float:
+    # Of the processor, not of the clock: others may be using the machine.
+    before = os.times()
+    assert run(arguments).returncode == 0
+    after = os.times()
+    return after.children_user + after.children_system - before.children_user - before.children_system
+
+
+@pytest.mark.parametrize("module", ["consumer", "consumer.feed"])
+def test_help_answers_in_under_half_a_second(module: str) -> None:
+    assert min(cpu_seconds_of(["-m", module, "--help"]) for _ in range(3)) < HELP_S
+
+
+@pytest.mark.parametrize("module", ["consumer", "consumer.feed"])
+def test_help_waits_for_nothing_heavy(module: str) -> None:
+    program = (
+        f"import runpy, sys; sys.argv = [{module!r}, '--help']\n"
+        f"try: runpy.run_module({module!r}, run_name='__main__')\n"
+        f"except SystemExit: print('LOADED', sorted({{*{HEAVY!r}}} & {{*sys.modules}}))"
+    )
+    assert run(["-c", program]).stdout.splitlines()[-1] == "LOADED []"
+
+
+@pytest.mark.parametrize(("module", "settings"), [("consumer", Settings), ("consumer.feed", FeedSettings)])
+def test_help_names_every_setting(module: str, settings: type[Settings] | type[FeedSettings]) -> None:
+    shown = run(["-m", module, "--help"]).stdout
+    for _, option in options_of(settings):
+        assert option.flag in shown
+        assert option.env in shown
+
+
+def test_every_wrong_setting_is_a_line_and_the_code_is_2(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["--batch-size", "many"], {"NEARDUP_METRICS_PORT": "-1"}) == 2
+    lines = capsys.readouterr().err.splitlines()
+    assert len(lines) == 2
+    assert all(line.startswith("consumer: ") for line in lines)
+
+
+@pytest.mark.parametrize(
+    ("error", "code", "said"),
+    [
+        (IndexMissing("there is no index 'x'"), 2, "consumer: there is no index 'x'\n"),
+        (consumer.loop.ShutdownTimeout("redis is gone"), 1, "consumer: redis is gone\n"),
+        (None, 0, ""),
+    ],
+)
+def test_exit_codes(
+    error: Exception | None,
+    code: int,
+    said: str,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    def serve(_settings: Settings) -> None:
+        if error:
+            raise error
+
+    monkeypatch.setattr(consumer.service, "serve", serve)
+    assert main([], {}) == code
+    assert capsys.readouterr().err == said
+
+
+def test_a_bug_is_not_called_a_wrong_setting(monkeypatch: pytest.MonkeyPatch) -> None:
+    def serve(_settings: Settings) -> None:
+        raise ZeroDivisionError
+
+    monkeypatch.setattr(consumer.service, "serve", serve)
+    with pytest.raises(ZeroDivisionError):
+        main([], {})
+
+
+def test_a_port_in_use_ends_with_2(capsys: pytest.CaptureFixture[str]) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port = taken.getsockname()[1]
+        assert main(["--metrics-port", str(port)], {}) == 2
+    assert f"cannot serve metrics on 127.0.0.1:{port}" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("redis", ["no url", "redis://127.0.0.1:port", "http://127.0.0.1"])
+def test_an_address_of_redis_that_is_none_ends_with_2(redis: str, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["--metrics-port", "0", "--redis", redis], {}) == 2
+    assert "not a Redis URL" in capsys.readouterr().err
+
+
+def test_the_password_in_a_bad_address_is_not_shown(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["--metrics-port", "0", "--redis", "redis://user:hidden@127.0.0.1:port"], {}) == 2
+    assert "hidden" not in capsys.readouterr().err
+
+
+def test_without_redis_it_waits_alive_and_not_ready_until_told_to_stop() -> None:
+    with socket.socket() as nobody:
+        nobody.bind(("127.0.0.1", 0))  # bound and not listening: refused, and nobody else can take it
+        url = f"redis://127.0.0.1:{nobody.getsockname()[1]}/0"
+        with running(["-m", "consumer", "--metrics-port", "0", "--redis", url]) as program:
+            line = program.await_line("serving /metrics")
+            base = json.loads(line)["message"].split()[-1]
+            program.await_line("again in 1 s")
+            assert get(f"{base}/healthz")[0] == 200
+            status, body = get(f"{base}/readyz")
+            assert (status, json.loads(body)["detail"]) == (503, "redis is away")
+            assert metrics(f"{base}/metrics")["neardup_ready", ()] == 0
+            began_s = time.monotonic()
+            assert program.stop() == 0
+            assert time.monotonic() - began_s < 10
+
+
+# Folder mode: no servers at all.
+
+
+def folder_of(path: Path) -> Path:
+    path.mkdir()
+    (path / "1.jpg").write_bytes(photo(1))
+    (path / "2.jpg").write_bytes(photo(2))
+    (path / "3.jpg").write_bytes(photo(1, quality=60))
+    (path / "4.jpg").write_bytes(b"garbage")
+    return path
+
+
+def test_a_folder_is_judged_without_servers(tmp_path: Path) -> None:
+    images, output = folder_of(tmp_path / "images"), tmp_path / "verdicts.jsonl"
+    ended = run(["-m", "consumer", "--input", str(images), "--output", str(output), "--index", "memory"])
+    assert ended.returncode == 0, ended.stderr
+    documents = [json.loads(line) for line in output.read_text("utf-8").splitlines()]
+    assert [Path(document["image_id"]).name for document in documents] == ["1.jpg", "2.jpg", "3.jpg"]
+    assert [document["verdict"] for document in documents] == ["unique", "unique", "duplicate"]
+    assert documents[2]["duplicate_of"] == documents[0]["image_id"]
+    (letter,) = [json.loads(line) for line in (tmp_path / "verdicts.dead.jsonl").read_text("utf-8").splitlines()]
+    assert letter["reason"] == "undecodable"
+    assert Path(letter["image_id"]).name == "4.jpg"
+    assert "2 unique, 1 duplicates; 1 dead letters" in ended.stdout
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        (["--input", "/no/such/folder"], "/no/such/folder"),
+        (["--descriptor", "magic"], "magic"),
+        (["--output", "/no/such/folder/verdicts.jsonl"], "--output"),
+    ],
+)
+def test_a_folder_that_cannot_be_judged_ends_with_2(
+    arguments: list[str], said: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    images = folder_of(tmp_path / "images")
+    usual = ["--input", str(images), "--output", str(tmp_path / "verdicts.jsonl"), "--index", "memory"]
+    assert main([*usual, *arguments], {}) == 2
+    lines = capsys.readouterr().err.splitlines()
+    assert len(lines) == 1
+    assert said in lines[0]
+
+
+def test_what_stood_in_the_output_stays_when_it_cannot_be_judged(tmp_path: Path) -> None:
+    images, output = folder_of(tmp_path / "images"), tmp_path / "verdicts.jsonl"
+    output.write_text("earlier", "utf-8")
+    usual = ["--input", str(images), "--output", str(output), "--index", "memory"]
+    assert main([*usual, "--descriptor", "magic"], {}) == 2
+    assert output.read_text("utf-8") == "earlier"

@@ -1,0 +1,148 @@
+"""What the service can be told, and by whom."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import fields, replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from consumer.settings import FeedSettings, KafkaSettings, Settings
+from neardup.errors import Misconfigured
+from neardup.options import options_of, read_settings
+
+
+def read(arguments: Sequence[str] = (), environ: Mapping[str, str] | None = None) -> Settings:
+    settings: Settings = read_settings(Settings, arguments, environ or {}, prog="consumer", description="")
+    return settings
+
+
+def test_a_flag_comes_before_the_environment_and_that_before_the_default() -> None:
+    assert read().topic == "images"
+    assert read(environ={"NEARDUP_TOPIC": "pictures"}).topic == "pictures"
+    assert read(["--topic", "photos"], {"NEARDUP_TOPIC": "pictures"}).topic == "photos"
+
+
+def test_an_empty_variable_is_none() -> None:
+    assert read(environ={"NEARDUP_TOPIC": "", "NEARDUP_BATCH_SIZE": ""}) == read()
+
+
+@pytest.mark.parametrize("settings", [Settings, FeedSettings])
+def test_every_setting_has_its_own_flag_and_variable(settings: type[Any]) -> None:
+    declared = dict(options_of(settings))
+    assert set(declared) == {field.name for field in fields(settings)}
+    for kind in ("flag", "env"):
+        names = [getattr(option, kind) for option in declared.values() if getattr(option, kind)]
+        assert len(names) == len(set(names))
+    assert all(option.env.startswith("NEARDUP_") for option in declared.values() if option.flag.startswith("--"))
+
+
+def test_the_defaults_that_a_newcomer_relies_on() -> None:
+    settings = read()
+    assert settings.bootstrap_servers == "127.0.0.1:9092"
+    assert (settings.verdicts, settings.dead_letters, settings.group) == ("verdicts", "images.dead", "neardup")
+    assert (settings.redis_url, settings.index) == ("redis://127.0.0.1:6379/0", "default")
+    assert (settings.metrics_host, settings.metrics_port) == ("127.0.0.1", 9108)
+    assert (settings.threshold, settings.descriptor, settings.input, settings.allow_uri) == (None, None, None, ())
+
+
+def test_values_are_parsed() -> None:
+    settings = read(
+        ["--batch-size", "7", "--poll-timeout-s", "0.25", "--threshold", "0.1", "--allow-uri", "file:///a"],
+        {"NEARDUP_ALLOW_URI": "file:///b,file:///c", "NEARDUP_METRICS_PORT": "0"},
+    )
+    assert (settings.batch_size, settings.poll_timeout_s, settings.threshold) == (7, 0.25, 0.1)
+    assert (settings.allow_uri, settings.metrics_port) == (("file:///a",), 0)
+    assert read(environ={"NEARDUP_ALLOW_URI": "file:///b,file:///c"}).allow_uri == ("file:///b", "file:///c")
+    assert read(["--threshold", "auto"]).threshold is None
+
+
+def test_all_that_is_wrong_is_said_together() -> None:
+    with pytest.raises(Misconfigured) as caught:
+        read(
+            ["--batch-size", "0", "--log-level", "loud", "--threshold", "3"],
+            {"NEARDUP_METRICS_PORT": "65536", "NEARDUP_POLL_TIMEOUT_S": "nan", "NEARDUP_SECURITY_PROTOCOL": "none"},
+        )
+    lines = str(caught.value).splitlines()
+    named = ["--batch-size", "--log-level", "--threshold", "NEARDUP_METRICS_PORT", "NEARDUP_POLL_TIMEOUT_S"]
+    assert len(lines) == len(named) + 1
+    for name in [*named, "NEARDUP_SECURITY_PROTOCOL"]:
+        assert sum(line.startswith(f"{name}: ") for line in lines) == 1
+
+
+def test_an_unknown_flag_ends_with_2(capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit) as caught:
+        read(["--topics", "images"])
+    assert caught.value.code == 2
+    assert "--topics" in capsys.readouterr().err
+
+
+SECRETS = {
+    "--sasl-password": "hidden-1",
+    "--ssl-key-password": "hidden-2",
+    "--redis": "redis://user:hidden-3@example.org",
+}
+
+
+def test_secrets_are_not_shown() -> None:
+    arguments = [word for flag_and_value in SECRETS.items() for word in flag_and_value]
+    settings = read(arguments)
+    assert settings.sasl_password == "hidden-1"  # noqa: S105 - invented
+    assert "hidden" not in repr(settings)
+    assert "topic='images'" in repr(settings)
+
+
+def test_the_client_is_told_only_what_is_set() -> None:
+    assert KafkaSettings(bootstrap_servers="a:1, b:2").client_config() == {
+        "bootstrap_servers": ["a:1", "b:2"],
+        "security_protocol": "PLAINTEXT",
+    }
+
+
+def test_security_settings_pass_through(tmp_path: Path) -> None:
+    for name in ("ca", "cert", "key"):
+        (tmp_path / name).touch()
+    settings = KafkaSettings(
+        security_protocol="SASL_SSL",
+        sasl_mechanism="SCRAM-SHA-512",
+        sasl_username="camera",
+        sasl_password="x",  # noqa: S106 - invented
+        ssl_cafile=str(tmp_path / "ca"),
+        ssl_certfile=str(tmp_path / "cert"),
+        ssl_keyfile=str(tmp_path / "key"),
+        ssl_key_password="y",  # noqa: S106 - invented
+    )
+    assert settings.client_config() == {
+        "bootstrap_servers": ["127.0.0.1:9092"],
+        "security_protocol": "SASL_SSL",
+        "sasl_mechanism": "SCRAM-SHA-512",
+        "sasl_plain_username": "camera",
+        "sasl_plain_password": "x",
+        "ssl_cafile": str(tmp_path / "ca"),
+        "ssl_certfile": str(tmp_path / "cert"),
+        "ssl_keyfile": str(tmp_path / "key"),
+        "ssl_password": "y",
+    }
+
+
+def test_security_settings_that_cannot_work_are_all_said() -> None:
+    wrong = KafkaSettings(
+        security_protocol="SASL_SSL",
+        sasl_mechanism="PLAIN",
+        ssl_cafile="/no/ca",
+        ssl_certfile="/no/cert",
+        ssl_keyfile="/",
+    )
+    with pytest.raises(Misconfigured) as caught:
+        wrong.client_config()
+    lines = str(caught.value).splitlines()
+    assert [line.partition(":")[0] for line in lines[1:]] == ["--ssl-cafile", "--ssl-certfile", "--ssl-keyfile"]
+    assert "--sasl-username" in lines[0]
+    with pytest.raises(Misconfigured, match="--sasl-mechanism: --security-protocol SASL_SSL needs one"):
+        replace(wrong, sasl_mechanism=None).client_config()
+
+
+def test_one_more_prefix_may_be_allowed() -> None:
+    settings = replace(read(), allow_uri=("file:///a",))
+    assert settings.allowing("file:///b").allow_uri == ("file:///a", "file:///b")
+    assert settings.allow_uri == ("file:///a",)
