@@ -30,9 +30,11 @@ from consumer.settings import KafkaSettings
 from neardup.errors import KafkaUnavailable, Misconfigured
 
 CONNECT_TIMEOUT_MS = 10_000
-REQUEST_TIMEOUT_MS = 15_000
-DELIVERY_TIMEOUT_MS = 30_000
-"""After this a send counts as failed and the loop sends again: well within the poll interval of the group."""
+FETCH_TIMEOUT_MS = 30_000
+"""Of a fetch, which may hold 64 MB on a slow line."""
+SEND_TIMEOUT_MS = 10_000
+DELIVERY_TIMEOUT_MS = 15_000
+"""After this a send counts as failed and the loop sends again; a stop waits for the attempt under way."""
 COMMIT_TIMEOUT_MS = 15_000
 SILENCE_S = 5.0
 """After this long without a message the broker is asked for a sign of life."""
@@ -296,7 +298,7 @@ def _consumer_config(settings: KafkaSettings, group: str) -> dict[str, Any]:
         "allow_auto_create_topics": False,
         "max_partition_fetch_bytes": settings.max_message_bytes,
         "fetch_max_bytes": max(FETCH_MAX_BYTES, settings.max_message_bytes),
-        "request_timeout_ms": REQUEST_TIMEOUT_MS,
+        "request_timeout_ms": FETCH_TIMEOUT_MS,
         "bootstrap_timeout_ms": CONNECT_TIMEOUT_MS,
         "metrics_enabled": False,
     }
@@ -313,7 +315,7 @@ def _producer_config(settings: KafkaSettings) -> dict[str, Any]:
         # The dead letter of a largest message carries its headers and ours on top.
         "max_request_size": settings.max_message_bytes + 64 * 1024,
         "allow_auto_create_topics": False,
-        "request_timeout_ms": REQUEST_TIMEOUT_MS,
+        "request_timeout_ms": SEND_TIMEOUT_MS,
         "delivery_timeout_ms": DELIVERY_TIMEOUT_MS,
         "max_block_ms": CONNECT_TIMEOUT_MS,
         "bootstrap_timeout_ms": CONNECT_TIMEOUT_MS,

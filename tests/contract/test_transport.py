@@ -530,7 +530,7 @@ def leaked_sockets(caplog: pytest.LogCaptureFixture) -> Iterator[None]:
 def short_timeouts(monkeypatch: pytest.MonkeyPatch) -> None:
     for name, milliseconds in {
         "CONNECT_TIMEOUT_MS": 1000,
-        "REQUEST_TIMEOUT_MS": 1000,
+        "SEND_TIMEOUT_MS": 1000,
         "DELIVERY_TIMEOUT_MS": 1500,
         "COMMIT_TIMEOUT_MS": 1000,
         "ANSWER_TIMEOUT_MS": 1000,
