@@ -29,7 +29,7 @@ quick: $(VENV)/.installed  ## only the tests that need no server
 	@$(BIN)/python -m pytest -m "not kafka and not redis and not tensorflow" $(ARGS)
 
 lint: $(VENV)/.installed  ## ruff and mypy
-	@$(BIN)/ruff check .
+	@$(BIN)/ruff check --no-cache .
 	@$(BIN)/ruff format --check .
 	@$(BIN)/mypy
 

@@ -14,10 +14,9 @@ from neardup.errors import BadInput, Misconfigured, Unavailable
 from neardup.options import read_settings
 
 if TYPE_CHECKING:
-    from neardup.sources import SourceImage
-
     from consumer.messages import OutgoingMessage
     from consumer.transport.base import Sink
+    from neardup.sources import SourceImage
 
 CHUNK_MESSAGES = 64
 CHUNK_BYTES = 8 * 1024 * 1024
