@@ -23,6 +23,7 @@ from neardup.decode import DecodeLimits, decode
 from neardup.descriptors.base import Descriptor
 from neardup.errors import BadInput
 from neardup.index.base import Index
+from neardup.index.block import member_of
 from neardup.types import Descriptors, Query
 
 
@@ -165,6 +166,9 @@ class Handler:
                 letter = dead_letter(self._topics.dead_letters, message, query)
                 outcomes.append(Outcome(message, letter, error=query))
             else:
-                judged = Judged(message, query.image_id, next(decisions), self._index.meta, decided_at)
+                # A unique is published with its record, a redelivered one again: Redis may lose its last writes.
+                judged = Judged(
+                    message, query.image_id, next(decisions), self._index.meta, decided_at, member_of(query)
+                )
                 outcomes.append(Outcome(message, verdict_message(self._topics.verdicts, judged), judged=judged))
         return outcomes

@@ -10,11 +10,19 @@ from typing import Any
 from neardup.distance import similarity
 from neardup.errors import BadEnvelope, BadImageId, BadInput, EmptyImage
 from neardup.index.base import IndexMeta
-from neardup.types import Decision
+from neardup.index.codec import encode_member
+from neardup.types import Decision, Member, Verdict
 
 Headers = tuple[tuple[str, bytes | None], ...]
 
 VERDICT_SCHEMA = "neardup.verdict/1"
+MEMBER_HEADER = "member"
+"""Header of a unique's verdict: its record in the index, some 570 bytes for 256 numbers.
+
+From these records ``python -m bootstrap.index repair`` puts back what Redis lost. The record travels with the verdict,
+and in no topic of its own, because then nobody can have one without the other: whoever was told that an image is
+unique was told in the same message what makes it a member.
+"""
 MAX_IMAGE_ID_BYTES = 1024
 MAX_ENVELOPE_BYTES = 64 * 1024
 MAX_DETAIL_CHARACTERS = 500
@@ -169,19 +177,29 @@ def _envelope(value: bytes) -> dict[str, str]:
 
 @dataclass(frozen=True, slots=True)
 class Judged:
-    """A message with the decision on its image; `meta` is of the index that decided."""
+    """A message with the decision on its image; `meta` is of the index that decided.
+
+    `member` is what the image is as a member when it is unique.
+    """
 
     message: ImageMessage
     image_id: str
     decision: Decision
     meta: IndexMeta
     decided_at: datetime
+    member: Member | None = None
 
 
 def verdict_message(topic: str, judged: Judged) -> OutgoingMessage:
-    """Return the verdict on a message, as ``schemas/verdict.schema.json`` describes it."""
+    """Return the verdict on a message, as ``schemas/verdict.schema.json`` describes it.
+
+    That of a unique carries the member's record, on every delivery: see `MEMBER_HEADER`.
+    """
     value = json.dumps(verdict_document(judged), ensure_ascii=False, separators=(",", ":")).encode()
-    return OutgoingMessage(topic, judged.message.key, value, (("verdict", judged.decision.verdict.value.encode()),))
+    headers: Headers = (("verdict", judged.decision.verdict.value.encode()),)
+    if judged.member is not None and judged.decision.verdict is Verdict.UNIQUE:
+        headers += ((MEMBER_HEADER, encode_member(judged.member)),)
+    return OutgoingMessage(topic, judged.message.key, value, headers)
 
 
 def verdict_document(judged: Judged) -> dict[str, Any]:

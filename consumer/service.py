@@ -22,7 +22,8 @@ from neardup.descriptors.base import Descriptor
 from neardup.errors import RedisUnavailable, Unavailable
 from neardup.index.base import Index
 from neardup.index.connection import connect
-from neardup.index.redis import RedisIndex
+from neardup.index.redis import Probe, RedisIndex, RedisIndexOptions
+from neardup.index.retention import Retention
 
 REFRESH_S = 5.0
 """Sizes of the index are read this often: one round trip with a length for each cluster."""
@@ -74,16 +75,26 @@ def stopped_by_signals(stop: threading.Event) -> Iterator[None]:
 
 def open_redis_index(settings: Settings, stop: threading.Event, health: Health) -> RedisIndex | None:
     """Open the index, waiting for Redis as long as it takes; None when told to stop meanwhile."""
-    client = connect(settings.redis_url)
     while not stop.is_set():
         health.turned()
         try:
-            return RedisIndex(client, settings.index, decision_ttl_s=settings.decision_ttl_s)
+            return RedisIndex(connect(settings.redis_url), settings.index, options=_index_options(settings))
         except RedisUnavailable as error:
             health.not_ready("redis is away")
             _log.warning("%s; again in 1 s", error)
             time.sleep(1.0)  # not stop.wait: a signal's stop.set would wait for the lock that it holds
     return None
+
+
+def _index_options(settings: Settings) -> RedisIndexOptions:
+    window_ms = None if settings.retention_s is None else 1000 * settings.retention_s
+    return RedisIndexOptions(
+        decision_ttl_s=settings.decision_ttl_s,
+        cache_bytes=settings.cache_bytes,
+        max_cluster=settings.max_cluster,
+        retention=Retention(window_ms),
+        probe=Probe(settings.probe),
+    )
 
 
 def run(

@@ -30,13 +30,19 @@ def squared_l2_distances(queries: Descriptors, rows: Descriptors) -> NDArray[np.
     """
     left = queries.astype(np.float64)
     right = rows.astype(np.float64)
-    squared_norms = np.add.outer(np.square(left).sum(axis=1), np.square(right).sum(axis=1))
+    squared_norms = np.add.outer(np.einsum("ij,ij->i", left, left), np.einsum("ij,ij->i", right, right))
     return np.asarray(squared_norms - 2.0 * (left @ right.T), dtype=np.float64)
 
 
 def l2_distances(queries: Descriptors, rows: Descriptors) -> NDArray[np.float64]:
     """Return the L2 distances between unit descriptors, correctly rounded; shapes as `squared_l2_distances`."""
     return np.sqrt(squared_l2_distances(queries, rows))
+
+
+def paired_l2_distances(queries: Descriptors, rows: Descriptors) -> NDArray[np.float64]:
+    """Return the L2 distance of each query to the row of the same number, float64 (n,); both float16 (n, d)."""
+    differences = queries.astype(np.float64) - rows.astype(np.float64)
+    return np.asarray(np.sqrt(np.einsum("ij,ij->i", differences, differences)), dtype=np.float64)
 
 
 def similarity(l2_distance: float) -> float:

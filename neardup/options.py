@@ -239,3 +239,16 @@ def auto_or(parse: Callable[[str], Any]) -> Callable[[str], Any]:
             raise ValueError(f"{exc}, or auto") from exc
 
     return parse_or_auto
+
+
+_UNITS_S = {"s": 1, "m": 60, "h": 60 * 60, "d": 24 * 60 * 60}
+
+
+def duration_or_off(text: str) -> int | None:
+    """Parse a time such as ``30d`` to seconds; None of ``off``."""
+    if text == "off":
+        return None
+    amount, unit = text[:-1], text[-1:]
+    if unit not in _UNITS_S or not amount.isdecimal() or not int(amount):
+        raise ValueError("it should be a whole number with s, m, h or d, such as 30d, or off")
+    return int(amount) * _UNITS_S[unit]

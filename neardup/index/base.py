@@ -8,7 +8,7 @@ from typing import Protocol
 from neardup.errors import CorruptIndex, IndexMismatch
 from neardup.types import Decision, Match, Member, Query, Verdict
 
-FORMAT_VERSION = 1
+FORMAT_VERSION = 2
 """Of the metadata and of the members' records; a reader refuses any other."""
 
 _JSON_TYPES = {
@@ -129,13 +129,13 @@ class IndexStats:
     retries: int
 
 
-def decision_of(match: Match | None, meta: IndexMeta, cluster: int | None) -> Decision:
+def decision_of(match: Match | None, meta: IndexMeta, cluster: int | None, *, known: bool = False) -> Decision:
     """Return the verdict that the nearest member gives: duplicate within the radius, inclusive; else unique.
 
-    `match` is never the query's own record: a query whose key is among the members was unique when it came first,
-    and is compared with the others only.
+    `match` is never the query's own record. A query that is `known`, whose key is among the members, was unique when
+    it came first and stays it.
     """
-    duplicate = match is not None and match.l2_distance <= meta.radius
+    duplicate = not known and match is not None and match.l2_distance <= meta.radius
     return Decision(
         verdict=Verdict.DUPLICATE if duplicate else Verdict.UNIQUE,
         duplicate_of=match.member.image_id if match and duplicate else None,

@@ -1,7 +1,7 @@
 """Members side by side in one growing matrix, and the nearest of them."""
 
 import math
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import TypeVar
 
 import numpy as np
@@ -16,6 +16,10 @@ _FIRST_ROWS = 16
 _FLOAT32_EPSILON = 2.0**-24
 _FLOAT16_EPSILON = 2.0**-11
 _FLOAT16_SMALLEST_HALF = 2.0**-25
+
+
+def _every(_: Member) -> bool:
+    return True
 
 
 class MemberBlock:
@@ -71,33 +75,27 @@ class MemberBlock:
         self._float16 = _with_rows(self._float16, rows)
         self._float32 = _with_rows(self._float32, rows)
 
-    def nearest(self, descriptor: Descriptors, other_than: str | None = None) -> Match | None:
+    def nearest(self, descriptor: Descriptors, counts: Callable[[Member], bool] = _every) -> Match | None:
         """Return the nearest member by exact distance, the first inserted on a tie; None when there is none.
 
         Parameters
         ----------
         descriptor
             float16 (d,), unit norm.
-        other_than
-            A key whose member does not count.
+        counts
+            Which members count.
         """
-        rows = self._candidates(descriptor, other_than)
-        if not len(rows):
-            return None
-        exact = l2_distances(descriptor[np.newaxis], self._float16[rows])[0]
-        best = int(exact.argmin())
-        return Match(self._members[int(rows[best])], float(exact[best]))
-
-    def _candidates(self, descriptor: Descriptors, other_than: str | None) -> NDArray[np.intp]:
-        # A quick look in float32 leaves the few rows that can be nearest; only these are measured exactly.
-        count = len(self._members)
-        closeness = self._float32[:count] @ descriptor.astype(np.float32)
-        if other_than in self._keys:
-            own = [row for row, member in enumerate(self._members) if member.key == other_than]
-            closeness[own] = -np.inf
-        if not np.isfinite(closeness).any():
-            return np.empty(0, dtype=np.intp)
-        return np.flatnonzero(closeness >= closeness.max() - self._slack)
+        closeness = self._float32[: len(self._members)] @ descriptor.astype(np.float32)
+        while closeness.size and np.isfinite(closeness.max()):
+            # A quick look in float32 leaves the few rows that can be nearest; only these are measured exactly.
+            rows = np.flatnonzero(closeness >= closeness.max() - self._slack)
+            counting = [row for row in rows.tolist() if counts(self._members[row])]
+            if len(counting) == len(rows):
+                exact = l2_distances(descriptor[np.newaxis], self._float16[rows])[0]
+                best = int(exact.argmin())
+                return Match(self._members[int(rows[best])], float(exact[best]))
+            closeness[np.setdiff1d(rows, counting)] = -np.inf
+        return None
 
 
 def _slack(dimension: int) -> float:

@@ -11,9 +11,12 @@ from numpy.typing import NDArray
 
 from neardup.errors import Misconfigured
 from neardup.index.base import IndexMeta
-from neardup.index.codec import encode_member
+from neardup.index.carry import Predecessor, another_finished
+from neardup.index.codec import encode_member, encode_projection
 from neardup.index.connection import require_no_eviction, translated_errors
+from neardup.index.events import Split, encode_split
 from neardup.index.keys import IndexKeys
+from neardup.projection import Projection
 from neardup.types import Member
 
 _PUSH_BYTES = 1 << 20
@@ -29,16 +32,32 @@ if redis.call('LLEN', KEYS[1]) == tonumber(ARGV[1]) then
 end
 """
 
-# FLIP: make a complete generation the live one, unless a later one already is.
-#   KEYS[1] live (string), KEYS[2] metadata of the generation (string); ARGV[1] generation
-#   Returns 1 when it is live now, 0 when it is not complete any more or a later one is live.
+# FLIP: make a complete generation the live one, unless a later one already is, or there is more to carry over.
+#   KEYS[1] live (string), KEYS[2] metadata of the generation (string), KEYS[3] log of its predecessor (list), KEYS[4]
+#   how many events have left that log (string); ARGV[1] generation, ARGV[2] predecessor, 0 for none, '' for whatever
+#   is live, ARGV[3] events of the predecessor that are carried over, ARGV[4] how the last of them begins
+#   Returns 'LIVE' when it is live now, also when it was already (the reply to the first call was lost); 'NEWS' when
+#   the predecessor has had other events; 'LATE' when the generation is not complete any more, or another is live.
 _FLIP = """
-local live = tonumber(redis.call('GET', KEYS[1]) or '0')
-if live > tonumber(ARGV[1]) or redis.call('EXISTS', KEYS[2]) == 0 then
-  return 0
+local live = redis.call('GET', KEYS[1]) or '0'
+if live == ARGV[1] then
+  return 'LIVE'
+end
+if (tonumber(live) or 0) > tonumber(ARGV[1]) or redis.call('EXISTS', KEYS[2]) == 0 then
+  return 'LATE'
+end
+if ARGV[2] ~= '' then
+  if live ~= ARGV[2] then
+    return 'LATE'
+  end
+  local count = tonumber(redis.call('GET', KEYS[4]) or '0') + redis.call('LLEN', KEYS[3])
+  local last = redis.call('LINDEX', KEYS[3], -1) or ''
+  if count ~= tonumber(ARGV[3]) or string.sub(last, 1, #ARGV[4]) ~= ARGV[4] then
+    return 'NEWS'
+  end
 end
 redis.call('SET', KEYS[1], ARGV[1])
-return 1
+return 'LIVE'
 """
 
 # ABANDON: make sure that a generation can never become the live one.
@@ -60,10 +79,16 @@ def live_generation(client: redis.Redis, name: str) -> int | None:
     return None if live is None else int(live)
 
 
+class MoreToCarry(Exception):
+    """The predecessor had events that its build does not know of."""
+
+
 class GenerationBuild:
     """Writes generation g + 1 while g serves; `publish` flips the pointer in one step.
 
-    A crash before that leaves g live; what was left behind is removed by the next build.
+    A crash before that leaves g live; what was left behind is removed by the next build. What consumers commit to g
+    in the meantime is carried over when `publish` is told of the predecessor: it flips in the one step that finds
+    nothing new.
 
     Parameters
     ----------
@@ -73,6 +98,10 @@ class GenerationBuild:
         What the index is made for; its generation is given out here.
     centroids
         float32 (k, d).
+    projection
+        What consumers sketch descriptors with.
+    splits
+        How cells are divided from the start, in order.
 
     Raises
     ------
@@ -80,7 +109,14 @@ class GenerationBuild:
         As its methods do.
     """
 
-    def __init__(self, client: redis.Redis, meta: IndexMeta, centroids: NDArray[np.float32]) -> None:
+    def __init__(
+        self,
+        client: redis.Redis,
+        meta: IndexMeta,
+        centroids: NDArray[np.float32],
+        projection: Projection,
+        splits: Sequence[Split] = (),
+    ) -> None:
         self._client: Any = client
         self._keys = IndexKeys(meta.name)
         self._append = client.register_script(_APPEND)
@@ -91,36 +127,68 @@ class GenerationBuild:
             generation = int(self._client.incr(self._keys.last))
             self._client.sadd(self._keys.generations, generation)
             self._client.set(self._keys.centroids(generation), centroids.astype("<f4").tobytes())
+            self._client.set(self._keys.projection(generation), encode_projection(projection))
+            self._append_to(self._keys.splits(generation), 0, map(encode_split, splits))
         self.meta = replace(meta, generation=generation, clusters=len(centroids))
         self._sizes: Counter[int] = Counter()
+        self._written = b""
 
     def append(self, cell: int, members: Iterable[Member]) -> None:
         """Append members to a cell."""
         key = self._keys.cell(self.meta.generation, cell)
         with translated_errors():
-            for records in _batches(encode_member(member) for member in members):
-                self._append(keys=[key], args=[self._sizes[cell], *records])
-                self._sizes[cell] += len(records)
+            self._sizes[cell] = self._append_to(key, self._sizes[cell], map(encode_member, members))
 
-    def publish(self) -> IndexMeta:
+    def _append_to(self, key: str, size: int, records: Iterable[bytes]) -> int:
+        for batch in _batches(records):
+            self._append(keys=[key], args=[size, *batch])
+            size += len(batch)
+        return size
+
+    def remove(self, cell: int, member: Member) -> None:
+        """Take a member that was appended out of its cell."""
+        key = self._keys.cell(self.meta.generation, cell)
+        with translated_errors():
+            self._client.lrem(key, 1, encode_member(member))
+            self._sizes[cell] -= 1
+
+    def publish(self, predecessor: Predecessor | None = None) -> IndexMeta:
         """Make this generation the live one, remove all earlier ones, and return its metadata.
+
+        Parameters
+        ----------
+        predecessor
+            Whose members are carried over, as far as its `news` were asked for; None takes the place of whatever is
+            live.
 
         Raises
         ------
+        MoreToCarry
+            The predecessor has had other events by now. Carry its news over and publish again.
         Misconfigured
             Another bootstrap of the same index finished meanwhile.
         """
-        metadata = self._keys.metadata(self.meta.generation)
-        with translated_errors():
-            self._client.set(metadata, self.meta.to_json())
-            flipped = self._flip(keys=[self._keys.live, metadata], args=[self.meta.generation])
-        if not flipped:
+        outcome = self._try_to_flip(predecessor)
+        if outcome == b"NEWS":
+            raise MoreToCarry
+        if outcome != b"LIVE":
             self.abandon()
-            raise Misconfigured(
-                f"another bootstrap of index {self.meta.name!r} finished while this one ran; its index stays live"
-            )
+            raise Misconfigured(another_finished(self.meta.name))
         self._remove_earlier()
         return self.meta
+
+    def _try_to_flip(self, predecessor: Predecessor | None) -> bytes:
+        metadata = self._keys.metadata(self.meta.generation)
+        before = predecessor.generation if predecessor else 0
+        keys = [self._keys.live, metadata, self._keys.log(before), self._keys.trimmed(before)]
+        carried: list[Any] = ["", 0, b""]
+        if predecessor:
+            carried = [before, predecessor.position.seen, predecessor.position.last]
+        with translated_errors():
+            if self.meta.to_json() != self._written:
+                self._client.set(metadata, self.meta.to_json())
+                self._written = self.meta.to_json()
+            return cast("bytes", self._flip(keys=keys, args=[self.meta.generation, *carried]))
 
     def abandon(self) -> None:
         """Remove what this build has written, unless it has become the live generation meanwhile.
@@ -142,12 +210,11 @@ class GenerationBuild:
 
     def _remove(self, generation: int) -> None:
         # By pattern, because the number of cells of an abandoned generation is not known.
-        prefix = self._keys.cell(generation, 0).removesuffix("0")
+        prefix = self._keys.metadata(generation).removesuffix("meta")
         with translated_errors():
-            cells = list(self._client.scan_iter(match=_escaped(prefix) + "*", count=_SCAN))
-            for start in range(0, len(cells), _SCAN):
-                self._client.unlink(*cells[start : start + _SCAN])
-            self._client.unlink(self._keys.metadata(generation), self._keys.centroids(generation))
+            found = list(self._client.scan_iter(match=_escaped(prefix) + "*", count=_SCAN))
+            for start in range(0, len(found), _SCAN):
+                self._client.unlink(*found[start : start + _SCAN])
             self._client.srem(self._keys.generations, generation)
 
 

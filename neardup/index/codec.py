@@ -19,10 +19,12 @@ import struct
 import numpy as np
 
 from neardup.errors import CorruptIndex
-from neardup.types import Decision, Member, Verdict
+from neardup.projection import Projection
+from neardup.types import Decision, Descriptors, Member, Verdict
 
 RECORD_VERSION = 1
 _HEADER = struct.Struct("<BBHHq")
+_COMPONENTS = struct.Struct("<I")
 _DECISION_TYPES = (str, str | None, float | int | None, int | None, int)
 
 
@@ -33,8 +35,8 @@ def encode_member(member: Member) -> bytes:
     return header + key + image_id + np.ascontiguousarray(member.descriptor, dtype="<f2").tobytes()
 
 
-def decode_member(record: bytes, dimension: int) -> Member:
-    """Read `encode_member`.
+def split_record(record: bytes, dimension: int) -> tuple[bytes, Descriptors]:
+    """Return a record's head (all but the descriptor) and its descriptor, float16 (d,).
 
     Raises
     ------
@@ -43,18 +45,42 @@ def decode_member(record: bytes, dimension: int) -> Member:
     """
     if len(record) < _HEADER.size or record[0] != RECORD_VERSION:
         raise CorruptIndex(f"not a member record of version {RECORD_VERSION}: {record[:16]!r}")
-    _, _, key_bytes, id_bytes, captured_at_ms = _HEADER.unpack_from(record)
-    texts_end = _HEADER.size + key_bytes + id_bytes
-    if len(record) - texts_end != 2 * dimension:
+    _, _, key_bytes, id_bytes, _ = _HEADER.unpack_from(record)
+    head_bytes = _HEADER.size + key_bytes + id_bytes
+    if len(record) - head_bytes != 2 * dimension:
         raise CorruptIndex(f"a member record of {len(record)} bytes does not hold {dimension} numbers")
-    try:
-        key = record[_HEADER.size : _HEADER.size + key_bytes].decode()
-        image_id = record[_HEADER.size + key_bytes : texts_end].decode()
-    except UnicodeDecodeError as exc:
-        raise CorruptIndex(f"a member record's texts are not UTF-8: {record[:32]!r}") from exc
-    descriptor = np.frombuffer(record, dtype="<f2", offset=texts_end).astype(np.float16)
+    descriptor = np.frombuffer(record, dtype="<f2", offset=head_bytes).astype(np.float16)
     if not np.isfinite(descriptor).all():  # a single NaN would hide every other member of its cell
-        raise CorruptIndex(f"the member record of {key!r} holds NaN or infinity")
+        raise CorruptIndex(f"a member record holds NaN or infinity: {record[:64]!r}")
+    return record[:head_bytes], descriptor
+
+
+def head_key(head: bytes) -> bytes:
+    """Return the key in a record's head, UTF-8."""
+    key_bytes = _HEADER.unpack_from(head)[2]
+    return head[_HEADER.size : _HEADER.size + key_bytes]
+
+
+def decode_head(head: bytes) -> tuple[str, str, int]:
+    """Return key, image id and captured_at_ms of a record's head.
+
+    Raises
+    ------
+    CorruptIndex
+        The texts are not UTF-8.
+    """
+    _, _, key_bytes, _, captured_at_ms = _HEADER.unpack_from(head)
+    texts = head[_HEADER.size :]
+    try:
+        return texts[:key_bytes].decode(), texts[key_bytes:].decode(), captured_at_ms
+    except UnicodeDecodeError as exc:
+        raise CorruptIndex(f"a member record's texts are not UTF-8: {head[:32]!r}") from exc
+
+
+def decode_member(record: bytes, dimension: int) -> Member:
+    """Read `encode_member`; errors as `split_record` and `decode_head`."""
+    head, descriptor = split_record(record, dimension)
+    key, image_id, captured_at_ms = decode_head(head)
     return Member(key, image_id, descriptor, captured_at_ms)
 
 
@@ -87,3 +113,33 @@ def decode_decision(recorded: bytes) -> Decision:
     if not all(isinstance(value, kinds) for value, kinds in zip(fields, _DECISION_TYPES, strict=True)):
         raise CorruptIndex(f"not a recorded decision: {recorded[:80]!r}")
     return decision
+
+
+def encode_projection(projection: Projection) -> bytes:
+    """Return a projection as bytes: the number of components, the mean, the basis row by row, float32."""
+    return b"".join(
+        [
+            _COMPONENTS.pack(len(projection.basis)),
+            projection.mean.astype("<f4").tobytes(),
+            projection.basis.astype("<f4").tobytes(),
+        ]
+    )
+
+
+def decode_projection(stored: bytes | None, dimension: int) -> Projection:
+    """Read `encode_projection`.
+
+    Raises
+    ------
+    CorruptIndex
+        It is none, or of another dimension.
+    """
+    if stored is None or len(stored) < _COMPONENTS.size:
+        raise CorruptIndex("the index has no projection: bootstrap again")
+    (components,) = _COMPONENTS.unpack_from(stored)
+    if len(stored) != _COMPONENTS.size + 4 * dimension * (components + 1):
+        raise CorruptIndex(f"the index's projection of {len(stored)} bytes is not one of {dimension} numbers")
+    numbers = np.frombuffer(stored, dtype="<f4", offset=_COMPONENTS.size).astype(np.float32).reshape(-1, dimension)
+    if not np.isfinite(numbers).all():
+        raise CorruptIndex("the index's projection holds NaN or infinity")
+    return Projection(numbers[0], numbers[1:])

@@ -2,49 +2,96 @@
 --
 -- Keys (all share the hash tag {NAME}, so that they live on one node of a Redis Cluster)
 --   KEYS[1]        neardup:{NAME}:live          string   number of the live generation
---   KEYS[2i]       neardup:{NAME}:decided:KEY   string   recorded decision of item i, with a time to live
---   KEYS[2i + 1]   neardup:{NAME}:gG:cell:C     list     member records of the cell of item i
+--   KEYS[2]        neardup:{NAME}:gG:log        list     the latest events, oldest first
+--   KEYS[3]        neardup:{NAME}:gG:trimmed    string   how many events have left the log at its head
+--   KEYS[2i + 2]   neardup:{NAME}:decided:KEY   string   recorded decision of item i, with a time to live
+--   KEYS[2i + 3]   neardup:{NAME}:gG:cell:C     list     member records of the home cell of item i
 -- Arguments
 --   ARGV[1]        generation that the client works on
---   ARGV[2]        seconds that a recorded decision lives
---   ARGV[4i - 1]   members of item i's cell that it was compared with, its batch's own earlier ones included
---   ARGV[4i]       '1' when item i becomes a member, '0' when it is a duplicate or a member already
---   ARGV[4i + 1]   its decision, opaque
---   ARGV[4i + 2]   its member record when it is unique, else ''
+--   ARGV[2]        events that the client has seen, since the generation began
+--   ARGV[3]        how the last of them begins; '' when it has seen none
+--   ARGV[4]        seconds that a recorded decision lives
+--   ARGV[5]        events that the log keeps
+--   ARGV[4i + 2]   decision on item i, opaque
+--   ARGV[4i + 3]   its member record when it is to become a member, else ''
+--   ARGV[4i + 4]   its home cell and the root of that, packed as two unsigned 32-bit integers, little-endian
+--   ARGV[4i + 5]   the roots whose cells can hold a member within the radius, a bit each; '' for any
 -- Returns
---   {'GENERATION', live}                  nothing was done: another generation is live
---   {'DONE', replies}                     every item is decided
---   {'STALE', replies, tail}              the items before the stale one are decided; tail: the records it has not seen
+--   {'GENERATION'}                    nothing was done: another generation is live
+--   {'BEHIND'}                        nothing was done: the log does not reach back to what the client has seen, or
+--                                     tells another story (Redis lost its last writes)
+--   {'DONE', replies}                 every item is decided
+--   {'STALE', replies, events}        the items before the stale one are decided; all events that the client has not
+--                                     seen, those of its own items among them
 --   replies: for each decided item '' when its decision was taken, else the decision recorded earlier for its key
 --
--- A cell is append-only, so an equal length means equal content: an item is only committed as unique after it has
--- been compared with every member of its cell. A duplicate needs no check: members are never taken away.
--- An item that was to become a member and turns out to be decided already (delivered to two consumers at once) does
--- not; what came after it in its cell was compared with a member that is none, and is stale whatever the length.
-local live = redis.call('GET', KEYS[1])
-if live ~= ARGV[1] then
-  return {'GENERATION', live or ''}
+-- Every change of a generation's members is an event, so an equal number of events means equal content. An item is
+-- committed when no event that its client has not seen can matter to it: an appended member in a root that can hold
+-- one within the radius, or any other change of its home cell's root. It has then been compared with every member
+-- that could make it a duplicate, and the batch's own members its client has compared itself. Unless one of these
+-- turns out to be decided already (delivered to two consumers at once): then it is no member of this batch, and what
+-- follows is stale.
+local live, log, trimmed = KEYS[1], KEYS[2], KEYS[3]
+local seen = tonumber(ARGV[2])
+if redis.call('GET', live) ~= ARGV[1] then
+  return {'GENERATION'}
 end
-local replies = {}
-local withdrawn = {}
-for i = 1, (#KEYS - 1) / 2 do
-  local decided, cell = KEYS[2 * i], KEYS[2 * i + 1]
-  local seen, unique = tonumber(ARGV[4 * i - 1]), ARGV[4 * i] == '1'
+local first = tonumber(redis.call('GET', trimmed) or '0')
+local since = seen - first
+if since < 0 or since > redis.call('LLEN', log) then
+  return {'BEHIND'}
+end
+if since > 0 and ARGV[3] ~= '' and string.sub(redis.call('LINDEX', log, since - 1), 1, #ARGV[3]) ~= ARGV[3] then
+  return {'BEHIND'}
+end
+
+-- The roots with news, and whether anything but appending happened.
+local unseen = redis.call('LRANGE', log, since, -1)
+local roots_with_news, restructured = {}, false
+for i, event in ipairs(unseen) do
+  local kind, _, root = struct.unpack('<c1I4I4', event)
+  roots_with_news[i] = root
+  restructured = restructured or kind ~= 'A'
+end
+
+local function touched(roots)
+  if #unseen == 0 then
+    return false
+  end
+  if restructured or roots == '' then
+    return true
+  end
+  for _, root in ipairs(roots_with_news) do
+    local byte = string.byte(roots, math.floor(root / 8) + 1)
+    if math.floor(byte / 2 ^ (root % 8)) % 2 == 1 then
+      return true
+    end
+  end
+  return false
+end
+
+local replies, withdrawn = {}, false
+for i = 1, (#KEYS - 3) / 2 do
+  local decided, cell = KEYS[2 * i + 2], KEYS[2 * i + 3]
+  local decision, record, place, roots = unpack(ARGV, 4 * i + 2, 4 * i + 5)
   local earlier = redis.call('GET', decided)
   if earlier then
     replies[i] = earlier
-    if unique then
-      withdrawn[cell] = (withdrawn[cell] or 0) + 1
-    end
+    withdrawn = withdrawn or record ~= ''
+  elseif withdrawn or touched(roots) then
+    return {'STALE', replies, redis.call('LRANGE', log, since, -1)}
   else
-    if withdrawn[cell] or (unique and redis.call('LLEN', cell) ~= seen) then
-      return {'STALE', replies, redis.call('LRANGE', cell, seen - (withdrawn[cell] or 0), -1)}
+    if record ~= '' then
+      local length = redis.call('RPUSH', cell, record)
+      redis.call('RPUSH', log, 'A' .. place .. struct.pack('<I4', length - 1) .. record)
     end
-    if unique then
-      redis.call('RPUSH', cell, ARGV[4 * i + 2])
-    end
-    redis.call('SET', decided, ARGV[4 * i + 1], 'EX', ARGV[2])
+    redis.call('SET', decided, decision, 'EX', ARGV[4])
     replies[i] = ''
   end
+end
+local excess = redis.call('LLEN', log) - tonumber(ARGV[5])
+if excess > 0 then
+  redis.call('LTRIM', log, excess, -1)
+  redis.call('INCRBY', trimmed, excess)
 end
 return {'DONE', replies}

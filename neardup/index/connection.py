@@ -2,10 +2,11 @@
 
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import cast
+from typing import Any, cast
 
 import redis
 from redis.backoff import NoBackoff
+from redis.cluster import RedisCluster
 from redis.exceptions import (
     AuthenticationError,
     AuthorizationError,
@@ -15,6 +16,7 @@ from redis.exceptions import (
     NoPermissionError,
     OutOfMemoryError,
     ReadOnlyError,
+    RedisClusterException,
     RedisError,
     ResponseError,
     TryAgainError,
@@ -26,6 +28,7 @@ from neardup.errors import CorruptIndex, Misconfigured, RedisUnavailable
 TIMEOUT_S = 5.0
 """Of one reply; a commit takes milliseconds, and a stalled server must not look like a slow one for long."""
 
+_CLUSTER = "+cluster"
 _REFUSED = (AuthenticationError, AuthorizationError, NoPermissionError)
 # Connection errors come with everything that is not a reply; these are replies that pass with time.
 _PASSING = (
@@ -51,24 +54,32 @@ _PASSING_TEXTS = (
 def connect(url: str, timeout_s: float = TIMEOUT_S) -> redis.Redis:
     """Return a client for a ``redis://``, ``rediss://`` or ``unix://`` URL; nothing is sent yet.
 
+    ``redis+cluster://`` and ``rediss+cluster://`` name any node of a Redis Cluster, which is asked for the others.
     The client itself never retries beyond one reconnection: the caller knows what to do meanwhile.
 
     Raises
     ------
     Misconfigured
         The URL is none.
+    RedisUnavailable
+        The cluster does not answer.
     """
+    scheme, separator, rest = url.partition("://")
+    in_cluster = scheme.endswith(_CLUSTER)
+    kind: Any = RedisCluster if in_cluster else redis.Redis
     try:
-        client = redis.Redis.from_url(
-            url,
-            socket_timeout=timeout_s,
-            socket_connect_timeout=timeout_s,
-            retry=Retry(NoBackoff(), 1),
-            health_check_interval=30,
-        )
+        with translated_errors():
+            client = kind.from_url(
+                scheme.removesuffix(_CLUSTER) + separator + rest,
+                socket_timeout=timeout_s,
+                socket_connect_timeout=timeout_s,
+                retry=Retry(NoBackoff(), 1),
+                health_check_interval=30,
+            )
     except (ValueError, TypeError) as exc:
         raise Misconfigured(f"not a Redis URL: {masked(url)} ({exc})") from exc
-    return client
+    # A cluster's client has the same commands; redis-py gives the two no type in common.
+    return cast("redis.Redis", client)
 
 
 def masked(url: str) -> str:
@@ -106,7 +117,7 @@ def translated_errors() -> Iterator[None]:
         if "WRONGTYPE" in str(exc):
             raise CorruptIndex(f"a key of the index is not what it should be: {exc}") from exc
         raise Misconfigured(f"Redis rejects what it is asked for: {exc}") from exc
-    except (RedisError, OSError) as exc:
+    except (RedisError, RedisClusterException, OSError) as exc:
         raise RedisUnavailable(f"Redis does not answer: {exc}") from exc
 
 
@@ -119,10 +130,17 @@ def require_no_eviction(client: redis.Redis) -> None:
         A memory limit is set together with an eviction policy.
     """
     with translated_errors():
-        memory = cast("dict[str, object]", client.info("memory"))
-    policy = memory.get("maxmemory_policy", "noeviction")
-    if memory.get("maxmemory", 0) and policy != "noeviction":
-        raise Misconfigured(
-            f"Redis evicts keys when it is full (maxmemory-policy {policy}), which would lose members: "
-            "set maxmemory-policy noeviction"
-        )
+        nodes = _memory_of_each(client)
+    for memory in nodes:
+        policy = memory.get("maxmemory_policy", "noeviction")
+        if memory.get("maxmemory", 0) and policy != "noeviction":
+            raise Misconfigured(
+                f"Redis evicts keys when it is full (maxmemory-policy {policy}), which would lose members: "
+                "set maxmemory-policy noeviction"
+            )
+
+
+def _memory_of_each(client: Any) -> list[dict[str, object]]:  # noqa: ANN401 - redis.Redis, or a cluster
+    if isinstance(client, RedisCluster):
+        return list(client.info("memory", target_nodes=RedisCluster.PRIMARIES).values())
+    return [client.info("memory")]

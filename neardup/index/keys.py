@@ -51,6 +51,22 @@ class IndexKeys:
         """Return the string with the generation's centroids, float32 little-endian, row by row."""
         return f"neardup:{{{self.name}}}:g{generation}:centroids"
 
+    def projection(self, generation: int) -> str:
+        """Return the string with the generation's projection; see `neardup.index.codec.encode_projection`."""
+        return f"neardup:{{{self.name}}}:g{generation}:projection"
+
+    def splits(self, generation: int) -> str:
+        """Return the list of the generation's splits, in order; see `neardup.index.events`."""
+        return f"neardup:{{{self.name}}}:g{generation}:splits"
+
+    def log(self, generation: int) -> str:
+        """Return the list of the generation's latest events, oldest first."""
+        return f"neardup:{{{self.name}}}:g{generation}:log"
+
+    def trimmed(self, generation: int) -> str:
+        """Return the string that counts the events which have left the log."""
+        return f"neardup:{{{self.name}}}:g{generation}:trimmed"
+
     def cell(self, generation: int, cell: int) -> str:
         """Return the list with the records of a cell's members."""
         return f"neardup:{{{self.name}}}:g{generation}:cell:{cell}"

@@ -7,6 +7,7 @@ import numpy as np
 from neardup.cells import Cells
 from neardup.index.base import IndexMeta, IndexStats, decision_of
 from neardup.index.block import MemberBlock, member_of
+from neardup.index.retention import FOR_EVER, Retention
 from neardup.types import Decision, Member, Query, Verdict
 
 
@@ -21,10 +22,19 @@ class MemoryIndex:
         Centroids, only to name an image's cluster; None leaves it out.
     members
         What the index starts with.
+    retention
+        How long a member counts; it stays here all the same.
     """
 
-    def __init__(self, meta: IndexMeta, cells: Cells | None = None, members: Sequence[Member] = ()) -> None:
+    def __init__(
+        self,
+        meta: IndexMeta,
+        cells: Cells | None = None,
+        members: Sequence[Member] = (),
+        retention: Retention = FOR_EVER,
+    ) -> None:
         self.meta = meta
+        self._retention = retention
         self._cells = cells
         self._block = MemberBlock(meta.dimension)
         self._decided: dict[str, Decision] = {}
@@ -41,11 +51,15 @@ class MemoryIndex:
         return self._decided[query.key]
 
     def _compare(self, query: Query) -> Decision:
-        match = self._block.nearest(query.descriptor, other_than=query.key)
-        decision = decision_of(match, self.meta, self._cluster_of(query))
-        if decision.verdict is Verdict.UNIQUE and query.key not in self._block:
+        known = query.key in self._block
+        match = self._block.nearest(query.descriptor, lambda member: self._counts(member, query))
+        decision = decision_of(match, self.meta, self._cluster_of(query), known=known)
+        if decision.verdict is Verdict.UNIQUE and not known:
             self._block.append(member_of(query))
         return decision
+
+    def _counts(self, member: Member, query: Query) -> bool:
+        return member.key != query.key and self._retention.counts(member.captured_at_ms, query.captured_at_ms)
 
     def _cluster_of(self, query: Query) -> int | None:
         return int(self._cells.assign(query.descriptor[np.newaxis])[0]) if self._cells else None

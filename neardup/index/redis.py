@@ -1,53 +1,76 @@
 """The index in Redis, shared by any number of consumers."""
 
-from collections import defaultdict
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from pathlib import Path
-from typing import Any, cast
+from enum import StrEnum
+from typing import Any
 
 import numpy as np
 import redis
 
 from neardup.cells import Cells
 from neardup.errors import CorruptIndex, IndexMissing
-from neardup.index.base import IndexMeta, IndexStats, decision_of
-from neardup.index.block import MemberBlock, member_of
-from neardup.index.codec import decode_decision, decode_member, encode_decision, encode_member
+from neardup.index.base import IndexMeta, IndexStats
+from neardup.index.batch import Batch
+from neardup.index.codec import decode_decision, decode_head, decode_member, decode_projection
 from neardup.index.connection import require_no_eviction, translated_errors
+from neardup.index.events import Event, Rewritten, Split, decode_event
 from neardup.index.keys import IndexKeys
-from neardup.types import Decision, Match, Member, Query, Verdict
+from neardup.index.retention import FOR_EVER, UNKNOWN_MS, Retention
+from neardup.index.scripts import CommitReply, FellBehind, GenerationChanged, GenerationScripts
+from neardup.index.tree import CellTree, choose_split
+from neardup.index.view import GenerationView, OutdatedView
+from neardup.types import Decision, Member, Query
 
 DECISION_TTL_S = 2 * 60 * 60
 """How long a decision is remembered by its key, 200 bytes each: longer than a delivery usually takes to come again.
 
 After that a member is recognised by its key, and a duplicate is found again, if perhaps as that of a nearer member.
 """
-
-_COMMIT = Path(__file__).with_name("commit.lua").read_text(encoding="utf-8")
+CACHE_BYTES = 1 << 30
+MAX_CLUSTER = 300
+_SPLITS_A_BATCH = 8
+"""A cell far above the limit is divided over several batches: none waits for all of it."""
 _PAGE = 1000
 
 
+class Probe(StrEnum):
+    """Which members an image is compared with: all that could matter, or those of its own cluster."""
+
+    EXACT = "exact"
+    NEAREST = "nearest"
+
+
 @dataclass(frozen=True, slots=True)
-class _Draft:
-    """A decision that waits for its commit; `member` is what it would append, `seen` what it was compared with."""
+class RedisIndexOptions:
+    """How this process uses an index.
 
-    query: Query
-    cell: int
-    decision: Decision
-    member: Member | None
-    seen: int
+    Attributes
+    ----------
+    decision_ttl_s
+        How long a decision is remembered by its key.
+    cache_bytes
+        What members' records may take in this process; the rest is read again when it is needed.
+    max_cluster
+        Members above which a cluster is divided.
+    retention
+        How long a member counts; all consumers of an index should agree.
+    probe
+        `Probe.EXACT`, or the article's `Probe.NEAREST`, which misses duplicates across cluster borders.
+    """
 
-    def arguments(self) -> tuple[int | bytes, ...]:
-        unique = self.member is not None
-        record = encode_member(self.member) if self.member else b""
-        return self.seen, int(unique), encode_decision(self.decision), record
+    decision_ttl_s: int = DECISION_TTL_S
+    cache_bytes: int = CACHE_BYTES
+    max_cluster: int = MAX_CLUSTER
+    retention: Retention = FOR_EVER
+    probe: Probe = Probe.EXACT
 
 
 class RedisIndex:
-    """Compares an image with the members of its nearest cell, and commits by one script.
+    """Compares an image with every member that could be within the radius, and commits by one script.
 
-    The process keeps the cells that it has seen, and reads only what others appended since.
+    The process keeps a sketch of every member, and as many records as there is room for; it follows the generation's
+    events, so a batch costs one call to learn what is new and one to commit.
 
     Parameters
     ----------
@@ -57,8 +80,8 @@ class RedisIndex:
         Which index.
     fingerprint
         Of the descriptor at hand; None takes the index's. Later generations must have the same.
-    decision_ttl_s
-        How long a decision is remembered by its key.
+    options
+        How it is used.
 
     Raises
     ------
@@ -71,152 +94,222 @@ class RedisIndex:
         client: redis.Redis,
         name: str,
         fingerprint: str | None = None,
-        decision_ttl_s: int = DECISION_TTL_S,
+        options: RedisIndexOptions | None = None,
     ) -> None:
         self._client: Any = client
         self._keys = IndexKeys(name)
         self._fingerprint = fingerprint
-        self._decision_ttl_s = decision_ttl_s
-        self._commit = client.register_script(_COMMIT)
+        self._options = options or RedisIndexOptions()
         self._retries = 0
+        self._contended = False
+        self._newest_ms = UNKNOWN_MS
+        self._swept = 0
         require_no_eviction(client)
         self._load()
-        # Another generation may come while this process runs, another descriptor may not.
-        self._fingerprint = self._meta.fingerprint
 
     @property
     def meta(self) -> IndexMeta:
         """What the live generation is made for."""
         return self._meta
 
-    def _load(self) -> None:
-        live, metadata, centroids = self._read_live()
-        self._meta = _checked_meta(metadata, live, self._fingerprint)
-        self._fingerprint = self._meta.fingerprint
-        self._cells = Cells(_centroids(centroids, self._meta))
-        self._blocks: dict[int, MemberBlock] = {}
+    # -- following the index ------------------------------------------------------------------------------------------
 
-    def _read_live(self) -> tuple[int, bytes | None, bytes | None]:
+    def _load(self) -> None:
+        """Read the live generation; begin anew when yet another one becomes live meanwhile."""
+        self._in_step = False
+        while True:
+            live, metadata, centroids, projection = self._read_live()
+            self._meta = _checked_meta(metadata, live, self._fingerprint)
+            # Another generation may come while this process runs, another descriptor may not.
+            self._fingerprint = self._meta.fingerprint
+            self._roots = Cells(_centroids(centroids, self._meta))
+            self._projection = decode_projection(projection, self._meta.dimension)
+            self._scripts = GenerationScripts(self._client, self._keys, live)
+            try:
+                self._read_members()
+            except GenerationChanged:
+                continue
+            return
+
+    def _read_live(self) -> tuple[int, bytes | None, bytes | None, bytes | None]:
         with translated_errors():
             live = self._client.get(self._keys.live)
             while live is not None:
                 generation = _generation(live)
-                wanted = (self._keys.metadata(generation), self._keys.centroids(generation))
-                metadata, centroids, still_live = self._client.mget(*wanted, self._keys.live)
+                wanted = [self._keys.metadata(generation), self._keys.centroids(generation)]
+                wanted += [self._keys.projection(generation), self._keys.live]
+                metadata, centroids, projection, still_live = self._client.mget(wanted)
                 if still_live == live:
-                    return generation, metadata, centroids
+                    return generation, metadata, centroids, projection
                 live = still_live  # a bootstrap finished between the two calls
         raise IndexMissing(f"there is no index {self._keys.name!r} in this Redis: run python -m bootstrap first")
 
-    def decide(self, queries: Sequence[Query]) -> list[Decision]:
-        """Decide a batch; see `Index.decide`."""
-        decided: list[Decision] = []
-        cells = self._assign(queries)
-        self._read_tails(cells)
-        while len(decided) < len(queries):
-            todo = slice(len(decided), None)
-            drafts = self._draft(queries[todo], cells[todo])
-            outcome, payload = self._send(drafts)
-            if outcome == b"GENERATION":
-                self._load()
-                cells = self._assign(queries)
-                self._read_tails(cells[todo])
-                continue
-            decided += self._settle(drafts, payload[0])
-            if outcome == b"STALE":
-                self._retries += 1
-                self._catch_up(drafts[len(payload[0])].cell, payload[1])
-        return decided
+    def _read_members(self) -> None:
+        # The position comes first: what happens while the members are read is followed afterwards, and what was read
+        # already is recognised by its place.
+        self._in_step = False
+        self._position = self._scripts.latest()
+        tree = CellTree(self._roots)
+        with translated_errors():
+            splits = self._client.lrange(self._keys.splits(self._meta.generation), 0, -1)
+        for split in map(decode_event, splits):
+            if not isinstance(split, Split):
+                raise CorruptIndex("the list of splits holds something else")
+            tree.apply(split)
+        self._view = GenerationView(
+            tree, self._projection, self._meta.radius, self._read_cells, self._options.cache_bytes
+        )
+        self._view.load(tree.leaves)
+        self._in_step = True
 
-    def _assign(self, queries: Sequence[Query]) -> list[int]:
-        if not queries:
-            return []
-        return cast("list[int]", self._cells.assign(np.stack([query.descriptor for query in queries])).tolist())
-
-    def _read_tails(self, cells: Iterable[int]) -> None:
-        wanted = sorted(set(cells))
+    def _read_cells(self, cells: Sequence[int]) -> list[list[bytes]]:
         with translated_errors():
             pipeline = self._client.pipeline(transaction=False)
-            for cell in wanted:
-                pipeline.lrange(self._cell_key(cell), len(self._block(cell)), -1)
-            tails = pipeline.execute()
-        for cell, tail in zip(wanted, tails, strict=True):
-            self._append(cell, tail)
+            for cell in cells:
+                pipeline.lrange(self._keys.cell(self._meta.generation, cell), 0, -1)
+            return list(pipeline.execute())
 
-    def _cell_key(self, cell: int) -> str:
-        return self._keys.cell(self._meta.generation, cell)
+    def _catch_up(self) -> None:
+        if not self._in_step:  # Redis went away while it was read: what is known is neither the old nor the new
+            self._load()
+        try:
+            events = self._scripts.new_events(self._position)
+        except GenerationChanged:
+            self._load()
+        except FellBehind:
+            self._read_again()
+        else:
+            self._apply(events)
 
-    def _block(self, cell: int) -> MemberBlock:
-        if cell not in self._blocks:
-            self._blocks[cell] = MemberBlock(self._meta.dimension)
-        return self._blocks[cell]
+    def _read_again(self) -> None:
+        try:
+            self._read_members()
+        except GenerationChanged:
+            self._load()
 
-    def _append(self, cell: int, records: Sequence[bytes]) -> None:
-        block = self._block(cell)
-        for record in records:
-            block.append(decode_member(record, self._meta.dimension))
+    def _apply(self, events: Sequence[Event]) -> None:
+        self._in_step = False
+        self._view.apply(events)
+        self._in_step = True
 
-    def _draft(self, queries: Sequence[Query], cells: Sequence[int]) -> list[_Draft]:
-        """Decide as if nobody else were there; a batch's own unique images count as members for its later ones."""
-        ahead: defaultdict[int, MemberBlock] = defaultdict(lambda: MemberBlock(self._meta.dimension))
-        drafts = []
-        for query, cell in zip(queries, cells, strict=True):
-            draft = self._draft_one(query, cell, ahead[cell])
-            if draft.member:
-                ahead[cell].append(draft.member)
-            drafts.append(draft)
-        return drafts
+    def _look_again(self, outdated: OutdatedView) -> None:
+        """Learn why a cell holds less than it should: it was divided or is of an earlier generation, else corrupt.
 
-    def _draft_one(self, query: Query, cell: int, ahead: MemberBlock) -> _Draft:
-        block = self._block(cell)
-        match = _nearer(
-            block.nearest(query.descriptor, other_than=query.key),
-            ahead.nearest(query.descriptor, other_than=query.key),
-        )
-        decision = decision_of(match, self._meta, cell)
-        known = query.key in block or query.key in ahead
-        new_member = decision.verdict is Verdict.UNIQUE and not known
-        return _Draft(query, cell, decision, member_of(query) if new_member else None, len(block) + len(ahead))
+        Raises
+        ------
+        CorruptIndex
+            Nothing has happened that would explain it.
+        """
+        position, seen = self._position, self._position.seen
+        self._catch_up()
+        if self._position is position and self._position.seen == seen:
+            raise CorruptIndex(str(outdated)) from outdated
 
-    def _send(self, drafts: Sequence[_Draft]) -> tuple[bytes, list[Any]]:
-        keys = [self._keys.live]
-        arguments: list[int | bytes] = [self._meta.generation, self._decision_ttl_s]
-        for draft in drafts:
-            keys += [self._keys.decided(draft.query.key), self._cell_key(draft.cell)]
-            arguments += draft.arguments()
-        with translated_errors():
-            outcome, *payload = cast("list[Any]", self._commit(keys=keys, args=arguments))
-        return outcome, payload
+    def _remove_expired(self, newest_ms: int) -> None:
+        """Take out what is too old for any image to come, of the cells that grew and of one more, in turn."""
+        if self._options.retention.window_ms is None:
+            return
+        self._newest_ms = max(self._newest_ms, newest_ms)
+        leaves = self._view.tree.leaves
+        self._swept += 1
+        for cell in sorted({*self._view.grown, leaves[self._swept % len(leaves)]})[: _SPLITS_A_BATCH + 1]:
+            if self._view.tree.is_leaf(cell):
+                try:
+                    self._remove_expired_of(cell)
+                except OutdatedView as outdated:
+                    self._look_again(outdated)
 
-    def _settle(self, drafts: Sequence[_Draft], replies: Sequence[bytes]) -> list[Decision]:
-        decided = []
-        for draft, earlier in zip(drafts, replies, strict=False):
-            if earlier:
-                decided.append(decode_decision(earlier))
+    def _remove_expired_of(self, cell: int) -> None:
+        times = [decode_head(head)[2] for head in self._view.block(cell).heads]
+        expired = [self._options.retention.removable(captured_at_ms, self._newest_ms) for captured_at_ms in times]
+        if any(expired):
+            marks = bytes(ord("X") if gone else ord("K") for gone in expired)
+            self._scripts.rewrite(Rewritten(cell, self._view.tree.root_of(cell)), marks, self._position)
+            self._catch_up()
+
+    def _divide_large_cells(self) -> None:
+        for cell in sorted(self._view.grown)[:_SPLITS_A_BATCH]:
+            try:
+                divisible = self._view.size_of(cell) > self._options.max_cluster and self._divide(cell)
+            except OutdatedView as outdated:
+                self._look_again(outdated)
                 continue
-            decided.append(draft.decision)
-            if draft.member:
-                self._block(draft.cell).append(draft.member)
+            if not divisible:
+                self._view.grown.discard(cell)
+
+    def _divide(self, cell: int) -> bool:
+        """Divide a cell, or let somebody else have done it; return whether it was possible."""
+        tree = self._view.tree
+        split = choose_split(cell, tree, self._view.sketch(self._view.block(cell).descriptors))
+        if split is not None:
+            self._scripts.split(split, tree.split_count, self._position)
+            self._catch_up()
+        return split is not None
+
+    # -- deciding -----------------------------------------------------------------------------------------------------
+
+    def decide(self, queries: Sequence[Query]) -> list[Decision]:
+        """Decide a batch; see `Index.decide`."""
+        if not queries:
+            return []
+        self._catch_up()
+        self._remove_expired(max(query.captured_at_ms for query in queries))
+        self._divide_large_cells()
+        batch: Batch | None = None
+        decided: list[Decision] = []
+        while len(decided) < len(queries):
+            try:
+                batch = batch or self._new_batch(queries)
+                decided += self._commit(batch, len(decided))
+            except GenerationChanged:
+                self._load()
+                batch = None
+            except FellBehind:
+                self._read_again()
+                batch = None
+            except OutdatedView as outdated:
+                self._look_again(outdated)
+                batch = None
         return decided
 
-    def _catch_up(self, cell: int, tail: Sequence[bytes]) -> None:
-        if tail:
-            self._append(cell, tail)
-        else:
-            # The cell is shorter than our copy of it: Redis lost its last writes. Its word counts, not ours.
-            self._blocks.pop(cell, None)
-            self._read_tails([cell])
+    def _commit(self, batch: Batch, first: int) -> list[Decision]:
+        """Commit the queries from `first` on, and return the decisions on those that could be, in order."""
+        drafts = batch.draft(first)
+        items = [draft.item(tell_roots=self._contended) for draft in drafts]
+        reply = self._scripts.commit(items, self._position, self._options.decision_ttl_s)
+        decided = [
+            decode_decision(earlier) if earlier else draft.decision
+            for draft, earlier in zip(drafts, reply.replies, strict=False)
+        ]
+        self._follow(batch, reply, first + len(decided))
+        return decided
+
+    def _new_batch(self, queries: Sequence[Query]) -> Batch:
+        own_cell_only = self._options.probe is Probe.NEAREST
+        return Batch(queries, self._view, self._meta, self._options.retention, own_cell_only=own_cell_only)
+
+    def _follow(self, batch: Batch, reply: CommitReply, decided: int) -> None:
+        self._contended = reply.events is not None
+        if reply.events is None:
+            return
+        self._retries += 1
+        self._apply(reply.events)
+        batch.follow(reply.events, decided)
+
+    # -- showing ------------------------------------------------------------------------------------------------------
 
     def members(self) -> Iterator[Member]:
         """Iterate over all members, cell by cell."""
-        for cell in range(len(self._cells)):
+        self._catch_up()
+        for cell in self._view.tree.leaves:
             yield from self._members_of(cell)
 
     def _members_of(self, cell: int) -> Iterator[Member]:
         start = 0
         while True:
             with translated_errors():
-                records = self._client.lrange(self._cell_key(cell), start, start + _PAGE - 1)
+                key = self._keys.cell(self._meta.generation, cell)
+                records = self._client.lrange(key, start, start + _PAGE - 1)
             for record in records:
                 yield decode_member(record, self._meta.dimension)
             if len(records) < _PAGE:
@@ -224,25 +317,16 @@ class RedisIndex:
             start += _PAGE
 
     def stats(self) -> IndexStats:
-        """Return sizes, read in one round trip."""
-        with translated_errors():
-            pipeline = self._client.pipeline(transaction=False)
-            for cell in range(len(self._cells)):
-                pipeline.llen(self._cell_key(cell))
-            sizes = pipeline.execute()
+        """Return sizes, after one round trip for what is new."""
+        self._catch_up()
+        sizes = self._view.cell_sizes
         return IndexStats(
             members=sum(sizes),
             clusters=len(sizes),
-            cluster_sizes=tuple(sizes),
-            cache_bytes=sum(block.nbytes for block in self._blocks.values()),
+            cluster_sizes=sizes,
+            cache_bytes=self._view.nbytes,
             retries=self._retries,
         )
-
-
-def _nearer(one: Match | None, other: Match | None) -> Match | None:
-    if one is None or other is None:
-        return one or other
-    return other if other.l2_distance < one.l2_distance else one
 
 
 def _generation(live: bytes) -> int:

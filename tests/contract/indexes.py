@@ -7,6 +7,7 @@ from typing import Protocol
 
 import numpy as np
 import redis
+from numpy.typing import NDArray
 
 from neardup.cells import Cells
 from neardup.distance import l2_distances
@@ -15,12 +16,15 @@ from neardup.index.build import GenerationBuild
 from neardup.index.connection import connect
 from neardup.index.memory import MemoryIndex
 from neardup.index.redis import RedisIndex
+from neardup.projection import Projection
 from neardup.types import Descriptors, Member, Query
 
 DIMENSION = 8
 CELLS = 4
 CENTROIDS = np.eye(CELLS, DIMENSION, dtype=np.float32)
 RADIUS = 0.12
+# Any orthonormal basis is right; this one leaves the planes' angles to the residual.
+PROJECTION = Projection(np.zeros(DIMENSION, dtype=np.float32), np.eye(CELLS, DIMENSION, dtype=np.float32))
 
 _NAMES = itertools.count()
 
@@ -88,7 +92,7 @@ def new_name() -> str:
 
 def start_build(client: redis.Redis, name: str, radius: float = RADIUS, fingerprint: str = "test-1") -> GenerationBuild:
     meta = IndexMeta(name, 0, "pixels:1", fingerprint, DIMENSION, radius)
-    return GenerationBuild(client, meta, CENTROIDS)
+    return GenerationBuild(client, meta, CENTROIDS, PROJECTION)
 
 
 def build_generation(
@@ -102,6 +106,26 @@ def build_generation(
     cells = Cells(CENTROIDS)
     for each in members:
         build.append(int(cells.assign(each.descriptor[np.newaxis])[0]), [each])
+    return build.publish()
+
+
+def build_anew(  # noqa: PLR0917 - all that an index is made of
+    client: redis.Redis,
+    name: str,
+    radius: float,
+    centroids: NDArray[np.float32],
+    projection: Projection,
+    members: Sequence[Member] = (),
+) -> IndexMeta:
+    """Make a generation of any dimension the live one."""
+    meta = IndexMeta(name, 0, "pixels:1", "test-1", centroids.shape[1], radius)
+    build = GenerationBuild(client, meta, centroids, projection)
+    cells = Cells(centroids)
+    by_cell: dict[int, list[Member]] = {}
+    for each in members:
+        by_cell.setdefault(int(cells.assign(each.descriptor[np.newaxis])[0]), []).append(each)
+    for cell, theirs in by_cell.items():
+        build.append(cell, theirs)
     return build.publish()
 
 

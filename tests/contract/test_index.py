@@ -23,11 +23,11 @@ from tests.contract.indexes import (
 UNIQUE, DUPLICATE = Verdict.UNIQUE, Verdict.DUPLICATE
 
 
-@pytest.fixture(params=["memory", pytest.param("redis", marks=pytest.mark.redis)])
+@pytest.fixture(params=["memory", *(pytest.param(kind, marks=pytest.mark.redis) for kind in ("redis", "cluster"))])
 def backend(request: pytest.FixtureRequest) -> Backend:
     if request.param == "memory":
         return MemoryBackend()
-    return RedisBackend(request.getfixturevalue("redis_url"))
+    return RedisBackend(request.getfixturevalue("redis_url" if request.param == "redis" else "redis_cluster_url"))
 
 
 def verdicts(decisions: Sequence[Decision]) -> list[str]:
@@ -193,15 +193,15 @@ class TestContents:
         index = backend.make(members=[member("m", point(3))])
         index.decide([query("a", point(1)), query("b", point(1, 0.3)), query("c", point(1, 0.31))])
         stats = index.stats()
-        assert (stats.members, stats.clusters, stats.cluster_sizes) == (3, CELLS, (0, 2, 0, 1))
+        assert (stats.members, [size for size in stats.cluster_sizes if size]) == (3, [2, 1])
         assert stats.cache_bytes > 0
         assert stats.retries == 0
 
     def test_more_members_than_one_page(self, backend: Backend) -> None:
         members = [member(f"m{i}", point(0, i / 2500)) for i in range(2100)]
         index = backend.make(members=members)
-        assert [each.key for each in index.members()] == [each.key for each in members]
-        assert index.stats().cluster_sizes == (2100, 0, 0, 0)
+        assert sorted(each.key for each in index.members()) == sorted(each.key for each in members)
+        assert sum(index.stats().cluster_sizes) == index.stats().members == 2100
 
     def test_meta(self, backend: Backend) -> None:
         meta = backend.make(radius=0.25).meta

@@ -85,7 +85,12 @@ def test_the_core_never_reads_the_environment(path: Path) -> None:
 
 @pytest.mark.parametrize("path", BOOTSTRAP, ids=name_of)
 def test_bootstrap_does_not_know_the_consumer(path: Path) -> None:
-    assert not roots_of(path) & {"consumer", "kafka", "demo", "tests"}
+    assert not roots_of(path) & {"consumer", "demo", "tests"}
+
+
+@pytest.mark.parametrize("path", [path for path in BOOTSTRAP if path.name != "verdicts.py"], ids=name_of)
+def test_one_module_of_bootstrap_knows_kafka(path: Path) -> None:
+    assert "kafka" not in roots_of(path)
 
 
 @pytest.mark.parametrize("path", CONSUMER, ids=name_of)

@@ -80,18 +80,18 @@ def test_ties_at_a_distance_go_to_the_first_inserted() -> None:
 def test_other_than_leaves_out_a_member_and_only_that(own: int) -> None:
     rows = unit_rows(40, 32, seed=6)
     block = block_of(rows)
-    match = block.nearest(rows[own], other_than=f"key-{own}")
+    match = block.nearest(rows[own], lambda member: member.key != f"key-{own}")
     assert found(match) == nearest_by_brute_force(rows, rows[own], {own})
 
 
 def test_other_than_an_unknown_key_leaves_out_nothing() -> None:
     rows = unit_rows(3, 8, seed=1)
-    assert found(block_of(rows).nearest(rows[1], other_than="elsewhere")) == ("key-1", 0.0)
+    assert found(block_of(rows).nearest(rows[1], lambda member: member.key != "elsewhere")) == ("key-1", 0.0)
 
 
 def test_other_than_the_only_member_leaves_nothing() -> None:
     rows = unit_rows(1, 8, seed=1)
-    assert block_of(rows).nearest(rows[0], other_than="key-0") is None
+    assert block_of(rows).nearest(rows[0], lambda member: member.key != "key-0") is None
 
 
 def test_other_than_leaves_out_every_record_of_a_key() -> None:
@@ -99,7 +99,7 @@ def test_other_than_leaves_out_every_record_of_a_key() -> None:
     block = MemberBlock(8)
     for _ in range(3):
         block.append(Member("again", "a", row))
-    assert block.nearest(row, other_than="again") is None
+    assert block.nearest(row, lambda member: member.key != "again") is None
 
 
 def test_a_block_is_a_list_of_its_members() -> None:

@@ -117,6 +117,6 @@ def test_corrupt_metadata_is_refused(text: bytes) -> None:
 
 
 def test_another_format_is_a_mismatch_that_says_what_to_do() -> None:
-    text = META.to_json().replace(b'"format_version":1', b'"format_version":2')
-    with pytest.raises(IndexMismatch, match=r"format 2, this version reads 1: bootstrap again"):
+    text = META.to_json().replace(f'"format_version":{FORMAT_VERSION}'.encode(), b'"format_version":99')
+    with pytest.raises(IndexMismatch, match=rf"format 99, this version reads {FORMAT_VERSION}: bootstrap again"):
         IndexMeta.from_json(text)

@@ -20,6 +20,7 @@ from neardup.decode import DecodeLimits
 from neardup.descriptors.dct import DctDescriptor
 from neardup.errors import RedisUnavailable
 from neardup.index.base import IndexMeta
+from neardup.index.codec import encode_member
 from neardup.index.memory import MemoryIndex
 from neardup.types import Decision, Pixels, Query, Verdict
 from tests.acceptance.processes import photo
@@ -136,6 +137,16 @@ def test_images_are_judged_in_order_against_one_another(handler: Handler, index:
     assert last is not None
     assert (last.decision.duplicate_of, last.decision.l2_distance) == ("images-0-0", 0.0)
     assert said(handle(handler, messages(photo(2, quality=50), photo(3), start=4))) == ["duplicate", "unique"]
+
+
+def test_a_unique_is_published_with_its_member_on_every_delivery(handler: Handler, index: Index) -> None:
+    batch = messages(photo(1), photo(1, quality=60))
+    unique, duplicate = handle(handler, batch)
+    again, _ = handle(handler, batch)
+    [member] = index.members()
+    assert dict(unique.outgoing.headers)["member"] == encode_member(member)
+    assert again.outgoing.headers == unique.outgoing.headers
+    assert duplicate.outgoing.headers == (("verdict", b"duplicate"),)
 
 
 def test_bad_messages_go_where_they_belong_and_hold_up_nobody(handler: Handler) -> None:

@@ -3,19 +3,23 @@
 import importlib.resources
 import json
 import string
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta, timezone
 from typing import Any
 
 import jsonschema
+import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+import bootstrap.verdicts
 from consumer.messages import (
     LAST_CAPTURED_AT_MS,
     MAX_DETAIL_CHARACTERS,
     MAX_ENVELOPE_BYTES,
     MAX_IMAGE_ID_BYTES,
+    MEMBER_HEADER,
     BadCapturedAt,
     Headers,
     ImageMessage,
@@ -28,7 +32,8 @@ from consumer.messages import (
 )
 from neardup.errors import BadEnvelope, BadImageId, BadInput, EmptyImage, UndecodableImage
 from neardup.index.base import IndexMeta
-from neardup.types import Decision, Verdict
+from neardup.index.codec import decode_member
+from neardup.types import Decision, Member, Verdict
 
 TIMESTAMP_MS = 1_700_000_000_000
 DECIDED_AT = datetime.fromtimestamp(1_700_000_001.25, UTC)
@@ -314,6 +319,21 @@ def test_a_verdict_keeps_the_key_and_repeats_itself_in_a_header(decision: Decisi
     assert sent.value is not None
     assert json.loads(sent.value) == verdict_document(judged(decision))
     assert "bild-ä".encode() in sent.value
+
+
+def test_a_uniques_verdict_carries_its_member_and_a_duplicates_none() -> None:
+    member = Member("images-2-7", "bild-ä", np.array([0.6, 0.8], dtype=np.float16), TIMESTAMP_MS)
+    for decision in (FIRST, UNIQUE):
+        headers = dict(verdict_message("verdicts", replace(judged(decision), member=member)).headers)
+        assert headers.keys() == {"verdict", MEMBER_HEADER}
+        stored = decode_member(headers[MEMBER_HEADER] or b"", 2)
+        assert (stored.key, stored.image_id, stored.captured_at_ms) == ("images-2-7", "bild-ä", TIMESTAMP_MS)
+        assert stored.descriptor.tolist() == member.descriptor.tolist()
+    assert dict(verdict_message("verdicts", replace(judged(DUPLICATE), member=member)).headers).keys() == {"verdict"}
+
+
+def test_whoever_repairs_an_index_looks_for_the_same_header() -> None:
+    assert bootstrap.verdicts.MEMBER_HEADER == MEMBER_HEADER
 
 
 @pytest.mark.parametrize(

@@ -1,0 +1,160 @@
+"""Carrying the members of the live generation over into the next one, while consumers go on adding to it."""
+
+import logging
+from collections.abc import Iterable
+from typing import Any, cast
+
+import redis
+
+from neardup.errors import CorruptIndex, IndexMismatch, Misconfigured
+from neardup.index.base import IndexMeta
+from neardup.index.codec import decode_member, head_key, split_record
+from neardup.index.connection import translated_errors
+from neardup.index.events import Appended, Event, Rewritten, Split
+from neardup.index.keys import IndexKeys
+from neardup.index.scripts import FellBehind, GenerationChanged, GenerationScripts, Position
+from neardup.types import Member
+
+_LOG = logging.getLogger(__name__)
+_PAGE = 64
+
+
+class Predecessor:
+    """What a new generation takes the place of: nothing, or the generation that is live.
+
+    Parameters
+    ----------
+    client
+        From `neardup.index.connection.connect`.
+    name
+        Of the index.
+    meta
+        Of the live generation; None when there is none.
+    """
+
+    def __init__(self, client: redis.Redis, name: str, meta: IndexMeta | None) -> None:
+        self._client: Any = client
+        self._keys = IndexKeys(name)
+        self.meta = meta
+        self.generation = meta.generation if meta else 0
+        self._scripts = GenerationScripts(client, self._keys, self.generation)
+        self._position: Position | None = None
+        self._known: set[bytes] = set()
+
+    @property
+    def position(self) -> Position:
+        """How far `news` has followed its events."""
+        return self._position or Position(0)
+
+    def news(self) -> list[Member]:
+        """Return its members that were not returned before: at first all, then those committed since.
+
+        Raises
+        ------
+        Misconfigured
+            Another generation has become live: what is carried would not be all.
+        CorruptIndex
+            A record is none.
+        """
+        if self.meta is None:
+            return []
+        try:
+            return self._read_news()
+        except GenerationChanged:
+            raise Misconfigured(another_finished(self._keys.name)) from None
+        except CorruptIndex as exc:
+            raise CorruptIndex(f"{exc}; it cannot be carried over: repair the index, or say --fresh") from exc
+
+    def _read_news(self) -> list[Member]:
+        if self._position is None:
+            return self._read_all()
+        try:
+            events = self._scripts.new_events(self._position)
+        except FellBehind:
+            return self._read_all()
+        appended = [event.record for event in events if isinstance(event, Appended)]
+        return self._unknown(appended) + self._read_cells(_moved(events))
+
+    def _read_all(self) -> list[Member]:
+        # The count comes first: what happens while the members are read is followed afterwards, by key.
+        self._position = self._scripts.latest()
+        meta = cast("IndexMeta", self.meta)
+        with translated_errors():
+            splits = int(self._client.llen(self._keys.splits(meta.generation)))
+        return self._read_cells(range(meta.clusters + 2 * splits)) + self._read_news()
+
+    def _read_cells(self, cells: Iterable[int]) -> list[Member]:
+        found: list[Member] = []
+        wanted = list(cells)
+        for start in range(0, len(wanted), _PAGE):
+            with translated_errors():
+                pipeline = self._client.pipeline(transaction=False)
+                for cell in wanted[start : start + _PAGE]:
+                    pipeline.lrange(self._keys.cell(self.generation, cell), 0, -1)
+                for records in pipeline.execute():
+                    found += self._unknown(records)
+        return found
+
+    def _unknown(self, records: Iterable[bytes]) -> list[Member]:
+        dimension = cast("IndexMeta", self.meta).dimension
+        found = []
+        for record in records:
+            key = head_key(split_record(record, dimension)[0])
+            if key not in self._known:
+                self._known.add(key)
+                found.append(decode_member(record, dimension))
+        return found
+
+
+def _moved(events: Iterable[Event]) -> list[int]:
+    """Return the cells whose members may have been somewhere else when the cells were read."""
+    cells: dict[int, None] = {}
+    for event in events:
+        if isinstance(event, Split):
+            cells |= {event.low: None, event.high: None}
+        elif isinstance(event, Rewritten):
+            cells[event.cell] = None
+    return list(cells)
+
+
+def another_finished(name: str) -> str:
+    """Return what a bootstrap is told that came too late."""
+    return f"another bootstrap of index {name!r} finished while this one ran; its index stays live"
+
+
+def find_predecessor(client: redis.Redis, name: str, fingerprint: str) -> Predecessor | None:
+    """Return what the next generation carries over from; None, with a line in the log, where that cannot be.
+
+    Parameters
+    ----------
+    client
+        From `neardup.index.connection.connect`.
+    name
+        Of the index.
+    fingerprint
+        Of the next generation's descriptor; descriptors of another cannot be compared with its own.
+    """
+    keys = IndexKeys(name)
+    live, stored = _live_metadata(client, keys)
+    if live is None:
+        return Predecessor(client, name, None)
+    try:
+        if stored is None:
+            raise CorruptIndex("it has no metadata")  # noqa: TRY301 - as any other that cannot be read
+        meta = IndexMeta.from_json(stored)
+        meta.check_descriptor(fingerprint)
+    except (CorruptIndex, IndexMismatch) as exc:
+        _LOG.warning("no member of generation %s is carried over: %s", live.decode(errors="replace"), exc)
+        return None
+    return Predecessor(client, name, meta)
+
+
+def _live_metadata(client: redis.Redis, keys: IndexKeys) -> tuple[bytes | None, bytes | None]:
+    with translated_errors():
+        live = cast("bytes | None", client.get(keys.live))
+        while live is not None and live.isdigit():
+            stored, still_live = cast("list[bytes | None]", client.mget([keys.metadata(int(live)), keys.live]))
+            if still_live == live:
+                return live, stored
+            live = still_live  # a bootstrap finished between the two calls
+    return live, None

@@ -1,0 +1,312 @@
+"""What one process knows of a generation, kept up to date by the generation's events."""
+
+from array import array
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
+from operator import itemgetter
+from typing import Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+from neardup.distance import l2_distances, paired_l2_distances
+from neardup.filter import Sketches, SketchTrees, choose_filter, shortened
+from neardup.index.cache import CellBlock, CellCache
+from neardup.index.events import Appended, Event, Rewritten, Split
+from neardup.index.tree import CellTree
+from neardup.projection import Projection
+from neardup.types import Descriptors
+
+HeadCounts = Callable[[bytes], bool]
+"""Whether a member counts, by its record's head."""
+
+_GONE = -1
+_FIRST_SLOTS = 1024
+_PAIRS = 8192
+"""Candidates that are measured at once, 16 MB of 256 numbers in float64."""
+_SCAN_SHARE = 0.02
+"""Of all pairs: when sketches let more through, multiplying with all members costs less than measuring pairs."""
+_SCAN_EXTRA = 16
+"""Queries whose share it takes to make float32 of the members."""
+_FLOAT32_ERROR = 2.0**-23
+"""Of a product of unit vectors, for each number in them, at most."""
+
+
+class OutdatedView(Exception):
+    """A cell holds less than it should; events that are not followed yet may tell why."""
+
+
+class CellReader(Protocol):
+    """Reads cells from where they are stored."""
+
+    def __call__(self, cells: Sequence[int]) -> list[list[bytes]]:
+        """Return the records of each cell, in order."""
+
+
+@dataclass(frozen=True, slots=True)
+class Hit:
+    """A member within the radius of a query; `head` is its record without the descriptor."""
+
+    l2_distance: float
+    head: bytes
+    cell: int
+
+
+class GenerationView:
+    """All members of a generation as sketches, and the records of the cells that there is room for.
+
+    A member has a slot here, its number in the arrays of this process; `_cell_of` and `_place_of` say where in the
+    index it stands. A slot is never used twice; that of a member which left its cell points nowhere.
+
+    `grown` holds the cells that have grown, for whoever divides large ones.
+
+    Parameters
+    ----------
+    tree
+        Cells as of the first event to come.
+    projection
+        Of the generation.
+    radius
+        Of the generation.
+    read
+        Reads cells.
+    budget_bytes
+        What records may take; sketches come on top.
+    """
+
+    def __init__(
+        self, tree: CellTree, projection: Projection, radius: float, read: CellReader, budget_bytes: int
+    ) -> None:
+        self.tree = tree
+        self._projection = projection
+        self._radius = radius
+        self._dimension = tree.roots.dimension
+        self._read = read
+        self._cache = CellCache(budget_bytes, self._load_blocks)
+        self._slots: dict[int, array[int]] = {}
+        self._cell_of = np.empty(_FIRST_SLOTS, dtype=np.int32)
+        self._place_of = np.empty(_FIRST_SLOTS, dtype=np.int32)
+        self._count = 0
+        self._filter: SketchTrees | None = None
+        self._prefix = 0
+        self.rows_touched = 0
+        self.grown: set[int] = set()
+
+    def __len__(self) -> int:
+        """Return the number of members."""
+        return sum(map(len, self._slots.values()))
+
+    def size_of(self, cell: int) -> int:
+        """Return the number of members of a cell."""
+        return len(self._slots.get(cell, ()))
+
+    @property
+    def cell_sizes(self) -> tuple[int, ...]:
+        """Members of each cell that has any."""
+        return tuple(size for leaf in self.tree.leaves if (size := self.size_of(leaf)))
+
+    @property
+    def nbytes(self) -> int:
+        """Memory held, in bytes, about."""
+        sketches = self._filter.nbytes if self._filter is not None else 0
+        return self._cache.nbytes + sketches + self._cell_of.nbytes + self._place_of.nbytes + 4 * self._count
+
+    @property
+    def cells_read(self) -> int:
+        """Cells that had to be read because they were not in memory."""
+        return self._cache.misses
+
+    # -- keeping up ---------------------------------------------------------------------------------------------------
+
+    def load(self, cells: Iterable[int], page: int = 64) -> None:
+        """Read these cells as they are now, in place of what is known of them; keep the records there is room for."""
+        wanted = list(cells)
+        for start in range(0, len(wanted), page):
+            part = wanted[start : start + page]
+            for cell, records in zip(part, self._read(part), strict=True):
+                self._forget(cell)
+                self._add(cell, records, keep=self._cache.has_room())
+
+    def apply(self, events: Iterable[Event]) -> None:
+        """Follow what happened, in order; what is known already changes nothing."""
+        appended: dict[int, list[bytes]] = {}
+        for event in events:
+            if isinstance(event, Appended):
+                self._note(event, appended)
+                continue
+            self._add_all(appended)
+            if isinstance(event, Split):
+                self._split(event)
+            elif isinstance(event, Rewritten) and self.tree.is_leaf(event.cell):
+                self.load([event.cell])
+        self._add_all(appended)
+
+    def _note(self, event: Appended, appended: dict[int, list[bytes]]) -> None:
+        known = self.size_of(event.cell) + len(appended.get(event.cell, ()))
+        if not self.tree.is_leaf(event.cell) or event.place < known:
+            return  # read already, together with the cell
+        if event.place == known:
+            appended.setdefault(event.cell, []).append(event.record)
+        else:
+            self._add_all(appended)
+            self.load([event.cell])
+
+    def _add_all(self, appended: dict[int, list[bytes]]) -> None:
+        for cell, records in appended.items():
+            self._add(cell, records, keep=self._cache.peek(cell) is not None or not self.size_of(cell))
+        appended.clear()
+
+    def _add(self, cell: int, records: Sequence[bytes], *, keep: bool) -> None:
+        block = CellBlock(self._dimension)
+        block.extend(records)
+        first = self.size_of(cell)
+        slots = self._new_slots(cell, first, len(records))
+        self._sketch_in(self._projection.sketch(block.descriptors), slots)
+        kept = self._cache.peek(cell)
+        if kept is not None:
+            kept.extend(records)
+            self._cache.resized(cell)
+        elif keep and first == 0:
+            self._cache.put(cell, block)
+
+    def _new_slots(self, cell: int, first_place: int, count: int) -> NDArray[np.int32]:
+        while self._count + count > len(self._cell_of):
+            self._cell_of = np.concatenate([self._cell_of, np.empty_like(self._cell_of)])
+            self._place_of = np.concatenate([self._place_of, np.empty_like(self._place_of)])
+        self.grown.add(cell)
+        slots = np.arange(self._count, self._count + count, dtype=np.int32)
+        self._cell_of[slots] = cell
+        self._place_of[slots] = np.arange(first_place, first_place + count)
+        self._slots.setdefault(cell, array("i")).extend(slots.tolist())
+        self._count += count
+        return slots
+
+    def _sketch_in(self, sketches: Sketches, slots: NDArray[np.int32]) -> None:
+        if self._filter is None:
+            self._filter, self._prefix = choose_filter(sketches, self._radius)
+        self._filter.add(shortened(sketches, self._prefix), slots)
+
+    def _forget(self, cell: int) -> None:
+        self._cell_of[self._slots.pop(cell, array("i"))] = _GONE
+        self._cache.drop(cell)
+
+    def _split(self, split: Split) -> None:
+        if not self.tree.is_leaf(split.cell):
+            return
+        self.tree.apply(split)
+        if self.size_of(split.cell) != len(split.sides):
+            self._forget(split.cell)
+            self.load([split.low, split.high])
+            return
+        sides = np.frombuffer(split.sides, dtype=np.uint8)
+        slots = np.asarray(self._slots.pop(split.cell), dtype=np.int32)
+        block = self._cache.peek(split.cell)
+        for cell, side in ((split.low, ord("L")), (split.high, ord("R"))):
+            rows = np.flatnonzero(sides == side)
+            self._slots[cell] = array("i", slots[rows].tolist())
+            self.grown.add(cell)
+            self._cell_of[slots[rows]] = cell
+            self._place_of[slots[rows]] = np.arange(len(rows))
+            if block is not None:
+                self._cache.put(cell, block.taken(rows.tolist()))
+        self._cache.drop(split.cell)
+        self.grown.discard(split.cell)
+
+    def _load_blocks(self, cells: Sequence[int]) -> list[CellBlock]:
+        blocks = []
+        for cell, records in zip(cells, self._read(cells), strict=True):
+            block = CellBlock(self._dimension)
+            block.extend(records[: self.size_of(cell)])
+            if len(block) < self.size_of(cell):
+                raise OutdatedView(f"cell {cell} holds {len(block)} members and should hold {self.size_of(cell)}")
+            blocks.append(block)
+        return blocks
+
+    # -- looking ------------------------------------------------------------------------------------------------------
+
+    def sketch(self, descriptors: Descriptors) -> Sketches:
+        """Return the sketches of float16 (n, d) descriptors."""
+        return self._projection.sketch(descriptors)
+
+    def within(self, descriptors: Descriptors, sketches: Sketches) -> list[list[Hit]]:
+        """Return for each descriptor every member within the radius, inclusive, by exact distance."""
+        hits: list[list[Hit]] = [[] for _ in range(len(descriptors))]
+        if self._filter is None or not len(descriptors):
+            return hits
+        rows, slots = self._filter.within(shortened(sketches, self._prefix), self._radius)
+        alive = self._cell_of[slots] != _GONE
+        rows, slots = rows[alive], slots[alive]
+        if len(rows) > max(_PAIRS, _SCAN_SHARE * len(self) * (len(descriptors) + _SCAN_EXTRA)):
+            rows, slots = self._scan(descriptors)
+        self.rows_touched += len(rows)
+        # Cell by cell, and not all at once: a flat spectrum lets through far more than fits into memory.
+        order = np.argsort(self._cell_of[slots], kind="stable")
+        near: list[tuple[int, int, Hit]] = []
+        for start in range(0, len(order), _PAIRS):
+            part = order[start : start + _PAIRS]
+            near += self._near(descriptors, rows[part], slots[part])
+        for _, row, hit in sorted(near, key=itemgetter(0)):  # of equally near ones the first to be known comes first
+            hits[row].append(hit)
+        return hits
+
+    def _scan(self, descriptors: Descriptors) -> tuple[NDArray[np.intp], NDArray[np.int32]]:
+        """Return every (row, slot) that a float32 product cannot tell from within the radius."""
+        queries = descriptors.astype(np.float32)
+        bounds = (np.square(queries).sum(axis=1) - self._radius**2) / 2.0 - self._dimension * _FLOAT32_ERROR
+        rows, slots = [np.empty(0, dtype=np.intp)], [np.empty(0, dtype=np.int32)]
+        for cell in list(self._slots):
+            members = self.block(cell).descriptors.astype(np.float32)
+            half_squares = np.square(members).sum(axis=1) / 2.0
+            near = np.flatnonzero(members @ queries.T - half_squares[:, np.newaxis] >= bounds)
+            places, row = np.divmod(near, len(queries))
+            rows.append(row)
+            slots.append(np.asarray(self._slots[cell], dtype=np.int32)[places])
+        return np.concatenate(rows), np.concatenate(slots)
+
+    def _near(
+        self, descriptors: Descriptors, rows: NDArray[np.intp], slots: NDArray[np.int32]
+    ) -> list[tuple[int, int, Hit]]:
+        """Return (slot, row, hit) of the pairs within the radius, by exact distance; pairs in the order of cells."""
+        cells, places = self._cell_of[slots], self._place_of[slots]
+        firsts = np.flatnonzero(np.diff(cells, prepend=_GONE))
+        blocks = self._cache.get_many(cells[firsts].tolist())
+        ends = np.append(firsts[1:], len(cells)).tolist()
+        candidates = np.concatenate(
+            [
+                blocks[cell].descriptors[places[first:end]]
+                for cell, first, end in zip(cells[firsts].tolist(), firsts.tolist(), ends, strict=True)
+            ]
+        )
+        l2 = paired_l2_distances(descriptors[rows], candidates)
+        near = []
+        for pair in np.flatnonzero(l2 <= self._radius).tolist():
+            cell = int(cells[pair])
+            hit = Hit(float(l2[pair]), blocks[cell].heads[places[pair]], cell)
+            near.append((int(slots[pair]), int(rows[pair]), hit))
+        return near
+
+    def nearest_in(
+        self, cell: int, descriptor: Descriptors, counts: HeadCounts | None = None, first: int = 0
+    ) -> float | None:
+        """Return the L2 distance to the nearest member of a cell that counts, from place `first` on; None without."""
+        block = self.block(cell)
+        if len(block) <= first:
+            return None
+        distances = l2_distances(descriptor[np.newaxis], block.descriptors[first:])[0]
+        if counts is not None:
+            distances[[not counts(head) for head in block.heads[first:]]] = np.inf
+        nearest = float(distances.min())
+        return nearest if np.isfinite(nearest) else None
+
+    def nearest_elsewhere(self, descriptor: Descriptors, counts: HeadCounts | None = None) -> float | None:
+        """Return what `nearest_in` gives for the nearest k-means cell that has members; None in an empty index."""
+        for root in self.tree.roots.rank(descriptor[np.newaxis])[0].argsort().tolist():
+            leaves = [leaf for leaf in self.tree.leaves if self.tree.root_of(leaf) == root and self.size_of(leaf)]
+            distances = [self.nearest_in(leaf, descriptor, counts) for leaf in leaves]
+            if found := [l2_distance for l2_distance in distances if l2_distance is not None]:
+                return min(found)
+        return None
+
+    def block(self, cell: int) -> CellBlock:
+        """Return the records of a cell."""
+        return self._cache.get_many([cell])[cell]

@@ -1,0 +1,77 @@
+"""How to reach Kafka, as settings: declarations only, for whoever opens a connection."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from neardup.errors import Misconfigured
+from neardup.options import integer, one_of, option
+
+_MEBIBYTE = 1024 * 1024
+_WITH_PASSWORD = ("PLAIN", "SCRAM-SHA-256", "SCRAM-SHA-512")
+
+
+@dataclass(frozen=True)
+class KafkaConnection:
+    """How to reach Kafka; shared by every command that does."""
+
+    bootstrap_servers: str = option("--bootstrap-servers", "Kafka brokers, host:port,host:port", "127.0.0.1:9092")
+    security_protocol: str = option(
+        "--security-protocol",
+        "how to talk to Kafka",
+        "PLAINTEXT",
+        one_of("PLAINTEXT", "SSL", "SASL_PLAINTEXT", "SASL_SSL"),
+    )
+    sasl_mechanism: str | None = option(
+        "--sasl-mechanism",
+        "PLAIN, SCRAM-SHA-256, SCRAM-SHA-512 or GSSAPI",
+        None,
+        one_of(*_WITH_PASSWORD, "GSSAPI"),
+    )
+    sasl_username: str | None = option("--sasl-username", "user name for SASL", None)
+    sasl_password: str | None = option("--sasl-password", "password for SASL", None, secret=True)
+    ssl_cafile: str | None = option("--ssl-cafile", "file with the certificate authority of the brokers", None)
+    ssl_certfile: str | None = option("--ssl-certfile", "file with our certificate", None)
+    ssl_keyfile: str | None = option("--ssl-keyfile", "file with our private key", None)
+    ssl_key_password: str | None = option("--ssl-key-password", "password of the private key", None, secret=True)
+    max_message_bytes: int = option(
+        "--max-message-bytes",
+        "largest Kafka message sent or fetched, as the brokers allow",
+        32 * _MEBIBYTE,
+        integer(1024, 1024 * _MEBIBYTE),
+    )
+
+    def client_config(self) -> dict[str, Any]:
+        """Return what every kafka-python client is constructed with.
+
+        Raises
+        ------
+        Misconfigured
+            The settings cannot work together; kafka-python would try for ever.
+        """
+        if wrong := list(self._contradictions()):
+            raise Misconfigured("\n".join(wrong))
+        config = {
+            "bootstrap_servers": [server.strip() for server in self.bootstrap_servers.split(",")],
+            "security_protocol": self.security_protocol,
+            "sasl_mechanism": self.sasl_mechanism,
+            "sasl_plain_username": self.sasl_username,
+            "sasl_plain_password": self.sasl_password,
+            "ssl_cafile": self.ssl_cafile,
+            "ssl_certfile": self.ssl_certfile,
+            "ssl_keyfile": self.ssl_keyfile,
+            "ssl_password": self.ssl_key_password,
+        }
+        return {name: value for name, value in config.items() if value is not None}
+
+    def _contradictions(self) -> Iterator[str]:
+        with_password = self.sasl_mechanism in _WITH_PASSWORD
+        if self.security_protocol.startswith("SASL") and self.sasl_mechanism is None:
+            yield f"--sasl-mechanism: --security-protocol {self.security_protocol} needs one"
+        if with_password and (self.sasl_username is None or self.sasl_password is None):
+            yield f"--sasl-mechanism {self.sasl_mechanism} needs --sasl-username and --sasl-password"
+        files = {"cafile": self.ssl_cafile, "certfile": self.ssl_certfile, "keyfile": self.ssl_keyfile}
+        for name, path in files.items():
+            if path is not None and not Path(path).is_file():
+                yield f"--ssl-{name}: there is no file {path!r}"

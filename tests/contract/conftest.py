@@ -1,0 +1,41 @@
+"""A Redis Cluster that the tests share."""
+
+import time
+from collections.abc import Iterator
+from contextlib import ExitStack
+from typing import Any
+
+import pytest
+import redis
+
+from demo.services import RedisProgram, RedisServer
+
+_SLOTS = 16_384
+_DEADLINE_S = 60.0
+
+
+@pytest.fixture(scope="session")
+def redis_cluster_url(redis_program: RedisProgram) -> Iterator[str]:
+    """URL of two nodes in cluster mode, with half of the slots each."""
+    settings = {"cluster-enabled": "yes", "cluster-config-file": "nodes.conf", "cluster-node-timeout": "15000"}
+    with ExitStack() as stack:
+        servers = [stack.enter_context(RedisServer(redis_program, settings)) for _ in range(2)]
+        nodes = [stack.enter_context(redis.Redis(*server.address)) for server in servers]
+        for number, node in enumerate(nodes):
+            half = range(number * _SLOTS // 2, (number + 1) * _SLOTS // 2)
+            _command(node, "CLUSTER ADDSLOTS", *half)
+        _command(nodes[0], "CLUSTER MEET", *servers[1].address)
+        deadline_s = time.monotonic() + _DEADLINE_S
+        while not all(_agrees(node) for node in nodes):
+            assert time.monotonic() < deadline_s, "the cluster does not come up"
+            time.sleep(0.05)
+        yield servers[0].url.replace("redis://", "redis+cluster://")
+
+
+def _agrees(node: redis.Redis) -> bool:
+    told = _command(node, "CLUSTER INFO")
+    return bool(told["cluster_state"] == "ok" and told["cluster_known_nodes"] == "2")
+
+
+def _command(node: redis.Redis, *words: object) -> Any:  # noqa: ANN401 - whatever Redis answers
+    return node.execute_command(*words)  # type: ignore[no-untyped-call]

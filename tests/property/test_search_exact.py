@@ -1,0 +1,160 @@
+"""What is left out by a sketch, a box, a tree or a border could not have been within the radius."""
+
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
+from unittest.mock import patch
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from neardup import filter as filters
+from neardup.cells import Cells
+from neardup.distance import l2_distances
+from neardup.filter import choose_filter, shortened
+from neardup.index.events import Split
+from neardup.index.tree import CellTree, bitmaps, choose_split
+from neardup.projection import SLACK, Projection, fit_projection
+from neardup.types import Descriptors
+from tests.property.spectra import Scene, brute_force, described, scenes
+
+
+def sketch_distances(projection: Projection, queries: Descriptors, rows: Descriptors) -> np.ndarray:
+    left, right = projection.sketch(queries), projection.sketch(rows)
+    return np.asarray(np.linalg.norm(left[:, np.newaxis] - right, axis=2))
+
+
+@settings(max_examples=80, deadline=None)
+@given(scenes(most_rows=60), st.integers(1, 32), st.integers(1, 60))
+def test_a_sketch_is_never_farther_than_its_descriptor(scene: Scene, size: int, fit_on: int) -> None:
+    rows = scene.descriptors
+    projection = fit_projection(rows[:fit_on], size)
+    assert 1 <= len(projection.basis) <= size
+    assert (sketch_distances(projection, rows, rows) <= l2_distances(rows, rows) + SLACK).all()
+
+
+@pytest.mark.parametrize("dimension", [3, 40, 2000])
+@pytest.mark.parametrize("count", [1, 2, 35])
+@pytest.mark.parametrize("kind", ["all alike", "on a line", "two points", "any"])
+def test_degenerate_samples_give_a_basis_that_bounds(dimension: int, count: int, kind: str) -> None:
+    rng = np.random.default_rng(dimension + count)
+    sample = described(rng, count, dimension, 1.0, 1.0)
+    if kind == "all alike":
+        sample = np.repeat(sample[:1], count, axis=0)
+    elif kind == "on a line":
+        sample = (sample[:1].astype(np.float32) * np.linspace(0.5, 1.0, count)[:, np.newaxis]).astype(np.float16)
+    elif kind == "two points":
+        sample = sample[np.arange(count) % min(2, count)]
+    projection = fit_projection(sample)
+    gram = projection.basis.astype(np.float64) @ projection.basis.T
+    assert np.abs(gram - np.eye(len(gram))).max() < 1e-6
+    others = described(rng, 50, dimension, 0.5, 0.1)
+    assert (sketch_distances(projection, others, others) <= l2_distances(others, others) + SLACK).all()
+
+
+@contextmanager
+def small_filters(sizes: int) -> Iterator[None]:
+    """Make few rows many: buffers fill, parts merge, leaves divide."""
+    names = {"_BUFFER": 4 * sizes, "_LEAF_ROWS": 2 * sizes, "_GROUP_LEAVES": 2, "_GROWTH": 2}
+    with ExitStack() as stack:
+        for name, value in names.items():
+            stack.enter_context(patch.object(filters, name, value))
+        yield
+
+
+@settings(max_examples=150, deadline=None)
+@given(scenes(), st.integers(1, 8), st.lists(st.integers(1, 40), min_size=1, max_size=8), st.integers(1, 40))
+def test_the_filter_misses_nothing(scene: Scene, sizes: int, steps: list[int], asked: int) -> None:
+    rows = scene.descriptors
+    projection = fit_projection(rows[:20])
+    sketches = projection.sketch(rows)
+    slots = np.random.default_rng(scene.seed).permutation(len(rows)).astype(np.int32)
+    with small_filters(sizes):
+        chosen, prefix = choose_filter(sketches, scene.radius)
+        start = 0
+        while start < len(rows):
+            end = start + steps[start % len(steps)]
+            chosen.add(shortened(sketches[start:end], prefix), slots[start:end])
+            start = min(end, len(rows))
+            assert len(chosen) == start
+            queries = rows[::-1][:asked]
+            found = chosen.within(shortened(projection.sketch(queries), prefix), scene.radius)
+            missed = brute_force(queries, rows[:start], scene.radius) - {
+                (int(query), int(np.flatnonzero(slots == slot)[0])) for query, slot in zip(*found, strict=True)
+            }
+            assert not missed
+    assert chosen.nbytes > 0
+
+
+@pytest.mark.parametrize("decay", [0.0, 1.0])
+@pytest.mark.parametrize("radius", [0.0, 0.1, 0.6])
+def test_the_filter_at_full_size(decay: float, radius: float) -> None:
+    rows = described(np.random.default_rng(7), 9000, 64, decay, 0.3)
+    projection = fit_projection(rows[:2000])
+    sketches = projection.sketch(rows)
+    chosen, prefix = choose_filter(sketches[:500], radius)
+    for start in range(0, len(rows), 700):
+        part = slice(start, min(start + 700, len(rows)))
+        chosen.add(shortened(sketches[part], prefix), np.arange(part.start, part.stop, dtype=np.int32))
+    for queries in (slice(0, 64), slice(8990, 9000), slice(5, 6)):
+        pairs = chosen.within(shortened(sketches[queries], prefix), radius)
+        found = {(int(query), int(slot)) for query, slot in zip(*pairs, strict=True)}
+        assert brute_force(rows[queries], rows, radius) <= found
+
+
+def grown_tree(scene: Scene, projection: Projection, limit: int) -> tuple[CellTree, dict[int, list[int]]]:
+    """Divide cells as an index does while rows are appended; return the tree and the rows of each leaf."""
+    rng = np.random.default_rng(scene.seed)
+    picks = scene.descriptors[rng.integers(0, len(scene.descriptors), 4)].astype(np.float32)
+    tree = CellTree(Cells(np.concatenate([picks, picks[:1]])))  # one centroid twice: a tie at every rank
+    sketches = projection.sketch(scene.descriptors)
+    held: dict[int, list[int]] = {}
+    for row in range(len(scene.descriptors)):
+        (cell,) = tree.homes(scene.descriptors[row : row + 1], sketches[row : row + 1])
+        held.setdefault(cell, []).append(row)
+        if len(held[cell]) > limit and (split := choose_split(cell, tree, sketches[held[cell]])):
+            divide(tree, held, split)
+    return tree, held
+
+
+def divide(tree: CellTree, held: dict[int, list[int]], split: Split) -> None:
+    rows = held.pop(split.cell)
+    assert set(split.sides) == set(b"LR"), "a division leaves something on both sides"
+    tree.apply(split)
+    for row, side in zip(rows, split.sides, strict=True):
+        held.setdefault(split.low if side == ord("L") else split.high, []).append(row)
+
+
+@settings(max_examples=60, deadline=None)
+@given(scenes(), st.integers(2, 12))
+def test_a_member_stays_at_home_through_all_divisions(scene: Scene, limit: int) -> None:
+    projection = fit_projection(scene.descriptors)
+    tree, held = grown_tree(scene, projection, limit)
+    assert sorted(row for rows in held.values() for row in rows) == list(range(len(scene.descriptors)))
+    homes = tree.homes(scene.descriptors, projection.sketch(scene.descriptors))
+    for cell, rows in held.items():
+        assert tree.is_leaf(cell)
+        assert {homes[row] for row in rows} == {cell}
+        coordinates = projection.sketch(scene.descriptors[rows])[:, :-1]
+        assert len(rows) <= limit or np.ptp(coordinates, axis=0).max() < 1e-8
+    again = CellTree(tree.roots)
+    for split in tree._splits.values():
+        again.apply(split)
+    assert (again.leaves, again.next_cells()) == (tree.leaves, tree.next_cells())
+    assert again.homes(scene.descriptors, projection.sketch(scene.descriptors)) == homes
+
+
+@settings(max_examples=80, deadline=None)
+@given(scenes(), st.integers(1, 40))
+def test_no_root_is_left_out_that_holds_a_member_within_the_radius(scene: Scene, clusters: int) -> None:
+    rows = scene.descriptors
+    rng = np.random.default_rng(scene.seed)
+    weights = rng.dirichlet(np.full(len(rows), 0.3), size=clusters)
+    cells = Cells((weights @ rows.astype(np.float64)).astype(np.float32))
+    reachable = CellTree(cells).reachable_roots(rows, scene.radius)
+    homes = cells.assign(rows)
+    for query, row in brute_force(rows, rows, scene.radius):
+        assert reachable[query, homes[row]]
+    for mask, bits in zip(reachable, bitmaps(reachable), strict=True):
+        assert [bits[root // 8] >> (root % 8) & 1 for root in range(clusters)] == mask.tolist()

@@ -1,0 +1,276 @@
+"""Workers on a real Redis that are killed, stopped and continued beside their successors; then the audit."""
+
+import json
+import multiprocessing
+import os
+import random
+import signal
+import time
+from collections import defaultdict
+from contextlib import suppress
+from dataclasses import asdict, dataclass, field
+from multiprocessing.process import BaseProcess
+from pathlib import Path
+
+import numpy as np
+
+from neardup.distance import l2_distances
+from neardup.index.connection import connect
+from neardup.index.keys import IndexKeys
+from neardup.index.redis import RedisIndex, RedisIndexOptions
+from neardup.projection import fit_projection
+from neardup.types import Descriptors, Query
+from tests.contract.indexes import build_anew, new_name
+from tests.stress.audit import Contents, pairs_within
+from tests.stress.material import PARTITIONS, RADIUS, Material, make_material
+from tests.stress.worker import Order, work
+
+_POLL_S = 0.02
+_START_S = 60.0
+_ZOMBIES = 0.3
+"""Share of mishaps after which the old worker goes on later, beside its successor; the others are deaths."""
+
+
+@dataclass(frozen=True)
+class Plan:
+    """What a run is to be.
+
+    Attributes
+    ----------
+    images
+        Messages, over all partitions.
+    seed
+        Of messages and mishaps.
+    max_cluster, cache_bytes
+        Of the workers' indexes.
+    mishap_s
+        A worker that has worked is killed, or stopped and replaced, after up to twice this long.
+    zombie_s
+        Up to how long a stopped worker sleeps before it goes on beside its successor, and how long it does so.
+    checked
+        False switches the commit's check off.
+    """
+
+    images: int
+    seed: int = 1
+    max_cluster: int = 20
+    cache_bytes: int = 200_000
+    mishap_s: float = 0.6
+    zombie_s: float = 1.5
+    checked: bool = True
+
+
+@dataclass
+class Report:
+    """What a run was, and what the audit found; every fault is a line."""
+
+    images: int = 0
+    deliveries: int = 0
+    kills: int = 0
+    zombies: int = 0
+    retries: int = 0
+    splits: int = 0
+    members: int = 0
+    cells: int = 0
+    largest_cell: int = 0
+    seconds: float = 0.0
+    images_per_s: float = 0.0
+    lost: int = 0
+    changed: int = 0
+    wrong_duplicates: int = 0
+    pairs_within_radius: int = 0
+    uniques_not_members: int = 0
+    members_not_unique: int = 0
+    faults: list[str] = field(default_factory=list)
+
+    @property
+    def sound(self) -> bool:
+        """Whether the audit found nothing."""
+        return not (
+            self.lost
+            or self.changed
+            or self.wrong_duplicates
+            or self.pairs_within_radius
+            or self.uniques_not_members
+            or self.members_not_unique
+            or self.faults
+        )
+
+    def to_json(self) -> str:
+        return json.dumps({**asdict(self), "sound": self.sound}, indent=2)
+
+
+class Run:
+    """One run of a plan."""
+
+    def __init__(self, plan: Plan, redis_url: str, folder: Path) -> None:
+        self._plan = plan
+        self._url = redis_url
+        self._folder = folder
+        self._name = new_name()
+        self._random = random.Random(plan.seed)  # noqa: S311 - no secret
+        self._options = RedisIndexOptions(max_cluster=plan.max_cluster, cache_bytes=plan.cache_bytes)
+        # Workers are forked from a process that has imported all they need: one that is killed is replaced at once.
+        self._processes = multiprocessing.get_context("forkserver")
+        self._processes.set_forkserver_preload(["tests.stress.worker"])
+        self._seeds = 0
+        self._began_s = 0.0
+        self._workers: dict[int, tuple[Order, BaseProcess]] = {}
+        self._zombies: list[tuple[float, BaseProcess]] = []
+        self.report = Report()
+
+    def run(self) -> Report:
+        material = make_material(self._plan.images, self._plan.seed)
+        material.save(self._folder)
+        with connect(self._url) as client:
+            sample = material.partitions[:, :500].reshape(-1, material.partitions.shape[2])
+            build_anew(client, self._name, RADIUS, material.centroids, fit_projection(sample))
+        try:
+            self._deliver()
+        finally:
+            self._end_all()
+        self.report.seconds = round(time.monotonic() - self._began_s, 2)
+        self._audit(material)
+        return self.report
+
+    # -- delivering ---------------------------------------------------------------------------------------------------
+
+    def _deliver(self) -> None:
+        for partition in range(PARTITIONS):
+            self._start(partition)
+        self._begin()
+        next_s = self._soon()
+        while self._workers or self._zombies:
+            time.sleep(_POLL_S)
+            self._reap()
+            self._wake_zombies()
+            at_work = [partition for partition, (order, _) in self._workers.items() if order.notes.exists()]
+            if time.monotonic() > next_s and at_work:
+                self._mishap(self._random.choice(at_work))
+                next_s = self._soon()
+
+    def _begin(self) -> None:
+        orders = [order for order, _ in self._workers.values()]
+        deadline_s = time.monotonic() + _START_S
+        while not all(order.ready.exists() for order in orders):
+            assert time.monotonic() < deadline_s, "the workers did not start"
+            time.sleep(_POLL_S)
+        self._began_s = time.monotonic()
+        orders[0].go.touch()
+
+    def _soon(self) -> float:
+        return time.monotonic() + self._random.uniform(0.0, 2.0 * self._plan.mishap_s)
+
+    def _start(self, partition: int) -> None:
+        self._seeds += 1
+        order = Order(
+            self._folder, self._url, self._name, partition, self._seeds, self._options, checked=self._plan.checked
+        )
+        worker = self._processes.Process(target=work, args=(order,), daemon=True)
+        worker.start()
+        self._workers[partition] = order, worker
+
+    def _mishap(self, partition: int) -> None:
+        _, worker = self._workers[partition]
+        if self._random.random() < _ZOMBIES:
+            _send(worker, signal.SIGSTOP)
+            self._zombies.append((time.monotonic() + self._random.uniform(0.2, self._plan.zombie_s), worker))
+            self.report.zombies += 1
+        else:
+            worker.kill()
+            worker.join()
+            self.report.kills += 1
+        self._start(partition)
+
+    def _wake_zombies(self) -> None:
+        for due_s, zombie in self._zombies:
+            if time.monotonic() > due_s:
+                _send(zombie, signal.SIGCONT)
+            if time.monotonic() > due_s + self._plan.zombie_s:
+                zombie.kill()  # else each would go on to the end of its partition, and they would be ever more
+        self._zombies = [(due_s, zombie) for due_s, zombie in self._zombies if zombie.is_alive()]
+
+    def _reap(self) -> None:
+        for partition, (_, worker) in list(self._workers.items()):
+            if not worker.is_alive():
+                assert worker.exitcode == 0, f"the worker of partition {partition} ended with {worker.exitcode}"
+                del self._workers[partition]
+
+    def _end_all(self) -> None:
+        for worker in [*(worker for _, worker in self._workers.values()), *(zombie for _, zombie in self._zombies)]:
+            worker.kill()
+            worker.join()
+
+    # -- judging ------------------------------------------------------------------------------------------------------
+
+    def _audit(self, material: Material) -> None:
+        report = self.report
+        verdicts = self._read_notes()
+        rows = material.by_key()
+        report.images = len(rows)
+        report.images_per_s = round(report.images / report.seconds, 1)
+        report.lost = len(rows.keys() - verdicts.keys())
+        report.changed = sum(len(told) > 1 for told in verdicts.values())
+        uniques = {key for key, told in verdicts.items() if any(verdict == "unique" for verdict, *_ in told)}
+        report.wrong_duplicates = sum(_is_wrong(key, told, rows, uniques) for key, told in verdicts.items())
+        self._audit_index(rows, uniques)
+
+    def _audit_index(self, rows: dict[str, Descriptors], uniques: set[str]) -> None:
+        report = self.report
+        with connect(self._url) as client:
+            self._settle(rows)
+            contents = Contents(client, self._name)
+            members = contents.members
+            report.members = len(members)
+            report.cells = len(contents.cells)
+            report.largest_cell = max(map(len, contents.cells.values()))
+            report.splits = contents.tree.split_count
+            report.faults = contents.faults(self._plan.max_cluster)
+            keys = {member.key for member in members}
+            report.uniques_not_members = len(uniques - keys)
+            report.members_not_unique = len(keys - uniques)
+            report.pairs_within_radius = len(pairs_within(np.stack([rows[key] for key in sorted(uniques)]), RADIUS))
+            for key in client.scan_iter(match=f"{IndexKeys(self._name).live.removesuffix('live')}*", count=1000):
+                client.unlink(key)
+
+    def _settle(self, rows: dict[str, Descriptors]) -> None:
+        """Let what the last batches made too large be divided, as the next ones would."""
+        with connect(self._url) as client:
+            index = RedisIndex(client, self._name, options=self._options)
+            key = next(iter(rows))
+            while index._view.grown:
+                index.decide([Query(key, f"id of {key}", rows[key])])
+
+    def _read_notes(self) -> dict[str, set[tuple[str, str | None, float | None]]]:
+        verdicts: dict[str, set[tuple[str, str | None, float | None]]] = defaultdict(set)
+        for path in self._folder.glob("notes-*"):
+            lines = [json.loads(line) for line in path.read_bytes().splitlines()]
+            self.report.retries += max((line["retries"] for line in lines), default=0)
+            for line in lines:
+                self.report.deliveries += len(line["verdicts"])
+                for key, verdict, duplicate_of, l2_distance in line["verdicts"]:
+                    verdicts[key].add((verdict, duplicate_of, l2_distance))
+        return verdicts
+
+
+def _send(worker: BaseProcess, signal_number: int) -> None:
+    assert worker.pid is not None
+    with suppress(ProcessLookupError):  # it has just come to its end
+        os.kill(worker.pid, signal_number)
+
+
+def _is_wrong(
+    key: str, told: set[tuple[str, str | None, float | None]], rows: dict[str, Descriptors], uniques: set[str]
+) -> bool:
+    """Return whether a message was called duplicate of what is not unique, of itself, or at another distance."""
+    for verdict, duplicate_of, l2_distance in told:
+        if verdict == "unique":
+            continue
+        original = str(duplicate_of).removeprefix("id of ")
+        if original not in uniques or original == key:
+            return True
+        if l2_distance is None or l2_distance > RADIUS:
+            return True
+        if l2_distance != l2_distances(rows[key][np.newaxis], rows[original][np.newaxis])[0, 0]:
+            return True
+    return False

@@ -1,0 +1,25 @@
+"""Nothing is lost, changed or taken twice, whoever dies; and the same run without the check is found out."""
+
+from pathlib import Path
+
+import pytest
+
+from tests.stress.drive import Plan, Run
+
+pytestmark = pytest.mark.redis
+
+
+def test_four_workers_that_are_killed_and_stopped(redis_url: str, tmp_path: Path) -> None:
+    report = Run(Plan(images=4000, max_cluster=12, cache_bytes=20_000), redis_url, tmp_path).run()
+    assert report.sound, report.to_json()
+    assert report.kills + report.zombies > 0
+    assert report.deliveries > report.images
+    assert report.splits > 0
+    assert report.retries > 0
+
+
+def test_without_the_check_the_same_is_found_out(redis_url: str, tmp_path: Path) -> None:
+    # Nobody is killed here: that workers are at it at the same time is enough.
+    report = Run(Plan(images=2000, mishap_s=1000.0, checked=False), redis_url, tmp_path).run()
+    assert report.pairs_within_radius > 0, report.to_json()
+    assert not report.sound

@@ -1,0 +1,124 @@
+"""A consumer without Kafka and without images: takes messages, has them decided, notes it, commits its offset.
+
+The order is that of `consumer.loop`: decide (the index commits), publish (a line in a file of its own), commit the
+offset. Killed anywhere between, its successor takes the same messages again.
+"""
+
+import json
+import os
+import random
+import time
+from dataclasses import dataclass
+from importlib.resources import files
+from pathlib import Path
+
+from threadpoolctl import threadpool_limits  # type: ignore[import-untyped]
+
+from neardup.errors import RedisUnavailable
+from neardup.index.connection import connect
+from neardup.index.redis import RedisIndex, RedisIndexOptions
+from neardup.types import Decision, Descriptors, Query
+from tests.stress.material import key_of, load_partitions
+
+LARGEST_BATCH = 48
+_ATTEMPTS = 50
+AGAIN = 0.02
+"""Share of batches after which a worker goes back a little, as after a rebalance."""
+
+
+class Worker:
+    """Works off one partition."""
+
+    def __init__(self, order: "Order", index: RedisIndex) -> None:
+        self._rows: Descriptors = load_partitions(order.folder)[order.partition]
+        self._partition = order.partition
+        self._index = index
+        self._offset_path = order.folder / f"offset-{order.partition}"
+        self._random = random.Random(order.seed)  # noqa: S311 - no secret
+        self._notes = order.notes.open("ab", buffering=0)
+
+    def run(self) -> None:
+        position = self._committed()
+        while position < len(self._rows):
+            end = min(position + self._random.randint(1, LARGEST_BATCH), len(self._rows))
+            queries = [self._query(offset) for offset in range(position, end)]
+            self._note(queries, self._decide(queries))
+            self._commit(end)
+            position = max(0, end - self._random.randint(1, 100)) if self._random.random() < AGAIN else end
+
+    def _query(self, offset: int) -> Query:
+        key = key_of(self._partition, offset)
+        return Query(key, f"id of {key}", self._rows[offset])
+
+    def _decide(self, queries: list[Query]) -> list[Decision]:
+        for _ in range(_ATTEMPTS):
+            try:
+                return self._index.decide(queries)
+            except RedisUnavailable:  # a process that was stopped finds its connection timed out
+                time.sleep(0.1)
+        raise SystemExit("Redis is gone, and whoever started this worker may be, too")
+
+    def _note(self, queries: list[Query], decisions: list[Decision]) -> None:
+        verdicts = [
+            [query.key, decision.verdict.value, decision.duplicate_of, decision.l2_distance]
+            for query, decision in zip(queries, decisions, strict=True)
+        ]
+        # One write: a line is there or it is not.
+        self._notes.write(json.dumps({"retries": self._index.stats().retries, "verdicts": verdicts}).encode() + b"\n")
+
+    def _committed(self) -> int:
+        return int(self._offset_path.read_text("utf-8")) if self._offset_path.exists() else 0
+
+    def _commit(self, offset: int) -> None:
+        partial = self._offset_path.with_name(f"{self._offset_path.name}.{os.getpid()}")
+        partial.write_text(str(offset), "utf-8")
+        partial.replace(self._offset_path)
+
+
+def switch_off_the_check(index: RedisIndex) -> None:
+    """Have commits accept whatever a client compared with, however old: what the stress must not survive."""
+    text = files("neardup.index").joinpath("commit.lua").read_text("utf-8")
+    unchecked = text.replace("if #unseen == 0 then\n    return false", "if true then\n    return false")
+    assert unchecked != text
+    index._scripts._commit = index._client.register_script(unchecked)
+
+
+@dataclass(frozen=True)
+class Order:
+    """What one worker is to do."""
+
+    folder: Path
+    redis_url: str
+    index: str
+    partition: int
+    seed: int
+    options: RedisIndexOptions
+    checked: bool
+
+    @property
+    def notes(self) -> Path:
+        """Where it writes its verdicts."""
+        return self.folder / f"notes-{self.seed}"
+
+    @property
+    def ready(self) -> Path:
+        """Made when it could begin."""
+        return self.folder / f"ready-{self.seed}"
+
+    @property
+    def go(self) -> Path:
+        """Made when all may begin: they start at the same moment, so that what is to collide does."""
+        return self.folder / "go"
+
+
+def work(order: Order) -> None:
+    """Be a worker, from the first message that is not committed to the last of the partition."""
+    threadpool_limits(1)
+    index = RedisIndex(connect(order.redis_url), order.index, options=order.options)
+    if not order.checked:
+        switch_off_the_check(index)
+    worker = Worker(order, index)
+    order.ready.touch()
+    while not order.go.exists():
+        time.sleep(0.005)
+    worker.run()
