@@ -46,6 +46,7 @@ def _draw_points(axes: Axes, result: "SeedResult", points: NDArray[np.float64], 
     colours = _colours(len(result.cells))
     size = 36 if len(drawn) <= 1000 else 8  # noqa: PLR2004 - smaller where there are many
     unique = result.duplicates.is_unique
+    unique[list(result.assembly.known)] = True
     shown = drawn[unique[drawn]]
     crossed = drawn[~unique[drawn]]
     if len(result.cells) <= _NAMED_CLUSTERS:
@@ -94,9 +95,10 @@ def _colours(clusters: int) -> NDArray[np.float64]:
 
 def _describe_axes(axes: Axes, result: "SeedResult", parts: NDArray[np.float64], drawn: int) -> None:
     counts = result.counts
-    sampled = "" if drawn == len(result.images) else f" ({drawn} of them drawn)"
+    sampled = "" if drawn == len(result.clusters) else f" ({drawn} of them drawn)"
+    carried = f" and {counts['carried']} members carried over" if counts["carried"] else ""
     axes.set_title(
-        f"{counts['images']} images in {len(result.cells)} clusters{sampled}: "
+        f"{counts['images']} images{carried} in {len(result.cells)} clusters{sampled}: "
         f"{counts['unique']} unique, {counts['duplicates']} duplicates\n"
         f"descriptor {result.descriptor}, radius {result.radius:g}"
     )

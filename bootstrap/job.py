@@ -1,31 +1,32 @@
-"""The batch job: describe, cluster, compare, write, store. Usable without a command line."""
+"""The batch job: describe, compare, cluster, write, store. Usable without a command line."""
 
 import logging
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
-from functools import cached_property
 from pathlib import Path
 
 import numpy as np
 import redis
 from numpy.typing import NDArray
 
-from bootstrap.describe import DescribedSeeds, SeedImage, Unreadable, describe_seeds
-from bootstrap.duplicates import Duplicates, find_duplicates
+from bootstrap.assembly import Assembly
+from bootstrap.describe import DescribedSeeds, Unreadable, describe_seeds
+from bootstrap.duplicates import Duplicates
 from bootstrap.importing import import_snapshot
 from bootstrap.progress import shown_progress
 from bootstrap.settings import Settings
-from bootstrap.snapshot import Snapshot, export_snapshot, require_writable, store
+from bootstrap.snapshot import CarryOver, Snapshot, Stored, export_snapshot, require_writable, store
 from neardup.cells import Cells
 from neardup.decode import DecodeLimits
 from neardup.descriptors import load_descriptor
 from neardup.descriptors.base import Descriptor
 from neardup.index.base import IndexMeta
 from neardup.index.build import live_generation
+from neardup.index.carry import Predecessor, find_predecessor
 from neardup.index.connection import connect, masked, require_no_eviction
 from neardup.index.keys import IndexKeys
 from neardup.kmeans import fit_bounded_centroids, fit_centroids
@@ -37,49 +38,67 @@ _LOG = logging.getLogger(__name__)
 
 @dataclass(frozen=True)
 class SeedResult:
-    """What the job found out about a seed set.
+    """What the job found out about a seed set, and about the members that were carried over into its index.
+
+    Both have a row each: first the members, then the seeds that were described, in their order.
 
     Attributes
     ----------
-    images
-        All that were described, in the order of the seeds.
-    descriptors
-        float16 (n, d), a row for each image.
+    assembly
+        Who is a member, and what each duplicates.
     cells
-        The centroids; each is the nearest of at least one image.
+        The centroids, fit on the members; each is the nearest of at least one.
     clusters
-        intp (n,): the cell of each image.
-    duplicates
-        What each image duplicates.
+        intp (n,): the cell of each row.
     unreadable
         What was left out.
     descriptor, fingerprint
         Spec and fingerprint of the descriptor.
-    radius
-        Largest L2 distance that counts as duplicate, inclusive.
     """
 
-    images: list[SeedImage]
-    descriptors: Descriptors
+    assembly: Assembly
     cells: Cells
     clusters: NDArray[np.intp]
-    duplicates: Duplicates
     unreadable: list[Unreadable]
     descriptor: str
     fingerprint: str
-    radius: float
 
-    @cached_property
+    @property
+    def descriptors(self) -> Descriptors:
+        """float16 (n, d), a row each."""
+        return self.assembly.finder.descriptors[: len(self.clusters)]
+
+    @property
+    def images(self) -> list[Member]:
+        """What each row is."""
+        return self.assembly.rows[: len(self.clusters)]
+
+    @property
     def uniques(self) -> NDArray[np.intp]:
-        """Rows of the unique images in order, intp (u,)."""
-        return np.flatnonzero(self.duplicates.is_unique)
+        """Rows of the unique seeds in order, intp (u,)."""
+        return self.assembly.uniques
+
+    @property
+    def duplicates(self) -> Duplicates:
+        """What each row duplicates."""
+        return self.assembly.finder.found
+
+    @property
+    def radius(self) -> float:
+        """Largest L2 distance that counts as duplicate, inclusive."""
+        return self.assembly.radius
 
     @property
     def counts(self) -> dict[str, int]:
-        """Images, unique, duplicates, unreadable."""
-        images, unique = len(self.images), len(self.uniques)
-        unreadable = len(self.unreadable)
-        return {"images": images, "unique": unique, "duplicates": images - unique, "unreadable": unreadable}
+        """Images, unique, duplicates, unreadable; and members carried over, the images among them included."""
+        images, unique = len(self.assembly.candidates), self.assembly.unique
+        return {
+            "images": images,
+            "unique": unique,
+            "duplicates": images - unique,
+            "unreadable": len(self.unreadable),
+            "carried": self.assembly.kept,
+        }
 
     def snapshot(self) -> Snapshot:
         """Return what goes into the index: the centroids, and the unique images as members."""
@@ -94,12 +113,8 @@ class SeedResult:
             seed=self.counts,
             created_at=datetime.now(UTC).isoformat(timespec="seconds"),
         )
-        members = [self._member(int(row)) for row in self.uniques]
-        return Snapshot(meta, self.cells, members, self.clusters[self.uniques])
-
-    def _member(self, row: int) -> Member:
-        image = self.images[row]
-        return Member(image.key, image.image_id, self.descriptors[row], image.captured_at_ms)
+        rows = self.assembly.members
+        return Snapshot(meta, self.cells, [self.assembly.rows[row] for row in rows], self.clusters[rows])
 
 
 class Stopwatch:
@@ -141,9 +156,10 @@ def analyse_seeds(
     *,
     clusters: int | None = None,
     radius: float | None = None,
+    predecessor: Predecessor | None = None,
     stopwatch: Stopwatch | None = None,
 ) -> SeedResult:
-    """Cluster the described seeds and find the duplicates inside each cluster.
+    """Find the duplicates among the described seeds, and cluster the members.
 
     Parameters
     ----------
@@ -155,26 +171,36 @@ def analyse_seeds(
         As in `cluster_seeds`.
     radius
         Largest L2 distance that counts as duplicate; None takes the descriptor's default.
+    predecessor
+        Whose members are carried over.
     stopwatch
         Told the seconds of both phases.
     """
     stopwatch = stopwatch or Stopwatch()
     radius = descriptor.default_radius if radius is None else radius
-    with stopwatch.phase("cluster"):
-        cells, assigned = cluster_seeds(described.descriptors, clusters)
+    seeds = [
+        Member(image.key, image.image_id, row, image.captured_at_ms)
+        for image, row in zip(described.images, described.descriptors, strict=True)
+    ]
     with stopwatch.phase("compare"):
-        duplicates = find_duplicates(described.descriptors, assigned, radius)
-    return SeedResult(
-        images=described.images,
-        descriptors=described.descriptors,
-        cells=cells,
-        clusters=assigned,
-        duplicates=duplicates,
-        unreadable=described.unreadable,
-        descriptor=descriptor.spec,
-        fingerprint=descriptor.fingerprint,
-        radius=radius,
-    )
+        assembly = assemble(predecessor, seeds, described.descriptors, radius)
+    with stopwatch.phase("cluster"):
+        descriptors = assembly.finder.descriptors
+        # Of the members alone: cells are to hold a few hundred of them, however many copies there are.
+        cells, _ = cluster_seeds(descriptors[assembly.members], clusters)
+        assigned = cells.assign(descriptors)
+    return SeedResult(assembly, cells, assigned, described.unreadable, descriptor.spec, descriptor.fingerprint)
+
+
+def assemble(
+    predecessor: Predecessor | None, candidates: Sequence[Member], descriptors: Descriptors, radius: float
+) -> Assembly:
+    """Judge candidates against the members of the generation before, if any, and against one another."""
+    if predecessor is None or predecessor.meta is None:
+        return Assembly([], candidates, descriptors, radius)
+    carried = predecessor.news()
+    _LOG.info("%d members of generation %d are carried over", len(carried), predecessor.generation)
+    return Assembly(carried, candidates, descriptors, radius, predecessor.meta.radius)
 
 
 @dataclass(frozen=True)
@@ -187,14 +213,17 @@ class Outcome:
         Of the generation that is live now.
     result
         About the seeds; None after an import.
+    assembly
+        Who is a member.
     cluster_sizes
-        Members of each cluster.
+        Members of each cell, those that clusters were divided into.
     stopwatch
         Seconds of each phase.
     """
 
     meta: IndexMeta
     result: SeedResult | None
+    assembly: Assembly
     cluster_sizes: NDArray[np.intp]
     stopwatch: Stopwatch = field(default_factory=Stopwatch)
 
@@ -243,10 +272,26 @@ def _run_import(settings: Settings, path: Path, client: redis.Redis) -> Outcome:
     stopwatch = Stopwatch()
     descriptor = load_descriptor(settings.descriptor, settings.weights)
     with stopwatch.phase("import"):
-        snapshot = import_snapshot(path, descriptor)
-    if settings.threshold is not None:
-        snapshot = replace(snapshot, meta=replace(snapshot.meta, radius=settings.threshold))
-    return _finish(settings, client, snapshot, None, stopwatch)
+        imported = import_snapshot(path, descriptor)
+    radius = imported.meta.radius if settings.threshold is None else settings.threshold
+    predecessor = _predecessor(settings, client, descriptor)
+    descriptors = np.stack([member.descriptor for member in imported.members])
+    with stopwatch.phase("compare"):
+        assembly = assemble(predecessor, imported.members, descriptors, radius)
+
+    def counts() -> dict[str, int]:
+        return {**imported.meta.seed, "carried": assembly.kept}
+
+    rows = assembly.members
+    snapshot = Snapshot(
+        replace(imported.meta, radius=radius, seed=counts()),
+        imported.cells,
+        [assembly.rows[row] for row in rows],
+        imported.cells.assign(assembly.finder.descriptors[rows]),
+    )
+    carry_over = CarryOver(predecessor, assembly, counts) if predecessor else None
+    stored = _finish(settings, client, snapshot, carry_over, stopwatch)
+    return Outcome(stored.meta, None, assembly, stored.cluster_sizes, stopwatch)
 
 
 def _run_seeds(settings: Settings, client: redis.Redis) -> Outcome:
@@ -256,29 +301,40 @@ def _run_seeds(settings: Settings, client: redis.Redis) -> Outcome:
     limits = DecodeLimits(settings.max_image_bytes, settings.max_image_pixels)
     with stopwatch.phase("describe"), shown_progress("describe", seeds.total, sys.stderr) as progress:
         described = describe_seeds(seeds, descriptor, workers=settings.workers, limits=limits, progress=progress)
+    predecessor = _predecessor(settings, client, descriptor)
     result = analyse_seeds(
-        described, descriptor, clusters=settings.clusters, radius=settings.threshold, stopwatch=stopwatch
+        described,
+        descriptor,
+        clusters=settings.clusters,
+        radius=settings.threshold,
+        predecessor=predecessor,
+        stopwatch=stopwatch,
     )
     if settings.report is not None:
         from bootstrap.report import write_report  # noqa: PLC0415 - matplotlib is an extra
 
         with stopwatch.phase("report"):
             write_report(result, seeds, settings.report, limits)
-    return _finish(settings, client, result.snapshot(), result, stopwatch)
+    carry_over = CarryOver(predecessor, result.assembly, lambda: result.counts) if predecessor else None
+    stored = _finish(settings, client, result.snapshot(), carry_over, stopwatch)
+    return Outcome(stored.meta, result, result.assembly, stored.cluster_sizes, stopwatch)
+
+
+def _predecessor(settings: Settings, client: redis.Redis, descriptor: Descriptor) -> Predecessor | None:
+    return None if settings.fresh else find_predecessor(client, settings.index, descriptor.fingerprint)
 
 
 def _finish(
     settings: Settings,
     client: redis.Redis,
     snapshot: Snapshot,
-    result: SeedResult | None,
+    carry_over: CarryOver | None,
     stopwatch: Stopwatch,
-) -> Outcome:
+) -> Stored:
     if settings.export is not None:
         with stopwatch.phase("export"):
             export_snapshot(snapshot, settings.export)
     with stopwatch.phase("store"):
-        meta = store(snapshot, client, settings.index)
-    _LOG.info("index %s: generation %d is live", meta.name, meta.generation)
-    sizes = np.bincount(snapshot.clusters, minlength=len(snapshot.cells))
-    return Outcome(meta, result, sizes, stopwatch)
+        stored = store(snapshot, client, settings.index, carry_over)
+    _LOG.info("index %s: generation %d is live", stored.meta.name, stored.meta.generation)
+    return stored

@@ -84,7 +84,7 @@ def _tiles(
     result: "SeedResult", rows: Iterable[int], seeds: Iterable[SourceImage], limits: DecodeLimits
 ) -> Mapping[int, Pixels]:
     """Return small pictures by row; what cannot be read any more is left out."""
-    wanted = {result.images[row].image_id: row for row in rows}
+    wanted = {result.images[row].image_id: row for row in rows if row in result.assembly.candidates}
     tiles = {}
     for seed in seeds:
         if seed.image_id in wanted:

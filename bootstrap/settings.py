@@ -23,7 +23,7 @@ class Settings:
     )
     redis_url: str = option(
         "--redis",
-        "Redis, as redis://, rediss:// (TLS) or unix:// URL",
+        "Redis, as redis://, rediss:// (TLS) or unix:// URL; redis+cluster:// and rediss+cluster:// for a cluster",
         "redis://127.0.0.1:6379/0",
         env="NEARDUP_REDIS_URL",
         secret=True,
@@ -31,6 +31,11 @@ class Settings:
     index: str = option("--index", "name of the index in Redis", "default")
     if_missing: bool = option(
         "--if-missing", "do nothing when the index exists already, as on every start of a deployment", default=False
+    )
+    fresh: bool = option(
+        "--fresh",
+        "start from the seeds alone: forget the unique images of the stream, which are carried over otherwise",
+        default=False,
     )
     clusters: int | None = option(
         "--clusters",

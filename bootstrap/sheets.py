@@ -28,7 +28,7 @@ Groups = Mapping[int, Sequence[int]]
 
 def shown_groups(result: "SeedResult") -> Groups:
     """Return the largest groups in seed order, and of each the first duplicates."""
-    groups = result.duplicates.groups()
+    groups = result.assembly.groups()
     largest = sorted(groups, key=lambda row: len(groups[row]), reverse=True)[:GROUPS]
     return {row: groups[row][:DUPLICATES_PER_GROUP] for row in sorted(largest)}
 
@@ -42,7 +42,7 @@ def shown_uniques(result: "SeedResult") -> Sequence[int]:
 
 def duplicates_sheet(result: "SeedResult", groups: Groups, tiles: Mapping[int, Pixels]) -> Figure:
     """Draw a line a group: the unique image first, then its duplicates with their distance."""
-    every = result.duplicates.groups()
+    every = result.assembly.groups()
     sheet = _Sheet(rows=len(groups), title=_duplicates_title(result, len(every)), note=_left_out(every, groups))
     for line, (unique, duplicates) in enumerate(groups.items()):
         sheet.tile(line, 0, tiles.get(unique), f"{_id(result, unique)}\nunique", _UNIQUE_COLOUR)
@@ -57,7 +57,7 @@ def duplicates_sheet(result: "SeedResult", groups: Groups, tiles: Mapping[int, P
 
 def _duplicates_title(result: "SeedResult", groups: int) -> str:
     if not groups:
-        return f"No duplicates among {len(result.images)} images (radius {result.radius:g})"
+        return f"No duplicates among {result.counts['images']} images (radius {result.radius:g})"
     return f"{result.counts['duplicates']} duplicates in {groups} groups (radius {result.radius:g})"
 
 

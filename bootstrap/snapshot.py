@@ -13,20 +13,25 @@ and read as a stream: 100,000 members are 200 MB of text.
 
 import json
 import os
-from collections.abc import Iterable, Iterator
+from collections import Counter
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import IO, Any
 
 import numpy as np
 import redis
+from numpy.typing import NDArray
 
-from bootstrap.duplicates import rows_by_cell
+from bootstrap.assembly import Assembly
+from bootstrap.placement import Placement
 from neardup.cells import Cells
 from neardup.errors import Misconfigured, NeardupError
 from neardup.index.base import IndexMeta
-from neardup.index.build import GenerationBuild
+from neardup.index.build import GenerationBuild, MoreToCarry
+from neardup.index.carry import Predecessor
+from neardup.projection import fit_projection
 from neardup.types import Descriptors, Member
 
 FORMAT = "neardup-index"
@@ -46,7 +51,7 @@ class Snapshot:
     cells
         The centroids.
     members
-        Unique images only, in the order of the seeds.
+        Unique images only: those carried over, then those of the seeds in their order.
     clusters
         intp (n,): the cell of each member.
     """
@@ -57,11 +62,49 @@ class Snapshot:
     clusters: np.ndarray[Any, np.dtype[np.intp]]
 
 
-def store(snapshot: Snapshot, client: redis.Redis, name: str) -> IndexMeta:
+@dataclass(frozen=True, slots=True)
+class CarryOver:
+    """What keeps a generation complete that is built while consumers add to the one before.
+
+    Attributes
+    ----------
+    predecessor
+        The generation before.
+    assembly
+        Who is a member of the next one.
+    counts
+        Returns what the metadata say of the seeds, as of now.
+    """
+
+    predecessor: Predecessor
+    assembly: Assembly
+    counts: Callable[[], dict[str, int]]
+
+
+@dataclass(frozen=True, slots=True)
+class Stored:
+    """A generation that is live, with the number of members of each of its cells when it was written."""
+
+    meta: IndexMeta
+    cluster_sizes: NDArray[np.intp]
+
+
+def store(snapshot: Snapshot, client: redis.Redis, name: str, carry_over: CarryOver | None = None) -> Stored:
     """Store a snapshot as a new generation of the index `name`, and make it the live one at the very end.
 
     Whatever happens before that, an interrupt included, leaves the old generation live and removes what was
     written; what a killed process leaves behind is removed by the next build.
+
+    Parameters
+    ----------
+    snapshot
+        What is known by now.
+    client
+        From `neardup.index.connection.connect`.
+    name
+        Of the index.
+    carry_over
+        Carries over what consumers have committed since; None takes the place of whatever is live.
 
     Raises
     ------
@@ -75,15 +118,54 @@ def store(snapshot: Snapshot, client: redis.Redis, name: str) -> IndexMeta:
             "stores as one value: use fewer --clusters or a smaller --descriptor"
         )
     meta = IndexMeta(**{**_meta_fields(snapshot.meta), "name": name, "generation": 0})
-    build = GenerationBuild(client, meta, centroids)
+    descriptors = np.stack([member.descriptor for member in snapshot.members])
+    projection = fit_projection(descriptors)
+    placement = Placement(snapshot.cells, projection, descriptors, snapshot.clusters)
+    build = GenerationBuild(client, meta, centroids, projection, placement.splits)
     try:
-        for rows in rows_by_cell(snapshot.clusters):
-            build.append(int(snapshot.clusters[rows[0]]), (snapshot.members[row] for row in rows))
-        return build.publish()
+        writer = _Writer(build, placement, snapshot.members)
+        live = _publish_carrying(build, writer, carry_over) if carry_over else build.publish()
     except BaseException:  # an interrupt, too, must not leave a half-built generation behind
         with suppress(NeardupError):  # Redis may be what failed
             build.abandon()
         raise
+    return Stored(live, writer.sizes)
+
+
+def _publish_carrying(build: GenerationBuild, writer: "_Writer", carry_over: CarryOver) -> IndexMeta:
+    """Follow the generation before until nothing is new, and take its place in that moment."""
+    while True:
+        added, removed = carry_over.assembly.add_late(carry_over.predecessor.news())
+        writer.change(added, removed)
+        build.meta = replace(build.meta, seed=carry_over.counts())
+        with suppress(MoreToCarry):
+            return build.publish(carry_over.predecessor)
+
+
+class _Writer:
+    """Writes members, and remembers in which cell each stands."""
+
+    def __init__(self, build: GenerationBuild, placement: Placement, members: Sequence[Member]) -> None:
+        self._build = build
+        self._placement = placement
+        self._cells: dict[str, int] = {}
+        for cell, rows in placement.rows.items():
+            build.append(cell, (members[row] for row in rows))
+            self._cells |= dict.fromkeys((members[row].key for row in rows), cell)
+
+    def change(self, added: Iterable[Member], removed: Iterable[Member]) -> None:
+        """Write what is a member now, and take out what is none any more."""
+        for member in removed:
+            self._build.remove(self._cells.pop(member.key), member)
+        for member in added:
+            cell = self._placement.home(member.descriptor)
+            self._build.append(cell, [member])
+            self._cells[member.key] = cell
+
+    @property
+    def sizes(self) -> NDArray[np.intp]:
+        """Members of each cell that has any, intp (c,)."""
+        return np.array(list(Counter(self._cells.values()).values()), dtype=np.intp)
 
 
 def _meta_fields(meta: IndexMeta) -> dict[str, Any]:

@@ -4,6 +4,7 @@ from collections.abc import Iterator
 
 import numpy as np
 
+from bootstrap.assembly import Assembly
 from bootstrap.describe import reasons
 from bootstrap.job import Outcome, SeedResult
 from bootstrap.settings import Settings
@@ -24,8 +25,10 @@ def _lines(outcome: Outcome, settings: Settings) -> Iterator[tuple[str, str]]:
     if outcome.result:
         yield from _about_seeds(outcome.result)
     else:
-        yield "imported", f"{outcome.cluster_sizes.sum()} members from {settings.import_from}"
-    yield "clusters", _about_clusters(outcome.cluster_sizes)
+        yield from _about_import(outcome.assembly, settings)
+    if outcome.assembly.kept:
+        yield "carried", _about_carried(outcome)
+    yield "clusters", _about_clusters(outcome)
     yield "radius", f"{meta.radius:g} ({'given' if settings.threshold is not None else 'default'})"
     yield "descriptor", f"{meta.descriptor}, {meta.dimension} numbers"
     yield "index", f"{meta.name}, generation {meta.generation}, at {masked(settings.redis_url)}"
@@ -40,7 +43,7 @@ def _about_seeds(result: SeedResult) -> Iterator[tuple[str, str]]:
     counts = result.counts
     yield "images", str(counts["images"])
     yield "unique", str(counts["unique"])
-    yield "duplicates", f"{counts['duplicates']} in {len(result.duplicates.groups())} groups"
+    yield "duplicates", f"{counts['duplicates']} in {len(result.assembly.groups())} groups"
     by_reason = ", ".join(f"{count} {reason}" for reason, count in reasons(result.unreadable).items())
     yield "unreadable", f"{counts['unreadable']}" + (f": {by_reason}" if by_reason else "")
     for item in result.unreadable[:_LISTED]:
@@ -49,13 +52,28 @@ def _about_seeds(result: SeedResult) -> Iterator[tuple[str, str]]:
         yield "", f"and {len(result.unreadable) - _LISTED} more"
 
 
-def _about_clusters(sizes: np.ndarray[tuple[int], np.dtype[np.intp]]) -> str:
-    return f"{len(sizes)}, with {np.median(sizes):.0f} members in the median and {sizes.max()} at most"
+def _about_import(assembly: Assembly, settings: Settings) -> Iterator[tuple[str, str]]:
+    yield "imported", f"{assembly.unique} members from {settings.import_from}"
+    duplicates = len(assembly.candidates) - assembly.unique
+    if duplicates:
+        yield "duplicates", str(duplicates)
+
+
+def _about_carried(outcome: Outcome) -> str:
+    left_out = outcome.assembly.left_out
+    text = f"{outcome.assembly.kept} members of the generation before"
+    return text + (f"; {left_out} left out, within the radius of others" if left_out else "")
+
+
+def _about_clusters(outcome: Outcome) -> str:
+    clusters, sizes = outcome.meta.clusters, outcome.cluster_sizes
+    divided = f", divided into {len(sizes)}" if len(sizes) > clusters else ""
+    return f"{clusters}{divided}, with {np.median(sizes):.0f} members in the median and {sizes.max()} at most"
 
 
 def _about_time(outcome: Outcome) -> str:
     seconds = outcome.stopwatch.seconds
     texts = [f"{phase} {spent_s:.1f}" for phase, spent_s in seconds.items()]
     if outcome.result and seconds.get("describe"):
-        texts[0] += f" ({len(outcome.result.images) / seconds['describe']:.0f} images/s)"
+        texts[0] += f" ({outcome.result.counts['images'] / seconds['describe']:.0f} images/s)"
     return ", ".join(texts)

@@ -232,7 +232,9 @@ def check_contract(stage: Stage, index: str) -> None:
     for record in stage.verdict_reader.records:
         document = json.loads(record.value)
         validator.validate(document)
-        assert record.headers == [("verdict", document["verdict"].encode())]
+        assert record.headers[0] == ("verdict", document["verdict"].encode())
+        # A unique's record travels with its verdict, so that a lost member can be put back.
+        assert [name for name, _ in record.headers[1:]] == (["member"] if document["verdict"] == "unique" else [])
         assert document["index"] == {"name": index, "generation": 1}
         assert (document["verdict"] == "duplicate") == (document["distance"] <= document["radius"])
 

@@ -25,11 +25,13 @@ from neardup.errors import IndexMissing, Misconfigured, RedisUnavailable
 from neardup.index.build import GenerationBuild
 from neardup.index.connection import connect
 from neardup.index.redis import RedisIndex
+from neardup.projection import Projection
 from neardup.sources import find_images
 
 pytestmark = pytest.mark.redis
 
 DEADLINE_S = 60.0
+PROJECTION = Projection(np.zeros(256, dtype=np.float32), np.eye(8, 256, dtype=np.float32))
 
 
 @pytest.fixture
@@ -116,7 +118,7 @@ def test_from_photos_to_a_live_index(bootstrap: Bootstrap, photos: Path, client:
     assert ran.returncode == 0, ran.stderr
     assert uniques_of(client, index) == [f"{number:02d}.jpg" for number in range(12)]
     found = RedisIndex(client, index, load_descriptor("dct").fingerprint)
-    assert found.meta.seed == {"images": 24, "unique": 12, "duplicates": 12, "unreadable": 3}
+    assert found.meta.seed == {"images": 24, "unique": 12, "duplicates": 12, "unreadable": 3, "carried": 0}
     assert (found.meta.generation, found.meta.clusters) == (1, 3)
     assert {member.key for member in found.members()} == {f"seed:{number:02d}.jpg" for number in range(12)}
     assert sorted(path.name for path in report.iterdir()) == ["clusters.png", "duplicates.png", "unique.png"]
@@ -135,7 +137,7 @@ def test_the_summary_says_it_all(bootstrap: Bootstrap, photos: Path, index: str)
     assert said["radius"] == "0.2 (given)"
     assert said["descriptor"] == "dct, 256 numbers"
     assert said["index"].startswith(f"{index}, generation 1, at redis://")
-    assert re.fullmatch(r"describe \S+ \(\d+ images/s\), cluster \S+, compare \S+, store \S+", said["seconds"])
+    assert re.fullmatch(r"describe \S+ \(\d+ images/s\), compare \S+, cluster \S+, store \S+", said["seconds"])
 
 
 def test_members_are_in_the_cells_where_they_are_looked_for(
@@ -146,16 +148,60 @@ def test_members_are_in_the_cells_where_they_are_looked_for(
     by_cell = [list(found._members_of(cell)) for cell in range(found.meta.clusters)]
     assert all(by_cell)
     for cell, members in enumerate(by_cell):
-        assert set(found._cells.assign(np.stack([member.descriptor for member in members]))) == {cell}
+        assert set(found._roots.assign(np.stack([member.descriptor for member in members]))) == {cell}
 
 
-def test_a_second_run_replaces_the_first(bootstrap: Bootstrap, photos: Path, client: redis.Redis, index: str) -> None:
+def test_a_second_run_carries_the_first_over(
+    bootstrap: Bootstrap, photos: Path, client: redis.Redis, index: str
+) -> None:
     bootstrap(photos)
-    (photos / "new.jpg").write_bytes(jpeg(99, 90))
-    assert bootstrap(photos).returncode == 0
+    other = photos.parent / "other"
+    other.mkdir()
+    (other / "new.jpg").write_bytes(jpeg(99, 90))
+    (other / "00.jpg").write_bytes(jpeg(98, 90))  # the name of a seed that is another image
+    (other / "copy.jpg").write_bytes(jpeg(3, 80))
+    ran = bootstrap(other)
+    assert ran.returncode == 0, ran.stderr
+    said = {line.split()[0]: " ".join(line.split()[1:]) for line in ran.stdout.splitlines()}
+    assert (said["images"], said["unique"], said["duplicates"]) == ("3", "2", "1 in 1 groups")
+    assert said["carried"] == "12 members of the generation before"
     assert RedisIndex(client, index).meta.generation == 2
-    assert "new.jpg" in uniques_of(client, index)
+    assert uniques_of(client, index) == sorted([*(f"{number:02d}.jpg" for number in range(12)), "00.jpg", "new.jpg"])
     assert generations_of(client, index) == {"g2"}
+
+
+def test_the_same_seeds_again_change_nothing(
+    bootstrap: Bootstrap, photos: Path, client: redis.Redis, index: str
+) -> None:
+    bootstrap(photos)
+    before = {member.key: member.descriptor.tobytes() for member in RedisIndex(client, index).members()}
+    report = photos.parent / "report"
+    again = bootstrap(photos, "--report", report)
+    assert again.returncode == 0, again.stderr
+    said = {line.split()[0]: " ".join(line.split()[1:]) for line in again.stdout.splitlines()}
+    assert (said["unique"], said["duplicates"]) == ("12", "12 in 12 groups")
+    assert {member.key: member.descriptor.tobytes() for member in RedisIndex(client, index).members()} == before
+    assert len(list(report.iterdir())) == 3
+
+
+def test_fresh_starts_from_the_seeds_alone(bootstrap: Bootstrap, photos: Path, client: redis.Redis, index: str) -> None:
+    bootstrap(photos)
+    (photos / "only").mkdir()
+    (photos / "only" / "new.jpg").write_bytes(jpeg(99, 90))
+    ran = bootstrap(photos / "only", "--fresh")
+    assert "carried" not in ran.stdout
+    assert uniques_of(client, index) == ["new.jpg"]
+
+
+def test_another_descriptor_starts_anew_and_says_so(
+    bootstrap: Bootstrap, photos: Path, client: redis.Redis, index: str
+) -> None:
+    bootstrap(photos)
+    ran = bootstrap(photos, "--descriptor", "pixels:8")
+    assert (ran.returncode, "carried" in ran.stdout) == (0, False)
+    (line,) = [line for line in ran.stderr.splitlines() if " WARNING " in line]
+    assert "no member of generation 1 is carried over: index" in line
+    assert RedisIndex(client, index).meta.descriptor == "pixels:8"
 
 
 def test_if_missing_leaves_an_index_that_exists_alone(
@@ -169,7 +215,7 @@ def test_if_missing_leaves_an_index_that_exists_alone(
 
 def test_records_are_appended_once_however_often_they_are_sent(client: redis.Redis, index: str, photos: Path) -> None:
     snapshot = snapshot_of(photos)
-    build = GenerationBuild(client, replace(snapshot.meta, name=index), snapshot.cells.centroids)
+    build = GenerationBuild(client, replace(snapshot.meta, name=index), snapshot.cells.centroids, PROJECTION)
     build.append(0, snapshot.members[:2])
     build._sizes[0] -= 2  # as when the reply to the first call was lost
     build.append(0, snapshot.members[:2])
@@ -196,8 +242,13 @@ def test_import_makes_the_same_index(bootstrap: Bootstrap, photos: Path, client:
     after = RedisIndex(client, index)
     assert {member.key: member.descriptor.tobytes() for member in after.members()} == before
     assert (after.meta.generation, after.meta.radius) == (2, load_descriptor("dct").default_radius)
-    bootstrap("--import", export, "--threshold", "0.1")
+    bootstrap("--import", export, "--threshold", "0.1", "--fresh")
     assert RedisIndex(client, index).meta.radius == 0.1
+    carrying = bootstrap("--import", export, "--threshold", "1.9").stdout
+    assert re.search(
+        r"imported +1 members from .*\n.*\ncarried +1 members of the generation before; 11 left out", carrying
+    )
+    assert len(uniques_of(client, index)) == 1
 
 
 @pytest.mark.parametrize(
@@ -280,9 +331,9 @@ def test_an_error_just_after_the_flip_does_not_remove_the_live_index(
 
 def test_a_later_build_that_finished_first_wins(photos: Path, client: redis.Redis, index: str) -> None:
     snapshot = snapshot_of(photos)
-    early = GenerationBuild(client, replace(snapshot.meta, name=index), snapshot.cells.centroids)
+    early = GenerationBuild(client, replace(snapshot.meta, name=index), snapshot.cells.centroids, PROJECTION)
     early.append(0, snapshot.members)
-    assert store(snapshot, client, index).generation == 2
+    assert store(snapshot, client, index).meta.generation == 2
     with pytest.raises(Misconfigured, match="another bootstrap"):
         early.publish()
     assert RedisIndex(client, index).meta.generation == 2
@@ -343,7 +394,7 @@ def test_a_signal_while_it_stores_leaves_the_old_index_live(  # noqa: PLR0917 - 
 
 def test_a_killed_first_build_leaves_no_index(photos: Path, client: redis.Redis, index: str) -> None:
     snapshot = snapshot_of(photos)
-    build = GenerationBuild(client, replace(snapshot.meta, name=index), snapshot.cells.centroids)
+    build = GenerationBuild(client, replace(snapshot.meta, name=index), snapshot.cells.centroids, PROJECTION)
     build.append(0, snapshot.members)
     with pytest.raises(IndexMissing):
         RedisIndex(client, index)

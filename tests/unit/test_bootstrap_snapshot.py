@@ -10,10 +10,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 import bootstrap.jsonstream
-from bootstrap.describe import SeedImage
-from bootstrap.duplicates import find_duplicates
+from bootstrap.describe import DescribedSeeds, SeedImage
 from bootstrap.importing import import_snapshot
-from bootstrap.job import SeedResult, cluster_seeds
+from bootstrap.job import analyse_seeds
 from bootstrap.jsonstream import JsonObjectReader
 from bootstrap.snapshot import Snapshot, _float16_texts, export_snapshot, require_writable
 from neardup.descriptors.base import unit_float16
@@ -26,19 +25,8 @@ PIXELS = PixelsDescriptor(4)
 def snapshot_of(count: int = 30) -> Snapshot:
     random = np.random.default_rng(0)
     rows = unit_float16(random.uniform(0, 255, (count, PIXELS.dimension)).astype(np.float32))
-    cells, assigned = cluster_seeds(rows, 3)
-    result = SeedResult(
-        images=[SeedImage(f"日本/{number}.jpg", number) for number in range(count)],
-        descriptors=rows,
-        cells=cells,
-        clusters=assigned,
-        duplicates=find_duplicates(rows, assigned, 0.01),
-        unreadable=[],
-        descriptor=PIXELS.spec,
-        fingerprint=PIXELS.fingerprint,
-        radius=0.01,
-    )
-    return result.snapshot()
+    described = DescribedSeeds([SeedImage(f"日本/{number}.jpg", number) for number in range(count)], rows)
+    return analyse_seeds(described, PIXELS, clusters=3, radius=0.01).snapshot()
 
 
 @pytest.fixture
@@ -55,7 +43,7 @@ def test_round_trip_is_exact(exported: Path) -> None:
     for one, other in zip(before.members, after.members, strict=True):
         assert one.descriptor.tobytes() == other.descriptor.tobytes()
         assert (one.key, one.image_id, one.captured_at_ms) == (other.key, other.image_id, other.captured_at_ms)
-    assert after.meta.seed == {"images": 30, "unique": 30, "duplicates": 0, "unreadable": 0}
+    assert after.meta.seed == {"images": 30, "unique": 30, "duplicates": 0, "unreadable": 0, "carried": 0}
     assert (after.meta.radius, after.meta.fingerprint) == (0.01, PIXELS.fingerprint)
 
 

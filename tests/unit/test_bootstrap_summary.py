@@ -25,7 +25,7 @@ def described(count: int, unreadable: int = 0) -> DescribedSeeds:
 def summary_of(unreadable: int, stopwatch: Stopwatch | None = None, **settings: str) -> str:
     result = analyse_seeds(described(5, unreadable), PIXELS, clusters=2)
     meta = result.snapshot().meta
-    outcome = Outcome(meta, result, np.array([2, 3]), stopwatch or Stopwatch())
+    outcome = Outcome(meta, result, result.assembly, np.array([2, 3]), stopwatch or Stopwatch())
     return summary(outcome, Settings(**settings))  # type: ignore[arg-type]
 
 
@@ -51,7 +51,7 @@ def test_a_result_makes_an_index_in_memory() -> None:
     result = analyse_seeds(described(40), PIXELS, clusters=3)
     snapshot = result.snapshot()
     index = MemoryIndex(snapshot.meta, snapshot.cells, snapshot.members)
-    assert index.stats().members == len(result.uniques)
+    assert index.stats().members == len(result.assembly.uniques)
     assert index.stats().clusters == snapshot.meta.clusters == 3
 
 

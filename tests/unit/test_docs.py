@@ -17,6 +17,8 @@ from prometheus_client.metrics import MetricWrapperBase
 
 import bootstrap.__main__
 import bootstrap.describe
+import bootstrap.index
+import bootstrap.index_settings
 import bootstrap.settings
 import consumer.__main__
 import consumer.settings
@@ -40,6 +42,7 @@ SETTINGS: dict[str, list[type[Any]]] = {
     "`python -m consumer`": [consumer.settings.Settings],
     "`python -m consumer.feed`": [consumer.settings.FeedSettings],
     "`python -m bootstrap`": [bootstrap.settings.Settings],
+    "`python -m bootstrap.index`": [bootstrap.index_settings.IndexSettings],
 }
 DEMO_FLAGS = {"--images", "--report"}
 
@@ -85,7 +88,8 @@ def documented(heading: str) -> list[list[str]]:
 
 
 def expected_row(declared: Option) -> list[str]:
-    none = "`auto`" if "auto" in declared.text else "none"
+    said = re.search(r"\(default: (auto|off)\)|\bauto\b", declared.text)
+    none = f"`{said[1] or 'auto'}`" if said else "none"
     return [
         f"`{declared.flag}`",
         f"`{declared.env}`" if declared.env else "none",
@@ -235,7 +239,8 @@ def below(family: type[NeardupError]) -> Iterator[type[NeardupError]]:
 def test_keys_are_documented() -> None:
     keys = IndexKeys("NAME")
     names = {keys.live, keys.last, keys.generations, keys.decided("KEY")}
-    names |= {key.replace("g7", "gG") for key in (keys.metadata(7), keys.centroids(7))}
+    of_a_generation = (keys.metadata, keys.centroids, keys.projection, keys.splits, keys.log, keys.trimmed)
+    names |= {key(7).replace("g7", "gG") for key in of_a_generation}
     names.add(keys.cell(7, 1).replace("g7", "gG").removesuffix("1") + "C")
     assert {row[0].strip("`") for row in rows(section(ARCHITECTURE, "The index in Redis"))} == names
 
@@ -265,6 +270,7 @@ def test_exit_codes_are_documented() -> None:
         told.setdefault(command, set()).add(int(row[1]))
     modules = {"consumer": consumer.__main__, "bootstrap": bootstrap.__main__, "demo": demo.__main__}
     texts = {name: module.__doc__ or "" for name, module in modules.items()}
+    texts["bootstrap.index"] = bootstrap.index.__doc__ or ""
     texts["consumer.feed"] = ast.get_docstring(ast.parse(text_of("consumer/feed.py"))) or ""
     codes = {f"python -m {name}": exit_codes(text) for name, text in texts.items()}
     assert told == codes
@@ -281,7 +287,9 @@ def command_lines() -> Iterator[tuple[str, str, list[str]]]:
     """Iterate over (page, module, flags) of each `python -m` that a page shows."""
     for page in PAGES:
         text = page.read_text(encoding="utf-8")
-        for found in re.finditer(r"python -m (consumer\.feed|consumer|bootstrap|demo)\b([^`\n]*)", text):
+        for found in re.finditer(
+            r"python -m (consumer\.feed|consumer|bootstrap\.index|bootstrap|demo)\b([^`\n]*)", text
+        ):
             yield page.name, found[1], re.findall(r"(?<![\w-])--[a-z][a-z-]*", found[2])
 
 
@@ -294,7 +302,13 @@ def flags_of(module: str) -> set[str]:
 
 def test_command_lines_have_only_flags_that_exist() -> None:
     shown = list(command_lines())
-    assert {module for _, module, _ in shown} == {"consumer", "consumer.feed", "bootstrap", "demo"}
+    assert {module for _, module, _ in shown} == {
+        "consumer",
+        "consumer.feed",
+        "bootstrap",
+        "bootstrap.index",
+        "demo",
+    }
     assert [
         (page, module, flag) for page, module, flags in shown for flag in flags if flag not in flags_of(module)
     ] == []
@@ -317,9 +331,9 @@ def test_variables_exist() -> None:
 
 
 def test_make_targets_exist() -> None:
-    targets = set(re.findall(r"^([a-z]+):", text_of("Makefile"), re.MULTILINE))
+    targets = set(re.findall(r"^([a-z-]+):", text_of("Makefile"), re.MULTILINE))
     for page in PAGES:
-        assert set(re.findall(r"(?:^\$ |`)make ([a-z]+)", page.read_text(encoding="utf-8"), re.MULTILINE)) <= targets
+        assert set(re.findall(r"(?:^\$ |`)make ([a-z-]+)", page.read_text(encoding="utf-8"), re.MULTILINE)) <= targets
     listed = {row[0].strip("`").split()[-1] for row in rows(section(text_of("CONTRIBUTING.md"), "Set up"))}
     assert listed == targets - {"help"}
 
@@ -358,6 +372,7 @@ def test_dependencies_have_their_reason() -> None:
     assert set(told_packages("At run time")) == names(project["dependencies"])
     assert set(told_packages("Extras")) == names(extras)
     assert set(told_packages("For development")) == names(PROJECT["dependency-groups"]["dev"])
+    assert set(told_packages("For the benchmark")) == names(PROJECT["dependency-groups"]["bench"])
     for row in rows(text_of("docs/dependencies.md")):
         assert len(row[-1]) > 10, row
 

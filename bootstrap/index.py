@@ -1,0 +1,234 @@
+"""Look at a live index, check it, repair it: ``python -m bootstrap.index stats|show|neighbours|verify|repair``.
+
+All but ``repair`` only read; all of it may be done while consumers run.
+
+Exit codes
+
+    0    done; after verify: everything holds
+    1    Redis or Kafka cannot be reached, or the index was replaced meanwhile: the same command may succeed later
+    2    wrong arguments, settings or image, or no such index: a line on stderr for each
+    3    verify found something that does not hold
+    130  interrupted (Ctrl-C)
+"""
+
+import json
+import logging
+import os
+import sys
+from collections.abc import Iterator, Mapping, Sequence
+from typing import TYPE_CHECKING, Any
+
+from bootstrap.index_settings import IndexSettings
+from neardup.errors import Misconfigured, Unavailable
+from neardup.options import read_settings
+
+if TYPE_CHECKING:
+    from neardup.index.retention import Retention
+
+EXIT_UNAVAILABLE = 1
+EXIT_MISCONFIGURED = 2
+EXIT_DOES_NOT_HOLD = 3
+EXIT_INTERRUPTED = 130
+_DESCRIPTION = "Look at a live index (stats, show ID, neighbours IMAGE), check it (verify) and repair it (repair)."
+
+Document = dict[str, Any]
+
+
+def main(arguments: Sequence[str] | None = None, environ: Mapping[str, str] | None = None) -> int:
+    """Run a command and return the exit code."""
+    arguments = sys.argv[1:] if arguments is None else arguments
+    environ = os.environ if environ is None else environ
+    try:
+        settings = read_settings(
+            IndexSettings, arguments, environ, prog="python -m bootstrap.index", description=_DESCRIPTION
+        )
+        settings.check()
+        document = run(settings)
+    except Misconfigured as exc:
+        return _failed(exc, EXIT_MISCONFIGURED)
+    except Unavailable as exc:
+        return _failed(exc, EXIT_UNAVAILABLE)
+    except KeyboardInterrupt:
+        return _failed("interrupted", EXIT_INTERRUPTED)
+    text = json.dumps(document, ensure_ascii=False, indent=2) if settings.as_json else rendered(settings, document)
+    sys.stdout.write(f"{text}\n")
+    return 0 if document.get("holds", True) else EXIT_DOES_NOT_HOLD
+
+
+def _failed(why: object, code: int) -> int:
+    sys.stderr.write(f"{why}\n")
+    return code
+
+
+def run(settings: IndexSettings) -> Document:
+    """Do what the settings say, and return what came of it.
+
+    Raises
+    ------
+    Misconfigured, Unavailable
+        One clear line.
+    """
+    from bootstrap.inspection import neighbours, show, stats  # noqa: PLC0415 - numpy and redis-py: not for --help
+    from bootstrap.reading import LiveGeneration  # noqa: PLC0415
+    from neardup.index.connection import connect  # noqa: PLC0415
+
+    client = connect(settings.redis_url)
+    if settings.command == "verify":
+        return _verify(settings, client)
+    if settings.command == "repair":
+        return _repair(settings, client)
+    generation = LiveGeneration(client, settings.index)
+    if settings.command == "show":
+        return show(generation, settings.target or "")
+    if settings.command == "neighbours":
+        return neighbours(generation, settings.target or "", settings.limit, settings.weights)
+    return stats(generation)
+
+
+def _verify(settings: IndexSettings, client: Any) -> Document:  # noqa: ANN401 - of redis-py
+    from bootstrap.verify import Verification  # noqa: PLC0415
+
+    return Verification(
+        client,
+        settings.index,
+        sample=settings.sample,
+        max_cluster=settings.max_cluster,
+        retention=_retention(settings),
+    ).run()
+
+
+def _repair(settings: IndexSettings, client: Any) -> Document:  # noqa: ANN401 - of redis-py
+    import time  # noqa: PLC0415
+
+    from bootstrap.repair import repair  # noqa: PLC0415 - kafka-python: only when asked for
+    from neardup.index.redis import RedisIndexOptions  # noqa: PLC0415
+
+    options = RedisIndexOptions(max_cluster=settings.max_cluster, retention=_retention(settings))
+    since_ms = int((time.time() - settings.since_s) * 1000)
+    return repair(
+        client, settings.index, settings, settings.verdicts, since_ms, options=options, dry_run=settings.dry_run
+    )
+
+
+def _retention(settings: IndexSettings) -> "Retention":
+    from neardup.index.retention import Retention  # noqa: PLC0415
+
+    return Retention(None if settings.retention_s is None else settings.retention_s * 1000)
+
+
+# -- as lines ---------------------------------------------------------------------------------------------------------
+
+
+def rendered(settings: IndexSettings, document: Document) -> str:
+    """Return a command's document as lines for a terminal."""
+    lines = {
+        "stats": _stats_lines,
+        "show": _show_lines,
+        "neighbours": _neighbour_lines,
+        "verify": _verify_lines,
+        "repair": _repair_lines,
+    }[settings.command]
+    return "\n".join(lines(document))
+
+
+def _table(pairs: Sequence[tuple[str, object]]) -> Iterator[str]:
+    width = max(len(subject) for subject, _ in pairs) + 2
+    for subject, text in pairs:
+        yield f"{subject:{width}}{text}".rstrip()
+
+
+def _stats_lines(document: Document) -> Iterator[str]:
+    clusters, events, memory = document["clusters"], document["events"], document["memory_bytes"]
+    seed = ", ".join(f"{count} {name}" for name, count in document["seed"].items())
+    each = document["bytes_a_member"]
+    yield from _table(
+        [
+            ("index", f"{document['index']}, generation {document['generation']}, made {document['created_at']}"),
+            ("descriptor", f"{document['descriptor']} ({document['fingerprint']}), {document['dimension']} numbers"),
+            ("radius", f"{document['radius']:g}"),
+            ("seed", seed),
+            ("members", document["members"]),
+            ("clusters", f"{clusters['count']} of {clusters['centroids']} centroids and {document['splits']} splits"),
+            ("sizes", ", ".join(f"{name} {clusters[name]}" for name in ("p1", "p50", "p99", "max"))),
+            ("events", f"{events['ever']}, of which the log holds {events['in_log']}"),
+            ("decisions", f"{document['decisions']} remembered"),
+            ("memory", ", ".join(f"{kind} {_mebibytes(size)}" for kind, size in memory.items())),
+            ("a member", f"{each:g} bytes" if each is not None else "no members"),
+        ]
+    )
+
+
+def _mebibytes(size: int) -> str:
+    return f"{size / 2**20:.1f} MiB"
+
+
+def _show_lines(document: Document) -> Iterator[str]:
+    if not document["members"]:
+        yield f"no member has the image id or the key {document['wanted']!r}"
+        if document["decision"]:
+            yield f"decision    {_decided(document['decision'])}"
+    for number, member in enumerate(document["members"]):
+        if number:
+            yield ""
+        near = member["nearest"]
+        yield from _table(
+            [
+                ("image id", member["image_id"]),
+                ("key", member["key"]),
+                ("captured at", member["captured_at"] or "unknown"),
+                ("cell", f"{member['cell']}, of centroid {member['root']}"),
+                ("nearest", f"{near['image_id']} ({near['key']}), {near['distance']:.6f} away" if near else "none"),
+                ("decision", _decided(member["decision"]) if member["decision"] else "not remembered any more"),
+            ]
+        )
+
+
+def _decided(decision: Document) -> str:
+    of = f" of {decision['duplicate_of']}" if decision["duplicate_of"] is not None else ""
+    return f"{decision['verdict']}{of}, by generation {decision['generation']}"
+
+
+def _neighbour_lines(document: Document) -> Iterator[str]:
+    of = f" of {document['duplicate_of']}" if document["duplicate_of"] is not None else ""
+    yield f"{document['image']} would be {document['verdict']}{of}; radius {document['radius']:g}"
+    yield f"It belongs to cell {document['cell']}."
+    for near in document["neighbours"]:
+        mark = "*" if near["within_radius"] else " "
+        yield f"{mark} {near['distance']:.6f}  {near['image_id']}  ({near['key']})"
+
+
+def _verify_lines(document: Document) -> Iterator[str]:
+    words = {"yes": "ok", "no": "WRONG", "warning": "warning"}
+    for check in document["checks"]:
+        wrong = f", {check['wrong']} wrong" if check["wrong"] else ""
+        yield f"{words[check['holds']]:8}{check['check']:10}{check['says']}: {check['examined']} examined{wrong}"
+        yield from (f"{'':18}{text}" for text in check["examples"])
+        if check["wrong"] > len(check["examples"]):
+            yield f"{'':18}and {check['wrong'] - len(check['examples'])} more"
+    yield "everything holds" if document["holds"] else "the index does not hold what it promises"
+
+
+def _repair_lines(document: Document) -> Iterator[str]:
+    unusable = document["not_restorable"]
+    yield from _table(
+        [
+            ("index", f"{document['index']}, generation {document['generation']}"),
+            ("read", f"{document['read']} verdicts, {document['uniques']} of them members' of this index"),
+            ("already there", document["already_there"]),
+            ("would restore" if document["dry_run"] else "restored", document["restored"]),
+            ("too old", document["expired"]),
+            ("conflicts", document["conflicts"]),
+            ("not restorable", sum(unusable.values())),
+        ]
+    )
+    yield from (f"  {count} {why}" for why, count in unusable.items())
+    for conflict in document["examples"]:
+        yield (
+            f"  {conflict['image_id']} ({conflict['key']}) is a duplicate of {conflict['duplicate_of']} by now, "
+            f"{conflict['distance']:.6f} away"
+        )
+
+
+if __name__ == "__main__":
+    logging.getLogger("kafka").addHandler(logging.NullHandler())  # what fails is told in one line, by us
+    sys.exit(main())

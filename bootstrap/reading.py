@@ -1,0 +1,250 @@
+"""The live generation of an index as it stands in Redis, read while consumers may be changing it."""
+
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+import redis
+from numpy.typing import NDArray
+
+from bootstrap.layout import Layout
+from neardup.cells import Cells
+from neardup.errors import CorruptIndex, IndexMissing, Unavailable
+from neardup.index.base import IndexMeta
+from neardup.index.codec import decode_projection, split_record
+from neardup.index.connection import translated_errors
+from neardup.index.keys import IndexKeys
+from neardup.types import Descriptors
+
+_CELLS_A_CALL = 64
+_ATTEMPTS = 20
+"""A snapshot is taken again when a cell was divided between its two calls; that often in a row never happens."""
+_CUT_SLACK = 1e-9
+"""The sketch of an image alone and in a batch may differ in the last bit, and a median lies on a member."""
+
+
+@dataclass(frozen=True)
+class Block:
+    """The members of one cell.
+
+    Attributes
+    ----------
+    cell
+        Its number.
+    heads
+        Records without their descriptors; see `neardup.index.codec`.
+    descriptors
+        float16 (n, d).
+    wrong
+        What is no record, and why.
+    """
+
+    cell: int
+    heads: list[bytes]
+    descriptors: Descriptors
+    wrong: list[tuple[bytes, str]] = field(default_factory=list)
+
+
+@dataclass(frozen=True, slots=True)
+class Snapshot:
+    """Cells as they were at one moment, with the splits of that moment."""
+
+    layout: Layout
+    cells: Mapping[int, list[bytes]]
+
+
+@dataclass(frozen=True, slots=True)
+class LogSnapshot:
+    """The latest events, how many left the log before (as stored), and the size of each leaf at that moment."""
+
+    layout: Layout
+    events: list[bytes]
+    trimmed: bytes
+    sizes: Mapping[int, int]
+
+
+class LiveGeneration:
+    """Reads the generation that is live now.
+
+    Parameters
+    ----------
+    client
+        From `neardup.index.connection.connect`.
+    name
+        Of the index.
+
+    Raises
+    ------
+    IndexMissing, IndexMismatch, CorruptIndex, RedisUnavailable
+        When it is opened.
+    """
+
+    def __init__(self, client: redis.Redis, name: str) -> None:
+        self.client: Any = client
+        self.keys = IndexKeys(name)
+        with translated_errors():
+            live = self.client.get(self.keys.live)
+        if live is None:
+            raise IndexMissing(f"there is no index {name!r} in this Redis: run python -m bootstrap first")
+        if not live.isdigit():
+            raise CorruptIndex(f"the number of the live generation reads {live[:40]!r}: bootstrap again")
+        self.number = int(live)
+        self._live = live
+        self.meta, self.roots, self.projection = self._read_head()
+
+    def _read_head(self) -> tuple[IndexMeta, Cells, Any]:
+        keys = self.keys
+        wanted = [keys.metadata(self.number), keys.centroids(self.number), keys.projection(self.number)]
+        with translated_errors():
+            metadata, centroids, projection = self.client.mget(wanted)
+        self.require_live()
+        if metadata is None:
+            raise CorruptIndex(f"generation {self.number} is live and has no metadata: bootstrap again")
+        meta = IndexMeta.from_json(metadata)
+        if (meta.name, meta.generation) != (keys.name, self.number):
+            raise CorruptIndex(f"the metadata is that of index {meta.name!r}, generation {meta.generation}")
+        return meta, Cells(_centroids(centroids, meta)), decode_projection(projection, meta.dimension)
+
+    def require_live(self) -> None:
+        """Refuse to go on when another generation is live by now.
+
+        Raises
+        ------
+        Unavailable
+            What was read is of two generations.
+        """
+        with translated_errors():
+            live = self.client.get(self.keys.live)
+        self._require(live)
+
+    def _require(self, live: bytes | None) -> None:
+        if live != self._live:
+            raise Unavailable(f"generation {self.number} has been replaced while it was read: run this again")
+
+    # -- cells --------------------------------------------------------------------------------------------------------
+
+    def layout(self) -> Layout:
+        """Return the cells that there are now."""
+        with translated_errors():
+            stored = self.client.lrange(self.keys.splits(self.number), 0, -1)
+        return Layout(len(self.roots), stored)
+
+    def read_cells(self, cells: Sequence[int], *, strict: bool = True) -> list[list[bytes]]:
+        """Return the records of each cell.
+
+        Raises
+        ------
+        CorruptIndex
+            One is no list; without `strict` it counts as empty.
+        """
+        with translated_errors():
+            pipeline = self.client.pipeline(transaction=False)
+            for cell in cells:
+                pipeline.lrange(self.keys.cell(self.number, cell), 0, -1)
+            replies = pipeline.execute(raise_on_error=strict)
+        return [[] if isinstance(reply, redis.ResponseError) else reply for reply in replies]
+
+    def sizes(self, cells: Sequence[int]) -> list[int]:
+        """Return the number of members of each cell, all at one moment."""
+        with translated_errors():
+            pipeline = self.client.pipeline(transaction=True)
+            for cell in cells:
+                pipeline.llen(self.keys.cell(self.number, cell))
+            return list(pipeline.execute()) if cells else []
+
+    def snapshot(self, cells: Iterable[int]) -> Snapshot:
+        """Return what these cells hold, or the leaves that they have become, all of it as of one moment."""
+        wanted = set(cells)
+        leaves = self.layout().leaves_under(*wanted)
+        for _ in range(_ATTEMPTS):
+            with translated_errors():
+                pipeline = self.client.pipeline(transaction=True)
+                pipeline.get(self.keys.live)
+                pipeline.lrange(self.keys.splits(self.number), 0, -1)
+                for leaf in leaves:
+                    pipeline.lrange(self.keys.cell(self.number, leaf), 0, -1)
+                live, splits, *replies = pipeline.execute(raise_on_error=False)
+            self._require(live)
+            layout, asked = Layout(len(self.roots), splits), leaves
+            leaves = layout.leaves_under(*wanted)
+            if leaves == asked:
+                records = [[] if isinstance(reply, redis.ResponseError) else reply for reply in replies]
+                return Snapshot(layout, dict(zip(leaves, records, strict=True)))
+        raise Unavailable("a cell is being divided faster than it can be read: run this again")
+
+    def read_log(self) -> "LogSnapshot":
+        """Return the log and the sizes of cells, all of it as of one moment; without those made a moment before."""
+        leaves = self.layout().leaves
+        with translated_errors():
+            pipeline = self.client.pipeline(transaction=True)
+            pipeline.get(self.keys.live)
+            pipeline.lrange(self.keys.splits(self.number), 0, -1)
+            pipeline.lrange(self.keys.log(self.number), 0, -1)
+            pipeline.get(self.keys.trimmed(self.number))
+            for leaf in leaves:
+                pipeline.llen(self.keys.cell(self.number, leaf))
+            live, splits, events, trimmed, *replies = pipeline.execute(raise_on_error=False)
+        self._require(live)
+        layout = Layout(len(self.roots), splits)
+        lengths = [0 if isinstance(reply, redis.ResponseError) else reply for reply in replies]
+        sizes = {leaf: length for leaf, length in zip(leaves, lengths, strict=True) if layout.is_leaf(leaf)}
+        return LogSnapshot(layout, events, trimmed or b"0", sizes)
+
+    def blocks(self, *, strict: bool = True) -> Iterator[Block]:
+        """Iterate over the members cell by cell; each that was one at the beginning comes once.
+
+        With `strict` a record that cannot be read is an error, else it is noted in its block.
+        """
+        pending = self.layout().leaves
+        while pending:
+            emptied = []
+            for start in range(0, len(pending), _CELLS_A_CALL):
+                cells = pending[start : start + _CELLS_A_CALL]
+                for cell, records in zip(cells, self.read_cells(cells, strict=strict), strict=True):
+                    if records:
+                        yield self.block(cell, records, strict=strict)
+                    else:
+                        emptied.append(cell)
+            # A cell that holds nothing may have been divided since the beginning.
+            layout = self.layout()
+            pending = layout.leaves_under(*(cell for cell in emptied if cell in layout.splits))
+        self.require_live()
+
+    def block(self, cell: int, records: Sequence[bytes], *, strict: bool = True) -> Block:
+        """Return the members that a cell's records are."""
+        heads, rows, wrong = [], [], []
+        for record in records:
+            try:
+                head, row = split_record(record, self.meta.dimension)
+            except CorruptIndex as exc:
+                if strict:
+                    raise CorruptIndex(f"cell {cell}: {exc}; python -m bootstrap.index verify shows more") from exc
+                wrong.append((record, str(exc)))
+                continue
+            heads.append(head)
+            rows.append(row)
+        descriptors = np.stack(rows) if rows else np.empty((0, self.meta.dimension), dtype=np.float16)
+        return Block(cell, heads, descriptors, wrong)
+
+    def at_home(self, layout: Layout, cell: int, descriptors: Descriptors) -> NDArray[np.bool_]:
+        """Return bool (n,): whether each of float16 (n, d) descriptors belongs to a cell."""
+        home = self.roots.assign(descriptors) == layout.root_of(cell)
+        sketches = self.projection.sketch(descriptors)
+        for split, high in layout.cuts(cell):
+            if split.axis >= sketches.shape[1] - 1:
+                return np.zeros(len(descriptors), dtype=np.bool_)
+            beyond = sketches[:, split.axis] - split.threshold
+            home &= beyond >= -_CUT_SLACK if high else beyond < _CUT_SLACK
+        return np.asarray(home)
+
+
+def _centroids(stored: bytes | None, meta: IndexMeta) -> NDArray[np.float32]:
+    expected = 4 * meta.clusters * meta.dimension
+    if stored is None or len(stored) != expected or not meta.clusters:
+        held = "no" if stored is None else len(stored)
+        raise CorruptIndex(f"the centroids of generation {meta.generation} take {expected} bytes, Redis holds {held}")
+    centroids = np.frombuffer(stored, dtype="<f4").reshape(meta.clusters, meta.dimension).astype(np.float32)
+    if not np.isfinite(centroids).all():
+        raise CorruptIndex("the centroids hold NaN or infinity")
+    return centroids

@@ -1,0 +1,326 @@
+"""Putting back what Redis lost, from real Kafka into real Redis."""
+
+import gc
+import json
+import logging
+import secrets
+import time
+from collections.abc import Iterator, Sequence
+from dataclasses import replace
+from datetime import UTC, datetime
+
+import numpy as np
+import pytest
+import redis
+from kafka.admin import KafkaAdminClient, NewTopic
+
+from bootstrap.index import EXIT_MISCONFIGURED, EXIT_UNAVAILABLE, main
+from bootstrap.verdicts import MEMBER_HEADER
+from bootstrap.verify import Verification
+from consumer.messages import ImageMessage, Judged, OutgoingMessage, verdict_message
+from consumer.settings import KafkaSettings
+from consumer.transport.kafka import KafkaSink
+from neardup.index.block import member_of
+from neardup.index.connection import connect
+from neardup.index.keys import IndexKeys
+from neardup.index.redis import RedisIndex
+from neardup.types import Query, Verdict
+from tests.integration.live_index import OPTIONS, build, queries, remove_keys, unit_rows
+
+pytestmark = [pytest.mark.redis, pytest.mark.kafka]
+
+Stored = dict[bytes, bytes]
+
+
+@pytest.fixture
+def client(redis_url: str) -> Iterator[redis.Redis]:
+    with connect(redis_url) as opened:
+        yield opened
+
+
+@pytest.fixture(scope="module")
+def admin(kafka_address: str) -> Iterator[KafkaAdminClient]:
+    admin = KafkaAdminClient(bootstrap_servers=kafka_address)
+    yield admin
+    admin.close()
+
+
+class Rig:
+    """An index, a verdict topic, and a consumer's way from the one to the other."""
+
+    def __init__(self, client: redis.Redis, redis_url: str, kafka_address: str, admin: KafkaAdminClient) -> None:
+        self.client = client
+        self.topic = f"verdicts-{secrets.token_hex(4)}"
+        self.kafka_address = kafka_address
+        self.name = build(client)
+        self.environ = {
+            "NEARDUP_REDIS_URL": redis_url,
+            "NEARDUP_INDEX": self.name,
+            "NEARDUP_BOOTSTRAP_SERVERS": kafka_address,
+            "NEARDUP_VERDICTS": self.topic,
+        }
+        admin.create_topics([NewTopic(self.topic, 2, 1)])
+        self.sink = KafkaSink(KafkaSettings(bootstrap_servers=kafka_address), [self.topic])
+        self.sink.connect()
+
+    def judge(self, images: Sequence[Query], index: RedisIndex | None = None) -> list[Verdict]:
+        """Decide images and publish the verdicts."""
+        index = index or RedisIndex(self.client, self.name, options=OPTIONS)
+        verdicts = []
+        for start in range(0, len(images), 64):
+            batch = images[start : start + 64]
+            decisions = index.decide(batch)
+            verdicts += [decision.verdict for decision in decisions]
+            self.sink.publish(
+                [
+                    verdict_message(self.topic, self.judged(image, decision, index))
+                    for image, decision in zip(batch, decisions, strict=True)
+                ]
+            )
+        return verdicts
+
+    def judged(self, image: Query, decision: object, index: RedisIndex) -> Judged:
+        message = ImageMessage(
+            "images", 0, int(image.key.rpartition("-")[2]), 1_700_000_000_000, image.key.encode(), b""
+        )
+        return Judged(message, image.image_id, decision, index.meta, datetime.now(UTC), member_of(image))  # type: ignore[arg-type]
+
+    def stored(self) -> Stored:
+        """Return every key of the index as Redis dumps it."""
+        keys = sorted(self.client.scan_iter(match=f"neardup:{{{self.name}}}:*"))
+        dumped = {key: self.client.dump(key) for key in keys}
+        return {key: value for key, value in dumped.items() if isinstance(value, bytes)}
+
+    def lose_writes_since(self, stored: Stored) -> None:
+        """Make Redis what it was, as after a crash with the end of its append-only file missing."""
+        remove_keys(self.client, self.name)
+        for key, value in stored.items():
+            self.client.restore(key, 0, value)
+
+    def members(self) -> dict[str, bytes]:
+        return {member.key: member.descriptor.tobytes() for member in RedisIndex(self.client, self.name).members()}
+
+
+@pytest.fixture
+def rig(client: redis.Redis, redis_url: str, kafka_address: str, admin: KafkaAdminClient) -> Iterator[Rig]:
+    made = Rig(client, redis_url, kafka_address, admin)
+    yield made
+    made.sink.close()
+    admin.delete_topics([made.topic])
+    remove_keys(client, made.name)
+
+
+@pytest.fixture
+def run(rig: Rig, capsys: pytest.CaptureFixture[str]) -> "Run":
+    return Run(rig, capsys)
+
+
+class Run:
+    """Runs repair in this process and reads what it says."""
+
+    def __init__(self, rig: Rig, capsys: pytest.CaptureFixture[str]) -> None:
+        self._rig = rig
+        self._capsys = capsys
+
+    def __call__(self, *arguments: str) -> tuple[int, str]:
+        code = main(["repair", *arguments], self._rig.environ)
+        said = self._capsys.readouterr()
+        return code, said.out + said.err
+
+    def document(self, *arguments: str) -> dict[str, object]:
+        code, text = self(*arguments, "--json")
+        assert code == 0, text
+        document: dict[str, object] = json.loads(text)
+        return document
+
+
+def holds(rig: Rig) -> bool:
+    document = Verification(rig.client, rig.name).run()
+    assert document["holds"], document
+    return True
+
+
+def test_lost_members_come_back(rig: Rig, run: Run) -> None:
+    images = queries(400)
+    rig.judge(images[:250])
+    before = rig.stored()
+    verdicts = rig.judge(images[250:])
+    rig.judge(images[-30:])  # delivered again: the same verdicts once more
+    whole = rig.members()
+    lost = verdicts.count(Verdict.UNIQUE)
+    assert lost > 100
+
+    rig.lose_writes_since(before)
+    assert len(rig.members()) == len(whole) - lost
+    assert holds(rig)
+
+    planned = run.document("--dry-run")
+    assert (planned["restored"], planned["dry_run"]) == (lost, True)
+    assert rig.stored() == before  # and nothing has changed
+
+    done = run.document()
+    assert {**planned, "dry_run": False} == done
+    assert (done["read"], done["conflicts"], done["not_restorable"]) == (430, 0, {})
+    assert rig.members() == whole
+    assert holds(rig)
+
+    again = run.document()
+    assert (again["restored"], again["already_there"]) == (0, done["uniques"])
+    assert rig.members() == whole
+    code, text = run()
+    assert code == 0
+    assert "restored" in text
+
+
+def test_a_running_consumer_sees_what_came_back(rig: Rig, run: Run) -> None:
+    images = queries(200)
+    index = RedisIndex(rig.client, rig.name, options=OPTIONS)
+    rig.judge(images[:100], index)
+    before = rig.stored()
+    verdicts = rig.judge(images[100:], index)
+    rig.lose_writes_since(before)
+    run.document()
+    assert rig.judge(images[100:], index) == verdicts
+    copies = [replace(image, key=f"copies-0-{number}") for number, image in enumerate(images)]
+    assert set(rig.judge(copies, index)) == {Verdict.DUPLICATE}
+    assert holds(rig)
+
+
+def test_what_a_copy_has_taken_the_place_of_is_a_conflict(rig: Rig, run: Run) -> None:
+    images = queries(50)
+    before = rig.stored()
+    rig.judge(images)
+    rig.lose_writes_since(before)
+    copy = replace(images[0], key="copies-0-0", image_id="the copy")
+    assert rig.judge([copy]) == [Verdict.UNIQUE]
+    planned = run.document("--dry-run")
+    done = run.document()
+    assert planned["conflicts"] == done["conflicts"] == 1
+    assert planned["examples"] == done["examples"]
+    assert done["examples"] == [
+        {"key": images[0].key, "image_id": images[0].image_id, "duplicate_of": "the copy", "distance": 0.0}
+    ]
+    assert holds(rig)
+    assert run.document()["conflicts"] == 1  # told again, changed nothing
+    assert "is a duplicate of the copy by now" in run()[1]
+
+
+def test_a_decision_that_outlived_its_member_is_no_obstacle(rig: Rig, run: Run) -> None:
+    rig.judge(queries(50))
+    whole = rig.members()
+    keys = IndexKeys(rig.name)
+    for key in list(rig.client.scan_iter(match=keys.cell(1, 0).replace("{", "\\{").removesuffix("0") + "*")):
+        rig.client.rpop(key)
+    lost = len(whole) - len(rig.members())
+    rig.client.delete(keys.log(1))
+    assert lost > 0
+    assert run.document("--dry-run")["restored"] == lost
+    assert run.document()["restored"] == lost
+    assert rig.members() == whole
+
+
+def test_what_cannot_be_restored_is_counted(rig: Rig, run: Run) -> None:
+    index = RedisIndex(rig.client, rig.name)
+    images = queries(8)
+    decision = index.decide(images)[0]
+    remove_keys(rig.client, rig.name)
+    build(rig.client, rig.name)
+    base = verdict_message(rig.topic, rig.judged(images[0], replace(decision, verdict=Verdict.UNIQUE), index))
+    assert dict(base.headers).keys() == {"verdict", MEMBER_HEADER}
+
+    def other(**changes: object) -> OutgoingMessage:
+        return replace(base, value=json.dumps({**json.loads(base.value or b""), **changes}).encode())
+
+    def with_member(record: bytes | None) -> OutgoingMessage:
+        headers = base.headers[:1] if record is None else (*base.headers[:1], (MEMBER_HEADER, record))
+        return replace(base, headers=headers)
+
+    record = dict(base.headers)[MEMBER_HEADER] or b""
+    rig.sink.publish(
+        [
+            other(descriptor="dct-9"),
+            other(index={"name": "another", "generation": 1}),
+            other(index={"name": rig.name, "generation": 0}),
+            other(index=None),
+            replace(base, value=b"\xff{"),
+            replace(base, headers=((("verdict", b"duplicate")), *base.headers[1:])),
+            replace(base, headers=()),
+            with_member(None),
+            with_member(b"garbage"),
+            with_member(record[:-2]),
+            with_member(record[:-2] + np.float16(3.0).tobytes()),
+        ]
+    )
+    done = run.document()
+    assert done["read"] == 11
+    assert (done["uniques"], done["restored"]) == (0, 0)
+    assert done["not_restorable"] == {
+        "decided by an earlier generation": 1,
+        "described by another descriptor": 1,
+        "the member header cannot be read": 2,
+        "the member header holds no unit vector": 1,
+        "the verdict cannot be read": 2,
+        "without the member header": 1,
+    }
+    rig.sink.publish([base])
+    assert run.document()["restored"] == 1
+    assert list(rig.members()) == [images[0].key]
+
+
+@pytest.mark.parametrize(("carried", "restored"), [(3, 30), (0, 0)])
+def test_a_generation_that_carried_members_over_gets_those_of_the_one_before(
+    carried: int, restored: int, rig: Rig, run: Run
+) -> None:
+    rig.judge(queries(30))
+    build(rig.client, rig.name, carried)
+    done = run.document()
+    assert done["restored"] == len(rig.members()) == restored
+    assert sum(done["not_restorable"].values()) == 30 - restored  # type: ignore[attr-defined]
+
+
+def test_what_is_older_than_since_is_not_read(rig: Rig, run: Run) -> None:
+    before = rig.stored()
+    rig.judge(queries(20))
+    rig.lose_writes_since(before)
+    assert run.document("--since", "24h", "--dry-run")["read"] == 20
+    rig.environ["NEARDUP_SINCE"] = "1s"
+    until = time.monotonic() + 30
+    while run.document("--dry-run")["read"]:
+        assert time.monotonic() < until
+
+
+def test_what_is_too_old_to_be_kept_is_left_out(rig: Rig, run: Run) -> None:
+    images = queries(20)  # an hour apart
+    before = rig.stored()
+    rig.judge(images)
+    rig.lose_writes_since(before)
+    newest = Query("new-0-1", "new", unit_rows(1, seed=1234)[0], images[-1].captured_at_ms)
+    rig.judge([newest])
+    done = run.document("--retention", "5h")
+    expired = done["expired"]
+    assert isinstance(expired, int)
+    assert 10 <= expired <= 14
+    assert len(rig.members()) == done["restored"] + 1  # type: ignore[operator]
+
+
+@pytest.fixture
+def leaked_sockets(caplog: pytest.LogCaptureFixture) -> Iterator[None]:
+    # kafka-python leaves sockets to the garbage collector when nobody answers; captured log records would keep them.
+    caplog.set_level(logging.CRITICAL, logger="kafka")
+    yield
+    gc.collect()
+
+
+@pytest.mark.filterwarnings("ignore:unclosed <socket:ResourceWarning")
+@pytest.mark.usefixtures("leaked_sockets")
+def test_a_missing_topic_and_an_absent_kafka_are_one_line(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("bootstrap.verdicts._TIMEOUT_MS", 1000)
+    code, text = run("--verdicts", "no-such-topic")
+    assert (code, text) == (EXIT_MISCONFIGURED, "--verdicts: there is no topic 'no-such-topic'\n")
+    code, text = run("--bootstrap-servers", "127.0.0.1:1")
+    assert (code, text.count("\n")) == (EXIT_UNAVAILABLE, 1)
+    assert "Kafka" in text
+    code, text = run("--bootstrap-servers", "127.0.0.1:port")
+    assert (code, text.count("\n")) == (EXIT_MISCONFIGURED, 1)
+    code, text = run("--index", "nobody-made-this")
+    assert (code, text.count("\n")) == (EXIT_MISCONFIGURED, 1)
