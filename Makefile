@@ -2,11 +2,12 @@
 PYTHON ?= python3
 VENV   := .venv
 BIN    := $(VENV)/bin
+BENCH  := .venv-bench
 # The installer itself is pinned in the lock file that it reads.
 UV     := $$(sed -n 's/^\(uv==[0-9.]*\).*/\1/p' requirements.lock)
 
 
-.PHONY: help demo test quick lint format lock clean
+.PHONY: help demo test quick stress bench-index bench-redis lint format lock clean
 help:  ## what there is to make
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 16
 
@@ -28,6 +29,21 @@ test: $(VENV)/.installed lint  ## lint and all tests, those against real Kafka a
 quick: $(VENV)/.installed  ## only the tests that need no server
 	@$(BIN)/python -m pytest -m "not kafka and not redis and not tensorflow" $(ARGS)
 
+stress: $(VENV)/.installed  ## kill, stop and revive workers on a real Redis, and audit (IMAGES=100000)
+	@$(BIN)/python -m tests.stress $(if $(IMAGES),--images $(IMAGES)) $(ARGS)
+
+$(BENCH)/.installed: requirements-bench.lock $(VENV)/.installed
+	@echo "Installing what the benchmark compares with into $(BENCH) (once; hnswlib is compiled) ..."
+	@rm -rf $(BENCH)
+	@$(BIN)/uv pip install --quiet --python $(BIN)/python --target $(BENCH) --require-hashes --requirement requirements-bench.lock
+	@touch $@
+
+bench-index: $(BENCH)/.installed  ## time and recall of the search, beside brute force, faiss, hnswlib and usearch
+	@PYTHONPATH=$(BENCH) $(BIN)/python benchmarks/index_search.py $(ARGS)
+
+bench-redis: $(VENV)/.installed  ## what the index costs in Redis: bytes, server time, images a second
+	@$(BIN)/python benchmarks/redis_cost.py $(ARGS)
+
 lint: $(VENV)/.installed  ## ruff and mypy
 	@$(BIN)/ruff check --no-cache .
 	@$(BIN)/ruff format --check .
@@ -37,11 +53,13 @@ format: $(VENV)/.installed  ## let ruff rewrite what it can
 	@$(BIN)/ruff format .
 	@$(BIN)/ruff check --fix .
 
-lock:  ## resolve the lock files anew, the image's own among them
+lock:  ## resolve the lock files anew, the image's and the benchmark's own among them
 	@$(BIN)/uv pip compile --quiet --universal pyproject.toml --all-extras --group dev \
 	    --python-version 3.11 --generate-hashes --no-header --output-file requirements.lock
 	@$(BIN)/uv pip compile --quiet --universal pyproject.toml --extra report --extra video \
 	    --python-version 3.11 --generate-hashes --no-header --constraint requirements.lock --output-file requirements-runtime.lock
+	@$(BIN)/uv pip compile --quiet --universal --group bench \
+	    --python-version 3.11 --generate-hashes --no-header --constraint requirements.lock --output-file requirements-bench.lock
 
 clean:  ## remove what was installed and made here
-	rm -rf $(VENV) demo-report build dist .pytest_cache .mypy_cache .ruff_cache .hypothesis
+	rm -rf $(VENV) $(BENCH) demo-report build dist .pytest_cache .mypy_cache .ruff_cache .hypothesis
