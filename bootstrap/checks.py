@@ -15,7 +15,7 @@ from bootstrap.layout import Layout
 from bootstrap.reading import Block, LiveGeneration, LogSnapshot
 from neardup.distance import l2_distances, paired_l2_distances
 from neardup.errors import CorruptIndex
-from neardup.filter import choose_filter, shortened
+from neardup.filter import empty_filter, shortened
 from neardup.index.codec import decode_head, head_key
 from neardup.index.events import Appended, Split, decode_event
 from neardup.index.retention import UNKNOWN_MS, Retention
@@ -26,7 +26,7 @@ _NORM_SLACK = 2e-3
 """Rounding a unit vector to float16 changes its length by at most 2**-11, and a little for its smallest numbers."""
 _BASIS_SLACK = 1e-4
 _QUERIES = 256
-_SKETCHES_LOOKED_AT = 20_000
+_PAIRS_MEASURED = 20_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -167,16 +167,14 @@ def all_pairs(descriptors: Descriptors, radius: float) -> Iterator[tuple[int, in
 def close_pairs(descriptors: Descriptors, projection: Projection, radius: float) -> Iterator[tuple[int, int, float]]:
     """Iterate over the same pairs among many rows: exact distances of what the sketches do not exclude."""
     sketches = projection.sketch(descriptors)
-    found, prefix = choose_filter(sketches[:_SKETCHES_LOOKED_AT], radius)
+    found, prefix = empty_filter(projection.size)
     short = shortened(sketches, prefix)
     found.add(short, np.arange(len(short), dtype=np.int32))
     for start in range(0, len(short), _QUERIES):
         rows, slots = found.within(short[start : start + _QUERIES], radius)
         ones, others = _later(rows + start, slots)
-        for part in range(0, len(ones), _SKETCHES_LOOKED_AT):
-            yield from _close(
-                descriptors, ones[part:][:_SKETCHES_LOOKED_AT], others[part:][:_SKETCHES_LOOKED_AT], radius
-            )
+        for part in range(0, len(ones), _PAIRS_MEASURED):
+            yield from _close(descriptors, ones[part:][:_PAIRS_MEASURED], others[part:][:_PAIRS_MEASURED], radius)
 
 
 def _later(ones: NDArray[np.intp], others: NDArray[np.int32]) -> tuple[NDArray[np.intp], NDArray[np.int32]]:

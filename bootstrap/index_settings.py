@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from neardup.errors import Misconfigured
 from neardup.kafka_settings import KafkaConnection
 from neardup.options import duration_or_off, integer, one_of, option
+from neardup.redis_settings import redis_url_option
 
 COMMANDS = ("stats", "show", "neighbours", "verify", "repair")
 _WITH_TARGET = {"show": "an image id or a key", "neighbours": "an image file"}
@@ -28,13 +29,7 @@ class IndexSettings(KafkaConnection):
 
     command: str = option("COMMAND", "stats, show, neighbours, verify or repair", parse=one_of(*COMMANDS))
     target: str | None = option("TARGET", "show: an image id or a key; neighbours: an image file", None)
-    redis_url: str = option(
-        "--redis",
-        "Redis, as redis://, rediss:// (TLS) or unix:// URL; redis+cluster:// and rediss+cluster:// for a cluster",
-        "redis://127.0.0.1:6379/0",
-        env="NEARDUP_REDIS_URL",
-        secret=True,
-    )
+    redis_url: str = redis_url_option()
     index: str = option("--index", "name of the index in Redis", "default")
     as_json: bool = option("--json", "print one JSON document in place of lines", default=False)
     limit: int = option("--limit", "neighbours: how many members to list", 10, integer(1, 10_000))

@@ -5,6 +5,7 @@ from pathlib import Path
 
 from neardup.errors import Misconfigured
 from neardup.options import auto_or, integer, number, option
+from neardup.redis_settings import redis_url_option
 
 MEBIBYTE = 1024 * 1024
 _MAX_CLUSTERS = 100_000
@@ -21,13 +22,7 @@ class Settings:
         env="NEARDUP_SEEDS",
         many=True,
     )
-    redis_url: str = option(
-        "--redis",
-        "Redis, as redis://, rediss:// (TLS) or unix:// URL; redis+cluster:// and rediss+cluster:// for a cluster",
-        "redis://127.0.0.1:6379/0",
-        env="NEARDUP_REDIS_URL",
-        secret=True,
-    )
+    redis_url: str = redis_url_option()
     index: str = option("--index", "name of the index in Redis", "default")
     if_missing: bool = option(
         "--if-missing", "do nothing when the index exists already, as on every start of a deployment", default=False

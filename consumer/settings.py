@@ -4,6 +4,7 @@ from dataclasses import dataclass, replace
 
 from neardup.kafka_settings import KafkaConnection
 from neardup.options import auto_or, duration_or_off, integer, number, one_of, option
+from neardup.redis_settings import redis_url_option
 
 MEBIBYTE = 1024 * 1024
 
@@ -22,13 +23,7 @@ class Settings(KafkaSettings):
     verdicts: str = option("--verdicts", "topic of the verdicts", "verdicts")
     dead_letters: str = option("--dead-letters", "topic of the messages that are no image", "images.dead")
     group: str = option("--group", "Kafka consumer group", "neardup")
-    redis_url: str = option(
-        "--redis",
-        "Redis, as redis://, rediss:// (TLS) or unix:// URL; redis+cluster:// and rediss+cluster:// for a cluster",
-        "redis://127.0.0.1:6379/0",
-        env="NEARDUP_REDIS_URL",
-        secret=True,
-    )
+    redis_url: str = redis_url_option()
     index: str = option("--index", "name of the index in Redis; with --input also memory", "default")
     weights: str | None = option("--weights", "weights file of the index's descriptor, when it has weights", None)
     decision_ttl_s: int = option(

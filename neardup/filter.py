@@ -275,13 +275,13 @@ def _joined(pairs: list[Pairs]) -> Pairs:
     return np.concatenate(rows), np.concatenate(slots)
 
 
-def choose_filter(sketches: Sketches, radius: float) -> tuple[SketchTrees, int]:  # noqa: ARG001 - one suits every radius
-    """Return an empty filter for sketches like these, and how many of their leading coordinates it takes.
+def empty_filter(size: int) -> tuple[SketchTrees, int]:
+    """Return an empty filter for sketches of `size` numbers, and how many of their leading coordinates it takes.
 
     `PREFIX`, or as many as there are. That depends on no sample: an index that begins with a few members has, with a
     million, the filter that it would have been given then.
     """
-    prefix = min(PREFIX, sketches.shape[1] - 1)
+    prefix = min(PREFIX, size - 1)
     return SketchTrees(prefix + 1), prefix
 
 

@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from neardup.distance import l2_distances, paired_l2_distances
-from neardup.filter import Sketches, SketchTrees, choose_filter, shortened
+from neardup.filter import Sketches, SketchTrees, empty_filter, shortened
 from neardup.index.cache import CellBlock, CellCache
 from neardup.index.events import Appended, Event, Rewritten, Split
 from neardup.index.tree import CellTree
@@ -111,11 +111,6 @@ class GenerationView:
         sketches = self._filter.nbytes if self._filter is not None else 0
         return self._cache.nbytes + sketches + self._cell_of.nbytes + self._place_of.nbytes + 4 * self._count
 
-    @property
-    def cells_read(self) -> int:
-        """Cells that had to be read because they were not in memory."""
-        return self._cache.misses
-
     # -- keeping up ---------------------------------------------------------------------------------------------------
 
     def load(self, cells: Iterable[int], page: int = 64) -> None:
@@ -183,7 +178,7 @@ class GenerationView:
 
     def _sketch_in(self, sketches: Sketches, slots: NDArray[np.int32]) -> None:
         if self._filter is None:
-            self._filter, self._prefix = choose_filter(sketches, self._radius)
+            self._filter, self._prefix = empty_filter(self._projection.size)
         self._filter.add(shortened(sketches, self._prefix), slots)
 
     def _forget(self, cell: int) -> None:

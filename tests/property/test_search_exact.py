@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from neardup import filter as filters
 from neardup.cells import Cells
 from neardup.distance import l2_distances
-from neardup.filter import choose_filter, shortened
+from neardup.filter import empty_filter, shortened
 from neardup.index.events import Split
 from neardup.index.tree import CellTree, bitmaps, choose_split
 from neardup.projection import SLACK, Projection, fit_projection
@@ -71,7 +71,7 @@ def test_the_filter_misses_nothing(scene: Scene, sizes: int, steps: list[int], a
     sketches = projection.sketch(rows)
     slots = np.random.default_rng(scene.seed).permutation(len(rows)).astype(np.int32)
     with small_filters(sizes):
-        chosen, prefix = choose_filter(sketches, scene.radius)
+        chosen, prefix = empty_filter(projection.size)
         start = 0
         while start < len(rows):
             end = start + steps[start % len(steps)]
@@ -93,7 +93,7 @@ def test_the_filter_at_full_size(decay: float, radius: float) -> None:
     rows = described(np.random.default_rng(7), 9000, 64, decay, 0.3)
     projection = fit_projection(rows[:2000])
     sketches = projection.sketch(rows)
-    chosen, prefix = choose_filter(sketches[:500], radius)
+    chosen, prefix = empty_filter(projection.size)
     for start in range(0, len(rows), 700):
         part = slice(start, min(start + 700, len(rows)))
         chosen.add(shortened(sketches[part], prefix), np.arange(part.start, part.stop, dtype=np.int32))

@@ -1,0 +1,16 @@
+"""How to reach Redis, as a setting: one declaration for every command that does."""
+
+from typing import Any
+
+from neardup.options import option
+
+
+def redis_url_option() -> Any:  # noqa: ANN401 - stands where a field's default stands, as `option` does
+    """Declare the field `redis_url` of a settings dataclass."""
+    return option(
+        "--redis",
+        "Redis, as redis://, rediss:// (TLS) or unix:// URL; redis+cluster:// and rediss+cluster:// for a cluster",
+        "redis://127.0.0.1:6379/0",
+        env="NEARDUP_REDIS_URL",
+        secret=True,
+    )
