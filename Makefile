@@ -7,7 +7,7 @@ BENCH  := .venv-bench
 UV     := $$(sed -n 's/^\(uv==[0-9.]*\).*/\1/p' requirements.lock)
 
 
-.PHONY: help demo test quick stress bench-index bench-redis lint format lock clean
+.PHONY: help demo test quick stress quality bench-index bench-redis lint format lock clean
 help:  ## what there is to make
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 16
 
@@ -44,6 +44,9 @@ bench-index: $(BENCH)/.installed  ## time and recall of the search, beside brute
 bench-redis: $(VENV)/.installed  ## what the index costs in Redis: bytes, server time, images a second
 	@$(BIN)/python benchmarks/redis_cost.py $(ARGS)
 
+quality: $(BENCH)/.installed  ## how well duplicates are told, beside other tools (ARGS="--photos 200" for a short run)
+	@PYTHONPATH=$(BENCH) OMP_NUM_THREADS=1 OPENBLAS_NUM_THREADS=1 $(BIN)/python -m benchmarks.quality $(ARGS)
+
 lint: $(VENV)/.installed  ## ruff and mypy
 	@$(BIN)/ruff check --no-cache .
 	@$(BIN)/ruff format --check .
@@ -62,4 +65,4 @@ lock:  ## resolve the lock files anew, the image's and the benchmark's own among
 	    --python-version 3.11 --generate-hashes --no-header --constraint requirements.lock --output-file requirements-bench.lock
 
 clean:  ## remove what was installed and made here
-	rm -rf $(VENV) $(BENCH) demo-report build dist .pytest_cache .mypy_cache .ruff_cache .hypothesis
+	rm -rf $(VENV) $(BENCH) demo-report quality-report build dist .pytest_cache .mypy_cache .ruff_cache .hypothesis

@@ -24,13 +24,14 @@ from real_descriptors import descriptors_of_images, queries_from
 from search_rivals import rivals
 from threadpoolctl import threadpool_limits
 
+from neardup.descriptors import load_descriptor
 from neardup.distance import paired_l2_distances
 from neardup.index.codec import decode_head, encode_member
 from neardup.index.view import GenerationView
 from neardup.types import Descriptors
 
 ROOT = Path(__file__).resolve().parent.parent
-RADII = (0.1, 0.2, 0.3)
+RADII = (0.1, 0.2, load_descriptor("dct").default_radius)
 CACHE_BYTES = 4 << 30
 BATCH = 64
 ROUNDS = 20
@@ -93,7 +94,7 @@ def _arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--members", type=int, nargs="+", default=[10_000, 100_000, 1_000_000])
     parser.add_argument("--graphs-up-to", type=int, default=100_000, help="members; building a graph takes minutes")
-    parser.add_argument("--descriptors", type=Path, help="float16 (n, 256) .npy to use instead of making them")
+    parser.add_argument("--descriptors", type=Path, help="float16 (n, d) .npy to use instead of making them")
     parser.add_argument("--source", default="a file", help="where --descriptors are from")
     parser.add_argument("--out", type=Path, default=ROOT / "benchmarks/results/index.json")
     parser.add_argument("--plot", type=Path)
@@ -126,7 +127,7 @@ def measure(members: Descriptors, others: Descriptors, *, graphs: bool) -> dict[
     """Return the figures of one size."""
     members = np.ascontiguousarray(members)
     view, brute = build_view(members, RADII[-1]), BruteForce(members)
-    sketches_bytes = view._filter.nbytes / len(members) if view._filter else 0.0  # noqa: SLF001 - to tell
+    sketches_bytes = view._filter.nbytes / len(members)  # noqa: SLF001 - to tell
     figures: dict[str, Any] = {"members": len(members), "sketch_bytes_a_member": round(sketches_bytes, 1), "radii": []}
     print(f"\nN = {len(members)}, {sketches_bytes:.0f} bytes a member for sketches")
     print("radius  batch ms  brute ms  share  single p50 / p99 ms  rows touched   within  recall")

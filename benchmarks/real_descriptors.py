@@ -15,7 +15,6 @@ from neardup.types import Descriptors
 
 CACHE = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "neardup" / "benchmarks"
 SIDE_PX = 64
-DIMENSION = 256
 STEEPNESS = 1.1
 """Of generated descriptors: the variance along coordinate k falls as ``k ** -1.1``, near that of photos by `dct`."""
 _CHUNK = 20_000
@@ -23,27 +22,28 @@ _DESCRIBED = 512
 
 
 def descriptors_of_images(count: int) -> tuple[Descriptors, str]:
-    """Return float16 (count, 256), and where they are from."""
-    data = os.environ.get("NEARDUP_DATA")
+    """Return float16 (count, d) of the default descriptor, and where they are from."""
+    data, descriptor = os.environ.get("NEARDUP_DATA"), load_descriptor("dct")
     if not data:
-        return generated(count), f"generated, variance of coordinate k falls as k^-{STEEPNESS}"
+        return generated(count, descriptor.dimension), f"generated, variance of coordinate k falls as k^-{STEEPNESS}"
     source = "photos of NEARDUP_DATA and random crops and mirror images of them, by dct"
-    for file in sorted(CACHE.glob("dct-*.npy")) if CACHE.exists() else []:
-        if int(file.stem.removeprefix("dct-")) >= count:
+    prefix = "".join(letter if letter.isalnum() else "-" for letter in descriptor.fingerprint) + "-rows-"
+    for file in sorted(CACHE.glob(f"{prefix}*.npy")) if CACHE.exists() else []:
+        if int(file.stem.removeprefix(prefix)) >= count:
             return np.load(file, mmap_mode="r")[:count], source
     rows = described(sorted((Path(data) / "photos_small").glob("*.jpg")), count)
     CACHE.mkdir(parents=True, exist_ok=True)
-    np.save(CACHE / f"dct-{count}.npy", rows)
+    np.save(CACHE / f"{prefix}{count}.npy", rows)
     return rows, source
 
 
-def generated(count: int) -> Descriptors:
-    """Return unit vectors of a falling spectrum, float16 (count, 256)."""
+def generated(count: int, dimension: int) -> Descriptors:
+    """Return unit vectors of a falling spectrum, float16 (count, dimension)."""
     rng = np.random.default_rng(0)
-    scale = (np.arange(1, DIMENSION + 1) ** (-STEEPNESS / 2)).astype(np.float32)
-    rows = np.empty((count, DIMENSION), dtype=np.float16)
+    scale = (np.arange(1, dimension + 1) ** (-STEEPNESS / 2)).astype(np.float32)
+    rows = np.empty((count, dimension), dtype=np.float16)
     for start in range(0, count, _CHUNK):
-        part = rng.standard_normal((min(_CHUNK, count - start), DIMENSION), dtype=np.float32) * scale
+        part = rng.standard_normal((min(_CHUNK, count - start), dimension), dtype=np.float32) * scale
         rows[start : start + len(part)] = part / np.linalg.norm(part, axis=1, keepdims=True)
     return rows
 

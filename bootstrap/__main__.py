@@ -21,7 +21,7 @@ from collections.abc import Mapping, Sequence
 from types import FrameType
 from typing import NoReturn
 
-from bootstrap.settings import Settings
+from bootstrap.settings import Settings, profile_defaults
 from neardup.errors import Misconfigured, Unavailable
 from neardup.options import read_settings
 
@@ -37,7 +37,14 @@ def main(arguments: Sequence[str] | None = None, environ: Mapping[str, str] | No
     arguments = sys.argv[1:] if arguments is None else arguments
     environ = os.environ if environ is None else environ
     try:
-        settings = read_settings(Settings, arguments, environ, prog="python -m bootstrap", description=_DESCRIPTION)
+        settings = read_settings(
+            Settings,
+            arguments,
+            environ,
+            prog="python -m bootstrap",
+            description=_DESCRIPTION,
+            defaults=profile_defaults,
+        )
         settings.check()
         _run(settings)
     except Misconfigured as exc:

@@ -8,7 +8,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from bootstrap.duplicates import DuplicateFinder
-from neardup.types import Descriptors, Member
+from bootstrap.images import Images, images_of, joined
+from neardup.relation import Relation
+from neardup.types import Member
 
 _DIGEST_CHARACTERS = 12
 
@@ -16,9 +18,9 @@ _DIGEST_CHARACTERS = 12
 class Assembly:
     """Members carried over, and candidates judged against them and one another, a row each.
 
-    Carried members come first: they were published as unique. A candidate within the radius of one is a duplicate of
-    it. When the radius is larger than it was, two carried members can be within it: then the one captured earlier
-    stays.
+    Carried members come first: they were published as unique. A candidate that is alike is a duplicate of one. When
+    the relation is wider than it was, two carried members can be alike: then the one captured earlier stays. They are
+    compared as they are stored; that one is a mirrored copy of another cannot be seen any more.
 
     A candidate that *is* a carried member, known by its key or, for a seed that took the place of another, by its
     image id, adds nothing and is no duplicate. One that has a carried member's key and is another image (the file at
@@ -30,11 +32,11 @@ class Assembly:
         Members of the live generation.
     candidates
         New images in their order.
-    descriptors
-        float16 (n, d), those of the candidates; at least one row, carried ones included.
-    radius
+    images
+        What the candidates are compared by; at least one row, carried members included.
+    relation
         Of the next generation.
-    radius_before
+    relation_before
         Of the live one; None when nothing is carried.
 
     Attributes
@@ -55,19 +57,21 @@ class Assembly:
         self,
         carried: Sequence[Member],
         candidates: Sequence[Member],
-        descriptors: Descriptors,
-        radius: float,
-        radius_before: float | None = None,
+        images: Images,
+        relation: Relation,
+        relation_before: Relation | None = None,
     ) -> None:
-        grown = radius_before is not None and radius > radius_before
-        first = sorted(carried, key=lambda member: member.captured_at_ms) if grown else list(carried)
+        grown = relation_before is not None and relation.is_wider_than(relation_before)
+        carried = _as_stored(carried, relation)
+        first = sorted(carried, key=lambda member: member.captured_at_ms) if grown else carried
         self.carried = len(first)
         self.candidates = range(len(first), len(first) + len(candidates))
-        self.radius = radius
+        self.relation = relation
         self.rows: list[Member] = first + list(candidates)
         if first:
-            descriptors = np.concatenate([np.stack([member.descriptor for member in first]), descriptors])
-        self.finder = DuplicateFinder(descriptors, radius, settled=len(first), judge_settled=grown)
+            before = images_of(first, with_thumbnails=relation.has_thumbnails)
+            images = joined(before, images).with_variants(images.variants)
+        self.finder = DuplicateFinder(images, relation, settled=len(first), judge_settled=grown)
         self.known = self._find_known()
         self._give_keys()
         # Counted along: a count over all rows would take longer than the pause that the flip waits for.
@@ -93,7 +97,7 @@ class Assembly:
 
     @property
     def left_out(self) -> int:
-        """Carried members that are within the radius of another, late ones included."""
+        """Carried members that duplicate another, late ones included."""
         return self.carried + len(self.rows) - self.candidates.stop - self.kept
 
     @property
@@ -123,12 +127,20 @@ class Assembly:
         if not late:
             return [], []
         first = len(self.rows)
+        late = _as_stored(late, self.relation)
         self.rows += late
-        change = self.finder.add_settled(np.stack([member.descriptor for member in late]))
+        change = self.finder.add_settled(images_of(late, with_thumbnails=self.relation.has_thumbnails))
         late_rows = sum(row >= first for row in change.added)
         self.kept += late_rows
         self.unique += len(change.added) - late_rows - len(change.removed)
         return [self.rows[row] for row in change.added], [self.rows[row] for row in change.removed]
+
+
+def _as_stored(members: Sequence[Member], relation: Relation) -> list[Member]:
+    """Return members as the next generation stores them: without the thumbnails that it has no use for."""
+    if relation.has_thumbnails:
+        return list(members)
+    return [member if member.thumbnail is None else replace(member, thumbnail=None) for member in members]
 
 
 def _same_image(member: Member, candidate: Member) -> bool:

@@ -7,6 +7,7 @@ import struct
 from collections import defaultdict
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import compress, islice
 
 import numpy as np
 from numpy.typing import NDArray
@@ -15,11 +16,12 @@ from bootstrap.layout import Layout
 from bootstrap.reading import Block, LiveGeneration, LogSnapshot
 from neardup.distance import l2_distances, paired_l2_distances
 from neardup.errors import CorruptIndex
-from neardup.filter import empty_filter, shortened
+from neardup.filter import SketchTrees
 from neardup.index.codec import decode_head, head_key
 from neardup.index.events import Appended, Split, decode_event
 from neardup.index.retention import UNKNOWN_MS, Retention
 from neardup.projection import Projection
+from neardup.relation import Relation, local_changes
 from neardup.types import Descriptors
 
 _NORM_SLACK = 2e-3
@@ -52,12 +54,16 @@ class Suspect:
 
 
 def head_suspects(generation: LiveGeneration) -> Iterator[str]:
-    """Tell what is wrong with centroids and projection; the metadata could be read."""
+    """Tell what is wrong with centroids, projection and principal components; the metadata could be read."""
     norms = np.linalg.norm(generation.roots.centroids.astype(np.float64), axis=1)
     too_long = int((norms > 1.0 + _NORM_SLACK).sum())
     if too_long:
         yield f"{too_long} centroids are longer than 1, which means of descriptors are not"
     yield from _basis_suspects(generation.projection)
+    try:
+        generation.pca()
+    except CorruptIndex as exc:
+        yield str(exc)
     if not 0.0 <= generation.meta.radius <= 2.0:  # noqa: PLR2004 - unit vectors are at most 2 apart
         yield f"the radius is {generation.meta.radius}"
 
@@ -119,17 +125,32 @@ class Members:
         self.cells = [block.cell for block in blocks for _ in block.heads]
         nothing: Descriptors = np.empty((0, 0), dtype=np.float16)
         self.descriptors = np.concatenate([block.descriptors for block in blocks]) if blocks else nothing
+        thumbnails = [block.thumbnails for block in blocks if block.thumbnails is not None]
+        self.thumbnails = np.concatenate(thumbnails) if thumbnails else None
 
     def __len__(self) -> int:
         """Return how many there are."""
         return len(self.heads)
 
-    def suspects(self, pairs: Iterator[tuple[int, int, float]], retention: Retention) -> Iterator[Suspect]:
-        """Tell which pairs (row, row, distance) within the radius should not be."""
-        for one, other, l2_distance in pairs:
+    def suspects(
+        self, pairs: Iterator[tuple[int, int, float]], relation: Relation, retention: Retention
+    ) -> Iterator[Suspect]:
+        """Tell which pairs (row, row, distance) within the radius should not be, each as it is stored."""
+        for one, other, l2_distance in self._unchanged(pairs, relation):
             yield from close_pair(
                 (self.heads[one], self.cells[one]), (self.heads[other], self.cells[other]), l2_distance, retention
             )
+
+    def _unchanged(
+        self, pairs: Iterator[tuple[int, int, float]], relation: Relation
+    ) -> Iterator[tuple[int, int, float]]:
+        if self.thumbnails is None:
+            yield from pairs
+            return
+        while some := list(islice(pairs, _PAIRS_MEASURED)):
+            ones, others, _ = zip(*some, strict=True)
+            changes = local_changes(self.thumbnails, np.array(ones), self.thumbnails[list(others)])
+            yield from compress(some, relation.allow(changes).tolist())
 
 
 def close_pair(
@@ -167,11 +188,10 @@ def all_pairs(descriptors: Descriptors, radius: float) -> Iterator[tuple[int, in
 def close_pairs(descriptors: Descriptors, projection: Projection, radius: float) -> Iterator[tuple[int, int, float]]:
     """Iterate over the same pairs among many rows: exact distances of what the sketches do not exclude."""
     sketches = projection.sketch(descriptors)
-    found, prefix = empty_filter(projection.size)
-    short = shortened(sketches, prefix)
-    found.add(short, np.arange(len(short), dtype=np.int32))
-    for start in range(0, len(short), _QUERIES):
-        rows, slots = found.within(short[start : start + _QUERIES], radius)
+    found = SketchTrees(projection.size)
+    found.add(sketches, np.arange(len(sketches), dtype=np.int32))
+    for start in range(0, len(sketches), _QUERIES):
+        rows, slots = found.within(sketches[start : start + _QUERIES], radius)
         ones, others = _later(rows + start, slots)
         for part in range(0, len(ones), _PAIRS_MEASURED):
             yield from _close(descriptors, ones[part:][:_PAIRS_MEASURED], others[part:][:_PAIRS_MEASURED], radius)

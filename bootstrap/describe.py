@@ -2,20 +2,23 @@
 
 import os
 from collections import Counter, deque
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import partial
-from itertools import islice
+from itertools import islice, repeat
 
 import numpy as np
-from numpy.typing import NDArray
 
+from bootstrap.images import Images
 from neardup.decode import DecodeLimits
+from neardup.describing import Describer, PreparedImage
 from neardup.descriptors.base import Descriptor
 from neardup.errors import BadInput, Misconfigured
+from neardup.local_change import THUMBNAIL_BYTES, Thumbnails
+from neardup.relation import Relation
 from neardup.sources import SourceImage
-from neardup.types import Descriptors
+from neardup.types import Descriptors, Member, Thumbnail, Variant
 
 BATCH = 64
 UNREADABLE_FILE = "unreadable-file"
@@ -58,22 +61,47 @@ class DescribedSeeds:
         float16 (n, d), a row for each image.
     unreadable
         What was left out.
+    thumbnails
+        uint8 (n, b); None where local change does not count.
+    variants
+        The images after each symmetry.
     """
 
     images: list[SeedImage]
     descriptors: Descriptors
     unreadable: list[Unreadable] = field(default_factory=list)
+    thumbnails: Thumbnails | None = None
+    variants: tuple[Images, ...] = ()
+
+    @property
+    def compared(self) -> Images:
+        """What the images are compared by."""
+        return Images(self.descriptors, self.thumbnails, self.variants)
+
+    def members(self) -> list[Member]:
+        """Return the images as members of an index."""
+        thumbnails: Iterable[Thumbnail | None] = repeat(None) if self.thumbnails is None else self.thumbnails
+        return [
+            Member(image.key, image.image_id, row, image.captured_at_ms, thumbnail)
+            for image, row, thumbnail in zip(self.images, self.descriptors, thumbnails, strict=False)
+        ]
+
+    def described_by(self, project: Callable[[Descriptors], Descriptors]) -> "DescribedSeeds":
+        """Return the same seeds with descriptors made of these, those of the variants, too."""
+        variants = tuple(Images(project(each.descriptors), each.thumbnails) for each in self.variants)
+        return replace(self, descriptors=project(self.descriptors), variants=variants)
 
 
 @dataclass(frozen=True, slots=True)
 class _Prepared:
     image: SeedImage
-    pixels: NDArray[np.uint8]
+    prepared: PreparedImage
 
 
 def describe_seeds(
     seeds: Iterable[SourceImage],
     descriptor: Descriptor,
+    relation: Relation | None = None,
     *,
     workers: int | None = None,
     limits: DecodeLimits | None = None,
@@ -89,6 +117,8 @@ def describe_seeds(
         In the order that decides which of two duplicates is the earlier one.
     descriptor
         The same that describes the stream.
+    relation
+        Of the index to come: what else than descriptors is compared. Its radius does not matter; None is nothing else.
     workers
         Threads that decode; None takes one for each processor.
     limits
@@ -101,27 +131,29 @@ def describe_seeds(
     Misconfigured
         No seed is a readable image.
     """
-    prepare = partial(_prepare, descriptor=descriptor, limits=limits or DecodeLimits())
-    batches: deque[Descriptors] = deque()
+    describer = Describer(descriptor, relation or Relation(0.0))
+    prepare = partial(_prepare, describer=describer, limits=limits or DecodeLimits())
+    batches: deque[Images] = deque()
     result = DescribedSeeds([], np.empty((0, descriptor.dimension), dtype=np.float16))
     prepared = _in_threads(prepare, seeds, workers or os.cpu_count() or 1)
     while batch := list(islice(prepared, BATCH)):
-        batches.append(_describe_batch(batch, descriptor, result))
+        batches.append(_describe_batch(batch, describer, result))
         progress(len(batch))
     if not result.images:
         raise Misconfigured(f"SEEDS: there is no readable image ({_counts(result.unreadable) or 'no file at all'})")
-    result.descriptors = _joined(batches, len(result.images), descriptor.dimension)
+    joined = _joined(batches, len(result.images))
+    result.descriptors, result.thumbnails, result.variants = joined.descriptors, joined.thumbnails, joined.variants
     return result
 
 
-def _prepare(seed: SourceImage, descriptor: Descriptor, limits: DecodeLimits) -> _Prepared | Unreadable:
+def _prepare(seed: SourceImage, describer: Describer, limits: DecodeLimits) -> _Prepared | Unreadable:
     try:
-        pixels = descriptor.prepare(seed.pixels(descriptor.reduce_to_px, limits))
+        prepared = describer.prepare(seed.pixels(describer.reduce_to_px, limits))
     except BadInput as exc:
         return Unreadable(seed.image_id, exc.reason, str(exc))
     except OSError as exc:
         return Unreadable(seed.image_id, UNREADABLE_FILE, exc.strerror or str(exc))
-    return _Prepared(SeedImage(seed.image_id, seed.captured_at_ms), pixels)
+    return _Prepared(SeedImage(seed.image_id, seed.captured_at_ms), prepared)
 
 
 def _in_threads(
@@ -141,9 +173,7 @@ def _in_threads(
         pool.shutdown(cancel_futures=True)
 
 
-def _describe_batch(
-    batch: Iterable[_Prepared | Unreadable], descriptor: Descriptor, result: DescribedSeeds
-) -> Descriptors:
+def _describe_batch(batch: Iterable[_Prepared | Unreadable], describer: Describer, result: DescribedSeeds) -> Images:
     prepared = []
     for item in batch:
         if isinstance(item, Unreadable):
@@ -151,34 +181,63 @@ def _describe_batch(
         else:
             prepared.append(item)
     try:
-        described = descriptor.describe([item.pixels for item in prepared])
+        described = describer.describe([item.prepared for item in prepared])
     except BadInput:
-        return _describe_singly(prepared, descriptor, result)
-    result.images += [item.image for item in prepared]
-    return described
+        described = _describe_singly(prepared, describer, result)
+    else:
+        result.images += [item.image for item in prepared]
+    return _side_by_side(described, describer)
 
 
-def _describe_singly(prepared: Iterable[_Prepared], descriptor: Descriptor, result: DescribedSeeds) -> Descriptors:
-    rows = [np.empty((0, descriptor.dimension), dtype=np.float16)]
+def _describe_singly(
+    prepared: Iterable[_Prepared], describer: Describer, result: DescribedSeeds
+) -> list[tuple[Variant, ...]]:
+    described = []
     for item in prepared:
         try:
-            rows.append(descriptor.describe([item.pixels]))
+            described += describer.describe([item.prepared])
         except BadInput as exc:
             result.unreadable.append(Unreadable(item.image.image_id, exc.reason, str(exc)))
         else:
             result.images.append(item.image)
-    return np.concatenate(rows)
+    return described
 
 
-def _joined(batches: deque[Descriptors], rows: int, dimension: int) -> Descriptors:
-    """Move the batches into one matrix, each released as soon as it is copied."""
-    joined = np.empty((rows, dimension), dtype=np.float16)
+def _side_by_side(described: Sequence[tuple[Variant, ...]], describer: Describer) -> Images:
+    """Return what images are compared by as matrices."""
+    columns = [[image[number] for image in described] for number in range(1 + len(describer.symmetries))]
+    image, *variants = (_matrices(column, describer) for column in columns)
+    return image.with_variants(tuple(variants))
+
+
+def _matrices(column: Sequence[Variant], describer: Describer) -> Images:
+    descriptors = np.empty((len(column), describer.descriptor.dimension), dtype=np.float16)
+    thumbnails = np.empty((len(column), THUMBNAIL_BYTES), dtype=np.uint8) if describer.has_thumbnails else None
+    for row, variant in enumerate(column):
+        descriptors[row] = variant.descriptor
+        if thumbnails is not None and variant.thumbnail is not None:
+            thumbnails[row] = variant.thumbnail
+    return Images(descriptors, thumbnails)
+
+
+def _joined(batches: deque[Images], rows: int) -> Images:
+    """Move the batches into one of all rows, each released as soon as it is copied."""
+    first = batches[0]
+    joined = _empty(first, rows).with_variants(tuple(_empty(variant, rows) for variant in first.variants))
     start = 0
     while batches:
         batch = batches.popleft()
-        joined[start : start + len(batch)] = batch
+        for whole, part in zip((joined, *joined.variants), (batch, *batch.variants), strict=True):
+            whole.descriptors[start : start + len(part)] = part.descriptors
+            if whole.thumbnails is not None and part.thumbnails is not None:
+                whole.thumbnails[start : start + len(part)] = part.thumbnails
         start += len(batch)
     return joined
+
+
+def _empty(like: Images, rows: int) -> Images:
+    thumbnails = None if like.thumbnails is None else np.empty((rows, like.thumbnails.shape[1]), dtype=np.uint8)
+    return Images(np.empty((rows, like.descriptors.shape[1]), dtype=np.float16), thumbnails)
 
 
 def _counts(unreadable: Iterable[Unreadable]) -> str:

@@ -6,13 +6,16 @@ from typing import TypeVar
 import numpy as np
 from numpy.typing import NDArray
 
+from bootstrap.images import Images
 from neardup.distance import l2_distances, paired_l2_distances
-from neardup.filter import PREFIX, Sketches, SketchTrees, shortened
+from neardup.filter import Sketches, SketchTrees
 from neardup.projection import fit_projection
+from neardup.relation import Relation, local_changes
 from neardup.types import Descriptors
 
 Scalar = TypeVar("Scalar", bound=np.generic)
 Rows = NDArray[np.intp]
+Pairs = tuple[Rows, Rows, NDArray[np.float64]]
 
 _BLOCK_BYTES = 64 * 1024 * 1024
 """Of one block of descriptors in float64; a few blocks are all that is in memory."""
@@ -30,7 +33,7 @@ class Duplicates:
     unique_of
         intp (n,): row of the unique image that a row duplicates; its own number for a unique image.
     l2_distance
-        float64 (n,): distance to that image, in [0, 2]; 0 for a unique image.
+        float64 (n,): distance to that image, in [0, 2], of the variant that is nearest; 0 for a unique image.
     """
 
     unique_of: Rows
@@ -49,28 +52,29 @@ class Duplicates:
         return dict(sorted(found.items()))
 
 
-def find_duplicates(descriptors: Descriptors, radius: float) -> Duplicates:
+def find_duplicates(images: Images, relation: Relation) -> Duplicates:
     """Compare images with one another, in their order.
 
-    An image is a duplicate when an *earlier unique* image lies within the radius, inclusive; it then names the
-    nearest of these, the earliest on a tie. A duplicate stands for nothing itself, so there are no chains: every
-    duplicate lies within the radius of a unique image, and no two unique images do.
+    An image is a duplicate when it duplicates an *earlier unique* image (`neardup.relation.Relation`); it then names
+    the nearest of these, the earliest on a tie. A duplicate stands for nothing itself, so there are no chains: every
+    duplicate is one of a unique image, and no unique image is one of an earlier unique one.
 
     Parameters
     ----------
-    descriptors
-        float16 (n, d), unit norm.
-    radius
-        Largest L2 distance that counts as duplicate, in [0, 2].
+    images
+        In the order that decides.
+    relation
+        When one image is a duplicate of another.
 
     Notes
     -----
     The result is that of comparing every image with every earlier unique one. Distances are those of
     `neardup.distance`, without rounding up to their square root, so the order of blocks makes no difference. The
     images that can be within the radius are found by their sketches (`neardup.filter`); time and memory grow with
-    the images, not with their pairs, however many are copies of one.
+    the images, not with their pairs, however many are copies of one. Where local change counts, time grows with the
+    pairs of an image and a unique one within the radius.
     """
-    return DuplicateFinder(descriptors, radius).found
+    return DuplicateFinder(images, relation).found
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,31 +90,32 @@ class DuplicateFinder:
 
     Parameters
     ----------
-    descriptors
-        float16 (n, d), unit norm.
-    radius
-        Largest L2 distance that counts as duplicate, in [0, 2].
+    images
+        In the order that decides. Their variants are of the rows that are not settled.
+    relation
+        When one image is a duplicate of another.
     settled
         So many rows at the beginning are members that were published as unique: nothing that is not settled makes
-        them duplicates, wherever it stands.
+        them duplicates, wherever it stands. A member is known only as it was stored, without variants.
     judge_settled
-        Whether a settled row becomes the duplicate of an earlier settled one within the radius; else it stays unique.
+        Whether a settled row becomes the duplicate of an earlier settled one; else it stays unique.
     """
 
-    def __init__(
-        self, descriptors: Descriptors, radius: float, *, settled: int = 0, judge_settled: bool = False
-    ) -> None:
-        count = len(descriptors)
+    def __init__(self, images: Images, relation: Relation, *, settled: int = 0, judge_settled: bool = False) -> None:
+        count, descriptors = len(images), images.descriptors
         self.projection = fit_projection(descriptors)
-        self._radius = radius
+        self._relation = relation
+        self._variants = images.variants
+        self._variant_rows = range(settled, count)
         self._judge_settled = judge_settled
         self._count = count
         self._descriptors = descriptors
+        self._thumbnails = images.thumbnails
         self._unique_of = np.arange(count)
         self._l2_distance = np.zeros(count)
         self._settled = np.arange(count) < settled
-        self._prefix = min(PREFIX, self.projection.size - 1)
-        self._filter = SketchTrees(self._prefix + 1)
+        self._filter = SketchTrees(self.projection.size)
+        self._variant_filter = SketchTrees(self.projection.size)
         first = np.arange(settled)
         if judge_settled:
             self._judge(first)
@@ -128,17 +133,17 @@ class DuplicateFinder:
         """What each row duplicates as of now."""
         return Duplicates(self._unique_of[: self._count].copy(), self._l2_distance[: self._count].copy())
 
-    def add_settled(self, descriptors: Descriptors) -> Change:
+    def add_settled(self, images: Images) -> Change:
         """Add members that were published as unique meanwhile; what is not settled gives way to them.
 
         What duplicated a row that gave way is judged again, in order: it becomes unique unless one is near.
 
         Parameters
         ----------
-        descriptors
-            float16 (m, d); they become the last m rows.
+        images
+            As they are stored; they become the last rows.
         """
-        rows = self._extend(descriptors)
+        rows = self._extend(images)
         step = 1 if self._judge_settled else _rows_within(_BLOCK_BYTES, self._descriptors.shape[1], _BLOCK_ROWS)
         added: list[int] = []
         removed: list[int] = []
@@ -150,21 +155,26 @@ class DuplicateFinder:
             if self._judge_settled and settled.any():
                 self._set_nearest(block[0], others[settled], l2[settled])
                 continue
+            if self._variants:
+                places, others, l2 = _joined([(places, others, l2), self._variants_within(block, sketches)])
             removed += self._make_way(block[places], others, l2)
             self._accept(block, sketches)
             added += block.tolist()
         return Change(added + self._judge_again(removed), removed)
 
-    def _extend(self, descriptors: Descriptors) -> Rows:
-        rows = np.arange(self._count, self._count + len(descriptors))
-        self._count += len(descriptors)
+    def _extend(self, images: Images) -> Rows:
+        rows = np.arange(self._count, self._count + len(images))
+        self._count += len(images)
         if self._count > len(self._descriptors):
             room = self._count + self._count // 8 + _SLACK_ROWS
             self._descriptors = _with_rows(self._descriptors, room)
+            self._thumbnails = None if self._thumbnails is None else _with_rows(self._thumbnails, room)
             self._unique_of = _with_rows(self._unique_of, room)
             self._l2_distance = _with_rows(self._l2_distance, room)
             self._settled = _with_rows(self._settled, room)
-        self._descriptors[rows] = descriptors
+        self._descriptors[rows] = images.descriptors
+        if self._thumbnails is not None and images.thumbnails is not None:
+            self._thumbnails[rows] = images.thumbnails
         self._unique_of[rows] = rows
         self._settled[rows] = True
         return rows
@@ -204,7 +214,7 @@ class DuplicateFinder:
         return uniques
 
     def _nearest(self, block: Rows, sketches: Sketches) -> tuple[Rows, NDArray[np.float64]]:
-        """Return the nearest unique row within the radius of each, the earliest on a tie, and its distance.
+        """Return the nearest unique row that each duplicates, the earliest on a tie, and its distance.
 
         Where there is none the row is -1 and the distance infinite.
         """
@@ -216,28 +226,63 @@ class DuplicateFinder:
         nearest[places[first]], nearest_l2[places[first]] = others[first], l2[first]
         return nearest, nearest_l2
 
-    def _within(self, block: Rows, sketches: Sketches) -> tuple[Rows, Rows, NDArray[np.float64]]:
-        """Return every place in the block with every unique row within the radius, and their distance."""
-        places, slots = self._filter.within(sketches, self._radius)
+    def _within(self, block: Rows, sketches: Sketches) -> Pairs:
+        """Return every place in the block with every unique row that it duplicates, and their distance."""
+        variants = self._variants_of(block)
+        mirrored = [self._alike(variant, self.projection.sketch(variant.descriptors)) for variant in variants]
+        return _joined([self._alike(self._images(block), sketches), *mirrored])
+
+    def _alike(self, images: Images, sketches: Sketches) -> Pairs:
+        places, slots = self._filter.within(sketches, self._relation.radius)
         others = slots.astype(np.intp)
         unique = self._unique_of[others] == others
         places, others = places[unique], others[unique]
-        l2 = np.empty(len(places))
-        step = _rows_within(_BLOCK_BYTES, self._descriptors.shape[1], _PAIRS)
-        for start in range(0, len(places), step):
-            part = slice(start, start + step)
-            ones, twos = self._descriptors[block[places[part]]], self._descriptors[others[part]]
-            l2[part] = paired_l2_distances(ones, twos)
-        near = l2 <= self._radius
+        found = [
+            self._alike_of(images, places[part], self._images(others[part]), others[part])
+            for part in _parts(len(places), _rows_within(_BLOCK_BYTES, self._descriptors.shape[1], _PAIRS))
+        ]
+        return _joined(found)
+
+    def _alike_of(self, images: Images, places: Rows, paired: Images, others: Rows) -> Pairs:
+        """Return the pairs (image at a place, paired image) that are alike; `others` says which the latter are."""
+        l2 = paired_l2_distances(images.descriptors[places], paired.descriptors)
+        near = np.flatnonzero(l2 <= self._relation.radius)
+        if images.thumbnails is not None and paired.thumbnails is not None:
+            changes = local_changes(images.thumbnails, places[near], paired.thumbnails[near])
+            near = near[self._relation.allow(changes)]
         return places[near], others[near], l2[near]
+
+    def _variants_within(self, block: Rows, sketches: Sketches) -> Pairs:
+        """Return every place in a block of late members with every unique candidate that is its duplicate mirrored."""
+        places, slots = self._variant_filter.within(sketches, self._relation.radius)
+        rows, numbers = np.divmod(slots.astype(np.intp), len(self._variants))
+        others = rows + self._variant_rows.start
+        late = self._images(block)
+        found = [_joined([])]
+        for number, variant in enumerate(self._variants):
+            pairs = np.flatnonzero((numbers == number) & (self._unique_of[others] == others))
+            for part in _parts(len(pairs), _rows_within(_BLOCK_BYTES, self._descriptors.shape[1], _PAIRS)):
+                pair = pairs[part]
+                found.append(self._alike_of(late, places[pair], variant.at(rows[pair]), others[pair]))
+        return _joined(found)
+
+    def _images(self, rows: Rows) -> Images:
+        thumbnails = None if self._thumbnails is None else self._thumbnails[rows]
+        return Images(self._descriptors[rows], thumbnails)
+
+    def _variants_of(self, block: Rows) -> list[Images]:
+        """Return the variants of a block, all of it settled or none."""
+        if not len(block) or int(block[0]) not in self._variant_rows:
+            return []
+        return [variant.at(block - self._variant_rows.start) for variant in self._variants]
 
     def _settle(self, block: Rows, nearest: Rows, nearest_l2: NDArray[np.float64]) -> None:
         """Decide the rows of a block one after the other."""
-        open_rows = block[nearest_l2 > self._radius]
+        open_rows = block[nearest_l2 > self._relation.radius]
         if not len(open_rows):
             self._unique_of[block], self._l2_distance[block] = nearest, nearest_l2
             return
-        within = l2_distances(self._descriptors[block], self._descriptors[open_rows])
+        within = self._apart(block, open_rows)
         column_of = {int(row): column for column, row in enumerate(open_rows)}
         new: list[int] = []
         for place, (row, unique, l2) in enumerate(zip(block.tolist(), nearest, nearest_l2, strict=True)):
@@ -245,17 +290,49 @@ class DuplicateFinder:
                 best = new[int(within[place, new].argmin())]
                 if within[place, best] < l2:
                     unique, l2 = open_rows[best], within[place, best]  # noqa: PLW2901 - the nearer of the two
-            duplicate = l2 <= self._radius
+            duplicate = l2 <= self._relation.radius
             self._unique_of[row], self._l2_distance[row] = (unique, l2) if duplicate else (row, 0.0)
             if not duplicate:
                 new.append(column_of[row])
 
+    def _apart(self, block: Rows, others: Rows) -> NDArray[np.float64]:
+        """Return float64 (b, o): how far a row is from another that it would duplicate; infinite where it changed."""
+        paired = self._images(others)
+        apart = self._unless_changed(self._images(block), paired)
+        for variant in self._variants_of(block):
+            np.minimum(apart, self._unless_changed(variant, paired), out=apart)
+        return apart
+
+    def _unless_changed(self, images: Images, others: Images) -> NDArray[np.float64]:
+        l2 = l2_distances(images.descriptors, others.descriptors)
+        if images.thumbnails is not None and others.thumbnails is not None:
+            rows, columns = np.nonzero(l2 <= self._relation.radius)
+            changes = local_changes(images.thumbnails, rows, others.thumbnails[columns])
+            changed = ~self._relation.allow(changes)
+            l2[rows[changed], columns[changed]] = np.inf
+        return l2
+
     def _accept(self, rows: Rows, sketches: Sketches) -> None:
-        if len(rows):
-            self._filter.add(sketches, rows.astype(np.int32))
+        if not len(rows):
+            return
+        self._filter.add(sketches, rows.astype(np.int32))
+        for number, variant in enumerate(self._variants_of(rows)):
+            slots = (rows - self._variant_rows.start) * len(self._variants) + number
+            self._variant_filter.add(self.projection.sketch(variant.descriptors), slots.astype(np.int32))
 
     def _sketch(self, rows: Rows) -> Sketches:
-        return shortened(self.projection.sketch(self._descriptors[rows]), self._prefix)
+        return self.projection.sketch(self._descriptors[rows])
+
+
+def _parts(count: int, step: int) -> list[slice]:
+    return [slice(start, start + step) for start in range(0, count, step)]
+
+
+def _joined(pairs: list[Pairs]) -> Pairs:
+    if not pairs:
+        return np.empty(0, dtype=np.intp), np.empty(0, dtype=np.intp), np.empty(0)
+    places, others, l2 = zip(*pairs, strict=True)
+    return np.concatenate(places), np.concatenate(others), np.concatenate(l2)
 
 
 def _rows_within(limit_bytes: int, dimension: int, most: int) -> int:

@@ -1,5 +1,6 @@
 """Reading and checking what `bootstrap.snapshot.export_snapshot` wrote, or somebody else did."""
 
+import base64
 import json
 from collections.abc import Callable, Iterable
 from dataclasses import replace
@@ -10,12 +11,15 @@ import numpy as np
 from numpy.typing import NDArray
 
 from bootstrap.jsonstream import JsonObjectReader
-from bootstrap.snapshot import FORMAT, FORMAT_VERSION, META_FIELDS, Snapshot
+from bootstrap.snapshot import FORMAT, FORMAT_VERSION, META_FIELDS, RELATION_FIELDS, Snapshot
 from neardup.cells import Cells
 from neardup.descriptors.base import Descriptor
-from neardup.errors import Misconfigured
+from neardup.descriptors.projected import projected
+from neardup.errors import CorruptIndex, Misconfigured
 from neardup.index.base import IndexMeta
-from neardup.types import Member
+from neardup.local_change import THUMBNAIL_BYTES
+from neardup.pca import Pca
+from neardup.types import Member, Thumbnail
 
 _NORM_TOLERANCE = 0.01
 """float16 keeps the norm within 0.001; further off, distances would not be those of unit vectors."""
@@ -58,6 +62,8 @@ def _read(reader: JsonObjectReader) -> dict[str, Any]:
     for name in reader.names():
         if name == "centroids":
             parts[name] = [_vector(row, np.float32, f"centroid {at}") for at, row in enumerate(reader.elements())]
+        elif name == "pca":
+            parts[name] = _pca(reader.elements())
         elif name == "members":
             parts[name] = [_member(fields, f"member {at}") for at, fields in enumerate(reader.elements())]
         else:
@@ -76,6 +82,13 @@ def _require_format(parts: dict[str, Any]) -> None:
     for name in ("meta", "centroids", "members"):
         if not parts.get(name):
             raise ValueError(f'"{name}" is missing or empty')
+
+
+def _pca(pieces: Iterable[Any]) -> Pca:
+    try:
+        return Pca.from_bytes(b"".join(base64.b64decode(piece, validate=True) for piece in pieces))
+    except (TypeError, ValueError, CorruptIndex) as exc:
+        raise ValueError(f'"pca" is none: {exc}') from exc
 
 
 def _vector(numbers: Any, kind: type[np.float16 | np.float32], what: str) -> NDArray[Any]:  # noqa: ANN401 - JSON
@@ -101,7 +114,18 @@ def _member(fields: Any, what: str) -> tuple[Member, int]:  # noqa: ANN401 - JSO
     if not -(2**63) <= fields["captured_at_ms"] < 2**63:
         raise ValueError(f'{what}: "captured_at_ms" is out of range')
     descriptor = _vector(fields["descriptor"], np.float16, what)
-    return Member(fields["key"], fields["image_id"], descriptor, fields["captured_at_ms"]), fields["cluster"]
+    thumbnail = _thumbnail(fields["thumbnail"], what) if "thumbnail" in fields else None
+    return Member(fields["key"], fields["image_id"], descriptor, fields["captured_at_ms"], thumbnail), fields["cluster"]
+
+
+def _thumbnail(text: Any, what: str) -> Thumbnail:  # noqa: ANN401 - JSON
+    try:
+        stored = base64.b64decode(text, validate=True)
+    except (TypeError, ValueError) as exc:
+        raise ValueError(f'{what}: "thumbnail" is not base64') from exc
+    if len(stored) != THUMBNAIL_BYTES:
+        raise ValueError(f'{what}: "thumbnail" has {len(stored)} bytes, it should have {THUMBNAIL_BYTES}')
+    return np.frombuffer(stored, dtype=np.uint8)
 
 
 def _require_text(text: str, what: str) -> None:
@@ -114,15 +138,17 @@ def _require_text(text: str, what: str) -> None:
 
 
 def _checked(parts: dict[str, Any], descriptor: Descriptor) -> Snapshot:
-    meta = _meta(parts["meta"], descriptor)
+    pca: Pca | None = parts.get("pca")
+    meta = _meta(parts["meta"], projected(descriptor, pca))
     members = [member for member, _ in parts["members"]]
+    _require_thumbnails(members, meta)
     _require_dimension(parts["centroids"], meta.dimension, "centroid")
     _require_dimension([member.descriptor for member in members], meta.dimension, "member")
     _require_distinct(member.key for member in members)
     cells = Cells(np.stack(parts["centroids"]))
     clusters = np.array([cluster for _, cluster in parts["members"]], dtype=object)
     _require(clusters, lambda rows: (rows >= 0) & (rows < len(cells)), f"its cluster is not from 0 to {len(cells) - 1}")
-    snapshot = Snapshot(replace(meta, clusters=len(cells)), cells, members, clusters.astype(np.intp))
+    snapshot = Snapshot(replace(meta, clusters=len(cells)), cells, members, clusters.astype(np.intp), pca)
     _require_unit_norm(members)
     _require_nearest(snapshot)
     return snapshot
@@ -143,7 +169,29 @@ def _meta(fields: Any, descriptor: Descriptor) -> IndexMeta:  # noqa: ANN401 - J
         raise ValueError(f"its radius {fields['radius']!r} is not a number from 0 to {_MAX_L2:g}")
     if not isinstance(fields["seed"], dict):
         raise ValueError('"meta": "seed" is not an object')  # noqa: TRY004 - a wrong file, not a wrong call
-    return IndexMeta(name="", generation=0, **{name: fields[name] for name in META_FIELDS})
+    relation = {name: fields[name] for name in RELATION_FIELDS if name in fields}
+    _require_relation(relation)
+    calibration = fields.get("calibration", {})
+    if not isinstance(calibration, dict):
+        raise ValueError('"meta": "calibration" is not an object')  # noqa: TRY004 - a wrong file, not a wrong call
+    known = {name: fields[name] for name in META_FIELDS}
+    return IndexMeta(name="", generation=0, **known, **relation, calibration=calibration)
+
+
+def _require_relation(relation: dict[str, Any]) -> None:
+    limit = relation.get("local_change")
+    if limit is not None and (type(limit) not in {int, float} or not limit >= 0):
+        raise ValueError(f"its local_change {limit!r} is neither null nor a number from 0 on")
+    for name in ("match_flips", "match_rotations"):
+        if type(relation.get(name, False)) is not bool:
+            raise ValueError(f"its {name} is neither true nor false")
+
+
+def _require_thumbnails(members: Iterable[Member], meta: IndexMeta) -> None:
+    for at, member in enumerate(members):
+        if (member.thumbnail is not None) != meta.relation.has_thumbnails:
+            held = "no thumbnail" if member.thumbnail is None else "a thumbnail"
+            raise ValueError(f"member {at} has {held}, and its local_change is {meta.local_change}")
 
 
 def _require_dimension(vectors: Iterable[NDArray[Any]], dimension: int, what: str) -> None:

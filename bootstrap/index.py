@@ -18,6 +18,7 @@ import sys
 from collections.abc import Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
+from bootstrap.calibration.words import radius_origin
 from bootstrap.index_settings import IndexSettings
 from neardup.errors import Misconfigured, Unavailable
 from neardup.options import read_settings
@@ -145,7 +146,9 @@ def _stats_lines(document: Document) -> Iterator[str]:
         [
             ("index", f"{document['index']}, generation {document['generation']}, made {document['created_at']}"),
             ("descriptor", f"{document['descriptor']} ({document['fingerprint']}), {document['dimension']} numbers"),
-            ("radius", f"{document['radius']:g}"),
+            ("radius", f"{document['radius']:g} ({radius_origin(document['calibration'])})"),
+            ("change", "any" if document["local_change"] is None else f"{document['local_change']:g} at most, locally"),
+            ("symmetries", ", ".join(document["symmetries"]) or "none"),
             ("seed", seed),
             ("members", document["members"]),
             ("clusters", f"{clusters['count']} of {clusters['centroids']} centroids and {document['splits']} splits"),

@@ -6,6 +6,7 @@ Everything here only reads, and gives a document that JSON can hold.
 from collections.abc import Iterator, Sequence
 from datetime import UTC, datetime, timedelta
 from heapq import nsmallest
+from operator import attrgetter
 from pathlib import Path
 from typing import Any
 
@@ -14,13 +15,16 @@ from numpy.typing import NDArray
 
 from bootstrap.reading import Block, LiveGeneration
 from neardup.decode import decode
+from neardup.describing import Describer
 from neardup.descriptors import load_descriptor
+from neardup.descriptors.projected import projected
 from neardup.distance import l2_distances, similarity
 from neardup.errors import BadInput, Misconfigured
 from neardup.index.base import decision_of
 from neardup.index.codec import decode_decision, decode_head, head_key
 from neardup.index.connection import translated_errors
-from neardup.types import Descriptors, Match, Member
+from neardup.local_change import largest_change
+from neardup.types import Descriptors, Match, Member, Variant
 
 Document = dict[str, Any]
 
@@ -50,6 +54,9 @@ def stats(generation: LiveGeneration) -> Document:
         "fingerprint": meta.fingerprint,
         "dimension": meta.dimension,
         "radius": meta.radius,
+        "calibration": meta.calibration,
+        "local_change": meta.local_change,
+        "symmetries": [symmetry.value for symmetry in meta.relation.symmetries],
         "created_at": meta.created_at,
         "seed": meta.seed,
         "members": members,
@@ -206,20 +213,22 @@ def neighbours(generation: LiveGeneration, image: str, limit: int, weights: str 
         There is no such image, or the descriptor at hand is not the index's.
     """
     meta = generation.meta
-    descriptor = describe_file(generation, Path(image), weights)
-    nearest = _nearest_members(generation, descriptor, limit)
-    verdict = decision_of(nearest[0] if nearest else None, meta, None)
+    compared = describe_file(generation, Path(image), weights)
+    nearest, alike = _nearest_members(generation, compared, limit)
+    verdict = decision_of(alike or next(iter(nearest), None), meta, None)
     return {
         "image": image,
         "verdict": verdict.verdict.value,
         "duplicate_of": verdict.duplicate_of,
         "radius": meta.radius,
-        "cell": _home(generation, descriptor),
+        "cell": _home(generation, compared[0].descriptor),
         "neighbours": [
             {
                 "distance": match.l2_distance,
                 "similarity": similarity(match.l2_distance),
                 "within_radius": match.l2_distance <= meta.radius,
+                "local_change": match.local_change,
+                "symmetry": match.symmetry.value,
                 **_described(match.member),
             }
             for match in nearest
@@ -227,29 +236,46 @@ def neighbours(generation: LiveGeneration, image: str, limit: int, weights: str 
     }
 
 
-def describe_file(generation: LiveGeneration, image: Path, weights: str | None) -> Descriptors:
-    """Return the descriptor of an image file, float16 (d,), by what made the index's members; errors as above."""
-    descriptor = load_descriptor(generation.meta.descriptor, weights)
+def describe_file(generation: LiveGeneration, image: Path, weights: str | None) -> tuple[Variant, ...]:
+    """Return what an image file is compared by, as the index's members were described; errors as above."""
+    descriptor = projected(load_descriptor(generation.meta.descriptor, weights), generation.pca())
     generation.meta.check_descriptor(descriptor.fingerprint)
     try:
-        pixels = decode(image.read_bytes(), reduce_to_px=descriptor.reduce_to_px)
-        described: Descriptors = descriptor.describe([descriptor.prepare(pixels)])[0]
+        describer = Describer(descriptor, generation.meta.relation)
+        pixels = decode(image.read_bytes(), reduce_to_px=describer.reduce_to_px)
+        return describer.describe([describer.prepare(pixels)])[0]
     except OSError as exc:
         raise Misconfigured(f"cannot read {image}: {exc.strerror or exc}") from exc
     except BadInput as exc:
         raise Misconfigured(f"{image} is no image that can be judged ({exc.reason}): {exc}") from exc
-    return described
 
 
-def _nearest_members(generation: LiveGeneration, descriptor: Descriptors, limit: int) -> list[Match]:
+def _nearest_members(
+    generation: LiveGeneration, compared: Sequence[Variant], limit: int
+) -> tuple[list[Match], Match | None]:
+    """Return the nearest members, and the nearest that the image duplicates."""
     # Every member is measured: slower than the search, and independent of it.
     nearest: list[Match] = []
+    alike: list[Match] = []
+    descriptors = np.stack([variant.descriptor for variant in compared])
     for block in generation.blocks():
-        distances = l2_distances(descriptor[np.newaxis], block.descriptors)[0]
-        rows = np.argsort(distances, kind="stable")[:limit].tolist()
-        nearest += [Match(_member(block, row), float(distances[row])) for row in rows]
-        nearest = nsmallest(limit, nearest, key=lambda match: match.l2_distance)
-    return nearest
+        l2 = l2_distances(descriptors, block.descriptors)
+        variants = l2.argmin(axis=0)
+        rows = np.argsort(l2.min(axis=0), kind="stable")[:limit]
+        nearest += [_matched(block, row, compared[variants[row]], l2[variants[row], row]) for row in rows.tolist()]
+        nearest = nsmallest(limit, nearest, key=attrgetter("l2_distance"))
+        within = np.argwhere(l2 <= generation.meta.radius).tolist()
+        alike += [_matched(block, row, compared[variant], l2[variant, row]) for variant, row in within]
+        alike = [match for match in alike if generation.meta.relation.allows(match.local_change)]
+        alike = nsmallest(1, alike, key=attrgetter("l2_distance"))
+    return nearest, next(iter(alike), None)
+
+
+def _matched(block: Block, row: int, variant: Variant, l2_distance: float) -> Match:
+    change = None
+    if variant.thumbnail is not None and block.thumbnails is not None:
+        change = float(largest_change(variant.thumbnail, block.thumbnails[row : row + 1])[0])
+    return Match(_member(block, row), float(l2_distance), change, variant.symmetry)
 
 
 def _home(generation: LiveGeneration, descriptor: Descriptors) -> int:

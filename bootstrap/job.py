@@ -2,9 +2,7 @@
 
 import logging
 import sys
-import time
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from pathlib import Path
@@ -14,23 +12,31 @@ import redis
 from numpy.typing import NDArray
 
 from bootstrap.assembly import Assembly
+from bootstrap.calibration.choice import Calibration
+from bootstrap.calibration.seeds import calibrate_seeds
 from bootstrap.describe import DescribedSeeds, Unreadable, describe_seeds
 from bootstrap.duplicates import Duplicates
+from bootstrap.images import Images, images_of
 from bootstrap.importing import import_snapshot
 from bootstrap.progress import shown_progress
+from bootstrap.projecting import describe_projected
 from bootstrap.settings import Settings
 from bootstrap.snapshot import CarryOver, Snapshot, Stored, export_snapshot, require_writable, store
+from bootstrap.stopwatch import Stopwatch
 from neardup.cells import Cells
 from neardup.decode import DecodeLimits
 from neardup.descriptors import load_descriptor
 from neardup.descriptors.base import Descriptor
+from neardup.descriptors.projected import pca_of
 from neardup.index.base import IndexMeta
 from neardup.index.build import live_generation
-from neardup.index.carry import Predecessor, find_predecessor
+from neardup.index.carry import Predecessor, find_predecessor, live_pca
 from neardup.index.connection import connect, masked, require_no_eviction
 from neardup.index.keys import IndexKeys
 from neardup.kmeans import fit_bounded_centroids, fit_centroids
-from neardup.sources import find_images
+from neardup.pca import Pca
+from neardup.relation import Relation
+from neardup.sources import ImageSet, SourceImage, find_images
 from neardup.types import Descriptors, Member
 
 _LOG = logging.getLogger(__name__)
@@ -54,6 +60,10 @@ class SeedResult:
         What was left out.
     descriptor, fingerprint
         Spec and fingerprint of the descriptor.
+    pca
+        What projects it, if anything does.
+    calibration
+        Where the radius is from; None when it was given.
     """
 
     assembly: Assembly
@@ -62,6 +72,8 @@ class SeedResult:
     unreadable: list[Unreadable]
     descriptor: str
     fingerprint: str
+    pca: Pca | None = None
+    calibration: Calibration | None = None
 
     @property
     def descriptors(self) -> Descriptors:
@@ -86,7 +98,12 @@ class SeedResult:
     @property
     def radius(self) -> float:
         """Largest L2 distance that counts as duplicate, inclusive."""
-        return self.assembly.radius
+        return self.relation.radius
+
+    @property
+    def relation(self) -> Relation:
+        """When an image is a duplicate of another."""
+        return self.assembly.relation
 
     @property
     def counts(self) -> dict[str, int]:
@@ -112,26 +129,13 @@ class SeedResult:
             clusters=len(self.cells),
             seed=self.counts,
             created_at=datetime.now(UTC).isoformat(timespec="seconds"),
+            local_change=self.relation.local_change,
+            match_flips=self.relation.match_flips,
+            match_rotations=self.relation.match_rotations,
+            calibration=self.calibration.document() if self.calibration else {},
         )
         rows = self.assembly.members
-        return Snapshot(meta, self.cells, [self.assembly.rows[row] for row in rows], self.clusters[rows])
-
-
-class Stopwatch:
-    """Seconds spent in each phase, in order."""
-
-    def __init__(self) -> None:
-        self.seconds: dict[str, float] = {}
-
-    @contextmanager
-    def phase(self, name: str) -> Iterator[None]:
-        """Time a block."""
-        began_s = time.perf_counter()
-        try:
-            yield
-        finally:
-            self.seconds[name] = time.perf_counter() - began_s
-            _LOG.debug("%s took %.3f s", name, self.seconds[name])
+        return Snapshot(meta, self.cells, [self.assembly.rows[row] for row in rows], self.clusters[rows], self.pca)
 
 
 def cluster_seeds(descriptors: Descriptors, clusters: int | None = None) -> tuple[Cells, NDArray[np.intp]]:
@@ -156,6 +160,7 @@ def analyse_seeds(
     *,
     clusters: int | None = None,
     radius: float | None = None,
+    relation: Relation | None = None,
     predecessor: Predecessor | None = None,
     stopwatch: Stopwatch | None = None,
 ) -> SeedResult:
@@ -171,6 +176,8 @@ def analyse_seeds(
         As in `cluster_seeds`.
     radius
         Largest L2 distance that counts as duplicate; None takes the descriptor's default.
+    relation
+        What else decides, as the seeds were described for it; its own radius does not count.
     predecessor
         Whose members are carried over.
     stopwatch
@@ -178,29 +185,34 @@ def analyse_seeds(
     """
     stopwatch = stopwatch or Stopwatch()
     radius = descriptor.default_radius if radius is None else radius
-    seeds = [
-        Member(image.key, image.image_id, row, image.captured_at_ms)
-        for image, row in zip(described.images, described.descriptors, strict=True)
-    ]
+    relation = replace(relation or Relation(radius), radius=radius)
     with stopwatch.phase("compare"):
-        assembly = assemble(predecessor, seeds, described.descriptors, radius)
+        assembly = assemble(predecessor, described.members(), described.compared, relation)
     with stopwatch.phase("cluster"):
         descriptors = assembly.finder.descriptors
         # Of the members alone: cells are to hold a few hundred of them, however many copies there are.
         cells, _ = cluster_seeds(descriptors[assembly.members], clusters)
         assigned = cells.assign(descriptors)
-    return SeedResult(assembly, cells, assigned, described.unreadable, descriptor.spec, descriptor.fingerprint)
+    return SeedResult(
+        assembly,
+        cells,
+        assigned,
+        described.unreadable,
+        descriptor.spec,
+        descriptor.fingerprint,
+        pca_of(descriptor),
+    )
 
 
 def assemble(
-    predecessor: Predecessor | None, candidates: Sequence[Member], descriptors: Descriptors, radius: float
+    predecessor: Predecessor | None, candidates: Sequence[Member], images: Images, relation: Relation
 ) -> Assembly:
     """Judge candidates against the members of the generation before, if any, and against one another."""
     if predecessor is None or predecessor.meta is None:
-        return Assembly([], candidates, descriptors, radius)
+        return Assembly([], candidates, images, relation)
     carried = predecessor.news()
     _LOG.info("%d members of generation %d are carried over", len(carried), predecessor.generation)
-    return Assembly(carried, candidates, descriptors, radius, predecessor.meta.radius)
+    return Assembly(carried, candidates, images, relation, predecessor.meta.relation)
 
 
 @dataclass(frozen=True)
@@ -274,20 +286,23 @@ def _run_import(settings: Settings, path: Path, client: redis.Redis) -> Outcome:
     with stopwatch.phase("import"):
         imported = import_snapshot(path, descriptor)
     radius = imported.meta.radius if settings.threshold is None else settings.threshold
-    predecessor = _predecessor(settings, client, descriptor)
-    descriptors = np.stack([member.descriptor for member in imported.members])
+    calibration = imported.meta.calibration if settings.threshold is None else {}
+    relation = replace(imported.meta.relation, radius=radius)
+    predecessor = _predecessor(settings, client, imported.meta.fingerprint, relation)
+    images = images_of(imported.members, with_thumbnails=relation.has_thumbnails)
     with stopwatch.phase("compare"):
-        assembly = assemble(predecessor, imported.members, descriptors, radius)
+        assembly = assemble(predecessor, imported.members, images, relation)
 
     def counts() -> dict[str, int]:
         return {**imported.meta.seed, "carried": assembly.kept}
 
     rows = assembly.members
     snapshot = Snapshot(
-        replace(imported.meta, radius=radius, seed=counts()),
+        replace(imported.meta, radius=radius, seed=counts(), calibration=calibration),
         imported.cells,
         [assembly.rows[row] for row in rows],
         imported.cells.assign(assembly.finder.descriptors[rows]),
+        imported.pca,
     )
     carry_over = CarryOver(predecessor, assembly, counts) if predecessor else None
     stored = _finish(settings, client, snapshot, carry_over, stopwatch)
@@ -297,19 +312,25 @@ def _run_import(settings: Settings, path: Path, client: redis.Redis) -> Outcome:
 def _run_seeds(settings: Settings, client: redis.Redis) -> Outcome:
     stopwatch = Stopwatch()
     seeds = find_images(settings.seeds, settings.fps)
-    descriptor = load_descriptor(settings.descriptor, settings.weights)
     limits = DecodeLimits(settings.max_image_bytes, settings.max_image_pixels)
-    with stopwatch.phase("describe"), shown_progress("describe", seeds.total, sys.stderr) as progress:
-        described = describe_seeds(seeds, descriptor, workers=settings.workers, limits=limits, progress=progress)
-    predecessor = _predecessor(settings, client, descriptor)
+    raw = load_descriptor(settings.descriptor, settings.weights)
+    with stopwatch.phase("describe"):
+        descriptor, described = _describe(settings, client, seeds, raw, limits)
+    calibration = None
+    if settings.threshold is None:
+        with stopwatch.phase("calibrate"):
+            calibration = _calibrate(settings, seeds, described, descriptor, limits)
+    predecessor = _predecessor(settings, client, descriptor.fingerprint, _relation(settings))
     result = analyse_seeds(
         described,
         descriptor,
         clusters=settings.clusters,
-        radius=settings.threshold,
+        radius=settings.threshold if calibration is None else calibration.radius,
+        relation=_relation(settings),
         predecessor=predecessor,
         stopwatch=stopwatch,
     )
+    result = replace(result, calibration=calibration)
     if settings.report is not None:
         from bootstrap.report import write_report  # noqa: PLC0415 - matplotlib is an extra
 
@@ -320,8 +341,46 @@ def _run_seeds(settings: Settings, client: redis.Redis) -> Outcome:
     return Outcome(stored.meta, result, result.assembly, stored.cluster_sizes, stopwatch)
 
 
-def _predecessor(settings: Settings, client: redis.Redis, descriptor: Descriptor) -> Predecessor | None:
-    return None if settings.fresh else find_predecessor(client, settings.index, descriptor.fingerprint)
+def _describe(
+    settings: Settings, client: redis.Redis, seeds: ImageSet, raw: Descriptor, limits: DecodeLimits
+) -> tuple[Descriptor, DescribedSeeds]:
+    def describe(images: Iterable[SourceImage], total: int | None, descriptor: Descriptor) -> DescribedSeeds:
+        with shown_progress("describe", total, sys.stderr) as progress:
+            return describe_seeds(
+                images, descriptor, _relation(settings), workers=settings.workers, limits=limits, progress=progress
+            )
+
+    live = None if settings.fresh else live_pca(client, settings.index)
+    return describe_projected(seeds, raw, describe, settings.project, whiten=settings.whiten, live=live)
+
+
+def _calibrate(
+    settings: Settings, seeds: ImageSet, described: DescribedSeeds, descriptor: Descriptor, limits: DecodeLimits
+) -> Calibration:
+    calibration = calibrate_seeds(
+        seeds,
+        [image.image_id for image in described.images],
+        described.descriptors,
+        descriptor,
+        settings.false_pairs,
+        comparisons=1 + len(_relation(settings).symmetries),
+        limits=limits,
+        workers=settings.workers,
+    )
+    if calibration.warning:
+        _LOG.warning("%s", calibration.warning)
+    return calibration
+
+
+def _relation(settings: Settings) -> Relation:
+    """Return what decides beside the radius, which is not known yet."""
+    return Relation(0.0, settings.local_change, settings.match_flips, settings.match_rotations)
+
+
+def _predecessor(settings: Settings, client: redis.Redis, fingerprint: str, relation: Relation) -> Predecessor | None:
+    if settings.fresh:
+        return None
+    return find_predecessor(client, settings.index, fingerprint, with_thumbnails=relation.has_thumbnails)
 
 
 def _finish(

@@ -12,10 +12,12 @@ from bootstrap.layout import Layout
 from neardup.cells import Cells
 from neardup.errors import CorruptIndex, IndexMissing, Unavailable
 from neardup.index.base import IndexMeta
-from neardup.index.codec import decode_projection, split_record
+from neardup.index.codec import decode_projection, required_thumbnail, split_record
 from neardup.index.connection import translated_errors
 from neardup.index.keys import IndexKeys
-from neardup.types import Descriptors
+from neardup.local_change import Thumbnails
+from neardup.pca import Pca
+from neardup.types import Descriptors, Thumbnail
 
 _CELLS_A_CALL = 64
 _ATTEMPTS = 20
@@ -38,12 +40,20 @@ class Block:
         float16 (n, d).
     wrong
         What is no record, and why.
+    thumbnails
+        uint8 (n, b); None where local change does not count.
     """
 
     cell: int
     heads: list[bytes]
     descriptors: Descriptors
     wrong: list[tuple[bytes, str]] = field(default_factory=list)
+    thumbnails: Thumbnails | None = None
+
+    def at(self, rows: Sequence[int]) -> "Block":
+        """Return some of the members."""
+        thumbnails = None if self.thumbnails is None else self.thumbnails[rows]
+        return Block(self.cell, [self.heads[row] for row in rows], self.descriptors[rows], thumbnails=thumbnails)
 
 
 @dataclass(frozen=True, slots=True)
@@ -105,6 +115,19 @@ class LiveGeneration:
         if (meta.name, meta.generation) != (keys.name, self.number):
             raise CorruptIndex(f"the metadata is that of index {meta.name!r}, generation {meta.generation}")
         return meta, Cells(_centroids(centroids, meta)), decode_projection(projection, meta.dimension)
+
+    def pca(self) -> Pca | None:
+        """Return the principal components that make its descriptors short; None without any.
+
+        Raises
+        ------
+        CorruptIndex
+            They are missing, or others.
+        """
+        with translated_errors():
+            stored = self.client.get(self.keys.pca(self.number)) if self.meta.pca else None
+        self.require_live()
+        return self.meta.read_pca(stored)
 
     def require_live(self) -> None:
         """Refuse to go on when another generation is live by now.
@@ -214,9 +237,12 @@ class LiveGeneration:
     def block(self, cell: int, records: Sequence[bytes], *, strict: bool = True) -> Block:
         """Return the members that a cell's records are."""
         heads, rows, wrong = [], [], []
+        thumbnails: list[Thumbnail] = []
         for record in records:
             try:
                 head, row = split_record(record, self.meta.dimension)
+                if self.meta.relation.has_thumbnails:
+                    thumbnails.append(required_thumbnail(record))
             except CorruptIndex as exc:
                 if strict:
                     raise CorruptIndex(f"cell {cell}: {exc}; python -m bootstrap.index verify shows more") from exc
@@ -225,7 +251,8 @@ class LiveGeneration:
             heads.append(head)
             rows.append(row)
         descriptors = np.stack(rows) if rows else np.empty((0, self.meta.dimension), dtype=np.float16)
-        return Block(cell, heads, descriptors, wrong)
+        stacked = np.stack(thumbnails) if thumbnails else None
+        return Block(cell, heads, descriptors, wrong, stacked)
 
     def at_home(self, layout: Layout, cell: int, descriptors: Descriptors) -> NDArray[np.bool_]:
         """Return bool (n,): whether each of float16 (n, d) descriptors belongs to a cell."""

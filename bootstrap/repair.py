@@ -11,13 +11,14 @@ meanwhile. What is within the radius of a member by now (a copy that came after 
 
 from collections import Counter
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
 import redis
 from numpy.typing import NDArray
 
+from bootstrap.images import Images, images_of
 from bootstrap.reading import LiveGeneration
 from bootstrap.verdicts import NotRestorable, member_of_verdict, read_verdicts
 from neardup.distance import l2_distances
@@ -26,7 +27,8 @@ from neardup.index.connection import translated_errors
 from neardup.index.redis import RedisIndex, RedisIndexOptions
 from neardup.index.retention import Retention
 from neardup.kafka_settings import KafkaConnection
-from neardup.types import Decision, Member, Query, Verdict
+from neardup.relation import local_changes, stacked_thumbnails
+from neardup.types import Decision, Descriptors, Member, Query, Verdict
 
 _EXAMPLES = 20
 
@@ -176,13 +178,14 @@ class _Commit:
 
     def __init__(self, generation: LiveGeneration, client: redis.Redis, options: RedisIndexOptions) -> None:
         self._generation = generation
+        options = replace(options, as_stored=True)
         self._index = RedisIndex(client, generation.meta.name, generation.meta.fingerprint, options)
 
     def decide(self, members: Sequence[Member]) -> list[Decision]:
         """Insert what can be inserted."""
         self._forget_uniques([member.key for member in members])
         decisions = self._index.decide(
-            [Query(member.key, member.image_id, member.descriptor, member.captured_at_ms) for member in members]
+            [Query(each.key, each.image_id, each.descriptor, each.captured_at_ms, each.thumbnail) for each in members]
         )
         self._generation.require_live()
         return decisions
@@ -214,7 +217,7 @@ class _DryRun:
         queries = np.stack([member.descriptor for member in members])
         nearest: list[tuple[float, str] | None] = [None] * len(members)
         for block in self._generation.blocks():
-            distances = l2_distances(queries, block.descriptors)
+            distances = self._unless_changed(members, queries, Images(block.descriptors, block.thumbnails))
             distances[~self._counting(members, [decode_head(head)[2] for head in block.heads])] = np.inf
             for row, column in enumerate(distances.argmin(axis=1).tolist()):
                 found = (float(distances[row, column]), decode_head(block.heads[column])[1])
@@ -223,6 +226,17 @@ class _DryRun:
             known or self._decide_one(member, near)
             for member, near, known in zip(members, nearest, recorded, strict=True)
         ]
+
+    def _unless_changed(self, members: Sequence[Member], queries: Descriptors, others: Images) -> NDArray[np.float64]:
+        """Return the distances (members, others), infinite within the radius where something has changed."""
+        relation = self._generation.meta.relation
+        distances = l2_distances(queries, others.descriptors)
+        if others.thumbnails is not None:
+            rows, columns = np.nonzero(distances <= relation.radius)
+            thumbnails = stacked_thumbnails(member.thumbnail for member in members)
+            changed = ~relation.allow(local_changes(thumbnails, rows, others.thumbnails[columns]))
+            distances[rows[changed], columns[changed]] = np.inf
+        return distances
 
     def _counting(self, members: Sequence[Member], times_ms: Sequence[int]) -> NDArray[np.bool_]:
         """Return bool (members, times): whether a member of each time counts for each of these."""
@@ -239,7 +253,8 @@ class _DryRun:
     def _decide_one(self, member: Member, nearest: tuple[float, str] | None) -> Decision:
         candidates = [nearest] if nearest else []
         if self._to_come:
-            distances = l2_distances(member.descriptor[np.newaxis], np.stack([m.descriptor for m in self._to_come]))[0]
+            to_come = images_of(self._to_come, with_thumbnails=self._generation.meta.relation.has_thumbnails)
+            distances = self._unless_changed([member], member.descriptor[np.newaxis], to_come)[0]
             candidates.append((float(distances.min()), self._to_come[int(distances.argmin())].image_id))
         l2_distance, image_id = min(candidates, default=(None, None))
         meta = self._generation.meta

@@ -25,6 +25,7 @@ if TYPE_CHECKING:
 CLUSTERS_FILE = "clusters.png"
 DUPLICATES_FILE = "duplicates.png"
 UNIQUE_FILE = "unique.png"
+CALIBRATION_FILE = "calibration.png"
 _TILE_PX = 240
 
 
@@ -73,11 +74,24 @@ def write_report(
     groups, uniques = shown_groups(result), shown_uniques(result)
     rows = {*uniques, *groups, *(row for duplicates in groups.values() for row in duplicates)}
     tiles = _tiles(result, rows, seeds, limits or DecodeLimits())
+    figures = _calibration(result, folder)
     return [
+        *figures,
         _save(cluster_map(result), folder / CLUSTERS_FILE),
         _save(duplicates_sheet(result, groups, tiles), folder / DUPLICATES_FILE),
         _save(uniques_sheet(result, uniques, tiles), folder / UNIQUE_FILE),
     ]
+
+
+def _calibration(result: "SeedResult", folder: Path) -> list[Path]:
+    """Draw where the radius is from, if it was calibrated; a picture of an earlier run would tell of another radius."""
+    path = folder / CALIBRATION_FILE
+    if result.calibration is None or not result.calibration.curve:
+        path.unlink(missing_ok=True)
+        return []
+    from bootstrap.calibration.picture import calibration_figure  # noqa: PLC0415 - matplotlib
+
+    return [_save(calibration_figure(result.calibration), path)]
 
 
 def _tiles(

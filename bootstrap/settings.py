@@ -1,14 +1,34 @@
 """What the batch job can be told."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from neardup.errors import Misconfigured
-from neardup.options import auto_or, integer, number, option
+from neardup.options import auto_or, integer, number, off_or, one_of, option
+from neardup.profiles import PROFILES
 from neardup.redis_settings import redis_url_option
 
 MEBIBYTE = 1024 * 1024
 _MAX_CLUSTERS = 100_000
+_MIN_COMPONENTS = 2
+_MAX_COMPONENTS = 4096
+AUTO = "auto"
+OFF = "off"
+AUTO_ABOVE = 4096
+"""Numbers of a descriptor above which ``--project auto`` projects it: no pooled feature map has as many."""
+AUTO_COMPONENTS = 256
+
+
+def components(text: str) -> int | str:
+    """Parse ``--project``."""
+    if text in {AUTO, OFF}:
+        return text
+    try:
+        return integer(_MIN_COMPONENTS, _MAX_COMPONENTS)(text)
+    except ValueError as exc:
+        raise ValueError(f"{exc}, {AUTO} or {OFF}") from exc
 
 
 @dataclass(frozen=True)
@@ -38,14 +58,47 @@ class Settings:
         None,
         auto_or(integer(1, _MAX_CLUSTERS)),
     )
-    descriptor: str = option("--descriptor", "dct, pixels, pixels:SIDE or vgg16", "dct")
+    profile: str | None = option(
+        "--profile",
+        f"{', '.join(PROFILES)}: the defaults of some settings for such images; what is given wins",
+        None,
+        one_of(*PROFILES),
+    )
+    descriptor: str = option(
+        "--descriptor", "dct, dct:notrim, pixels, pixels:SIDE, vgg16, keras:NAME, keras:NAME:flat or file:PATH", "dct"
+    )
     weights: str | None = option("--weights", "weights file of the descriptor, when it has weights", None)
+    project: int | str = option(
+        "--project",
+        f"numbers that the principal components of the seeds leave of a descriptor; auto leaves {AUTO_COMPONENTS} of "
+        f"more than {AUTO_ABOVE}",
+        OFF,
+        components,
+    )
+    whiten: bool = option("--whiten", "with --project: let each of those numbers vary as much", default=False)
     threshold: float | None = option(
         "--threshold",
-        "largest distance that still counts as duplicate, 0 to 2; auto takes the descriptor's own default, which "
-        "does not look at your images (default: auto)",
+        "largest distance that still counts as duplicate, 0 to 2; auto finds it by the seeds: as large as "
+        "--false-pairs allows (default: auto)",
         None,
         auto_or(number(0, 2)),
+    )
+    false_pairs: float = option(
+        "--false-pairs",
+        "with --threshold auto: at most this part of all pairs of different images may count as duplicates",
+        1e-6,
+        number(1e-9, 1e-3),
+    )
+    local_change: float | None = option(
+        "--local-change",
+        "largest local difference, in grey levels, that a duplicate may have: an image in which a small part has "
+        "changed is unique; off lets only the whole count (default: off)",
+        None,
+        off_or(number(0, 255)),
+    )
+    match_flips: bool = option("--match-flips", "an image mirrored left to right is a duplicate, too", default=False)
+    match_rotations: bool = option(
+        "--match-rotations", "an image turned by 90, 180 or 270 degrees is a duplicate, too", default=False
     )
     report: Path | None = option(  # noqa: RUF009 - a dataclass field, as all of these
         "--report", "folder for pictures of clusters, duplicates and uniques", None, Path
@@ -83,7 +136,20 @@ class Settings:
             raise Misconfigured("\n".join(wrong))
 
     def _contradictions(self) -> list[str]:
+        if self.whiten and self.project == OFF:
+            return ["--whiten: goes with --project"]
         if self.import_from is None:
             return [] if self.seeds else ["SEEDS: name a folder, an image or a video clip, or say --import FILE"]
-        without = {"SEEDS": self.seeds, "--clusters": self.clusters, "--report": self.report}
+        without: dict[str, object] = {"SEEDS": self.seeds, "--clusters": self.clusters, "--report": self.report}
+        # A file brings its own projection, and its own relation.
+        without["--project"] = self.project != OFF
+        without["--profile"] = self.profile
+        if self.profile is None:
+            without["--local-change"] = self.local_change is not None
+            without |= {"--match-flips": self.match_flips, "--match-rotations": self.match_rotations}
         return [f"{name}: does not go together with --import" for name, value in without.items() if value]
+
+
+def profile_defaults(given: Mapping[str, Any]) -> Mapping[str, Any]:
+    """Return what settings are that were not given, by the profile that was; see `neardup.options.read_settings`."""
+    return PROFILES[given["profile"]] if "profile" in given else {}

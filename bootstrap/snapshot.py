@@ -3,14 +3,18 @@
 The file, in UTF-8, one centroid and one member a line:
 
     {"format": "neardup-index", "format_version": 1,
-     "meta": {"descriptor", "fingerprint", "dimension", "radius", "seed", "created_at"},
+     "meta": {"descriptor", "fingerprint", "dimension", "radius", "seed", "created_at",
+              "local_change", "match_flips", "match_rotations"},
+     "pca": ["base64", ...],
      "centroids": [[number, ...], ...],
-     "members": [{"key", "image_id", "captured_at_ms", "cluster", "descriptor": [number, ...]}, ...]}
+     "members": [{"key", "image_id", "captured_at_ms", "thumbnail", "cluster", "descriptor": [number, ...]}, ...]}
 
 Numbers are the shortest decimals that give the same float16 (descriptors) or float32 (centroids) back. It is written
-and read as a stream: 100,000 members are 200 MB of text.
+and read as a stream: 100,000 members are 200 MB of text. "pca" is there when descriptors are projected; its pieces
+together are the bytes of `neardup.pca.Pca`. "thumbnail", in base64, is there when "local_change" is a number.
 """
 
+import base64
 import json
 import os
 from collections import Counter
@@ -31,13 +35,16 @@ from neardup.errors import Misconfigured, NeardupError
 from neardup.index.base import IndexMeta
 from neardup.index.build import GenerationBuild, MoreToCarry
 from neardup.index.carry import Predecessor
+from neardup.pca import Pca
 from neardup.projection import fit_projection
 from neardup.types import Descriptors, Member
 
 FORMAT = "neardup-index"
 FORMAT_VERSION = 1
 META_FIELDS = ("descriptor", "fingerprint", "dimension", "radius", "seed", "created_at")
+RELATION_FIELDS = ("local_change", "match_flips", "match_rotations")
 _REDIS_STRING_BYTES = 512 * 1024 * 1024
+_PIECE_BYTES = 48 * 1024
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,12 +61,15 @@ class Snapshot:
         Unique images only: those carried over, then those of the seeds in their order.
     clusters
         intp (n,): the cell of each member.
+    pca
+        What makes descriptors short, if anything does.
     """
 
     meta: IndexMeta
     cells: Cells
     members: list[Member]
     clusters: np.ndarray[Any, np.dtype[np.intp]]
+    pca: Pca | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -117,11 +127,16 @@ def store(snapshot: Snapshot, client: redis.Redis, name: str, carry_over: CarryO
             f"{len(centroids)} centroids of {snapshot.meta.dimension} numbers are more than the 512 MB that Redis "
             "stores as one value: use fewer --clusters or a smaller --descriptor"
         )
+    if snapshot.pca is not None and snapshot.pca.nbytes > _REDIS_STRING_BYTES:
+        raise Misconfigured(
+            f"{snapshot.pca.components} components of {snapshot.pca.raw_dimension} numbers are more than the 512 MB "
+            "that Redis stores as one value: use a smaller --project"
+        )
     meta = IndexMeta(**{**_meta_fields(snapshot.meta), "name": name, "generation": 0})
     descriptors = np.stack([member.descriptor for member in snapshot.members])
     projection = fit_projection(descriptors)
     placement = Placement(snapshot.cells, projection, descriptors, snapshot.clusters)
-    build = GenerationBuild(client, meta, centroids, projection, placement.splits)
+    build = GenerationBuild(client, meta, centroids, projection, placement.splits, pca=snapshot.pca)
     try:
         writer = _Writer(build, placement, snapshot.members)
         live = _publish_carrying(build, writer, carry_over) if carry_over else build.publish()
@@ -169,7 +184,7 @@ class _Writer:
 
 
 def _meta_fields(meta: IndexMeta) -> dict[str, Any]:
-    return {name: getattr(meta, name) for name in META_FIELDS}
+    return {name: getattr(meta, name) for name in (*META_FIELDS, *RELATION_FIELDS, "calibration")}
 
 
 def export_snapshot(snapshot: Snapshot, path: Path) -> None:
@@ -183,9 +198,18 @@ def export_snapshot(snapshot: Snapshot, path: Path) -> None:
     with _replaced(path) as file:
         head = {"format": FORMAT, "format_version": FORMAT_VERSION, "meta": _meta_fields(snapshot.meta)}
         file.write(json.dumps(head)[:-1])
+        if snapshot.pca is not None:
+            _write_array(file, "pca", _pca_texts(snapshot.pca))
         _write_array(file, "centroids", (json.dumps(row.tolist()) for row in snapshot.cells.centroids))
         _write_array(file, "members", _member_texts(snapshot))
         file.write("}\n")
+
+
+def _pca_texts(pca: Pca) -> Iterator[str]:
+    """Iterate over pieces of its bytes in base64: 256 components of 25,088 numbers are 26 MB."""
+    stored = pca.to_bytes()
+    for start in range(0, len(stored), _PIECE_BYTES):
+        yield json.dumps(base64.b64encode(stored[start : start + _PIECE_BYTES]).decode())
 
 
 def require_writable(path: Path) -> None:
@@ -230,6 +254,8 @@ def _member_texts(snapshot: Snapshot) -> Iterator[str]:
     texts = _float16_texts()
     for member, cluster in zip(snapshot.members, snapshot.clusters.tolist(), strict=True):
         head = {"key": member.key, "image_id": member.image_id, "captured_at_ms": member.captured_at_ms}
+        if member.thumbnail is not None:
+            head["thumbnail"] = base64.b64encode(member.thumbnail.tobytes()).decode()
         numbers = ",".join([texts[bits] for bits in member.descriptor.view(np.uint16).tolist()])
         yield f'{json.dumps(head)[:-1]}, "cluster": {cluster}, "descriptor": [{numbers}]}}'
 

@@ -16,13 +16,14 @@ _TYPES = {
     "meta": b"string",
     "centroids": b"string",
     "projection": b"string",
+    "pca": b"string",
     "splits": b"list",
     "log": b"list",
     "trimmed": b"string",
     "cell": b"list",
 }
 _OF_INDEX = {"live", "last", "generations"}
-_OF_GENERATION = re.compile(r"g(\d+):(meta|centroids|projection|splits|log|trimmed|cell)(?::(\d+))?")
+_OF_GENERATION = re.compile(r"g(\d+):(meta|centroids|projection|pca|splits|log|trimmed|cell)(?::(\d+))?")
 _PAGE = 1000
 
 

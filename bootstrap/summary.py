@@ -5,10 +5,12 @@ from collections.abc import Iterator
 import numpy as np
 
 from bootstrap.assembly import Assembly
+from bootstrap.calibration.words import radius_origin
 from bootstrap.describe import reasons
 from bootstrap.job import Outcome, SeedResult
 from bootstrap.settings import Settings
 from neardup.index.connection import masked
+from neardup.relation import Relation
 
 _LISTED = 20
 
@@ -29,14 +31,26 @@ def _lines(outcome: Outcome, settings: Settings) -> Iterator[tuple[str, str]]:
     if outcome.assembly.kept:
         yield "carried", _about_carried(outcome)
     yield "clusters", _about_clusters(outcome)
-    yield "radius", f"{meta.radius:g} ({'given' if settings.threshold is not None else 'default'})"
+    yield "radius", f"{meta.radius:g} ({radius_origin(meta.calibration)})"
+    if meta.calibration.get("warning"):
+        yield "warning", meta.calibration["warning"]
+    yield from _about_relation(meta.relation)
     yield "descriptor", f"{meta.descriptor}, {meta.dimension} numbers"
+    if settings.profile:
+        yield "profile", settings.profile
     yield "index", f"{meta.name}, generation {meta.generation}, at {masked(settings.redis_url)}"
     yield "seconds", _about_time(outcome)
     if settings.export:
         yield "export", str(settings.export)
     if settings.report:
         yield "report", str(settings.report)
+
+
+def _about_relation(relation: Relation) -> Iterator[tuple[str, str]]:
+    if relation.local_change is not None:
+        yield "change", f"{relation.local_change:g} grey levels at most, locally"
+    if relation.symmetries:
+        yield "symmetries", ", ".join(relation.symmetries)
 
 
 def _about_seeds(result: SeedResult) -> Iterator[tuple[str, str]]:

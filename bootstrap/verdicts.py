@@ -4,6 +4,7 @@ import json
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -76,6 +77,10 @@ def _member(stored: bytes | None, meta: IndexMeta) -> Member:
         raise NotRestorable("the member header cannot be read") from exc
     if abs(_norm(member.descriptor) - 1.0) > _NORM_SLACK:
         raise NotRestorable("the member header holds no unit vector")
+    if not meta.relation.has_thumbnails:
+        return replace(member, thumbnail=None)
+    if member.thumbnail is None:
+        raise NotRestorable("the member header holds no thumbnail")
     return member
 
 

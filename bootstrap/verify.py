@@ -12,6 +12,7 @@ from typing import Any
 
 import numpy as np
 import redis
+from numpy.typing import NDArray
 
 from bootstrap.checks import (
     Members,
@@ -29,6 +30,7 @@ from bootstrap.stored_keys import foreign_keys, suspicious_keys
 from neardup.distance import l2_distances
 from neardup.errors import CorruptIndex
 from neardup.index.retention import FOR_EVER, Retention
+from neardup.relation import Relation, local_changes
 
 Document = dict[str, Any]
 
@@ -108,7 +110,7 @@ class Verification:
                 Check("norms", "every descriptor has unit length"),
                 Check("homes", "every member is in its own cell, and none in a cell that was divided"),
                 Check("keys", "no two members have one key"),
-                Check("distances", f"no other member is within the radius ({pairs} compared with all)"),
+                Check("distances", f"no member duplicates another ({pairs} compared with all)"),
                 Check("log", "the log's events agree with the splits and the cells"),
                 Check("orphans", "Redis holds no keys under the index's prefix but its own"),
                 Check("sizes", f"no cluster has more than {max_cluster} members", is_warning=True),
@@ -203,7 +205,7 @@ class Verification:
         everyone = Members(blocks)
         if len(everyone):
             pairs = close_pairs(everyone.descriptors, generation.projection, generation.meta.radius)
-            yield from everyone.suspects(pairs, self._retention)
+            yield from everyone.suspects(pairs, generation.meta.relation, self._retention)
 
     def _sampled_pairs(self, generation: LiveGeneration, members: int, wanted: int) -> Iterator[Suspect]:
         chosen = set(random.sample(range(members), min(wanted, members)))
@@ -213,7 +215,7 @@ class Verification:
             return
         for block in generation.blocks(strict=False):
             distances = l2_distances(sample.descriptors, block.descriptors)
-            for row, other in np.argwhere(distances <= generation.meta.radius).tolist():
+            for row, other in _alike(distances, sample, block, generation.meta.relation):
                 one = (sample.heads[row], sample.cells[row])
                 pair = (block.heads[other], block.cell)
                 yield from close_pair(one, pair, float(distances[row, other]), self._retention)
@@ -241,7 +243,8 @@ class Verification:
         found += [suspect for block in blocks for suspect in doubles(block, seen)]
         members = Members([block for block in blocks if block.heads])
         if len(members):
-            found += members.suspects(all_pairs(members.descriptors, generation.meta.radius), self._retention)
+            pairs = all_pairs(members.descriptors, generation.meta.radius)
+            found += members.suspects(pairs, generation.meta.relation, self._retention)
         return {(suspect.check, suspect.identity) for suspect in found}
 
     @staticmethod
@@ -258,10 +261,19 @@ class Verification:
         return set() if cells & removed else missing
 
 
+def _alike(distances: NDArray[np.float64], sample: Members, block: Block, relation: Relation) -> list[tuple[int, int]]:
+    """Return the pairs (row of the sample, row of the block) that are alike, each as it is stored."""
+    rows, others = np.nonzero(distances <= relation.radius)
+    if sample.thumbnails is not None and block.thumbnails is not None:
+        alike = relation.allow(local_changes(sample.thumbnails, rows, block.thumbnails[others]))
+        rows, others = rows[alike], others[alike]
+    return list(zip(rows.tolist(), others.tolist(), strict=True))
+
+
 def _chosen(generation: LiveGeneration, numbers: set[int]) -> Iterator[Block]:
     first = 0
     for block in generation.blocks(strict=False):
         rows = [row for row in range(len(block.heads)) if first + row in numbers]
         if rows:
-            yield Block(block.cell, [block.heads[row] for row in rows], block.descriptors[rows])
+            yield block.at(rows)
         first += len(block.heads)

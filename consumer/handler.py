@@ -5,9 +5,6 @@ from concurrent.futures import Executor
 from dataclasses import dataclass
 from datetime import UTC, datetime
 
-import numpy as np
-from numpy.typing import NDArray
-
 from consumer.messages import (
     ImageMessage,
     ImageRequest,
@@ -20,16 +17,26 @@ from consumer.messages import (
 from consumer.metrics import Metrics
 from consumer.uris import UriReader
 from neardup.decode import DecodeLimits, decode
+from neardup.describing import Describer, PreparedImage
 from neardup.descriptors.base import Descriptor
-from neardup.errors import BadInput
+from neardup.errors import BadInput, RelationMismatch
 from neardup.index.base import Index
 from neardup.index.block import member_of
-from neardup.types import Descriptors, Query
+from neardup.types import Query, Variant
+
+Compared = tuple[Variant, ...]
+"""What an image is compared by, the image as it came first."""
 
 
 @dataclass(frozen=True, slots=True)
 class Described:
-    """A batch whose images are vectors by now: each message with its query, or with what is wrong with it."""
+    """A batch whose images are vectors by now: each message with its query, or with what is wrong with it.
+
+    Attributes
+    ----------
+    items
+        In the order of the messages.
+    """
 
     items: tuple[tuple[ImageMessage, Query | BadInput], ...]
 
@@ -55,7 +62,7 @@ class OutputTopics:
 @dataclass(frozen=True, slots=True)
 class _Prepared:
     request: ImageRequest
-    pixels: NDArray[np.uint8]
+    image: PreparedImage
 
 
 def _now() -> datetime:
@@ -96,6 +103,7 @@ class Handler:
         now: Callable[[], datetime] = _now,
     ) -> None:
         self._descriptor = descriptor
+        self._describer = Describer(descriptor, index.meta.relation)
         self._index = index
         self._topics = topics
         self._executor = executor
@@ -105,7 +113,11 @@ class Handler:
         self._now = now
 
     def describe(self, messages: Sequence[ImageMessage]) -> Described:
-        """Decode in the executor's threads, then describe what could be decoded as one batch."""
+        """Decode in the executor's threads, then describe what could be decoded as one batch.
+
+        What images are compared by is the index's to say: a later generation may say something else.
+        """
+        self._describer = Describer(self._descriptor, self._index.meta.relation)
         with self._metrics.stage("decode"):
             prepared = list(self._executor.map(self._prepare, messages))
         with self._metrics.stage("describe"):
@@ -121,35 +133,45 @@ class Handler:
         try:
             request = parse_message(message)
             data = self._uris.read(request.uri) if request.uri is not None else request.data
-            pixels = decode(data or b"", reduce_to_px=self._descriptor.reduce_to_px, limits=self._limits)
-            return _Prepared(request, self._descriptor.prepare(pixels))
+            pixels = decode(data or b"", reduce_to_px=self._describer.reduce_to_px, limits=self._limits)
+            return _Prepared(request, self._describer.prepare(pixels))
         except BadInput as error:
             return error
 
-    def _describe_prepared(self, prepared: Sequence[_Prepared | BadInput]) -> list[Descriptors | BadInput]:
-        good = [part.pixels for part in prepared if isinstance(part, _Prepared)]
-        vectors = iter(self._describe_each(good))
-        return [next(vectors) if isinstance(part, _Prepared) else part for part in prepared]
+    def _describe_prepared(self, prepared: Sequence[_Prepared | BadInput]) -> list[Compared | BadInput]:
+        good = [part.image for part in prepared if isinstance(part, _Prepared)]
+        described = iter(self._describe_each(good))
+        return [next(described) if isinstance(part, _Prepared) else part for part in prepared]
 
-    def _describe_each(self, pixels: Sequence[NDArray[np.uint8]]) -> list[Descriptors | BadInput]:
+    def _describe_each(self, images: Sequence[PreparedImage]) -> list[Compared | BadInput]:
         try:
-            return list(self._descriptor.describe(pixels))
+            return list(self._describer.describe(images))
         except BadInput as error:
-            if len(pixels) == 1:
+            if len(images) == 1:
                 return [error]
         # One image spoils the batch: alone, each shows whether it was the one.
-        return [self._describe_each([one])[0] for one in pixels]
+        return [self._describe_each([one])[0] for one in images]
 
     @staticmethod
-    def _query(message: ImageMessage, part: _Prepared | BadInput, result: Descriptors | BadInput) -> Query | BadInput:
+    def _query(message: ImageMessage, part: _Prepared | BadInput, result: Compared | BadInput) -> Query | BadInput:
         if isinstance(part, BadInput):
             return part
         if isinstance(result, BadInput):
             return result
-        return Query(message.coordinates, part.request.image_id, result, part.request.captured_at_ms)
+        image, *variants = result
+        return Query(
+            key=message.coordinates,
+            image_id=part.request.image_id,
+            descriptor=image.descriptor,
+            captured_at_ms=part.request.captured_at_ms,
+            thumbnail=image.thumbnail,
+            variants=tuple(variants),
+        )
 
     def decide(self, described: Described) -> list[Outcome]:
         """Let the index decide the batch; return an outcome for each message, in order.
+
+        Where a new generation compares images in another way than they were described for, they are described again.
 
         Raises
         ------
@@ -157,8 +179,11 @@ class Handler:
             Repeat the call: what was decided stays decided.
         """
         queries = [query for _, query in described.items if isinstance(query, Query)]
-        with self._metrics.stage("decide"):
-            decisions = iter(self._index.decide(queries) if queries else ())
+        try:
+            with self._metrics.stage("decide"):
+                decisions = iter(self._index.decide(queries) if queries else ())
+        except RelationMismatch:
+            return self.decide(self.describe([message for message, _ in described.items]))
         decided_at = self._now()
         outcomes = []
         for message, query in described.items:

@@ -215,6 +215,8 @@ def verdict_document(judged: Judged) -> dict[str, Any]:
         "distance": l2_distance,
         "similarity": None if l2_distance is None else similarity(l2_distance),
         "radius": meta.radius,
+        "local_change": decision.local_change,
+        "symmetry": decision.symmetry.value if decision.verdict is Verdict.DUPLICATE else None,
         "cluster": decision.cluster,
         "index": {"name": meta.name, "generation": decision.generation},
         "descriptor": meta.fingerprint,

@@ -19,6 +19,7 @@ from neardup import __version__
 from neardup.decode import DecodeLimits
 from neardup.descriptors import load_descriptor
 from neardup.descriptors.base import Descriptor
+from neardup.descriptors.projected import projected
 from neardup.errors import RedisUnavailable, Unavailable
 from neardup.index.base import Index
 from neardup.index.connection import connect
@@ -148,7 +149,7 @@ def descriptor_of(index: Index, settings: Settings) -> Descriptor:
         Other version, other weights, or the settings ask for another one.
     """
     wanted = settings.descriptor or index.meta.descriptor
-    descriptor = load_descriptor(wanted, settings.weights)
+    descriptor = projected(load_descriptor(wanted, settings.weights), index.pca())
     index.meta.check_descriptor(descriptor.fingerprint)
     return descriptor
 

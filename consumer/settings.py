@@ -80,7 +80,10 @@ class Settings(KafkaSettings):
     output: str = option("--output", "with --input: file for the verdicts, a JSON document a line", "verdicts.jsonl")
     fps: float = option("--fps", "with --input: frames a second taken from a video clip", 1.0, number(0.001, 1000))
     descriptor: str | None = option(
-        "--descriptor", "with --index memory: dct, pixels, pixels:SIDE or vgg16 (default there: dct)", None
+        "--descriptor",
+        "dct, dct:notrim, pixels, pixels:SIDE, vgg16, keras:NAME, keras:NAME:flat or file:PATH: with --index memory "
+        "(default there: dct); else the index's own is taken, and only the PATH of a file may be another",
+        None,
     )
     threshold: float | None = option(
         "--threshold",

@@ -112,6 +112,10 @@ class IndexMismatch(Misconfigured):
     """The index was built by another descriptor, dimension or codec than the one at hand."""
 
 
+class RelationMismatch(Misconfigured):
+    """An image was described for another relation than the index's: described again, it can be judged."""
+
+
 class CorruptIndex(Misconfigured):
     """A stored record is not what this version writes."""
 

@@ -1,7 +1,8 @@
 """Finding the few members that can be within the radius, by their sketches."""
 
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -12,28 +13,155 @@ from neardup.projection import SLACK
 Sketches = NDArray[np.float64]
 Slots = NDArray[np.int32]
 Pairs = tuple[NDArray[np.intp], Slots]
+Real = TypeVar("Real", np.float32, np.float64)
 
-PREFIX = 16
+PREFIX = 24
 """Leading coordinates of a sketch that are kept.
 
-A longer prefix lets fewer members through to the exact comparison and takes more memory; from here on the exact
-comparison is the smaller part of a query's time (docs/index-performance.md).
+A longer prefix lets fewer members through to the exact comparison and takes more memory (docs/index-performance.md).
 """
-_BOX_PREFIX = 6
+_FRONT = 12
+"""Coordinates that are looked at first: they leave out nearly all, and of most rows they are all that is read."""
+_CROWDED = 16
+"""When more than one pair in so many passes the front, one product of all the rest costs less than picking pairs."""
+_BOX_PREFIX = 5
 """Of the boxes around leaves: they are cut along few coordinates, and the others only cost time."""
 _LEAF_ROWS = 256
 _GROUP_LEAVES = 16
 """Leaves that a batch looks at as one: below this, numpy's calls cost more than the rows left out save."""
+_BRIDGED = 3
+"""Leaves so near one another in order are one run: what lies between them costs less than another call."""
 _FEW_QUERIES = 8
 """Up to here queries go through the leaves one by one."""
+_AT_ONCE = 1_000_000
+"""Multiplications in one product: up to here OpenBLAS takes a path that is twice as fast for so few columns."""
 _BUFFER = 4096
-"""Sketches that wait in a plain matrix before they are put in order: scanning so few costs little."""
+"""Sketches that wait to be put in order: looking at so few costs little."""
 _GROWTH = 4
 """A part swallows the one before it unless that is this many times larger: fewer parts to ask, more to rebuild."""
-_EXTRA = -2
-"""Where in a row the sketch ends."""
 _FLOAT32_SLACK = 1e-5
 """What float32 may get wrong in a product of sketches of up to some sixty numbers within [-2, 2]."""
+
+Run = tuple[int, int, NDArray[np.intp]]
+"""Rows from the first to before the second, and the queries that they are multiplied with."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Rows:
+    """Sketches as they are multiplied.
+
+    The product of a sketch's `front` with a query's is half of ``r^2 - |q - s|^2``, both cut after a few coordinates:
+    not negative within the radius, since cutting brings sketches closer. The product of the `tail` with a query's is
+    what the other coordinates change about that.
+
+    Attributes
+    ----------
+    front
+        float32 (f + 3, n): coordinates, their residual, half of the square, 1. A column each: a few queries are
+        multiplied with columns faster than with rows.
+    tail
+        float32 (n, p - f + 2): the other coordinates, their residual, the front's residual.
+    slots
+        int32 (n,).
+    """
+
+    front: NDArray[np.float32]
+    tail: NDArray[np.float32]
+    slots: Slots
+
+    def __len__(self) -> int:
+        return len(self.slots)
+
+    @property
+    def nbytes(self) -> int:
+        return self.front.nbytes + self.tail.nbytes + self.slots.nbytes
+
+    def part(self, first: int, end: int) -> "_Rows":
+        """Return a view of the rows from `first` to before `end`."""
+        return _Rows(self.front[:, first:end], self.tail[first:end], self.slots[first:end])
+
+    def assign(self, rows: "_Rows") -> None:
+        """Take over as many rows."""
+        self.front[:], self.tail[:], self.slots[:] = rows.front, rows.tail, rows.slots
+
+    def taken(self, rows: NDArray[np.intp]) -> "_Rows":
+        """Return a copy of some rows, in the order given."""
+        return _Rows(np.take(self.front, rows, axis=1), self.tail[rows], self.slots[rows])
+
+    def corners(self) -> NDArray[np.float32]:
+        """Return what boxes are around, float32 (n, k): the first coordinates, the residual as seen from these."""
+        return _cut(self.front[:-2].T, _BOX_PREFIX)
+
+    def pairs(self, ask: "_Ask", runs: Iterable[Run]) -> Pairs:
+        """Return each (query, slot) near each other within the runs."""
+        sure, unsure = [_NO_PRODUCTS], [_NO_PRODUCTS]
+        for first, end, queries in runs:
+            products = ask.front[queries] @ self.front[:, first:end]
+            # One flat search: numpy's search of a matrix takes several times as long.
+            near = np.flatnonzero(products >= 0.0)
+            crowded = len(near) * _CROWDED > products.size
+            if crowded:
+                products += ask.tail[queries] @ self.tail[first:end].T
+                near = np.flatnonzero(products >= 0.0)
+            place, row = np.divmod(near, end - first)
+            (sure if crowded else unsure).append((queries[place], row + first, products.ravel()[near]))
+        # The tails of the others at once: there are few of them, in many runs.
+        query, row, front = map(np.concatenate, zip(*unsure, strict=True))
+        near = np.flatnonzero(front + np.einsum("ij,ij->i", self.tail[row], ask.tail[query]) >= 0.0)
+        queries, found, _ = map(np.concatenate, zip(*sure, (query[near], row[near], front[near]), strict=True))
+        return queries, self.slots[found]
+
+
+def _rows(sketches: Sketches, slots: Slots) -> _Rows:
+    kept = _cut(sketches, PREFIX)
+    front = _cut(kept, _FRONT)
+    half_squares = np.square(sketches).sum(axis=1) / 2.0
+    return _Rows(
+        np.vstack([front.T, half_squares, np.ones(len(sketches))]).astype(np.float32),
+        np.column_stack([kept[:, front.shape[1] - 1 :], front[:, -1]]).astype(np.float32),
+        slots,
+    )
+
+
+def _cut(sketches: NDArray[Real], prefix: int) -> NDArray[Real]:
+    """Return (n, at most prefix + 1) sketches out of longer ones: the coordinates dropped join the residual."""
+    prefix = min(prefix, sketches.shape[1] - 1)
+    residual = np.sqrt(np.square(sketches[:, prefix:]).sum(axis=1))
+    return np.column_stack([sketches[:, :prefix], residual])
+
+
+@dataclass(frozen=True, slots=True)
+class _Ask:
+    """Queries as rows are multiplied with them.
+
+    Attributes
+    ----------
+    front, tail
+        float32 (m, f + 3), (m, p - f + 2).
+    corners
+        float32 (k, m): the queries among the boxes.
+    reach
+        Distance to a box, at most.
+    """
+
+    front: NDArray[np.float32]
+    tail: NDArray[np.float32]
+    corners: NDArray[np.float32]
+    reach: float
+
+    def __len__(self) -> int:
+        return len(self.front)
+
+
+def _ask(queries: Sketches, radius: float) -> _Ask:
+    reach = radius + SLACK
+    rows = _rows(queries, np.empty(len(queries), dtype=np.int32))
+    # |q - s|^2 <= r^2  is  q.s - |s|^2 / 2 - (|q|^2 - r^2) / 2 >= 0
+    bounds = (np.square(queries).sum(axis=1) - reach * reach) / 2.0 - _FLOAT32_SLACK
+    rows.front[-2] = -1.0
+    rows.front[-1] = -bounds
+    rows.tail[:, -1] *= -1.0
+    return _Ask(np.ascontiguousarray(rows.front.T), rows.tail, rows.corners().T, reach + SLACK)
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,106 +180,44 @@ class _Boxes:
     low: NDArray[np.float32]
     high: NDArray[np.float32]
 
+    def __len__(self) -> int:
+        return len(self.starts) - 1
+
+    @property
+    def nbytes(self) -> int:
+        return self.starts.nbytes + self.low.nbytes + self.high.nbytes
+
     def reached(self, queries: NDArray[np.float32], reach: float) -> NDArray[np.bool_]:
         """Return bool (n, m): whether a box comes within reach of each of float32 (k, m) queries."""
-        squared = np.zeros((self.low.shape[1], queries.shape[1]), dtype=np.float32)
+        squared = np.zeros((len(self), queries.shape[1]), dtype=np.float32)
         for low, high, values in zip(self.low, self.high, queries, strict=True):
             gap = np.maximum(low[:, np.newaxis] - values, values - high[:, np.newaxis])
             np.maximum(gap, 0.0, out=gap)
             squared += np.square(gap, out=gap)
         return np.asarray(squared <= np.float32(reach * reach))
 
-    def joined(self, count: int) -> "_Boxes":
+    def grouped(self, count: int) -> "_Boxes":
         """Return the boxes around each `count` boxes in a row."""
-        firsts = np.arange(0, self.low.shape[1], count)
+        firsts = np.arange(0, len(self), count)
         starts = np.append(self.starts[firsts], self.starts[-1])
         low = np.minimum.reduceat(self.low, firsts, axis=1)
         return _Boxes(starts, low, np.maximum.reduceat(self.high, firsts, axis=1))
 
-
-@dataclass(frozen=True, slots=True)
-class _Ask:
-    """Queries as the parts need them.
-
-    Attributes
-    ----------
-    factors
-        float32 (m, p + 3): multiplied with a row they give half of ``r^2 - |q - s|^2``, not negative within the
-        radius.
-    corners
-        float32 (k, m): the queries among the boxes.
-    reach
-        Distance to a box, at most.
-    """
-
-    factors: NDArray[np.float32]
-    corners: NDArray[np.float32]
-    reach: float
-
-
-class _Part:
-    """Rows in the order of a k-d tree's leaves, which are runs of neighbours."""
-
-    def __init__(self, rows: NDArray[np.float32], slots: Slots) -> None:
-        points = _corners(rows[:, :_EXTRA])
-        tree = cKDTree(points.astype(np.float64), leafsize=_LEAF_ROWS, balanced_tree=False)
-        order = tree.indices
-        starts = np.array([*_leaf_starts(tree.tree), len(rows)], dtype=np.intp)
-        points = points[order]
-        low = np.minimum.reduceat(points, starts[:-1], axis=0)
-        high = np.maximum.reduceat(points, starts[:-1], axis=0)
-        self.rows = rows[order]
-        self.slots = slots[order]
-        self._leaves = _Boxes(starts, np.ascontiguousarray(low.T), np.ascontiguousarray(high.T))
-        self._groups = self._leaves.joined(_GROUP_LEAVES)
-
-    def __len__(self) -> int:
-        return int(self.slots.size)
-
-    @property
-    def nbytes(self) -> int:
-        boxes = self._leaves.low.nbytes + self._groups.low.nbytes
-        return int(self.rows.nbytes + self.slots.nbytes + 2 * boxes + self._leaves.starts.nbytes)
-
-    def pairs(self, ask: _Ask) -> Pairs:
-        if len(ask.factors) > _FEW_QUERIES:
-            return self._pairs_of_many(ask)
-        return _joined([self._pairs_of_one(ask, row) for row in range(len(ask.factors))])
-
-    def _pairs_of_many(self, ask: _Ask) -> Pairs:
-        reached = self._groups.reached(ask.corners, ask.reach)
-        starts = self._groups.starts.tolist()
-        pairs = []
-        for group in np.flatnonzero(reached.any(axis=1)).tolist():
-            queries = np.flatnonzero(reached[group])
-            first, end = starts[group], starts[group + 1]
-            near, row = _near(self.rows[first:end], ask, queries)
-            if len(near):
-                pairs.append((queries[row], self.slots[first:end][near]))
-        return _joined(pairs)
-
-    def _pairs_of_one(self, ask: _Ask, query: int) -> Pairs:
-        reached = self._leaves.reached(ask.corners[:, query : query + 1], ask.reach)[:, 0]
-        # Neighbouring leaves are one run of rows: 0 1 1 0 1 is +1 . -1 +1 -1 at its borders.
-        borders = np.flatnonzero(np.diff(reached.view(np.int8), prepend=np.int8(0), append=np.int8(0)))
-        runs = self._leaves.starts[borders].reshape(-1, 2)
-        if not len(runs):
-            return _NONE
-        factors = ask.factors[query]
-        products = np.concatenate([self.rows[first:end] @ factors for first, end in runs.tolist()])
-        near = np.flatnonzero(products >= 0.0)
-        # A place among the products is a row, less what was left out before its run.
-        ends = np.cumsum(runs[:, 1] - runs[:, 0])
-        skipped = runs[:, 1] - ends
-        rows = near + skipped[np.searchsorted(ends, near, side="right")]
-        return np.full(len(near), query, dtype=np.intp), self.slots[rows]
+    def followed_by(self, others: "_Boxes") -> "_Boxes":
+        """Return these boxes as far as the others' first row, and the others."""
+        kept = int(np.searchsorted(self.starts, others.starts[0]))
+        return _Boxes(
+            np.concatenate([self.starts[:kept], others.starts]),
+            np.concatenate([self.low[:, :kept], others.low], axis=1),
+            np.concatenate([self.high[:, :kept], others.high], axis=1),
+        )
 
 
 class SketchTrees:
     """An append-only set of sketches, in a few parts of growing size (the logarithmic method).
 
-    A sketch carries a slot, the number by which its owner knows it. An appended one waits in a buffer; a full buffer
-    becomes a part, in which neighbours stand side by side in leaves with boxes around them; small parts are merged
+    A sketch carries a slot, the number by which its owner knows it. An appended one waits at the end; when enough wait
+    they become a part, in which neighbours stand side by side in leaves with boxes around them; small parts are merged
     into larger ones, so that each sketch is put in order a logarithmic number of times. A search multiplies the
     queries with the leaves that they reach. Where a ball reaches most leaves (a flat spectrum, a large radius) that is
     one product with all sketches, which is then the fastest there is.
@@ -166,42 +232,60 @@ class SketchTrees:
     """
 
     def __init__(self, size: int) -> None:
-        self._buffer = np.empty((_BUFFER, size - _EXTRA), dtype=np.float32)
-        self._buffer_slots = np.empty(_BUFFER, dtype=np.int32)
-        self._buffered = 0
-        self._parts: list[_Part] = []
+        self._rows = _empty_rows(size, _BUFFER)
+        self._size = size
+        self._begin_with(0)
+
+    def _begin_with(self, count: int) -> None:
+        self._count = count
+        self._ordered = 0
+        self._parts: list[int] = []  # the first row of each
+        none = self._rows.part(0, 0).corners().T
+        self._leaves = self._groups = _Boxes(np.zeros(1, dtype=np.intp), none, none)
 
     def __len__(self) -> int:
         """Return the number of sketches."""
-        return self._buffered + sum(map(len, self._parts))
+        return self._count
 
     @property
     def nbytes(self) -> int:
         """Memory held, in bytes."""
-        return self._buffer.nbytes + self._buffer_slots.nbytes + sum(part.nbytes for part in self._parts)
+        return self._rows.nbytes + self._leaves.nbytes + self._groups.nbytes
 
     def add(self, sketches: Sketches, slots: Slots) -> None:
         """Add float64 (n, size) sketches."""
-        rows = _rows(sketches)
-        if self._buffered + len(rows) > _BUFFER:
-            rows = np.concatenate([self._buffer[: self._buffered], rows])
-            slots = np.concatenate([self._buffer_slots[: self._buffered], slots])
-            self._buffered = 0
-            self._plant(rows, slots)
-            return
-        end = self._buffered + len(rows)
-        self._buffer[self._buffered : end] = rows
-        self._buffer_slots[self._buffered : end] = slots
-        self._buffered = end
+        first, self._count = self._count, self._count + len(slots)
+        if self._count > len(self._rows):
+            grown = _empty_rows(self._size, self._count + self._count // 4)
+            grown.part(0, first).assign(self._rows.part(0, first))
+            self._rows = grown
+        self._rows.part(first, self._count).assign(_rows(sketches, slots))
+        self._put_in_order()
 
-    def _plant(self, rows: NDArray[np.float32], slots: Slots) -> None:
-        merged = [(rows, slots)]
-        count = len(rows)
-        while self._parts and len(self._parts[-1]) < _GROWTH * count:
-            part = self._parts.pop()
-            merged.append((part.rows, part.slots))
-            count += len(part)
-        self._parts.append(_Part(*map(np.concatenate, zip(*merged, strict=True))))
+    def renumber(self, slots: Slots) -> None:
+        """Give each sketch another slot, ``slots[old]``, and let those go whose other one is negative."""
+        rows = self._rows.part(0, self._count)
+        rows.slots[:] = slots[rows.slots]
+        self._rows = rows.taken(np.flatnonzero(rows.slots >= 0))
+        self._begin_with(len(self._rows))
+        self._put_in_order()
+
+    def _put_in_order(self) -> None:
+        first, end = self._ordered, self._count
+        if end - first <= _BUFFER:
+            return
+        while self._parts and first - self._parts[-1] < _GROWTH * (end - first):
+            first = self._parts.pop()
+        self._parts.append(first)
+        self._ordered = end
+        rows = self._rows.part(first, end)
+        tree = cKDTree(rows.corners().astype(np.float64), leafsize=_LEAF_ROWS, balanced_tree=False)
+        rows.assign(rows.taken(tree.indices))
+        corners, starts = rows.corners(), np.array(_leaf_starts(tree.tree))
+        low, high = (np.ascontiguousarray(ends.reduceat(corners, starts).T) for ends in (np.minimum, np.maximum))
+        leaves = _Boxes(np.append(starts, len(rows)) + first, low, high)
+        self._leaves = self._leaves.followed_by(leaves)
+        self._groups = self._groups.followed_by(leaves.grouped(_GROUP_LEAVES))
 
     def within(self, queries: Sketches, radius: float) -> Pairs:
         """Return every (row of `queries`, slot) whose sketches lie within the radius, and rounding's slack.
@@ -214,43 +298,47 @@ class SketchTrees:
             Inclusive.
         """
         if not len(queries):
-            return _NONE
+            return _NO_PRODUCTS[0], _NO_PRODUCTS[0].astype(np.int32)
         ask = _ask(queries, radius)
-        pairs = [part.pairs(ask) for part in self._parts]
-        if self._buffered:
-            near, row = _near(self._buffer[: self._buffered], ask, np.arange(len(queries)))
-            pairs.append((row, self._buffer_slots[near]))
-        return _joined(pairs)
+        waiting = (self._ordered, self._count, np.arange(len(queries)))
+        if len(queries) > _FEW_QUERIES:
+            return self._rows.pairs(ask, [*self._groups_near(ask), waiting])
+        pairs = [self._near_one(ask, query) for query in range(len(queries))]
+        rows, slots = zip(self._rows.pairs(ask, [waiting]), *pairs, strict=True)
+        return np.concatenate(rows), np.concatenate(slots)
+
+    def _groups_near(self, ask: _Ask) -> Iterator[Run]:
+        reached = self._groups.reached(ask.corners, ask.reach)
+        starts = self._groups.starts.tolist()
+        for group in np.flatnonzero(reached.any(axis=1)).tolist():
+            queries = np.flatnonzero(reached[group])
+            first, end = starts[group], starts[group + 1]
+            step = max(1, _AT_ONCE // (len(queries) * ask.front.shape[1]))
+            for start in range(first, end, step):
+                yield start, min(start + step, end), queries
+
+    def _near_one(self, ask: _Ask, query: int) -> Pairs:
+        leaves = np.flatnonzero(self._leaves.reached(ask.corners[:, query : query + 1], ask.reach))
+        gaps = np.flatnonzero(np.diff(leaves, prepend=-np.inf, append=np.inf) > _BRIDGED)
+        firsts, ends = self._leaves.starts[leaves[gaps[:-1]]], self._leaves.starts[leaves[gaps[1:] - 1] + 1]
+        front = ask.front[query]
+        runs = zip(firsts.tolist(), ends.tolist(), strict=True)
+        products = np.concatenate([front[:0], *(front @ self._rows.front[:, first:end] for first, end in runs)])
+        near = np.flatnonzero(products >= 0.0)
+        # A place among the products is a row, less what was left out before its run.
+        places = np.cumsum(ends - firsts)
+        rows = near + (ends - places)[np.searchsorted(places, near, side="right")]
+        rows = rows[products[near] + self._rows.tail[rows] @ ask.tail[query] >= 0.0]
+        return np.full(len(rows), query, dtype=np.intp), self._rows.slots[rows]
 
 
-def _ask(queries: Sketches, radius: float) -> _Ask:
-    reach = radius + SLACK
-    # |q - s|^2 <= r^2  is  q.s - |s|^2 / 2 - (|q|^2 - r^2) / 2 >= 0
-    bounds = (np.square(queries).sum(axis=1) - reach * reach) / 2.0 - _FLOAT32_SLACK
-    factors = np.column_stack([queries, -np.ones(len(queries)), -bounds]).astype(np.float32)
-    return _Ask(factors, _corners(factors[:, :_EXTRA]).T, reach + SLACK)
-
-
-def _near(rows: NDArray[np.float32], ask: _Ask, queries: NDArray[np.intp]) -> tuple[NDArray[np.intp], NDArray[np.intp]]:
-    """Return each row, and the place in `queries` of each query, that are near each other."""
-    products = rows @ ask.factors[queries].T
-    # One flat search: numpy's search of a matrix takes several times as long.
-    near = np.flatnonzero(products >= 0.0)
-    row, place = np.divmod(near, len(queries))
-    return row, place
-
-
-def _rows(sketches: Sketches) -> NDArray[np.float32]:
-    """Return the rows that are multiplied: each sketch, half its square, and 1 for the query's own term."""
-    half_squares = np.square(sketches).sum(axis=1) / 2.0
-    return np.column_stack([sketches, half_squares, np.ones(len(sketches))]).astype(np.float32)
-
-
-def _corners(sketches: NDArray[np.float32]) -> NDArray[np.float32]:
-    """Return the coordinates that boxes have, and the residual as seen from these, float32 (n, k)."""
-    prefix = min(_BOX_PREFIX, sketches.shape[1] - 1)
-    residual = np.sqrt(np.square(sketches[:, prefix:]).sum(axis=1))
-    return np.column_stack([sketches[:, :prefix], residual])
+def _empty_rows(size: int, count: int) -> _Rows:
+    like = _rows(np.zeros((1, size)), np.zeros(1, dtype=np.int32))
+    return _Rows(
+        np.empty((len(like.front), count), dtype=np.float32),
+        np.empty((count, like.tail.shape[1]), dtype=np.float32),
+        np.empty(count, dtype=np.int32),
+    )
 
 
 def _leaf_starts(node: Any) -> list[int]:  # noqa: ANN401 - of scipy, untyped
@@ -265,27 +353,4 @@ def _leaf_starts(node: Any) -> list[int]:  # noqa: ANN401 - of scipy, untyped
     return starts
 
 
-_NONE: Pairs = (np.empty(0, dtype=np.intp), np.empty(0, dtype=np.int32))
-
-
-def _joined(pairs: list[Pairs]) -> Pairs:
-    if not pairs:
-        return _NONE
-    rows, slots = zip(*pairs, strict=True)
-    return np.concatenate(rows), np.concatenate(slots)
-
-
-def empty_filter(size: int) -> tuple[SketchTrees, int]:
-    """Return an empty filter for sketches of `size` numbers, and how many of their leading coordinates it takes.
-
-    `PREFIX`, or as many as there are. That depends on no sample: an index that begins with a few members has, with a
-    million, the filter that it would have been given then.
-    """
-    prefix = min(PREFIX, size - 1)
-    return SketchTrees(prefix + 1), prefix
-
-
-def shortened(sketches: Sketches, prefix: int) -> Sketches:
-    """Return float64 (n, prefix + 1) sketches out of longer ones: the coordinates dropped join the residual."""
-    residual = np.sqrt(np.square(sketches[:, prefix:]).sum(axis=1))
-    return np.column_stack([sketches[:, :prefix], residual])
+_NO_PRODUCTS = (np.empty(0, dtype=np.intp), np.empty(0, dtype=np.intp), np.empty(0, dtype=np.float32))

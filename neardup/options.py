@@ -93,9 +93,17 @@ def options_of(settings: type[Any]) -> Iterator[tuple[str, Option]]:
 
 
 def read_settings(
-    settings: type[Settings], arguments: Sequence[str], environ: Mapping[str, str], *, prog: str, description: str
+    settings: type[Settings],
+    arguments: Sequence[str],
+    environ: Mapping[str, str],
+    *,
+    prog: str,
+    description: str,
+    defaults: Callable[[Mapping[str, Any]], Mapping[str, Any]] = lambda _: {},
 ) -> Settings:
     """Return settings from the arguments, else the environment, else the defaults.
+
+    `defaults` is told what was given, by field, and returns defaults that go before those of the fields.
 
     Raises
     ------
@@ -118,7 +126,7 @@ def read_settings(
             wrong.append(f"{source}: {shown} is wrong: {exc}")
     if wrong:
         raise Misconfigured("\n".join(wrong))
-    return settings(**values)
+    return settings(**{**defaults(values), **values})
 
 
 def _named(declared: Option) -> str:
@@ -239,6 +247,20 @@ def auto_or(parse: Callable[[str], Any]) -> Callable[[str], Any]:
             raise ValueError(f"{exc}, or auto") from exc
 
     return parse_or_auto
+
+
+def off_or(parse: Callable[[str], Any]) -> Callable[[str], Any]:
+    """Return a parser that makes None of ``off`` and leaves everything else to `parse`."""
+
+    def parse_or_off(text: str) -> Any:  # noqa: ANN401 - of the field's own type
+        if text == "off":
+            return None
+        try:
+            return parse(text)
+        except ValueError as exc:
+            raise ValueError(f"{exc}, or off") from exc
+
+    return parse_or_off
 
 
 _UNITS_S = {"s": 1, "m": 60, "h": 60 * 60, "d": 24 * 60 * 60}

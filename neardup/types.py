@@ -12,12 +12,47 @@ Descriptors = NDArray[np.float16]
 Pixels = NDArray[np.uint8]
 """uint8 (height, width, 3), RGB."""
 
+Thumbnail = NDArray[np.uint8]
+"""uint8 (b,): what local change is measured on; see `neardup.local_change`."""
+
 
 class Verdict(StrEnum):
     """The published decision."""
 
     UNIQUE = "unique"
     DUPLICATE = "duplicate"
+
+
+class Symmetry(StrEnum):
+    """What is done to an image before it is compared: mirrored left to right first, then turned counter-clockwise."""
+
+    NONE = "none"
+    MIRROR = "mirror"
+    ROTATE_90 = "rotate90"
+    ROTATE_180 = "rotate180"
+    ROTATE_270 = "rotate270"
+    MIRROR_ROTATE_90 = "mirror-rotate90"
+    MIRROR_ROTATE_180 = "mirror-rotate180"
+    MIRROR_ROTATE_270 = "mirror-rotate270"
+
+
+@dataclass(frozen=True, slots=True)
+class Variant:
+    """An image as it is compared with members: as it came, or after a symmetry.
+
+    Attributes
+    ----------
+    symmetry
+        What was done to it.
+    descriptor
+        float16 (d,), unit norm.
+    thumbnail
+        uint8 (b,); None where local change does not count.
+    """
+
+    symmetry: Symmetry
+    descriptor: Descriptors
+    thumbnail: Thumbnail | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,12 +70,23 @@ class Query:
         float16 (d,), unit norm.
     captured_at_ms
         Event time in milliseconds since the epoch; 0 when unknown.
+    thumbnail
+        uint8 (b,), for an index in which local change counts; else None.
+    variants
+        The image after each symmetry under which it may match; without the image as it came.
     """
 
     key: str
     image_id: str
     descriptor: Descriptors
     captured_at_ms: int = 0
+    thumbnail: Thumbnail | None = None
+    variants: tuple[Variant, ...] = ()
+
+    @property
+    def compared(self) -> tuple[Variant, ...]:
+        """All that is compared with members, the image as it came first."""
+        return (Variant(Symmetry.NONE, self.descriptor, self.thumbnail), *self.variants)
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,14 +97,27 @@ class Member:
     image_id: str
     descriptor: Descriptors
     captured_at_ms: int = 0
+    thumbnail: Thumbnail | None = None
 
 
 @dataclass(frozen=True, slots=True)
 class Match:
-    """A member and its L2 distance to a query."""
+    """A member and how it differs from a query.
+
+    Attributes
+    ----------
+    l2_distance
+        From the query's variant.
+    local_change
+        Likewise; None where it does not count.
+    symmetry
+        Of that variant.
+    """
 
     member: Member
     l2_distance: float
+    local_change: float | None = None
+    symmetry: Symmetry = Symmetry.NONE
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,6 +137,10 @@ class Decision:
         Number of the cell that the image belongs to; None in an index without centroids.
     generation
         Of the index that decided.
+    local_change
+        Largest local difference from the matched member; None for a unique, and where it does not count.
+    symmetry
+        What was done to the image before it matched; none for a unique.
     """
 
     verdict: Verdict
@@ -85,3 +148,5 @@ class Decision:
     l2_distance: float | None
     cluster: int | None
     generation: int
+    local_change: float | None = None
+    symmetry: Symmetry = Symmetry.NONE

@@ -1,10 +1,14 @@
 """Descriptors by name. A name's module is imported when it is asked for: TensorFlow takes seconds."""
 
+import difflib
+
 from neardup.descriptors.base import Descriptor
 from neardup.errors import Misconfigured
 
-NAMES = ("dct", "pixels", "vgg16")
+NAMES = ("dct", "pixels", "vgg16", "keras", "file")
 DEFAULT = "dct"
+SPECS = "dct, dct:notrim, pixels, pixels:SIDE, vgg16, keras:NAME, keras:NAME:flat or file:PATH"
+"""What a descriptor may be called, for help texts."""
 _MAX_SIDE_PX = 1024
 
 
@@ -14,9 +18,12 @@ def load_descriptor(spec: str, weights: str | None = None) -> Descriptor:
     Parameters
     ----------
     spec
-        ``dct``, ``pixels``, ``pixels:SIDE`` or ``vgg16``.
+        ``dct``, ``dct:notrim`` (bars and frames stay), ``pixels``, ``pixels:SIDE``, ``keras:NAME``,
+        ``keras:NAME:pooled``, ``keras:NAME:flat`` (NAME as in keras.applications), ``vgg16`` (short for
+        ``keras:VGG16:flat``, the article's) or ``file:PATH``.
     weights
-        Weights file for the ones that have weights; see the descriptor.
+        Weights file for the networks of Keras; see `neardup.descriptors.keras_net.KerasDescriptor`. The others have
+        none, or have them in their file.
 
     Raises
     ------
@@ -26,15 +33,34 @@ def load_descriptor(spec: str, weights: str | None = None) -> Descriptor:
     name, _, argument = spec.partition(":")
     if name == "pixels":
         return _pixels(spec, argument)
-    if name not in NAMES or argument:
-        raise Misconfigured(f"unknown descriptor {spec!r}: say one of dct, pixels, pixels:SIDE, vgg16")
-    if name == "vgg16":
-        from neardup.descriptors.vgg16 import Vgg16Descriptor  # noqa: PLC0415 - see above
+    if name == "file" and argument:
+        from neardup.descriptors.model_file import ModelFileDescriptor  # noqa: PLC0415 - see above
 
-        return Vgg16Descriptor(weights)
-    from neardup.descriptors.dct import DctDescriptor  # noqa: PLC0415 - as its siblings
+        return ModelFileDescriptor(argument)
+    if name == "keras" and argument:
+        return _keras(spec, argument, weights)
+    if spec == "vgg16":
+        return _keras(spec, "VGG16:flat", weights)
+    if spec in {"dct", "dct:notrim"}:
+        from neardup.descriptors.dct import DctDescriptor  # noqa: PLC0415 - as its siblings
 
-    return DctDescriptor()
+        return DctDescriptor(trim=spec == "dct")
+    raise _unknown(spec)
+
+
+def _unknown(spec: str) -> Misconfigured:
+    near = difflib.get_close_matches(spec.partition(":")[0].lower(), NAMES, n=1)
+    meant = f"; did you mean {near[0]}?" if near and near[0] != spec else ""
+    return Misconfigured(f"unknown descriptor {spec!r}: say one of {SPECS}{meant}")
+
+
+def _keras(spec: str, argument: str, weights: str | None) -> Descriptor:
+    from neardup.descriptors.keras_net import OUTPUTS, KerasDescriptor  # noqa: PLC0415 - as its siblings
+
+    name, _, output = argument.partition(":")
+    if not name or (output or OUTPUTS[0]) not in OUTPUTS:
+        raise Misconfigured(f"descriptor {spec!r}: say keras:NAME, keras:NAME:{' or keras:NAME:'.join(OUTPUTS)}")
+    return KerasDescriptor(name, output or OUTPUTS[0], weights)
 
 
 def _pixels(spec: str, argument: str) -> Descriptor:

@@ -30,6 +30,8 @@ class Descriptor(ABC):
     default_radius
         Largest distance that counts as duplicate unless the user says otherwise; where it was measured stands in
         docs/descriptors.md.
+    radius_is_measured
+        Whether that default was measured; else it is a guess.
     """
 
     spec: str
@@ -37,6 +39,7 @@ class Descriptor(ABC):
     dimension: int
     reduce_to_px: int
     default_radius: float
+    radius_is_measured: bool = True
 
     @abstractmethod
     def prepare(self, pixels: Pixels) -> NDArray[np.uint8]:

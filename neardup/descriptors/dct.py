@@ -1,19 +1,33 @@
-"""The default descriptor: low frequencies of a small luminance image and a little colour; no weights needed."""
+"""The default descriptor: low frequencies of the middle of an image, and its look where it has few; no weights needed.
+
+Every choice here was made by measurement; docs/descriptors.md has the figures.
+"""
 
 import numpy as np
 from numpy.typing import NDArray
 
 from neardup.descriptors.base import Descriptor, thumbnail
+from neardup.descriptors.trim import trimmed
 from neardup.types import Pixels
 
 SIDE_PX = 64
-LUMA_COEFFICIENTS = 224
-CHROMA_COEFFICIENTS = 14  # of each of the two channels
-CHROMA_WEIGHT = 0.5
-DEFAULT_RADIUS = 0.3
-"""Just below one false pair in a million distinct photos (docs/descriptors.md)."""
-FLOOR_GREY_LEVELS = 1.0
-"""Root-mean-square contrast under which an image counts as flat and its mean colour takes over."""
+LUMA_COEFFICIENTS = 98
+CHROMA_COEFFICIENTS = 7  # of each of the two channels
+LOOK_NUMBERS = 16
+DEFAULT_RADIUS = 0.36
+"""Just below one false pair in a million distinct photos."""
+CHROMA_WEIGHT = 0.2
+"""Enough to part some garments on one background; a third more and copies without colour are lost."""
+FREQUENCY_POWER = 0.5
+"""A coefficient counts as its frequency to the minus this: crops and rotations move high frequencies most."""
+NOISE_GREY_LEVELS = 0.2
+"""Coefficients well below it count as they are, above it by their root: the root alone would blow up noise."""
+LOOK_GREY_LEVELS = 0.5
+"""Strength of the look in every image: what is flatter than this is told by its colour and brightness alone."""
+FEW_COEFFICIENTS = 4.0
+"""An image with so few of effect (a gradient has 3, one photo in a thousand 5) counts half by its look."""
+LOOK_RADIANS = np.array([5.0, 7.0, 7.0, 3.0])
+"""Angle that the root of the brightness, Cb, Cr and the logarithm of contrast turn by in a unit of each."""
 
 # ITU-R BT.601, as JPEG uses it (JFIF 1.02): rows Y, Cb, Cr.
 _YCBCR_OF_RGB = np.array(
@@ -26,71 +40,113 @@ _YCBCR_OF_RGB = np.array(
 
 
 def _lowest_frequencies(count: int) -> tuple[NDArray[np.intp], NDArray[np.intp]]:
+    """Return rows and columns of the `count` lowest frequencies but the mean."""
     rows, columns = np.divmod(np.arange(SIDE_PX * SIDE_PX), SIDE_PX)
-    order = np.lexsort((columns, rows + columns, rows * rows + columns * columns))[:count]
+    order = np.lexsort((columns, rows + columns, rows * rows + columns * columns))[1 : count + 1]
     return rows[order], columns[order]
 
 
-def _dct_basis(count: int) -> NDArray[np.float64]:
-    """Return the first `count` rows of the orthonormal DCT-II of a side, float64 (count, 64).
+def _windowed_dct_basis(count: int) -> NDArray[np.float64]:
+    """Return the first `count` rows of the orthonormal DCT-II of a side under a Hann window, float64 (count, 64).
+
+    What a crop, a rotation, a logo or a timestamp changes lies at the border, where the window is near zero.
 
     Source: Ahmed, Natarajan and Rao, "Discrete Cosine Transform", IEEE Transactions on Computers, 1974, equation 1,
-    scaled so that rows have unit length.
+    scaled so that rows without the window have unit length; Harris, "On the Use of Windows for Harmonic Analysis
+    with the Discrete Fourier Transform", Proceedings of the IEEE, 1978, equation 23.
     """
-    frequencies, positions = np.arange(count)[:, np.newaxis], np.arange(SIDE_PX)
-    basis = np.sqrt(2.0 / SIDE_PX) * np.cos(np.pi * (positions + 0.5) * frequencies / SIDE_PX)
+    frequencies, positions = np.arange(count)[:, np.newaxis], np.arange(SIDE_PX) + 0.5
+    basis = np.sqrt(2.0 / SIDE_PX) * np.cos(np.pi * positions * frequencies / SIDE_PX)
     basis[0] /= np.sqrt(2.0)
-    return np.asarray(basis, dtype=np.float64)
+    return np.asarray(basis * np.sin(np.pi * positions / SIDE_PX) ** 2, dtype=np.float64)
 
 
 class DctDescriptor(Descriptor):
-    """224 luminance and 2 x 14 colour DCT coefficients, and 4 numbers that only flat images feel: 256 in all.
+    """98 luminance and 2 x 7 colour DCT coefficients, and 16 numbers of an image's look: 128 in all.
 
-    The luminance's mean is left out, so brightness does not count; normalisation makes contrast not count. An image
-    without texture would be left with nothing but amplified noise: the last four numbers, a constant and the mean
-    colour at the strength of one grey level of contrast, give it a stable direction of its own.
+    The coefficients are of a windowed thumbnail less its windowed mean, so brightness does not count; their root is
+    taken, so that no strong one drowns the others; normalisation makes contrast not count.
+
+    An image with few coefficients of effect (fog, a sky, a covered lens) is like all others of its kind. The more so,
+    the more its look counts: mean colour, brightness and contrast. In a photo it is next to nothing.
+
+    Parameters
+    ----------
+    trim
+        Whether bars and frames of one colour are trimmed first; see `trimmed`.
     """
 
-    def __init__(self) -> None:
-        self.spec = "dct"
-        self.fingerprint = f"dct-1:{SIDE_PX}px-{LUMA_COEFFICIENTS}y-{CHROMA_COEFFICIENTS}c-{CHROMA_WEIGHT}w"
-        self.dimension = LUMA_COEFFICIENTS + 2 * CHROMA_COEFFICIENTS + 4
+    def __init__(self, *, trim: bool = True) -> None:
+        self.trim = trim
+        self.spec = "dct" if trim else "dct:notrim"
+        counts = f"{LUMA_COEFFICIENTS}y-{CHROMA_COEFFICIENTS}c-{LOOK_NUMBERS}l"
+        self.fingerprint = f"dct-2:{SIDE_PX}px-{counts}{'' if trim else '-notrim'}"
+        self.dimension = LUMA_COEFFICIENTS + 2 * CHROMA_COEFFICIENTS + LOOK_NUMBERS
         self.reduce_to_px = 2 * SIDE_PX
         self.default_radius = DEFAULT_RADIUS
-        # The very first coefficient is the mean: the luminance goes without it, colour keeps it.
-        luma_rows, luma_columns = _lowest_frequencies(LUMA_COEFFICIENTS + 1)
-        self._luma = (luma_rows[1:], luma_columns[1:])
+        self._luma = _lowest_frequencies(LUMA_COEFFICIENTS)
         self._chroma = _lowest_frequencies(CHROMA_COEFFICIENTS)
+        self._luma_weights = np.hypot(*self._luma) ** -FREQUENCY_POWER
+        self._chroma_weights = CHROMA_WEIGHT * (1 + np.hypot(*self._chroma)) ** -FREQUENCY_POWER
         # Orthonormal rows keep the sum of squares; dividing by the side makes the unit grey levels.
-        self._basis = _dct_basis(1 + max(int(luma_rows.max()), int(luma_columns.max())))
+        self._basis = _windowed_dct_basis(1 + int(np.max(self._luma))) / np.sqrt(SIDE_PX)
+        of_ones = self._basis.sum(axis=1)
+        self._of_a_constant = np.outer(of_ones, of_ones)
 
     def prepare(self, pixels: Pixels) -> NDArray[np.uint8]:
-        """Return the uint8 (64, 64, 3) thumbnail."""
-        return thumbnail(pixels, SIDE_PX)
+        """Return the uint8 (64, 64, 3) thumbnail of what is inside the bars."""
+        return thumbnail(trimmed(pixels) if self.trim else pixels, SIDE_PX)
 
     def features(self, prepared: NDArray[np.uint8]) -> NDArray[np.float32]:
-        """Return float32 (n, 256): luminance, Cb, Cr coefficients, flatness part."""
-        spectrum = self._spectrum(prepared)
-        luma = spectrum[:, 0, *self._luma]
-        chroma = CHROMA_WEIGHT * spectrum[:, 1:, *self._chroma].transpose(0, 2, 1).reshape(len(prepared), -1)
-        parts = [luma, chroma, self._flatness(spectrum[:, :, 0, 0])]
+        """Return float32 (n, 128): luminance, Cb, Cr, look."""
+        spectrum, means = self._spectrum(prepared)
+        coefficients = np.ascontiguousarray(spectrum[:, 0, *self._luma])
+        luma = self._luma_weights * _rooted(coefficients)
+        chroma = self._chroma_weights * _rooted(np.ascontiguousarray(spectrum[:, 1:, *self._chroma]))
+        look = _look(means, np.linalg.norm(coefficients, axis=1)) * _look_strength(np.square(luma))
+        parts = [luma, chroma.reshape(len(prepared), -1), look]
         return np.concatenate(parts, axis=1, dtype=np.float32, casting="same_kind")
 
-    def _spectrum(self, prepared: NDArray[np.uint8]) -> NDArray[np.float64]:
-        """Return float64 (n, 3, k, k): the low frequencies of Y, Cb and Cr, in grey levels.
+    def _spectrum(self, prepared: NDArray[np.uint8]) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+        """Return float64 (n, 3, k, k) low frequencies of Y, Cb and Cr less their means, and the means (n, 3).
 
         One matrix product an image and a step, of the same shape each time: a single product over the batch would
         be rounded differently for each size of the batch. float64 leaves nothing of what is left of that (and of
         differences between processors) after the rounding to float16.
         """
         planes = np.ascontiguousarray(prepared.transpose(0, 3, 1, 2), dtype=np.float64)
-        low = np.matmul(np.matmul(self._basis, planes), self._basis.T) / SIDE_PX
-        colours = np.matmul(_YCBCR_OF_RGB, low.reshape(len(prepared), 3, -1))
-        return np.asarray(colours.reshape(low.shape), dtype=np.float64)
+        low = np.matmul(np.matmul(self._basis, planes), self._basis.T)
+        colours = np.matmul(_YCBCR_OF_RGB, low.reshape(len(prepared), 3, -1)).reshape(low.shape)
+        means = colours[:, :, 0, 0] / self._of_a_constant[0, 0]
+        return colours - means[:, :, np.newaxis, np.newaxis] * self._of_a_constant, means
 
-    @staticmethod
-    def _flatness(mean_ycbcr: NDArray[np.float64]) -> NDArray[np.float64]:
-        centred = (mean_ycbcr - np.array([127.5, 0, 0])) / 127.5
-        direction = np.concatenate([np.ones((len(centred), 1)), centred], axis=1)
-        unit = direction / np.linalg.norm(direction, axis=1, keepdims=True)
-        return np.asarray(FLOOR_GREY_LEVELS * unit, dtype=np.float64)
+
+def _rooted(coefficients: NDArray[np.float64]) -> NDArray[np.float64]:
+    return np.asarray(coefficients / np.sqrt(np.hypot(coefficients, NOISE_GREY_LEVELS)), dtype=np.float64)
+
+
+def _look(mean_ycbcr: NDArray[np.float64], contrast: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Return float64 (n, 16) unit vectors that turn with brightness, colour and contrast.
+
+    Each of the four goes round at two speeds: the fast one tells near values apart, the slow one far ones.
+
+    Source: the cosine and sine features of Rahimi and Recht, "Random Features for Large-Scale Kernel Machines",
+    NIPS 2007, algorithm 1, at chosen frequencies in place of random ones.
+    """
+    brightness = np.sqrt(np.clip(mean_ycbcr[:, 0], 0.0, 255.0) / 255.0)
+    measures = [brightness, mean_ycbcr[:, 1] / 127.5, mean_ycbcr[:, 2] / 127.5, np.log1p(contrast)]
+    angles = LOOK_RADIANS * np.stack(measures, axis=1)
+    both = np.concatenate([angles, 2.0 * angles], axis=1)
+    return np.asarray(np.concatenate([np.cos(both), np.sin(both)], axis=1) / np.sqrt(both.shape[1]))
+
+
+def _look_strength(energies: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Return float64 (n, 1): how long the look is, beside coefficients (n, m) of such energies.
+
+    Source: the effective number is the participation ratio of Bell and Dean, "Atomic vibrations in vitreous silica",
+    Discussions of the Faraday Society, 1970: 1 for a single coefficient, m for equal ones.
+    """
+    total = energies.sum(axis=1, keepdims=True)
+    effective = total**2 / np.maximum(np.square(energies).sum(axis=1, keepdims=True), np.finfo(np.float64).tiny)
+    few = (FEW_COEFFICIENTS / np.maximum(effective, 1.0)) ** 4
+    return np.asarray(np.sqrt(LOOK_GREY_LEVELS + total * few), dtype=np.float64)

@@ -3,13 +3,17 @@
 import json
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass, field
-from typing import Protocol
+from typing import Any, Protocol
 
-from neardup.errors import CorruptIndex, IndexMismatch
+from neardup.errors import CorruptIndex, IndexMismatch, RelationMismatch
+from neardup.pca import Pca
+from neardup.relation import Relation
 from neardup.types import Decision, Match, Member, Query, Verdict
 
-FORMAT_VERSION = 2
-"""Of the metadata and of the members' records; a reader refuses any other."""
+FORMAT_VERSION = 3
+"""Of the metadata and of the members' records."""
+_READABLE = {2, FORMAT_VERSION}
+"""A reader refuses any other. Version 2 knew neither symmetries nor local change: both are off in it."""
 
 _JSON_TYPES = {
     "name": str,
@@ -21,6 +25,11 @@ _JSON_TYPES = {
     "clusters": int,
     "seed": dict,
     "created_at": str,
+    "pca": str,
+    "local_change": int | float | None,
+    "match_flips": bool,
+    "match_rotations": bool,
+    "calibration": dict,
 }
 
 
@@ -46,6 +55,12 @@ class IndexMeta:
         What the bootstrap counted: images, unique, duplicates, unreadable.
     created_at
         UTC, ISO 8601.
+    pca
+        Fingerprint of the principal components that make its descriptors short; empty without any.
+    local_change, match_flips, match_rotations
+        What else decides, beside the radius; see `neardup.relation.Relation`.
+    calibration
+        How the radius was found (docs/calibration.md); empty when it was given.
     """
 
     name: str
@@ -58,6 +73,16 @@ class IndexMeta:
     seed: dict[str, int] = field(default_factory=dict)
     created_at: str = ""
     format_version: int = FORMAT_VERSION
+    local_change: float | None = None
+    match_flips: bool = False
+    match_rotations: bool = False
+    pca: str = ""
+    calibration: dict[str, Any] = field(default_factory=dict)
+
+    @property
+    def relation(self) -> Relation:
+        """When an image is a duplicate of a member."""
+        return Relation(self.radius, self.local_change, self.match_flips, self.match_rotations)
 
     def to_json(self) -> bytes:
         """Return the metadata as UTF-8 JSON."""
@@ -78,6 +103,23 @@ class IndexMeta:
                 "or bootstrap again and restart"
             )
 
+    def read_pca(self, stored: bytes | None) -> Pca | None:
+        """Return the principal components that are stored with it; None when it has none.
+
+        Raises
+        ------
+        CorruptIndex
+            They are missing, or not those that it names.
+        """
+        if not self.pca:
+            return None
+        if stored is None:
+            raise CorruptIndex(f"generation {self.generation} has no principal components: bootstrap again")
+        pca = Pca.from_bytes(stored)
+        if pca.fingerprint != self.pca:
+            raise CorruptIndex(f"the index's principal components are {pca.fingerprint}, not {self.pca}")
+        return pca
+
     @classmethod
     def from_json(cls, text: bytes) -> "IndexMeta":
         """Read `to_json`.
@@ -94,7 +136,7 @@ class IndexMeta:
             version = fields["format_version"]
         except (ValueError, KeyError, TypeError, RecursionError) as exc:
             raise CorruptIndex(f"the index's metadata is not readable: {text[:80]!r}") from exc
-        if version != FORMAT_VERSION:
+        if version not in _READABLE:
             raise IndexMismatch(f"the index has format {version}, this version reads {FORMAT_VERSION}: bootstrap again")
         try:
             meta = cls(**fields)
@@ -133,16 +175,47 @@ def decision_of(match: Match | None, meta: IndexMeta, cluster: int | None, *, kn
     """Return the verdict that the nearest member gives: duplicate within the radius, inclusive; else unique.
 
     `match` is never the query's own record. A query that is `known`, whose key is among the members, was unique when
-    it came first and stays it.
+    it came first and stays it. Where local change counts, `match` says how much there is.
     """
-    duplicate = not known and match is not None and match.l2_distance <= meta.radius
+    changed = match is not None and not meta.relation.allows(match.local_change)
+    if known or changed or match is None or match.l2_distance > meta.radius:
+        return Decision(Verdict.UNIQUE, None, match.l2_distance if match else None, cluster, meta.generation)
     return Decision(
-        verdict=Verdict.DUPLICATE if duplicate else Verdict.UNIQUE,
-        duplicate_of=match.member.image_id if match and duplicate else None,
-        l2_distance=match.l2_distance if match else None,
+        verdict=Verdict.DUPLICATE,
+        duplicate_of=match.member.image_id,
+        l2_distance=match.l2_distance,
         cluster=cluster,
         generation=meta.generation,
+        local_change=match.local_change,
+        symmetry=match.symmetry,
     )
+
+
+def require_fit(queries: Sequence[Query], relation: Relation, *, as_stored: bool = False) -> None:
+    """Refuse queries that were described for another relation, as when a new generation has come since.
+
+    Parameters
+    ----------
+    queries
+        Their variants and thumbnails are looked at.
+    relation
+        Of the index.
+    as_stored
+        Whether the queries are members as they were stored, without variants.
+
+    Raises
+    ------
+    RelationMismatch
+        One would be compared in another way than the index promises.
+    """
+    variants = 0 if as_stored else len(relation.symmetries)
+    for query in queries:
+        if len(query.variants) != variants or (query.thumbnail is not None) != relation.has_thumbnails:
+            raise RelationMismatch(
+                f"{query.key} was described with {len(query.variants)} symmetries and "
+                f"{'no' if query.thumbnail is None else 'a'} thumbnail, the index compares {variants} and "
+                f"{'a' if relation.has_thumbnails else 'no'} thumbnail: describe it again"
+            )
 
 
 class Index(Protocol):
@@ -166,12 +239,23 @@ class Index(Protocol):
         ------
         RedisUnavailable
             Nothing is known to be committed; the same call may be repeated.
+        RelationMismatch
+            Some queries may be committed. Described for `meta` as it is now, all may be decided.
         Misconfigured
             The index is gone, or not what this process was started for.
         """
 
     def members(self) -> Iterator[Member]:
         """Iterate over all members, cell by cell, in insertion order within each."""
+
+    def pca(self) -> Pca | None:
+        """Return the principal components that make its descriptors short; None without any.
+
+        Raises
+        ------
+        RedisUnavailable, CorruptIndex
+            They cannot be read.
+        """
 
     def stats(self) -> IndexStats:
         """Return sizes; never more than one short round trip."""

@@ -3,19 +3,27 @@
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
+from itertools import chain
+from operator import attrgetter
 
 import numpy as np
+from numpy.typing import NDArray
 
-from neardup.distance import l2_distances, squared_l2_distances
+from neardup.distance import l2_distances
 from neardup.index.base import IndexMeta
 from neardup.index.block import member_of
-from neardup.index.codec import decode_head, encode_decision, encode_member, head_key, split_record
+from neardup.index.codec import decode_head, encode_decision, encode_member, head_key, required_thumbnail, split_record
 from neardup.index.events import PLACE, Appended, Event
 from neardup.index.retention import FOR_EVER, Retention
 from neardup.index.scripts import Item
 from neardup.index.tree import bitmaps
 from neardup.index.view import GenerationView, HeadCounts, Hit
-from neardup.types import Decision, Query, Verdict
+from neardup.local_change import Thumbnails
+from neardup.relation import Relation, local_changes, stacked_thumbnails
+from neardup.types import Decision, Descriptors, Query, Symmetry, Verdict
+
+_LATEST = 2**31
+"""Slot of what the view did not find."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,8 +49,74 @@ class Draft:
         )
 
 
+class _Compared:
+    """All that queries are compared by, a row each: each query as it came, followed by its variants.
+
+    Attributes
+    ----------
+    starts
+        intp (n + 1,): query i has the rows from ``starts[i]`` to before ``starts[i + 1]``.
+    owner
+        intp (m,): the query of each row.
+    symmetries
+        Of each row.
+    descriptors
+        float16 (m, d).
+    thumbnails
+        uint8 (m, b); None where local change does not count.
+    """
+
+    def __init__(self, queries: Sequence[Query], relation: Relation) -> None:
+        compared = [query.compared for query in queries]
+        rows = list(chain.from_iterable(compared))
+        self.starts: NDArray[np.intp] = np.cumsum([0, *map(len, compared)])
+        self.owner: NDArray[np.intp] = np.repeat(np.arange(len(queries)), np.diff(self.starts))
+        self.symmetries = [row.symmetry for row in rows]
+        self.descriptors: Descriptors = np.stack([row.descriptor for row in rows])
+        self.thumbnails = stacked_thumbnails(row.thumbnail for row in rows) if relation.has_thumbnails else None
+        self._relation = relation
+
+    @property
+    def has_variants(self) -> bool:
+        """Whether there are more rows than queries."""
+        return len(self.owner) >= len(self.starts)
+
+    @property
+    def own(self) -> "NDArray[np.intp] | slice":
+        """Which rows are the queries as they came."""
+        return self.starts[:-1] if self.has_variants else slice(None)
+
+    def alike(
+        self, l2: NDArray[np.float64], first_row: int, thumbnails: Thumbnails | None
+    ) -> Iterator[tuple[int, int, float, float | None]]:
+        """Iterate over the pairs (row, column, distance, local change) that are alike, query by query.
+
+        Within a query they come in the order of the columns; in a column, that of the query as it came goes first.
+
+        Parameters
+        ----------
+        l2
+            float64 (m - first_row, n): the rows' distances to some others.
+        first_row
+            First of the rows.
+        thumbnails
+            uint8 (n, b), of the others; None where local change does not count.
+        """
+        rows, columns = np.nonzero(l2 <= self._relation.radius)
+        order = np.lexsort((rows, columns, self.owner[first_row + rows]))
+        rows, columns = rows[order], columns[order]
+        if self.thumbnails is None or thumbnails is None:
+            for row, column in zip(rows.tolist(), columns.tolist(), strict=True):
+                yield first_row + row, column, float(l2[row, column]), None
+            return
+        changes = local_changes(self.thumbnails, first_row + rows, thumbnails[columns])
+        for row, column, change in zip(rows.tolist(), columns.tolist(), changes.tolist(), strict=True):
+            if self._relation.allows(change):
+                yield first_row + row, column, float(l2[row, column]), change
+
+
 class Batch:
-    """Queries with the members within the radius of each, kept up to date until all are committed.
+    """Queries with the members that each is a duplicate of, kept up to date until all are committed.
 
     Parameters
     ----------
@@ -72,28 +146,68 @@ class Batch:
         self._meta = meta
         self._retention = retention
         self._own_cell_only = own_cell_only
-        self._descriptors = np.stack([query.descriptor for query in queries])
-        self._sketches = view.sketch(self._descriptors)
-        # Exact, so symmetric to the bit: see `neardup.distance`.
-        self._apart = np.sqrt(squared_l2_distances(self._descriptors, self._descriptors))
-        self._hits = view.within(self._descriptors, self._sketches)
+        self._compared = _Compared(queries, meta.relation)
+        own = self._compared.own
+        sketches = view.sketch(self._compared.descriptors)
+        self._all_sketches = sketches
+        self._descriptors: Descriptors = self._compared.descriptors[own]
+        self._sketches = sketches[own]
+        self._apart: NDArray[np.float64] = np.empty((0, 0))
+        self._ahead_alike = self._compare_within()
+        self._hits = self._find(0)
         self._in_cell: dict[int, tuple[int, int, float | None]] = {}
-        self._roots = bitmaps(view.tree.reachable_roots(self._descriptors, meta.radius))
+        reachable = view.tree.reachable_roots(self._compared.descriptors, meta.radius)
+        if self._compared.has_variants:
+            reachable = np.logical_or.reduceat(reachable, self._compared.starts[:-1])
+        self._roots = bitmaps(reachable)
+
+    def _compare_within(self) -> list[dict[int, "_Match"]]:
+        """Return for each query the earlier ones of the batch that it would be a duplicate of."""
+        compared = self._compared
+        l2 = l2_distances(compared.descriptors, self._descriptors)
+        self._apart = l2[compared.own]
+        # What is compared is the later image's: only the earlier ones are columns that count.
+        to_earlier = np.where(np.arange(len(self._queries)) < compared.owner[:, np.newaxis], l2, np.inf)
+        thumbnails = None if compared.thumbnails is None else compared.thumbnails[compared.own]
+        alike: list[dict[int, _Match]] = [{} for _ in self._queries]
+        for row, earlier, l2_distance, change in compared.alike(to_earlier, 0, thumbnails):
+            matches = alike[compared.owner[row]]
+            match = _Match(l2_distance, self._queries[earlier].image_id, change, compared.symmetries[row])
+            if earlier not in matches or l2_distance < matches[earlier].l2_distance:
+                matches[earlier] = match
+        return alike
+
+    def _find(self, first: int) -> list[list[Hit]]:
+        """Return what each query from `first` on is a duplicate of, members known earlier first."""
+        compared = self._compared
+        start = compared.starts[first]
+        thumbnails = None if compared.thumbnails is None else compared.thumbnails[start:]
+        found = self._view.within(compared.descriptors[start:], self._all_sketches[start:], thumbnails)
+        if not compared.has_variants:
+            return found
+        hits: list[list[Hit]] = [[] for _ in self._queries[first:]]
+        for row, theirs in enumerate(found, start=int(start)):
+            hits[compared.owner[row] - first] += [replace(hit, symmetry=compared.symmetries[row]) for hit in theirs]
+        return [sorted(theirs, key=attrgetter("slot")) for theirs in hits]
 
     def follow(self, events: Sequence[Event], first: int) -> None:
         """Compare the queries from `first` on with what is new."""
         if not all(isinstance(event, Appended) for event in events):
             self._in_cell.clear()
-            self._hits[first:] = self._view.within(self._descriptors[first:], self._sketches[first:])
+            self._hits[first:] = self._find(first)
             return
         appended = [event for event in events if isinstance(event, Appended)]
         if not appended or first == len(self._queries):
             return
+        compared, start = self._compared, int(self._compared.starts[first])
         heads, rows = zip(*(split_record(event.record, self._meta.dimension) for event in appended), strict=True)
-        distances = l2_distances(self._descriptors[first:], np.stack(rows))
-        for query, new in zip(*np.nonzero(distances <= self._meta.radius), strict=True):
-            hit = Hit(float(distances[query, new]), heads[new], appended[new].cell)
-            self._hits[first + int(query)].append(hit)
+        l2 = l2_distances(compared.descriptors[start:], np.stack(rows))
+        thumbnails = None
+        if compared.thumbnails is not None:
+            thumbnails = np.stack([required_thumbnail(event.record) for event in appended])
+        for row, new, l2_distance, change in compared.alike(l2, start, thumbnails):
+            hit = Hit(l2_distance, heads[new], appended[new].cell, _LATEST, change, compared.symmetries[row])
+            self._hits[compared.owner[row]].append(hit)
 
     def draft(self, first: int) -> list[Draft]:
         """Decide the queries from `first` on, in order; one that is unique counts for those after it."""
@@ -113,10 +227,10 @@ class Batch:
         known = self._is_member(number)
         match = None if known else self._match(number, cell, first, ahead)
         if match:
-            decision = self._decision(Verdict.DUPLICATE, match.l2_distance, cell, match.image_id)
+            decision = match.decision(cell, self._meta.generation)
         else:
             nearest = self._nearest(number, cell, first, ahead)
-            decision = self._decision(Verdict.UNIQUE, nearest, cell)
+            decision = Decision(Verdict.UNIQUE, None, nearest, cell, self._meta.generation)
         root = self._view.tree.root_of(cell)
         return Draft(query, cell, root, decision, match is None and not known, self._roots[number])
 
@@ -124,30 +238,27 @@ class Batch:
         own = self._queries[number].key.encode()
         return any(head_key(hit.head) == own for hit in self._hits[number])
 
-    def _decision(
-        self, verdict: Verdict, l2_distance: float | None, cell: int, duplicate_of: str | None = None
-    ) -> Decision:
-        return Decision(verdict, duplicate_of, l2_distance, cell, self._meta.generation)
-
     def _match(self, number: int, cell: int, first: int, ahead: Sequence[Draft]) -> "_Match | None":
-        """Return the nearest member within the radius, one of the batch's own among them."""
+        """Return the nearest member that is alike, one of the batch's own among them."""
         query = self._queries[number]
         matches = [
-            _Match(hit.l2_distance, decode_head(hit.head)[1])
+            _Match(hit.l2_distance, decode_head(hit.head)[1], hit.local_change, hit.symmetry)
             for hit in self._hits[number]
             if self._counts(hit.head, query) and (not self._own_cell_only or hit.cell == cell)
         ]
-        matches += [
-            _Match(l2_distance, draft.query.image_id)
-            for draft, l2_distance in self._ahead(number, first, ahead)
-            if l2_distance <= self._meta.radius and (not self._own_cell_only or draft.cell == cell)
-        ]
-        return min(matches, key=lambda match: match.l2_distance, default=None)
+        for earlier, match in self._ahead_alike[number].items():
+            # What is before `first` is committed by now, and a hit where it became a member.
+            draft = ahead[earlier - first] if earlier >= first else None
+            if draft and self._counts_ahead(draft, query) and (not self._own_cell_only or draft.cell == cell):
+                matches.append(match)
+        return min(matches, key=attrgetter("l2_distance"), default=None)
+
+    def _counts_ahead(self, draft: Draft, query: Query) -> bool:
+        return draft.becomes_member and self._retention.counts(draft.query.captured_at_ms, query.captured_at_ms)
 
     def _ahead(self, number: int, first: int, ahead: Sequence[Draft]) -> Iterator[tuple[Draft, float]]:
-        image_ms = self._queries[number].captured_at_ms
         for offset, draft in enumerate(ahead):
-            if draft.becomes_member and self._retention.counts(draft.query.captured_at_ms, image_ms):
+            if self._counts_ahead(draft, self._queries[number]):
                 yield draft, float(self._apart[number, first + offset])
 
     def _counts(self, head: bytes, query: Query) -> bool:
@@ -189,3 +300,11 @@ class Batch:
 class _Match:
     l2_distance: float
     image_id: str
+    local_change: float | None
+    symmetry: Symmetry
+
+    def decision(self, cell: int, generation: int) -> Decision:
+        """Return the decision that an image of this cell is a duplicate."""
+        return Decision(
+            Verdict.DUPLICATE, self.image_id, self.l2_distance, cell, generation, self.local_change, self.symmetry
+        )

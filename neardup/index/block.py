@@ -97,6 +97,17 @@ class MemberBlock:
             closeness[np.setdiff1d(rows, counting)] = -np.inf
         return None
 
+    def within(self, descriptor: Descriptors, radius: float) -> list[tuple[int, Match]]:
+        """Return every member within the radius of float16 (d,), inclusive, by exact distance, with its place."""
+        closeness = self._float32[: len(self._members)] @ descriptor.astype(np.float32)
+        rows = np.flatnonzero(closeness >= 1.0 - radius * radius / 2.0 - self._slack)
+        exact = l2_distances(descriptor[np.newaxis], self._float16[rows])[0]
+        return [
+            (row, Match(self._members[row], l2_distance))
+            for row, l2_distance in zip(rows.tolist(), exact.tolist(), strict=True)
+            if l2_distance <= radius
+        ]
+
 
 def _slack(dimension: int) -> float:
     """Return what the quick look may be wrong by when it compares two rows.
@@ -118,4 +129,4 @@ def _with_rows(matrix: NDArray[Scalar], rows: int) -> NDArray[Scalar]:
 
 def member_of(query: Query) -> Member:
     """Return the member that a unique query becomes."""
-    return Member(query.key, query.image_id, query.descriptor, query.captured_at_ms)
+    return Member(query.key, query.image_id, query.descriptor, query.captured_at_ms, query.thumbnail)

@@ -16,6 +16,7 @@ from neardup.index.codec import encode_member, encode_projection
 from neardup.index.connection import require_no_eviction, translated_errors
 from neardup.index.events import Split, encode_split
 from neardup.index.keys import IndexKeys
+from neardup.pca import Pca
 from neardup.projection import Projection
 from neardup.types import Member
 
@@ -102,6 +103,8 @@ class GenerationBuild:
         What consumers sketch descriptors with.
     splits
         How cells are divided from the start, in order.
+    pca
+        What makes descriptors short, if anything does.
 
     Raises
     ------
@@ -116,6 +119,8 @@ class GenerationBuild:
         centroids: NDArray[np.float32],
         projection: Projection,
         splits: Sequence[Split] = (),
+        *,
+        pca: Pca | None = None,
     ) -> None:
         self._client: Any = client
         self._keys = IndexKeys(meta.name)
@@ -128,8 +133,11 @@ class GenerationBuild:
             self._client.sadd(self._keys.generations, generation)
             self._client.set(self._keys.centroids(generation), centroids.astype("<f4").tobytes())
             self._client.set(self._keys.projection(generation), encode_projection(projection))
+            if pca is not None:
+                self._client.set(self._keys.pca(generation), pca.to_bytes())
             self._append_to(self._keys.splits(generation), 0, map(encode_split, splits))
-        self.meta = replace(meta, generation=generation, clusters=len(centroids))
+        told = "" if pca is None else pca.fingerprint
+        self.meta = replace(meta, generation=generation, clusters=len(centroids), pca=told)
         self._sizes: Counter[int] = Counter()
         self._written = b""
 

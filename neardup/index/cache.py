@@ -2,11 +2,16 @@
 
 from collections import OrderedDict
 from collections.abc import Callable, Iterable, Sequence
+from typing import TypeVar
 
 import numpy as np
+from numpy.typing import NDArray
 
-from neardup.index.codec import split_record
+from neardup.index.codec import required_thumbnail, split_record
+from neardup.local_change import THUMBNAIL_BYTES, Thumbnails
 from neardup.types import Descriptors
+
+Scalar = TypeVar("Scalar", bound=np.generic)
 
 _RECORD_OVERHEAD_BYTES = 80
 """Of a Python bytes object and its place in a list, about."""
@@ -20,11 +25,16 @@ class CellBlock:
     ----------
     dimension
         Length of a descriptor.
+    with_thumbnails
+        Whether the records have thumbnails, and they are kept.
     """
 
-    def __init__(self, dimension: int) -> None:
+    def __init__(self, dimension: int, *, with_thumbnails: bool = False) -> None:
         self._dimension = dimension
+        self._with_thumbnails = with_thumbnails
         self._matrix: Descriptors = np.empty((_FIRST_ROWS, dimension), dtype=np.float16)
+        width = THUMBNAIL_BYTES if with_thumbnails else 0
+        self._thumbnails: Thumbnails = np.empty((_FIRST_ROWS, width), dtype=np.uint8)
         self.heads: list[bytes] = []
 
     def __len__(self) -> int:
@@ -37,9 +47,15 @@ class CellBlock:
         return self._matrix[: len(self.heads)]
 
     @property
+    def thumbnails(self) -> Thumbnails:
+        """uint8 (n, b); (n, 0) without thumbnails; a view."""
+        return self._thumbnails[: len(self.heads)]
+
+    @property
     def nbytes(self) -> int:
         """Memory held, in bytes, about."""
-        return self._matrix.nbytes + sum(map(len, self.heads)) + _RECORD_OVERHEAD_BYTES * len(self.heads)
+        matrices = self._matrix.nbytes + self._thumbnails.nbytes
+        return matrices + sum(map(len, self.heads)) + _RECORD_OVERHEAD_BYTES * len(self.heads)
 
     def extend(self, records: Sequence[bytes]) -> None:
         """Append records.
@@ -47,25 +63,32 @@ class CellBlock:
         Raises
         ------
         CorruptIndex
-            One is none.
+            One is none, or has no thumbnail and should.
         """
         needed = len(self.heads) + len(records)
         if needed > len(self._matrix):
-            grown = np.empty((max(needed, 2 * len(self.heads)), self._dimension), dtype=np.float16)
-            grown[: len(self.heads)] = self.descriptors
-            self._matrix = grown
+            rows = max(needed, 2 * len(self.heads))
+            self._matrix, self._thumbnails = _grown(self.descriptors, rows), _grown(self.thumbnails, rows)
         for record in records:
             head, descriptor = split_record(record, self._dimension)
+            if self._with_thumbnails:
+                self._thumbnails[len(self.heads)] = required_thumbnail(record)
             self._matrix[len(self.heads)] = descriptor
             self.heads.append(head)
 
     def taken(self, rows: Iterable[int]) -> "CellBlock":
         """Return a block of some of the rows, in their order."""
         chosen = list(rows)
-        part = CellBlock(self._dimension)
-        part._matrix = self.descriptors[chosen]
+        part = CellBlock(self._dimension, with_thumbnails=self._with_thumbnails)
+        part._matrix, part._thumbnails = self.descriptors[chosen], self.thumbnails[chosen]
         part.heads = [self.heads[row] for row in chosen]
         return part
+
+
+def _grown(matrix: NDArray[Scalar], rows: int) -> NDArray[Scalar]:
+    grown = np.empty((rows, matrix.shape[1]), dtype=matrix.dtype)
+    grown[: len(matrix)] = matrix
+    return grown
 
 
 class CellCache:

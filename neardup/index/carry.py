@@ -13,6 +13,7 @@ from neardup.index.connection import translated_errors
 from neardup.index.events import Appended, Event, Rewritten, Split
 from neardup.index.keys import IndexKeys
 from neardup.index.scripts import FellBehind, GenerationChanged, GenerationScripts, Position
+from neardup.pca import Pca
 from neardup.types import Member
 
 _LOG = logging.getLogger(__name__)
@@ -122,7 +123,9 @@ def another_finished(name: str) -> str:
     return f"another bootstrap of index {name!r} finished while this one ran; its index stays live"
 
 
-def find_predecessor(client: redis.Redis, name: str, fingerprint: str) -> Predecessor | None:
+def find_predecessor(
+    client: redis.Redis, name: str, fingerprint: str, *, with_thumbnails: bool = False
+) -> Predecessor | None:
     """Return what the next generation carries over from; None, with a line in the log, where that cannot be.
 
     Parameters
@@ -133,6 +136,8 @@ def find_predecessor(client: redis.Redis, name: str, fingerprint: str) -> Predec
         Of the index.
     fingerprint
         Of the next generation's descriptor; descriptors of another cannot be compared with its own.
+    with_thumbnails
+        Whether the next generation needs a thumbnail of each member; those of members without one cannot be made.
     """
     keys = IndexKeys(name)
     live, stored = _live_metadata(client, keys)
@@ -143,10 +148,30 @@ def find_predecessor(client: redis.Redis, name: str, fingerprint: str) -> Predec
             raise CorruptIndex("it has no metadata")  # noqa: TRY301 - as any other that cannot be read
         meta = IndexMeta.from_json(stored)
         meta.check_descriptor(fingerprint)
+        if with_thumbnails and not meta.relation.has_thumbnails:
+            raise IndexMismatch("its members have no thumbnails, which --local-change compares")  # noqa: TRY301 - as above
     except (CorruptIndex, IndexMismatch) as exc:
         _LOG.warning("no member of generation %s is carried over: %s", live.decode(errors="replace"), exc)
         return None
     return Predecessor(client, name, meta)
+
+
+def live_pca(client: redis.Redis, name: str) -> tuple[str, Pca] | None:
+    """Return the fingerprint of the live generation's descriptor and the principal components in it, if it has any.
+
+    Components that cannot be read are none: `find_predecessor` tells of an index that cannot.
+    """
+    keys = IndexKeys(name)
+    live, stored = _live_metadata(client, keys)
+    try:
+        meta = None if live is None or stored is None else IndexMeta.from_json(stored)
+        if meta is None or not meta.pca:
+            return None
+        with translated_errors():
+            pca = meta.read_pca(cast("bytes | None", client.get(keys.pca(meta.generation))))
+    except (CorruptIndex, IndexMismatch):
+        return None
+    return None if pca is None else (meta.fingerprint, pca)
 
 
 def _live_metadata(client: redis.Redis, keys: IndexKeys) -> tuple[bytes | None, bytes | None]:

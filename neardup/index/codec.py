@@ -4,13 +4,14 @@ A member's record, little-endian:
 
     offset  size  what
     0       1     version, 1
-    1       1     reserved, 0
+    1       1     thumbnail: 0 for none, 1 for one as `neardup.local_change` makes it
     2       2     length of the key in bytes
     4       2     length of the image id in bytes
     6       8     captured_at_ms, signed
-    14      ...   key, UTF-8; image id, UTF-8; descriptor, float16
+    14      ...   key, UTF-8; image id, UTF-8; descriptor, float16; thumbnail, if any
 
-The descriptor's length is what remains: 2 bytes a number.
+The descriptor takes 2 bytes a number, the thumbnail as many bytes as it has numbers. A record without a thumbnail is
+what it was before there were any.
 """
 
 import json
@@ -19,24 +20,29 @@ import struct
 import numpy as np
 
 from neardup.errors import CorruptIndex
+from neardup.local_change import THUMBNAIL_BYTES
 from neardup.projection import Projection
-from neardup.types import Decision, Descriptors, Member, Verdict
+from neardup.types import Decision, Descriptors, Member, Symmetry, Thumbnail, Verdict
 
 RECORD_VERSION = 1
+_THUMBNAIL_BYTES = {0: 0, 1: THUMBNAIL_BYTES}
+"""By the second byte of a record."""
 _HEADER = struct.Struct("<BBHHq")
 _COMPONENTS = struct.Struct("<I")
 _DECISION_TYPES = (str, str | None, float | int | None, int | None, int)
+_RELATION_TYPES = (float | int | None, str)
 
 
 def encode_member(member: Member) -> bytes:
     """Return the record of a member; key and image id at most 65,535 bytes each."""
     key, image_id = member.key.encode(), member.image_id.encode()
-    header = _HEADER.pack(RECORD_VERSION, 0, len(key), len(image_id), member.captured_at_ms)
-    return header + key + image_id + np.ascontiguousarray(member.descriptor, dtype="<f2").tobytes()
+    thumbnail = b"" if member.thumbnail is None else member.thumbnail.tobytes()
+    header = _HEADER.pack(RECORD_VERSION, bool(thumbnail), len(key), len(image_id), member.captured_at_ms)
+    return header + key + image_id + np.ascontiguousarray(member.descriptor, dtype="<f2").tobytes() + thumbnail
 
 
 def split_record(record: bytes, dimension: int) -> tuple[bytes, Descriptors]:
-    """Return a record's head (all but the descriptor) and its descriptor, float16 (d,).
+    """Return a record's head (all but the numbers) and its descriptor, float16 (d,).
 
     Raises
     ------
@@ -45,14 +51,36 @@ def split_record(record: bytes, dimension: int) -> tuple[bytes, Descriptors]:
     """
     if len(record) < _HEADER.size or record[0] != RECORD_VERSION:
         raise CorruptIndex(f"not a member record of version {RECORD_VERSION}: {record[:16]!r}")
-    _, _, key_bytes, id_bytes, _ = _HEADER.unpack_from(record)
+    _, thumbnail, key_bytes, id_bytes, _ = _HEADER.unpack_from(record)
+    if thumbnail not in _THUMBNAIL_BYTES:
+        raise CorruptIndex(f"a member record has a thumbnail of kind {thumbnail}, which this version does not know")
     head_bytes = _HEADER.size + key_bytes + id_bytes
-    if len(record) - head_bytes != 2 * dimension:
-        raise CorruptIndex(f"a member record of {len(record)} bytes does not hold {dimension} numbers")
-    descriptor = np.frombuffer(record, dtype="<f2", offset=head_bytes).astype(np.float16)
+    if len(record) - head_bytes != 2 * dimension + _THUMBNAIL_BYTES[thumbnail]:
+        what = f"{dimension} numbers" + (" and a thumbnail" if thumbnail else "")
+        raise CorruptIndex(f"a member record of {len(record)} bytes does not hold {what}")
+    descriptor = np.frombuffer(record, dtype="<f2", count=dimension, offset=head_bytes).astype(np.float16)
     if not np.isfinite(descriptor).all():  # a single NaN would hide every other member of its cell
         raise CorruptIndex(f"a member record holds NaN or infinity: {record[:64]!r}")
     return record[:head_bytes], descriptor
+
+
+def thumbnail_in(record: bytes) -> Thumbnail | None:
+    """Return the thumbnail of a record that `split_record` can read, uint8 (b,), read-only; None without one."""
+    return np.frombuffer(record[-THUMBNAIL_BYTES:], dtype=np.uint8) if record[1] else None
+
+
+def required_thumbnail(record: bytes) -> Thumbnail:
+    """Return the same.
+
+    Raises
+    ------
+    CorruptIndex
+        There is none.
+    """
+    thumbnail = thumbnail_in(record)
+    if thumbnail is None:
+        raise CorruptIndex(f"a member record has no thumbnail, which local change needs: {record[:64]!r}")
+    return thumbnail
 
 
 def head_key(head: bytes) -> bytes:
@@ -81,18 +109,24 @@ def decode_member(record: bytes, dimension: int) -> Member:
     """Read `encode_member`; errors as `split_record` and `decode_head`."""
     head, descriptor = split_record(record, dimension)
     key, image_id, captured_at_ms = decode_head(head)
-    return Member(key, image_id, descriptor, captured_at_ms)
+    thumbnail = thumbnail_in(record)
+    return Member(key, image_id, descriptor, captured_at_ms, None if thumbnail is None else thumbnail.copy())
 
 
 def encode_decision(decision: Decision) -> bytes:
-    """Return a decision as compact JSON, small enough to keep one for each image."""
-    fields = [
+    """Return a decision as compact JSON, small enough to keep one for each image.
+
+    What only an index with symmetries or local change decides is left out where there is none of it, as it was before.
+    """
+    fields: list[str | float | None] = [
         decision.verdict.value,
         decision.duplicate_of,
         decision.l2_distance,
         decision.cluster,
         decision.generation,
     ]
+    if decision.local_change is not None or decision.symmetry is not Symmetry.NONE:
+        fields += [decision.local_change, decision.symmetry.value]
     return json.dumps(fields, separators=(",", ":")).encode()
 
 
@@ -106,11 +140,15 @@ def decode_decision(recorded: bytes) -> Decision:
     """
     try:
         fields = json.loads(recorded)
-        verdict, duplicate_of, l2_distance, cluster, generation = fields
-        decision = Decision(Verdict(verdict), duplicate_of, l2_distance, cluster, generation)
+        verdict, duplicate_of, l2_distance, cluster, generation, *more = fields
+        local_change, symmetry = more or (None, Symmetry.NONE.value)
+        decision = Decision(
+            Verdict(verdict), duplicate_of, l2_distance, cluster, generation, local_change, Symmetry(symmetry)
+        )
     except (ValueError, TypeError, RecursionError) as exc:
         raise CorruptIndex(f"not a recorded decision: {recorded[:80]!r}") from exc
-    if not all(isinstance(value, kinds) for value, kinds in zip(fields, _DECISION_TYPES, strict=True)):
+    kinds_of = _DECISION_TYPES + (_RELATION_TYPES if more else ())
+    if not all(isinstance(value, kinds) for value, kinds in zip(fields, kinds_of, strict=True)):
         raise CorruptIndex(f"not a recorded decision: {recorded[:80]!r}")
     return decision
 

@@ -55,6 +55,10 @@ class IndexKeys:
         """Return the string with the generation's projection; see `neardup.index.codec.encode_projection`."""
         return f"neardup:{{{self.name}}}:g{generation}:projection"
 
+    def pca(self, generation: int) -> str:
+        """Return the string with the principal components that make its descriptors short; see `neardup.pca.Pca`."""
+        return f"neardup:{{{self.name}}}:g{generation}:pca"
+
     def splits(self, generation: int) -> str:
         """Return the list of the generation's splits, in order; see `neardup.index.events`."""
         return f"neardup:{{{self.name}}}:g{generation}:splits"

@@ -1,14 +1,19 @@
 """The index in memory: brute force, and so the executable specification of every other index."""
 
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
+from operator import itemgetter
 
 import numpy as np
 
 from neardup.cells import Cells
-from neardup.index.base import IndexMeta, IndexStats, decision_of
+from neardup.index.base import IndexMeta, IndexStats, decision_of, require_fit
 from neardup.index.block import MemberBlock, member_of
 from neardup.index.retention import FOR_EVER, Retention
-from neardup.types import Decision, Member, Query, Verdict
+from neardup.local_change import largest_change
+from neardup.pca import Pca
+from neardup.relation import stacked_thumbnails
+from neardup.types import Decision, Match, Member, Query, Variant, Verdict
 
 
 class MemoryIndex:
@@ -43,6 +48,7 @@ class MemoryIndex:
 
     def decide(self, queries: Sequence[Query]) -> list[Decision]:
         """Decide a batch; see `Index.decide`."""
+        require_fit(queries, self.meta.relation)
         return [self._decide_one(query) for query in queries]
 
     def _decide_one(self, query: Query) -> Decision:
@@ -52,11 +58,38 @@ class MemoryIndex:
 
     def _compare(self, query: Query) -> Decision:
         known = query.key in self._block
-        match = self._block.nearest(query.descriptor, lambda member: self._counts(member, query))
+        # What is a member already stays one, whatever its variants are near by now.
+        match = self._alike(query) if self._has_more_than_radius(query) and not known else None
+        match = match or self._nearest(query)
         decision = decision_of(match, self.meta, self._cluster_of(query), known=known)
         if decision.verdict is Verdict.UNIQUE and not known:
             self._block.append(member_of(query))
         return decision
+
+    def _has_more_than_radius(self, query: Query) -> bool:
+        return bool(query.variants) or self.meta.relation.has_thumbnails
+
+    def _alike(self, query: Query) -> Match | None:
+        """Return the nearest member that the query duplicates; on a tie the first, and of it the image as it came."""
+        found = [
+            (match.l2_distance, place, order, match)
+            for order, variant in enumerate(query.compared)
+            for place, near in self._block.within(variant.descriptor, self.meta.radius)
+            if self._counts(near.member, query)
+            and self.meta.relation.allows((match := self._measured(near, variant)).local_change)
+        ]
+        return min(found, key=itemgetter(0, 1, 2))[-1] if found else None
+
+    def _nearest(self, query: Query) -> Match | None:
+        match = self._block.nearest(query.descriptor, lambda member: self._counts(member, query))
+        return self._measured(match, query.compared[0]) if match else None
+
+    def _measured(self, match: Match, variant: Variant) -> Match:
+        change = None
+        if self.meta.relation.has_thumbnails:
+            one, other = stacked_thumbnails([variant.thumbnail, match.member.thumbnail])
+            change = float(largest_change(one, other[np.newaxis])[0])
+        return replace(match, local_change=change, symmetry=variant.symmetry)
 
     def _counts(self, member: Member, query: Query) -> bool:
         return member.key != query.key and self._retention.counts(member.captured_at_ms, query.captured_at_ms)
@@ -71,6 +104,10 @@ class MemoryIndex:
             return iter(members)
         by_cell = np.argsort(self._cells.assign(self._block.descriptors), kind="stable")
         return iter([members[row] for row in by_cell])
+
+    def pca(self) -> Pca | None:
+        """Return None: its descriptors are as long as they come."""
+        return None
 
     def stats(self) -> IndexStats:
         """Return the sizes."""

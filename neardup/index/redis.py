@@ -10,7 +10,7 @@ import redis
 
 from neardup.cells import Cells
 from neardup.errors import CorruptIndex, IndexMissing
-from neardup.index.base import IndexMeta, IndexStats
+from neardup.index.base import IndexMeta, IndexStats, require_fit
 from neardup.index.batch import Batch
 from neardup.index.codec import decode_decision, decode_head, decode_member, decode_projection
 from neardup.index.connection import require_no_eviction, translated_errors
@@ -20,6 +20,7 @@ from neardup.index.retention import FOR_EVER, UNKNOWN_MS, Retention
 from neardup.index.scripts import CommitReply, FellBehind, GenerationChanged, GenerationScripts
 from neardup.index.tree import CellTree, choose_split
 from neardup.index.view import GenerationView, OutdatedView
+from neardup.pca import Pca
 from neardup.types import Decision, Member, Query
 
 DECISION_TTL_S = 2 * 60 * 60
@@ -57,6 +58,8 @@ class RedisIndexOptions:
         How long a member counts; all consumers of an index should agree.
     probe
         `Probe.EXACT`, or the article's `Probe.NEAREST`, which misses duplicates across cluster borders.
+    as_stored
+        Whether queries are members that were lost, which come without variants.
     """
 
     decision_ttl_s: int = DECISION_TTL_S
@@ -64,6 +67,7 @@ class RedisIndexOptions:
     max_cluster: int = MAX_CLUSTER
     retention: Retention = FOR_EVER
     probe: Probe = Probe.EXACT
+    as_stored: bool = False
 
 
 class RedisIndex:
@@ -157,7 +161,12 @@ class RedisIndex:
                 raise CorruptIndex("the list of splits holds something else")
             tree.apply(split)
         self._view = GenerationView(
-            tree, self._projection, self._meta.radius, self._read_cells, self._options.cache_bytes
+            tree,
+            self._projection,
+            self._meta.radius,
+            self._read_cells,
+            self._options.cache_bytes,
+            self._meta.local_change,
         )
         self._view.load(tree.leaves)
         self._in_step = True
@@ -255,6 +264,7 @@ class RedisIndex:
         self._catch_up()
         self._remove_expired(max(query.captured_at_ms for query in queries))
         self._divide_large_cells()
+        self._view.tidy()
         batch: Batch | None = None
         decided: list[Decision] = []
         while len(decided) < len(queries):
@@ -285,6 +295,7 @@ class RedisIndex:
         return decided
 
     def _new_batch(self, queries: Sequence[Query]) -> Batch:
+        require_fit(queries, self._meta.relation, as_stored=self._options.as_stored)
         own_cell_only = self._options.probe is Probe.NEAREST
         return Batch(queries, self._view, self._meta, self._options.retention, own_cell_only=own_cell_only)
 
@@ -315,6 +326,13 @@ class RedisIndex:
             if len(records) < _PAGE:
                 return
             start += _PAGE
+
+    def pca(self) -> Pca | None:
+        """Return the principal components that make its descriptors short; see `Index.pca`."""
+        self._catch_up()  # of an earlier generation they may be gone
+        with translated_errors():
+            stored = self._client.get(self._keys.pca(self._meta.generation)) if self._meta.pca else None
+        return self._meta.read_pca(stored)
 
     def stats(self) -> IndexStats:
         """Return sizes, after one round trip for what is new."""

@@ -3,6 +3,7 @@
 from array import array
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
+from itertools import repeat
 from operator import itemgetter
 from typing import Protocol
 
@@ -10,12 +11,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from neardup.distance import l2_distances, paired_l2_distances
-from neardup.filter import Sketches, SketchTrees, empty_filter, shortened
+from neardup.filter import Sketches, SketchTrees
 from neardup.index.cache import CellBlock, CellCache
 from neardup.index.events import Appended, Event, Rewritten, Split
 from neardup.index.tree import CellTree
+from neardup.local_change import Thumbnails
 from neardup.projection import Projection
-from neardup.types import Descriptors
+from neardup.relation import local_changes
+from neardup.types import Descriptors, Symmetry
 
 HeadCounts = Callable[[bytes], bool]
 """Whether a member counts, by its record's head."""
@@ -45,18 +48,33 @@ class CellReader(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class Hit:
-    """A member within the radius of a query; `head` is its record without the descriptor."""
+    """A member that a query duplicates, by the relation.
+
+    Attributes
+    ----------
+    head
+        Its record without numbers.
+    slot
+        Members that were known earlier have a smaller one.
+    local_change
+        None where it does not count.
+    symmetry
+        What was done to the query.
+    """
 
     l2_distance: float
     head: bytes
     cell: int
+    slot: int
+    local_change: float | None = None
+    symmetry: Symmetry = Symmetry.NONE
 
 
 class GenerationView:
     """All members of a generation as sketches, and the records of the cells that there is room for.
 
     A member has a slot here, its number in the arrays of this process; `_cell_of` and `_place_of` say where in the
-    index it stands. A slot is never used twice; that of a member which left its cell points nowhere.
+    index it stands. That of a member which left its cell points nowhere, until `tidy` numbers all anew.
 
     `grown` holds the cells that have grown, for whoever divides large ones.
 
@@ -72,14 +90,23 @@ class GenerationView:
         Reads cells.
     budget_bytes
         What records may take; sketches come on top.
+    local_change
+        Of the generation's relation; None when it does not count.
     """
 
-    def __init__(
-        self, tree: CellTree, projection: Projection, radius: float, read: CellReader, budget_bytes: int
+    def __init__(  # noqa: PLR0917 - all that a generation is to a process
+        self,
+        tree: CellTree,
+        projection: Projection,
+        radius: float,
+        read: CellReader,
+        budget_bytes: int,
+        local_change: float | None = None,
     ) -> None:
         self.tree = tree
         self._projection = projection
         self._radius = radius
+        self._local_change = local_change
         self._dimension = tree.roots.dimension
         self._read = read
         self._cache = CellCache(budget_bytes, self._load_blocks)
@@ -87,8 +114,8 @@ class GenerationView:
         self._cell_of = np.empty(_FIRST_SLOTS, dtype=np.int32)
         self._place_of = np.empty(_FIRST_SLOTS, dtype=np.int32)
         self._count = 0
-        self._filter: SketchTrees | None = None
-        self._prefix = 0
+        self._gone = 0
+        self._filter = SketchTrees(projection.size)
         self.rows_touched = 0
         self.grown: set[int] = set()
 
@@ -108,8 +135,7 @@ class GenerationView:
     @property
     def nbytes(self) -> int:
         """Memory held, in bytes, about."""
-        sketches = self._filter.nbytes if self._filter is not None else 0
-        return self._cache.nbytes + sketches + self._cell_of.nbytes + self._place_of.nbytes + 4 * self._count
+        return self._cache.nbytes + self._filter.nbytes + self._cell_of.nbytes + self._place_of.nbytes + 4 * self._count
 
     # -- keeping up ---------------------------------------------------------------------------------------------------
 
@@ -152,11 +178,11 @@ class GenerationView:
         appended.clear()
 
     def _add(self, cell: int, records: Sequence[bytes], *, keep: bool) -> None:
-        block = CellBlock(self._dimension)
+        block = self._empty_block()
         block.extend(records)
         first = self.size_of(cell)
         slots = self._new_slots(cell, first, len(records))
-        self._sketch_in(self._projection.sketch(block.descriptors), slots)
+        self._filter.add(self._projection.sketch(block.descriptors), slots)
         kept = self._cache.peek(cell)
         if kept is not None:
             kept.extend(records)
@@ -165,9 +191,10 @@ class GenerationView:
             self._cache.put(cell, block)
 
     def _new_slots(self, cell: int, first_place: int, count: int) -> NDArray[np.int32]:
-        while self._count + count > len(self._cell_of):
-            self._cell_of = np.concatenate([self._cell_of, np.empty_like(self._cell_of)])
-            self._place_of = np.concatenate([self._place_of, np.empty_like(self._place_of)])
+        if self._count + count > len(self._cell_of):
+            room = np.empty(self._count + count, dtype=np.int32)
+            self._cell_of = np.concatenate([self._cell_of, room])
+            self._place_of = np.concatenate([self._place_of, room])
         self.grown.add(cell)
         slots = np.arange(self._count, self._count + count, dtype=np.int32)
         self._cell_of[slots] = cell
@@ -176,13 +203,10 @@ class GenerationView:
         self._count += count
         return slots
 
-    def _sketch_in(self, sketches: Sketches, slots: NDArray[np.int32]) -> None:
-        if self._filter is None:
-            self._filter, self._prefix = empty_filter(self._projection.size)
-        self._filter.add(shortened(sketches, self._prefix), slots)
-
     def _forget(self, cell: int) -> None:
-        self._cell_of[self._slots.pop(cell, array("i"))] = _GONE
+        slots = self._slots.pop(cell, array("i"))
+        self._cell_of[slots] = _GONE
+        self._gone += len(slots)
         self._cache.drop(cell)
 
     def _split(self, split: Split) -> None:
@@ -207,15 +231,29 @@ class GenerationView:
         self._cache.drop(split.cell)
         self.grown.discard(split.cell)
 
+    def _empty_block(self) -> CellBlock:
+        return CellBlock(self._dimension, with_thumbnails=self._local_change is not None)
+
     def _load_blocks(self, cells: Sequence[int]) -> list[CellBlock]:
         blocks = []
         for cell, records in zip(cells, self._read(cells), strict=True):
-            block = CellBlock(self._dimension)
+            block = self._empty_block()
             block.extend(records[: self.size_of(cell)])
             if len(block) < self.size_of(cell):
                 raise OutdatedView(f"cell {cell} holds {len(block)} members and should hold {self.size_of(cell)}")
             blocks.append(block)
         return blocks
+
+    def tidy(self) -> None:
+        """Forget the slots of those that left their cells, once they are the most; all others change, and `Hit`s."""
+        if self._gone <= max(_FIRST_SLOTS, len(self)):
+            return
+        alive = self._cell_of[: self._count] != _GONE
+        renumbered = np.where(alive, np.cumsum(alive) - 1, _GONE).astype(np.int32)
+        self._filter.renumber(renumbered)
+        self._slots = {cell: array("i", renumbered[slots].tolist()) for cell, slots in self._slots.items()}
+        self._cell_of, self._place_of = self._cell_of[: self._count][alive], self._place_of[: self._count][alive]
+        self._count, self._gone = len(self._cell_of), 0
 
     # -- looking ------------------------------------------------------------------------------------------------------
 
@@ -223,12 +261,17 @@ class GenerationView:
         """Return the sketches of float16 (n, d) descriptors."""
         return self._projection.sketch(descriptors)
 
-    def within(self, descriptors: Descriptors, sketches: Sketches) -> list[list[Hit]]:
-        """Return for each descriptor every member within the radius, inclusive, by exact distance."""
+    def within(
+        self, descriptors: Descriptors, sketches: Sketches, thumbnails: Thumbnails | None = None
+    ) -> list[list[Hit]]:
+        """Return for each descriptor every member within the radius, inclusive, by exact distance.
+
+        Where local change counts, only those of them in which little has changed, by the thumbnails, uint8 (n, b).
+        """
         hits: list[list[Hit]] = [[] for _ in range(len(descriptors))]
-        if self._filter is None or not len(descriptors):
+        if not len(descriptors):
             return hits
-        rows, slots = self._filter.within(shortened(sketches, self._prefix), self._radius)
+        rows, slots = self._filter.within(sketches, self._radius)
         alive = self._cell_of[slots] != _GONE
         rows, slots = rows[alive], slots[alive]
         if len(rows) > max(_PAIRS, _SCAN_SHARE * len(self) * (len(descriptors) + _SCAN_EXTRA)):
@@ -239,7 +282,7 @@ class GenerationView:
         near: list[tuple[int, int, Hit]] = []
         for start in range(0, len(order), _PAIRS):
             part = order[start : start + _PAIRS]
-            near += self._near(descriptors, rows[part], slots[part])
+            near += self._near(descriptors, rows[part], slots[part], thumbnails)
         for _, row, hit in sorted(near, key=itemgetter(0)):  # of equally near ones the first to be known comes first
             hits[row].append(hit)
         return hits
@@ -259,9 +302,13 @@ class GenerationView:
         return np.concatenate(rows), np.concatenate(slots)
 
     def _near(
-        self, descriptors: Descriptors, rows: NDArray[np.intp], slots: NDArray[np.int32]
+        self,
+        descriptors: Descriptors,
+        rows: NDArray[np.intp],
+        slots: NDArray[np.int32],
+        thumbnails: Thumbnails | None,
     ) -> list[tuple[int, int, Hit]]:
-        """Return (slot, row, hit) of the pairs within the radius, by exact distance; pairs in the order of cells."""
+        """Return (slot, row, hit) of the pairs that are alike, by exact distance; pairs in the order of cells."""
         cells, places = self._cell_of[slots], self._place_of[slots]
         firsts = np.flatnonzero(np.diff(cells, prepend=_GONE))
         blocks = self._cache.get_many(cells[firsts].tolist())
@@ -274,10 +321,19 @@ class GenerationView:
         )
         l2 = paired_l2_distances(descriptors[rows], candidates)
         near = []
-        for pair in np.flatnonzero(l2 <= self._radius).tolist():
-            cell = int(cells[pair])
-            hit = Hit(float(l2[pair]), blocks[cell].heads[places[pair]], cell)
-            near.append((int(slots[pair]), int(rows[pair]), hit))
+        pairs = np.flatnonzero(l2 <= self._radius)
+        changes: Iterable[float | None] = repeat(None)
+        if self._local_change is not None and len(pairs):
+            if thumbnails is None:
+                raise ValueError("a generation with local change is asked without thumbnails")
+            members = np.stack([blocks[cells[pair]].thumbnails[places[pair]] for pair in pairs.tolist()])
+            measured = local_changes(thumbnails, rows[pairs], members)
+            unchanged = measured <= self._local_change
+            pairs, changes = pairs[unchanged], measured[unchanged].tolist()
+        for pair, change in zip(pairs.tolist(), changes, strict=False):
+            cell, slot = int(cells[pair]), int(slots[pair])
+            hit = Hit(float(l2[pair]), blocks[cell].heads[places[pair]], cell, slot, change)
+            near.append((slot, int(rows[pair]), hit))
         return near
 
     def nearest_in(

@@ -3,6 +3,7 @@
 import itertools
 import math
 from collections.abc import Sequence
+from dataclasses import asdict, replace
 from typing import Protocol
 
 import numpy as np
@@ -16,13 +17,16 @@ from neardup.index.build import GenerationBuild
 from neardup.index.connection import connect
 from neardup.index.memory import MemoryIndex
 from neardup.index.redis import RedisIndex
+from neardup.local_change import SIDE_PX
 from neardup.projection import Projection
-from neardup.types import Descriptors, Member, Query
+from neardup.relation import Relation
+from neardup.types import Descriptors, Member, Query, Thumbnail
 
 DIMENSION = 8
 CELLS = 4
 CENTROIDS = np.eye(CELLS, DIMENSION, dtype=np.float32)
 RADIUS = 0.12
+FINGERPRINT = "test-1"
 # Any orthonormal basis is right; this one leaves the planes' angles to the residual.
 PROJECTION = Projection(np.zeros(DIMENSION, dtype=np.float32), np.eye(CELLS, DIMENSION, dtype=np.float32))
 
@@ -34,6 +38,14 @@ def point(cell: int, angle: float = 0.0, plane: int = 0) -> Descriptors:
     values = np.zeros(DIMENSION)
     values[cell], values[CELLS + plane] = math.cos(angle), math.sin(angle)
     return values.astype(np.float16)
+
+
+def thumbnail(*changed: tuple[int, int], by: int = 100) -> Thumbnail:
+    """Return the thumbnail of a grey scene with a square of 4 pixels a side brighter at each (row, column)."""
+    values = np.full((SIDE_PX, SIDE_PX), 60, dtype=np.uint8)
+    for row, column in changed:
+        values[row : row + 4, column : column + 4] += np.uint8(by)
+    return values.reshape(-1)
 
 
 def l2_distance(one: Descriptors, other: Descriptors) -> float:
@@ -51,8 +63,8 @@ def member(key: str, descriptor: Descriptors) -> Member:
 class Backend(Protocol):
     """One kind of index."""
 
-    def make(self, radius: float = RADIUS, members: Sequence[Member] = ()) -> Index:
-        """Return an index with these members."""
+    def make(self, radius: float = RADIUS, members: Sequence[Member] = (), relation: Relation | None = None) -> Index:
+        """Return an index with these members; the relation, when it is given, has the radius."""
 
     def forget_decisions(self, index: Index) -> None:
         """Drop what is recorded under idempotency keys, as time does."""
@@ -61,9 +73,9 @@ class Backend(Protocol):
 class MemoryBackend:
     """The executable specification."""
 
-    def make(self, radius: float = RADIUS, members: Sequence[Member] = ()) -> Index:
-        meta = IndexMeta("memory", 1, "pixels:1", "test-1", DIMENSION, radius, CELLS)
-        return MemoryIndex(meta, Cells(CENTROIDS), members)
+    def make(self, radius: float = RADIUS, members: Sequence[Member] = (), relation: Relation | None = None) -> Index:
+        meta = IndexMeta("memory", 1, "pixels:1", FINGERPRINT, DIMENSION, radius, CELLS)
+        return MemoryIndex(with_relation(meta, relation), Cells(CENTROIDS), members)
 
     def forget_decisions(self, index: Index) -> None:
         assert isinstance(index, MemoryIndex)
@@ -76,9 +88,11 @@ class RedisBackend:
     def __init__(self, url: str) -> None:
         self.client = connect(url)
 
-    def make(self, radius: float = RADIUS, members: Sequence[Member] = ()) -> RedisIndex:
+    def make(
+        self, radius: float = RADIUS, members: Sequence[Member] = (), relation: Relation | None = None
+    ) -> RedisIndex:
         name = new_name()
-        build_generation(self.client, name, radius, members)
+        build_generation(self.client, name, radius, members, relation=relation)
         return RedisIndex(self.client, name)
 
     def forget_decisions(self, index: Index) -> None:
@@ -90,19 +104,31 @@ def new_name() -> str:
     return f"test-{np.random.default_rng().integers(2**48):x}-{next(_NAMES)}"
 
 
-def start_build(client: redis.Redis, name: str, radius: float = RADIUS, fingerprint: str = "test-1") -> GenerationBuild:
+def with_relation(meta: IndexMeta, relation: Relation | None) -> IndexMeta:
+    """Return metadata with another relation, if there is one."""
+    return meta if relation is None else replace(meta, **asdict(relation))
+
+
+def start_build(
+    client: redis.Redis,
+    name: str,
+    radius: float = RADIUS,
+    fingerprint: str = FINGERPRINT,
+    relation: Relation | None = None,
+) -> GenerationBuild:
     meta = IndexMeta(name, 0, "pixels:1", fingerprint, DIMENSION, radius)
-    return GenerationBuild(client, meta, CENTROIDS, PROJECTION)
+    return GenerationBuild(client, with_relation(meta, relation), CENTROIDS, PROJECTION)
 
 
-def build_generation(
+def build_generation(  # noqa: PLR0917 - all that a generation may differ in
     client: redis.Redis,
     name: str,
     radius: float = RADIUS,
     members: Sequence[Member] = (),
-    fingerprint: str = "test-1",
+    fingerprint: str = FINGERPRINT,
+    relation: Relation | None = None,
 ) -> IndexMeta:
-    build = start_build(client, name, radius, fingerprint)
+    build = start_build(client, name, radius, fingerprint, relation)
     cells = Cells(CENTROIDS)
     for each in members:
         build.append(int(cells.assign(each.descriptor[np.newaxis])[0]), [each])
@@ -116,10 +142,11 @@ def build_anew(  # noqa: PLR0917 - all that an index is made of
     centroids: NDArray[np.float32],
     projection: Projection,
     members: Sequence[Member] = (),
+    relation: Relation | None = None,
 ) -> IndexMeta:
     """Make a generation of any dimension the live one."""
-    meta = IndexMeta(name, 0, "pixels:1", "test-1", centroids.shape[1], radius)
-    build = GenerationBuild(client, meta, centroids, projection)
+    meta = IndexMeta(name, 0, "pixels:1", FINGERPRINT, centroids.shape[1], radius)
+    build = GenerationBuild(client, with_relation(meta, relation), centroids, projection)
     cells = Cells(centroids)
     by_cell: dict[int, list[Member]] = {}
     for each in members:

@@ -10,24 +10,41 @@ from hypothesis.extra import numpy as arrays
 from neardup.errors import CorruptIndex, IndexMismatch
 from neardup.index.base import IndexMeta
 from neardup.index.codec import decode_decision, decode_member, encode_decision, encode_member
-from neardup.types import Decision, Descriptors, Member, Verdict
+from neardup.local_change import THUMBNAIL_BYTES
+from neardup.types import Decision, Descriptors, Member, Symmetry, Thumbnail, Verdict
 
 FLOAT16 = st.floats(width=16, allow_nan=False, allow_infinity=False)
 DESCRIPTORS = st.integers(1, 40).flatmap(lambda count: arrays.arrays(np.float16, count, elements=FLOAT16))
 TEXTS = st.text(st.characters(exclude_categories=["Cs"]), max_size=50)
+THUMBNAILS = st.none() | arrays.arrays(np.uint8, THUMBNAIL_BYTES)
 DISTANCES = st.floats(0, 2)
 COUNTS = st.integers(0, 2**40)
 
 
-@given(TEXTS, TEXTS, DESCRIPTORS, st.integers(-(2**63), 2**63 - 1))
-def test_members_come_back(key: str, image_id: str, descriptor: Descriptors, captured_at_ms: int) -> None:
-    member = decode_member(encode_member(Member(key, image_id, descriptor, captured_at_ms)), len(descriptor))
+@given(TEXTS, TEXTS, DESCRIPTORS, st.integers(-(2**63), 2**63 - 1), THUMBNAILS)
+def test_members_come_back(
+    key: str, image_id: str, descriptor: Descriptors, captured_at_ms: int, thumbnail: Thumbnail | None
+) -> None:
+    record = encode_member(Member(key, image_id, descriptor, captured_at_ms, thumbnail))
+    member = decode_member(record, len(descriptor))
+    assert (member.thumbnail is None) == (thumbnail is None)
+    if member.thumbnail is not None and thumbnail is not None:
+        assert np.array_equal(member.thumbnail, thumbnail)
     assert (member.key, member.image_id, member.captured_at_ms) == (key, image_id, captured_at_ms)
     assert member.descriptor.tobytes() == descriptor.tobytes()
 
 
 @given(
-    st.builds(Decision, st.sampled_from(Verdict), TEXTS | st.none(), DISTANCES | st.none(), COUNTS | st.none(), COUNTS)
+    st.builds(
+        Decision,
+        st.sampled_from(Verdict),
+        TEXTS | st.none(),
+        DISTANCES | st.none(),
+        COUNTS | st.none(),
+        COUNTS,
+        DISTANCES | st.none(),
+        st.sampled_from(Symmetry),
+    )
 )
 def test_decisions_come_back(decision: Decision) -> None:
     assert decode_decision(encode_decision(decision)) == decision
@@ -39,9 +56,11 @@ def test_random_bytes_are_corrupt_or_a_record(record: bytes, dimension: int) -> 
         assert encode_member(decode_member(record, dimension))[2:] == record[2:]
 
 
-@given(TEXTS, DESCRIPTORS, st.data())
-def test_a_mutated_record_is_corrupt_or_a_record(key: str, descriptor: Descriptors, data: st.DataObject) -> None:
-    record = bytearray(encode_member(Member(key, "id", descriptor)))
+@given(TEXTS, DESCRIPTORS, THUMBNAILS, st.data())
+def test_a_mutated_record_is_corrupt_or_a_record(
+    key: str, descriptor: Descriptors, thumbnail: Thumbnail | None, data: st.DataObject
+) -> None:
+    record = bytearray(encode_member(Member(key, "id", descriptor, 0, thumbnail)))
     record[data.draw(st.integers(0, len(record) - 1))] = data.draw(st.integers(0, 255))
     with contextlib.suppress(CorruptIndex):
         decode_member(bytes(record), len(descriptor))

@@ -14,18 +14,21 @@ import redis
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from neardup.distance import l2_distances
+from neardup.distance import paired_l2_distances
 from neardup.index import scripts
 from neardup.index.base import IndexMeta
 from neardup.index.connection import connect
 from neardup.index.memory import MemoryIndex
 from neardup.index.redis import RedisIndex, RedisIndexOptions
 from neardup.index.scripts import CommitReply, Item, Position
+from neardup.local_change import SIDE_PX, THUMBNAIL_BYTES, largest_change
 from neardup.projection import fit_projection
-from neardup.types import Decision, Query, Verdict
-from tests.contract.indexes import build_anew, forget_decisions, new_name
+from neardup.relation import Relation
+from neardup.symmetry import transformed_thumbnail
+from neardup.types import Decision, Member, Query, Symmetry, Thumbnail, Variant, Verdict
+from tests.contract.indexes import build_anew, forget_decisions, new_name, with_relation
 from tests.property.spectra import Scene, scenes
-from tests.stress.audit import Contents, pairs_within
+from tests.stress.audit import Contents
 
 pytestmark = pytest.mark.redis
 
@@ -36,7 +39,11 @@ SETTLING_BATCHES = 60
 class Party:
     """Several clients of one index in Redis, and brute force beside them."""
 
-    def __init__(self, client: redis.Redis, scene: Scene, options: RedisIndexOptions) -> None:
+    def __init__(
+        self, client: redis.Redis, scene: Scene, options: RedisIndexOptions, relation: Relation | None = None
+    ) -> None:
+        self._relation = relation or Relation(scene.radius)
+        self._images = images_of(scene, self._relation)
         self._client = client
         self._scene = scene
         self._options = options
@@ -45,9 +52,8 @@ class Party:
         self._next = 0
         self.sent: list[Query] = []
         self.flips = 0
-        self.memory = MemoryIndex(
-            IndexMeta(self._name, 0, "pixels:1", "test-1", scene.descriptors.shape[1], scene.radius)
-        )
+        meta = IndexMeta(self._name, 0, "pixels:1", "test-1", scene.descriptors.shape[1], scene.radius)
+        self.memory = MemoryIndex(with_relation(meta, self._relation))
         self.flip()
         self.clients = [RedisIndex(client, self._name, options=options) for _ in range(CLIENTS)]
 
@@ -57,14 +63,14 @@ class Party:
         centroids = rows[self._rng.integers(0, len(rows), self._rng.integers(1, 9))]
         sample = self._scene.descriptors[: self._rng.integers(1, 40)]
         members = list(self.memory.members())
-        build_anew(self._client, self._name, self._scene.radius, centroids, fit_projection(sample, 8), members)
+        projection = fit_projection(sample, 8)
+        build_anew(self._client, self._name, self._scene.radius, centroids, projection, members, self._relation)
         self.flips += 1
 
     def batch(self) -> list[Query]:
         """Return the next images, and some that came before."""
         count = int(self._rng.integers(0, 12))
-        rows = self._scene.descriptors[self._next : self._next + count]
-        new = [Query(f"key {self._next + i}", f"id {self._next + i}", row) for i, row in enumerate(rows)]
+        new = self._images[self._next : self._next + count]
         self._next += len(new)
         again = [self.sent[i] for i in self._rng.integers(0, len(self.sent), 3)] if self.sent else []
         self.sent += new
@@ -99,16 +105,24 @@ class Party:
         assert decision.verdict == truth.verdict, query.key
         if decision.verdict is Verdict.DUPLICATE:
             assert decision.l2_distance == truth.l2_distance
-            assert decision.duplicate_of in self._ids_at(query, decision.l2_distance)
+            told = (decision.duplicate_of, decision.symmetry, decision.l2_distance, decision.local_change)
+            assert told in self._alike(query)
         else:
+            assert (decision.local_change, decision.symmetry) == (None, Symmetry.NONE)
             assert (decision.l2_distance is None) == (truth.l2_distance is None)
             if decision.l2_distance is not None and truth.l2_distance is not None:
-                assert decision.l2_distance >= truth.l2_distance > self._scene.radius
+                assert decision.l2_distance >= truth.l2_distance
+                assert truth.l2_distance > self._scene.radius or self._relation.has_thumbnails
 
-    def _ids_at(self, query: Query, l2_distance: float | None) -> set[str]:
-        members = list(self.memory.members())
-        distances = l2_distances(query.descriptor[np.newaxis], np.stack([each.descriptor for each in members]))[0]
-        return {members[row].image_id for row in np.flatnonzero(distances == l2_distance)}
+    def _alike(self, query: Query) -> set[tuple[str, Symmetry, float, float | None]]:
+        """Return what a decision may say that calls the image a duplicate."""
+        return {
+            (member.image_id, variant.symmetry, l2_distance, change)
+            for member in self.memory.members()
+            for variant in query.compared
+            for l2_distance, change in [difference(variant, member)]
+            if l2_distance <= self._relation.radius and self._relation.allows(change)
+        }
 
     def audit(self) -> None:
         for number in range(SETTLING_BATCHES):
@@ -117,10 +131,59 @@ class Party:
         expected = sorted(each.key for each in self.memory.members())
         assert sorted(each.key for each in contents.members) == expected
         assert not contents.faults(self._options.max_cluster)
-        assert not pairs_within(np.stack([each.descriptor for each in contents.members]), self._scene.radius)
+        assert not self._duplicates_among_members()
         for index in self.clients:
             assert index.stats().members == len(expected)
             assert sorted(each.key for each in index.members()) == expected
+
+    def _duplicates_among_members(self) -> list[tuple[str, str]]:
+        queries = {each.key: each for each in self.sent}
+        in_order = [queries[member.key] for member in self.memory.members()]
+        return [
+            (later.key, earlier.key)
+            for place, later in enumerate(in_order)
+            for earlier in in_order[:place]
+            if any(
+                l2_distance <= self._relation.radius and self._relation.allows(change)
+                for l2_distance, change in (difference(variant, earlier) for variant in later.compared)
+            )
+        ]
+
+
+def difference(variant: Variant, member: Member | Query) -> tuple[float, float | None]:
+    """Return the L2 distance and the local change."""
+    l2 = paired_l2_distances(variant.descriptor[np.newaxis], member.descriptor[np.newaxis])
+    if variant.thumbnail is None or member.thumbnail is None:
+        return float(l2[0]), None
+    return float(l2[0]), float(largest_change(variant.thumbnail, member.thumbnail[np.newaxis])[0])
+
+
+def images_of(scene: Scene, relation: Relation) -> list[Query]:
+    """Return a scene as images: their symmetric variants are other rows of it, so that nothing is symmetric by luck."""
+    rng = np.random.default_rng(scene.seed)
+    rows = scene.descriptors
+    shown = thumbnails_of(rng, len(rows)) if relation.has_thumbnails else [None] * len(rows)
+    images = []
+    for number, (row, thumbnail) in enumerate(zip(rows, shown, strict=True)):
+        variants = tuple(
+            Variant(symmetry, other, None if thumbnail is None else transformed_thumbnail(thumbnail, symmetry))
+            for symmetry, other in zip(
+                relation.symmetries, rows[rng.integers(0, len(rows), len(relation.symmetries))], strict=True
+            )
+        )
+        images.append(Query(f"key {number}", f"id {number}", row, 0, thumbnail, variants))
+    return images
+
+
+def thumbnails_of(rng: np.random.Generator, count: int) -> list[Thumbnail]:
+    """Return thumbnails of one scene, still or with a square of one of a few strengths somewhere."""
+    found = []
+    for _ in range(count):
+        values = np.full((SIDE_PX, SIDE_PX), 60, dtype=np.uint8)
+        row, column = rng.integers(0, 3, 2) * 8
+        values[row : row + 4, column : column + 4] += np.uint8(rng.choice([0, 0, 20, 40]))
+        found.append(values.reshape(THUMBNAIL_BYTES))
+    return found
 
 
 def before_its_commit(index: RedisIndex, action: Callable[[], object]) -> None:
@@ -149,6 +212,34 @@ def test_clients_and_brute_force_agree(
     options = RedisIndexOptions(max_cluster=max_cluster, cache_bytes=cache_bytes)
     with connect(redis_url) as client, patch.object(scripts, "LOG_EVENTS", log_events):
         party = Party(client, scene, options)
+        while not party.done:
+            party.turn()
+        party.audit()
+
+
+@settings(max_examples=60, deadline=None, suppress_health_check=list(HealthCheck), database=None)
+@given(
+    scene=scenes(most_rows=100, most_numbers=40),
+    # Twice a square of 20 is one of 40: ties at the limit are common.
+    local_change=st.sampled_from([None, 0.0, 20.0, 40.0, 1000.0]),
+    match_flips=st.booleans(),
+    match_rotations=st.booleans(),
+    cache_bytes=st.sampled_from([0, 1 << 20]),
+    log_events=st.sampled_from([3, 10_000]),
+)
+def test_they_agree_whatever_the_relation(  # noqa: PLR0917 - hypothesis passes them by name
+    redis_url: str,
+    scene: Scene,
+    local_change: float | None,
+    match_flips: bool,  # noqa: FBT001
+    match_rotations: bool,  # noqa: FBT001
+    cache_bytes: int,
+    log_events: int,
+) -> None:
+    options = RedisIndexOptions(max_cluster=6, cache_bytes=cache_bytes)
+    relation = Relation(scene.radius, local_change, match_flips, match_rotations)
+    with connect(redis_url) as client, patch.object(scripts, "LOG_EVENTS", log_events):
+        party = Party(client, scene, options, relation)
         while not party.done:
             party.turn()
         party.audit()

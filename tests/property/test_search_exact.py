@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from neardup import filter as filters
 from neardup.cells import Cells
 from neardup.distance import l2_distances
-from neardup.filter import empty_filter, shortened
+from neardup.filter import SketchTrees
 from neardup.index.events import Split
 from neardup.index.tree import CellTree, bitmaps, choose_split
 from neardup.projection import SLACK, Projection, fit_projection
@@ -57,10 +57,18 @@ def test_degenerate_samples_give_a_basis_that_bounds(dimension: int, count: int,
 def small_filters(sizes: int) -> Iterator[None]:
     """Make few rows many: buffers fill, parts merge, leaves divide."""
     names = {"_BUFFER": 4 * sizes, "_LEAF_ROWS": 2 * sizes, "_GROUP_LEAVES": 2, "_GROWTH": 2}
+    names |= {"PREFIX": 4, "_FRONT": 2, "_BRIDGED": 1}
     with ExitStack() as stack:
         for name, value in names.items():
             stack.enter_context(patch.object(filters, name, value))
         yield
+
+
+def distances_cut_after(coordinates: int, left: np.ndarray, right: np.ndarray) -> np.ndarray:
+    """Return the distances of sketches of so many coordinates and a residual."""
+    residuals = [np.linalg.norm(sketches[:, coordinates:], axis=1) for sketches in (left, right)]
+    squared = np.square(left[:, np.newaxis, :coordinates] - right[:, :coordinates]).sum(axis=2)
+    return np.asarray(np.sqrt(squared + np.square(residuals[0][:, np.newaxis] - residuals[1])))
 
 
 @settings(max_examples=150, deadline=None)
@@ -71,19 +79,20 @@ def test_the_filter_misses_nothing(scene: Scene, sizes: int, steps: list[int], a
     sketches = projection.sketch(rows)
     slots = np.random.default_rng(scene.seed).permutation(len(rows)).astype(np.int32)
     with small_filters(sizes):
-        chosen, prefix = empty_filter(projection.size)
+        chosen = SketchTrees(projection.size)
         start = 0
         while start < len(rows):
             end = start + steps[start % len(steps)]
-            chosen.add(shortened(sketches[start:end], prefix), slots[start:end])
+            chosen.add(sketches[start:end], slots[start:end])
             start = min(end, len(rows))
             assert len(chosen) == start
             queries = rows[::-1][:asked]
-            found = chosen.within(shortened(projection.sketch(queries), prefix), scene.radius)
-            missed = brute_force(queries, rows[:start], scene.radius) - {
-                (int(query), int(np.flatnonzero(slots == slot)[0])) for query, slot in zip(*found, strict=True)
-            }
-            assert not missed
+            found = chosen.within(projection.sketch(queries), scene.radius)
+            pairs = {(int(query), int(np.flatnonzero(slots == slot)[0])) for query, slot in zip(*found, strict=True)}
+            assert brute_force(queries, rows[:start], scene.radius) <= pairs
+            assert len(pairs) == len(found[0]), "none twice"
+            apart = distances_cut_after(4, projection.sketch(queries), sketches)
+            assert all(apart[pair] ** 2 <= scene.radius**2 + 1e-4 for pair in pairs), "what four coordinates leave out"
     assert chosen.nbytes > 0
 
 
@@ -93,12 +102,12 @@ def test_the_filter_at_full_size(decay: float, radius: float) -> None:
     rows = described(np.random.default_rng(7), 9000, 64, decay, 0.3)
     projection = fit_projection(rows[:2000])
     sketches = projection.sketch(rows)
-    chosen, prefix = empty_filter(projection.size)
+    chosen = SketchTrees(projection.size)
     for start in range(0, len(rows), 700):
         part = slice(start, min(start + 700, len(rows)))
-        chosen.add(shortened(sketches[part], prefix), np.arange(part.start, part.stop, dtype=np.int32))
+        chosen.add(sketches[part], np.arange(part.start, part.stop, dtype=np.int32))
     for queries in (slice(0, 64), slice(8990, 9000), slice(5, 6)):
-        pairs = chosen.within(shortened(sketches[queries], prefix), radius)
+        pairs = chosen.within(sketches[queries], radius)
         found = {(int(query), int(slot)) for query, slot in zip(*pairs, strict=True)}
         assert brute_force(rows[queries], rows, radius) <= found
 

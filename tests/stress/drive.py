@@ -20,13 +20,16 @@ from neardup.index.keys import IndexKeys
 from neardup.index.redis import RedisIndex, RedisIndexOptions
 from neardup.projection import fit_projection
 from neardup.types import Descriptors, Query
-from tests.contract.indexes import build_anew, new_name
+from tests.contract.indexes import FINGERPRINT, build_anew, new_name
 from tests.stress.audit import Contents, pairs_within
 from tests.stress.material import PARTITIONS, RADIUS, Material, make_material
+from tests.stress.rebuild import Rebuilding, rebuild
 from tests.stress.worker import Order, work
 
 _POLL_S = 0.02
 _START_S = 60.0
+_BUILDS_KILLED = 0.25
+"""Share of mishaps that the process which builds generations has, too."""
 _ZOMBIES = 0.3
 """Share of mishaps after which the old worker goes on later, beside its successor; the others are deaths."""
 
@@ -49,6 +52,8 @@ class Plan:
         Up to how long a stopped worker sleeps before it goes on beside its successor, and how long it does so.
     checked
         False switches the commit's check off.
+    rebuilt
+        Whether generations are built all the time, each in place of the one before, by a process that is killed, too.
     """
 
     images: int
@@ -58,6 +63,7 @@ class Plan:
     mishap_s: float = 0.6
     zombie_s: float = 1.5
     checked: bool = True
+    rebuilt: bool = False
 
 
 @dataclass
@@ -68,6 +74,8 @@ class Report:
     deliveries: int = 0
     kills: int = 0
     zombies: int = 0
+    generations: int = 0
+    builds_killed: int = 0
     retries: int = 0
     splits: int = 0
     members: int = 0
@@ -112,11 +120,13 @@ class Run:
         self._options = RedisIndexOptions(max_cluster=plan.max_cluster, cache_bytes=plan.cache_bytes)
         # Workers are forked from a process that has imported all they need: one that is killed is replaced at once.
         self._processes = multiprocessing.get_context("forkserver")
-        self._processes.set_forkserver_preload(["tests.stress.worker"])
+        self._processes.set_forkserver_preload(["tests.stress.worker", "tests.stress.rebuild", "sklearn.cluster"])
         self._seeds = 0
         self._began_s = 0.0
         self._workers: dict[int, tuple[Order, BaseProcess]] = {}
         self._zombies: list[tuple[float, BaseProcess]] = []
+        self._rebuilding = Rebuilding(folder, redis_url, self._name, FINGERPRINT)
+        self._builder: BaseProcess | None = None
         self.report = Report()
 
     def run(self) -> Report:
@@ -139,6 +149,7 @@ class Run:
         for partition in range(PARTITIONS):
             self._start(partition)
         self._begin()
+        self._start_builder()
         next_s = self._soon()
         while self._workers or self._zombies:
             time.sleep(_POLL_S)
@@ -147,7 +158,9 @@ class Run:
             at_work = [partition for partition, (order, _) in self._workers.items() if order.notes.exists()]
             if time.monotonic() > next_s and at_work:
                 self._mishap(self._random.choice(at_work))
+                self._builder_s_mishap()
                 next_s = self._soon()
+        self._end_builder()
 
     def _begin(self) -> None:
         orders = [order for order, _ in self._workers.values()]
@@ -169,6 +182,25 @@ class Run:
         worker = self._processes.Process(target=work, args=(order,), daemon=True)
         worker.start()
         self._workers[partition] = order, worker
+
+    def _start_builder(self) -> None:
+        if self._plan.rebuilt:
+            self._builder = self._processes.Process(target=rebuild, args=(self._rebuilding,), daemon=True)
+            self._builder.start()
+
+    def _builder_s_mishap(self) -> None:
+        if self._builder is not None and self._random.random() < _BUILDS_KILLED:
+            self._builder.kill()
+            self._builder.join()
+            self.report.builds_killed += 1
+            self._start_builder()
+
+    def _end_builder(self) -> None:
+        if self._builder is not None:
+            self.report.generations = self._rebuilding.made
+            self._rebuilding.stop.touch()
+            self._builder.join(_START_S)
+            assert self._builder.exitcode == 0, f"building generations ended with {self._builder.exitcode}"
 
     def _mishap(self, partition: int) -> None:
         _, worker = self._workers[partition]
@@ -197,7 +229,9 @@ class Run:
                 del self._workers[partition]
 
     def _end_all(self) -> None:
-        for worker in [*(worker for _, worker in self._workers.values()), *(zombie for _, zombie in self._zombies)]:
+        builders = [self._builder] if self._builder else []
+        workers = [worker for _, worker in self._workers.values()]
+        for worker in [*builders, *workers, *(zombie for _, zombie in self._zombies)]:
             worker.kill()
             worker.join()
 

@@ -18,6 +18,14 @@ def test_four_workers_that_are_killed_and_stopped(redis_url: str, tmp_path: Path
     assert report.retries > 0
 
 
+def test_generations_that_take_one_another_s_place_meanwhile(redis_url: str, tmp_path: Path) -> None:
+    plan = Plan(images=5000, seed=2, max_cluster=12, mishap_s=0.8, rebuilt=True)
+    report = Run(plan, redis_url, tmp_path).run()
+    assert report.sound, report.to_json()
+    assert report.generations > 0
+    assert report.builds_killed > 0
+
+
 def test_without_the_check_the_same_is_found_out(redis_url: str, tmp_path: Path) -> None:
     # Nobody is killed here: that workers are at it at the same time is enough.
     report = Run(Plan(images=2000, mishap_s=1000.0, checked=False), redis_url, tmp_path).run()

@@ -102,6 +102,22 @@ def test_other_than_leaves_out_every_record_of_a_key() -> None:
     assert block.nearest(row, lambda member: member.key != "again") is None
 
 
+@pytest.mark.parametrize("dimension", [1, 3, 64, 1000])
+def test_within_is_that_of_brute_force(dimension: int) -> None:
+    rng = np.random.default_rng(dimension)
+    base = rng.standard_normal((4, dimension))
+    rows = unit_float16(
+        (base[rng.integers(0, 4, 300)] + 0.1 * rng.standard_normal((300, dimension))).astype(np.float32)
+    )
+    block = block_of(rows)
+    for query in rows[:20]:
+        distances = l2_distances(query[np.newaxis], rows)[0]
+        for radius in (0.0, 0.2, float(distances[17]), float(np.nextafter(distances[17], 0)), 1.2, 2.0):
+            expected = [(int(row), f"key-{row}", distances[row]) for row in np.flatnonzero(distances <= radius)]
+            found = block.within(query, radius)
+            assert [(place, match.member.key, match.l2_distance) for place, match in found] == expected
+
+
 def test_a_block_is_a_list_of_its_members() -> None:
     rows = unit_rows(20, 4, seed=1)
     block = block_of(rows)

@@ -4,10 +4,12 @@ import numpy as np
 import pytest
 
 from bootstrap.assembly import Assembly
+from bootstrap.images import Images
 from bootstrap.placement import Placement
 from neardup.cells import Cells
 from neardup.descriptors.base import unit_float16
 from neardup.projection import fit_projection
+from neardup.relation import Relation
 from neardup.types import Descriptors, Member
 
 RADIUS = 0.1
@@ -25,7 +27,8 @@ def member(key: str, angle: float, captured_at_ms: int = 0) -> Member:
 
 def assembled(carried: list[Member], candidates: list[Member], radius_before: float | None = None) -> Assembly:
     rows = np.stack([each.descriptor for each in candidates]) if candidates else np.empty((0, 3), dtype=np.float16)
-    return Assembly(carried, candidates, rows, RADIUS, radius_before)
+    before = None if radius_before is None else Relation(radius_before)
+    return Assembly(carried, candidates, Images(rows), Relation(RADIUS), before)
 
 
 def keys(assembly: Assembly) -> list[str]:

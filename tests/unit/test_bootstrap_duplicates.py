@@ -8,14 +8,23 @@ from numpy.typing import NDArray
 from scipy.spatial.distance import cdist
 
 import bootstrap.duplicates
-from bootstrap.duplicates import DuplicateFinder, find_duplicates
+from bootstrap.duplicates import DuplicateFinder, Duplicates
+from bootstrap.duplicates import find_duplicates as found_among
+from bootstrap.images import Images
 from neardup.descriptors.base import unit_float16
 from neardup.distance import l2_distances
+from neardup.local_change import largest_change
+from neardup.relation import Relation
 from neardup.types import Descriptors
+from tests.contract.indexes import thumbnail
 
 
 def descriptors_of(rows: NDArray[np.float32]) -> Descriptors:
     return unit_float16(rows)
+
+
+def find_duplicates(rows: Descriptors, radius: float) -> Duplicates:
+    return found_among(Images(rows), Relation(radius))
 
 
 def brute_force(descriptors: Descriptors, radius: float) -> list[int]:
@@ -66,11 +75,11 @@ def test_settled_rows_come_first_whenever_they_come(
     rows, radius = seed_set
     settled = min(settled, len(rows) - 1)
     first = max(settled + 1, len(rows) - sum(late))
-    finder = DuplicateFinder(rows[:first], radius, settled=settled, judge_settled=judge_settled)
+    finder = DuplicateFinder(Images(rows[:first]), Relation(radius), settled=settled, judge_settled=judge_settled)
     members = set(np.flatnonzero(finder.found.is_unique).tolist())
     end = first
     for count in late:
-        change = finder.add_settled(rows[end : end + count])
+        change = finder.add_settled(Images(rows[end : end + count]))
         end = len(finder.descriptors)
         assert members.isdisjoint(change.added)
         assert members.issuperset(change.removed)
@@ -87,6 +96,96 @@ def test_settled_rows_come_first_whenever_they_come(
             assert unique == row or (judge_settled and published[unique])
     close = np.argwhere(np.triu(l2 <= radius, 1) & np.outer(found.is_unique, found.is_unique))
     assert all(published[one] and published[other] and not judge_settled for one, other in close)
+
+
+@st.composite
+def related_sets(draw: st.DrawFn) -> tuple[Images, Relation]:
+    """Draw images whose variants are other rows, so that who came first matters, and thumbnails of few kinds."""
+    rows, radius = draw(seed_sets())
+    random = np.random.default_rng(draw(st.integers(0, 2**32)))
+    local_change = draw(st.sampled_from([None, 0.0, 20.0, 40.0]))
+    flips, rotations = draw(st.booleans()), draw(st.booleans())
+    relation = Relation(radius, local_change, match_flips=flips, match_rotations=rotations)
+
+    def shown(descriptors: Descriptors) -> Images:
+        kinds = random.integers(0, 3, len(rows))
+        return Images(descriptors, KINDS[kinds] if relation.has_thumbnails else None)
+
+    variants = tuple(shown(rows[random.integers(0, len(rows), len(rows))]) for _ in relation.symmetries)
+    return shown(rows).with_variants(variants), relation
+
+
+KINDS = np.stack([thumbnail((8, 8), by=by) for by in (0, 20, 40)])
+
+
+def apart(images: Images, relation: Relation, row: int, other: int, *, as_stored: bool = False) -> float:
+    """Return how far a row is from another that it duplicates; infinite if it does not."""
+    found = [np.inf]
+    for variant in (images, *(() if as_stored else images.variants)):
+        l2 = float(cdist(variant.descriptors[[row]].astype(np.float64), images.descriptors[[other]])[0, 0])
+        if variant.thumbnails is not None and images.thumbnails is not None:
+            change = float(largest_change(variant.thumbnails[row], images.thumbnails[[other]])[0])
+        else:
+            change = None
+        if l2 <= relation.radius and relation.allows(change):
+            found.append(l2)
+    return min(found)
+
+
+@given(related_sets(), st.integers(1, 9), st.integers(1, 9))
+@settings(deadline=None, max_examples=60)
+def test_equals_brute_force_whatever_the_relation(
+    related: tuple[Images, Relation], block_rows: int, pairs: int
+) -> None:
+    images, relation = related
+    with pytest.MonkeyPatch.context() as patched:
+        patched.setattr(bootstrap.duplicates, "_BLOCK_ROWS", block_rows)
+        patched.setattr(bootstrap.duplicates, "_PAIRS", pairs)
+        found = found_among(images, relation)
+    unique_of: list[int] = []
+    for row in range(len(images)):
+        near = [(apart(images, relation, row, other), other) for other in range(row) if unique_of[other] == other]
+        l2, nearest = min(near, default=(np.inf, row))
+        unique_of.append(nearest if np.isfinite(l2) else row)
+        assert found.l2_distance[row] == (l2 if np.isfinite(l2) else 0.0)
+    assert found.unique_of.tolist() == unique_of
+
+
+@given(
+    related=related_sets(), settled=st.integers(0, 20), late=st.lists(st.integers(1, 9)), judge_settled=st.booleans()
+)
+@settings(deadline=None, max_examples=200)
+def test_settled_rows_come_first_whatever_the_relation(
+    *, related: tuple[Images, Relation], settled: int, late: list[int], judge_settled: bool
+) -> None:
+    images, relation = related
+    settled = min(settled, len(images) - 1)
+    end = max(settled + 1, len(images) - sum(late))
+    candidates = range(settled, end)
+    seen = images.at(np.arange(end))
+    seen = seen.with_variants(tuple(variant.at(np.arange(settled, end)) for variant in images.variants))
+    finder = DuplicateFinder(seen, relation, settled=settled, judge_settled=judge_settled)
+    for count in late:
+        if end < len(images):
+            finder.add_settled(images.at(np.arange(end, min(end + count, len(images)))).with_variants())
+            end = len(finder.descriptors)
+    found = finder.found
+
+    def distance(row: int, other: int) -> float:
+        return apart(images, relation, row, other, as_stored=row not in candidates)
+
+    for row, unique in enumerate(found.unique_of.tolist()):
+        assert found.unique_of[unique] == unique
+        assert found.l2_distance[row] == (distance(row, unique) if row != unique else 0.0)
+        if row not in candidates:
+            assert unique == row or (judge_settled and unique not in candidates)
+    uniques = np.flatnonzero(found.is_unique).tolist()
+    for row in uniques:
+        for other in uniques:
+            # A candidate comes after all that was published, and after earlier candidates.
+            published = other not in candidates
+            judged = published or other < row if row in candidates else judge_settled and published and other < row
+            assert not judged or distance(row, other) == np.inf
 
 
 def test_radius_is_inclusive() -> None:

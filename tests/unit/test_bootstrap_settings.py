@@ -7,15 +7,18 @@ from pathlib import Path
 import pytest
 
 from bootstrap.__main__ import EXIT_MISCONFIGURED, main
-from bootstrap.settings import Settings
+from bootstrap.settings import Settings, components, profile_defaults
 from neardup.decode import DecodeLimits
 from neardup.descriptors import DEFAULT
+from neardup.descriptors.dct import DctDescriptor
 from neardup.errors import Misconfigured
-from neardup.options import options_of, read_settings
+from neardup.local_change import DEFAULT_LOCAL_CHANGE
+from neardup.options import boolean, options_of, read_settings
+from neardup.profiles import PROFILES
 
 
 def settings_of(*arguments: str, **environ: str) -> Settings:
-    return read_settings(Settings, arguments, environ, prog="bootstrap", description="")
+    return read_settings(Settings, arguments, environ, prog="bootstrap", description="", defaults=profile_defaults)
 
 
 def test_defaults_are_those_of_the_library() -> None:
@@ -35,7 +38,14 @@ def test_every_flag_is_an_environment_variable_too() -> None:
         "NEARDUP_CLUSTERS": "7",
         "NEARDUP_DESCRIPTOR": "pixels:320",
         "NEARDUP_WEIGHTS": "file.h5",
+        "NEARDUP_PROJECT": "64",
+        "NEARDUP_WHITEN": "1",
         "NEARDUP_THRESHOLD": "0.023",
+        "NEARDUP_FALSE_PAIRS": "1e-5",
+        "NEARDUP_LOCAL_CHANGE": "4.5",
+        "NEARDUP_MATCH_FLIPS": "1",
+        "NEARDUP_MATCH_ROTATIONS": "1",
+        "NEARDUP_PROFILE": "scraper",
         "NEARDUP_REPORT": "out",
         "NEARDUP_EXPORT": "x.json",
         "NEARDUP_IMPORT": "y.json",
@@ -55,7 +65,14 @@ def test_every_flag_is_an_environment_variable_too() -> None:
         clusters=7,
         descriptor="pixels:320",
         weights="file.h5",
+        project=64,
+        whiten=True,
         threshold=0.023,
+        false_pairs=1e-5,
+        local_change=4.5,
+        match_flips=True,
+        match_rotations=True,
+        profile="scraper",
         report=Path("out"),
         export=Path("x.json"),
         import_from=Path("y.json"),
@@ -97,6 +114,41 @@ def test_contradictions_are_told_together(arguments: list[str], names: list[str]
     assert [line.partition(":")[0] for line in str(error.value).splitlines()] == names
 
 
+def test_a_profile_sets_what_is_not_given() -> None:
+    camera, scraper, dataset = (settings_of("photos", "--profile", name) for name in PROFILES)
+    assert (camera.local_change, camera.match_flips) == (DEFAULT_LOCAL_CHANGE, False)
+    assert (scraper.local_change, scraper.match_flips, scraper.match_rotations) == (None, True, False)
+    assert (dataset.local_change, dataset.match_flips, dataset.match_rotations) == (None, False, False)
+    assert dataset.false_pairs < scraper.false_pairs == Settings().false_pairs
+    assert camera.threshold == DctDescriptor().default_radius
+
+
+def test_what_is_given_wins_over_the_profile() -> None:
+    camera = settings_of("photos", "--profile", "camera", "--local-change", "off", NEARDUP_FPS="5")
+    assert (camera.local_change, camera.fps) == (None, 5.0)
+    assert settings_of("photos", "--threshold", "auto", NEARDUP_PROFILE="camera").threshold is None
+    assert not settings_of("photos", "--profile", "scraper", "--no-match-flips").match_flips
+    assert not settings_of("photos", "--profile", "scraper", NEARDUP_MATCH_FLIPS="0").match_flips
+
+
+@pytest.mark.parametrize("name", PROFILES)
+def test_a_profile_says_what_settings_may_say(name: str) -> None:
+    parsers = {field: (declared.parse, declared.switch) for field, declared in options_of(Settings)}
+    for field, value in PROFILES[name].items():
+        parse, switch = parsers[field]
+        assert (boolean if switch else parse)(str(value)) == value
+
+
+def test_import_brings_its_own_relation() -> None:
+    arguments = ["--import", "x.json", "--local-change", "3", "--match-flips", "--match-rotations"]
+    with pytest.raises(Misconfigured) as error:
+        settings_of(*arguments).check()
+    names = [line.partition(":")[0] for line in str(error.value).splitlines()]
+    assert names == ["--local-change", "--match-flips", "--match-rotations"]
+    with pytest.raises(Misconfigured, match=r"^--profile: does not go together with --import$"):
+        settings_of("--import", "x.json", "--profile", "camera").check()
+
+
 def test_import_needs_no_seeds() -> None:
     settings_of("--import", "x.json").check()
 
@@ -124,3 +176,25 @@ def test_help_answers_at_once() -> None:
     # The best of a few: other tests may load the machine.
     best_s = min(seconds() for _ in range(3))
     assert best_s < 0.5, os.getloadavg()
+
+
+@pytest.mark.parametrize(("text", "expected"), [("off", "off"), ("auto", "auto"), ("2", 2), ("4096", 4096)])
+def test_project_is_a_number_or_a_word(text: str, expected: object) -> None:
+    assert components(text) == expected
+
+
+@pytest.mark.parametrize("text", ["", "0", "1", "4097", "-3", "1.5", "all"])
+def test_other_values_of_project_are_refused(text: str) -> None:
+    with pytest.raises(ValueError, match=r"a whole number from 2 to 4096, auto or off$"):
+        components(text)
+
+
+def test_whiten_goes_with_project() -> None:
+    with pytest.raises(Misconfigured, match=r"^--whiten: goes with --project$"):
+        Settings(seeds=("a",), whiten=True).check()
+    Settings(seeds=("a",), whiten=True, project="auto").check()
+
+
+def test_a_file_brings_its_own_projection() -> None:
+    with pytest.raises(Misconfigured, match=r"^--project: does not go together with --import$"):
+        Settings(import_from=Path("x.json"), project=64).check()

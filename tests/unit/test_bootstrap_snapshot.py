@@ -1,6 +1,8 @@
 import io
 import json
+import re
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +20,8 @@ from bootstrap.snapshot import Snapshot, _float16_texts, export_snapshot, requir
 from neardup.descriptors.base import unit_float16
 from neardup.descriptors.pixels import PixelsDescriptor
 from neardup.errors import Misconfigured
+from neardup.relation import Relation
+from tests.contract.indexes import thumbnail, with_relation
 
 PIXELS = PixelsDescriptor(4)
 
@@ -45,6 +49,56 @@ def test_round_trip_is_exact(exported: Path) -> None:
         assert (one.key, one.image_id, one.captured_at_ms) == (other.key, other.image_id, other.captured_at_ms)
     assert after.meta.seed == {"images": 30, "unique": 30, "duplicates": 0, "unreadable": 0, "carried": 0}
     assert (after.meta.radius, after.meta.fingerprint) == (0.01, PIXELS.fingerprint)
+
+
+def camera_snapshot() -> Snapshot:
+    """Return a snapshot whose members have thumbnails; their relation has every switch on."""
+    snapshot = snapshot_of()
+    relation = Relation(0.01, local_change=2.5, match_flips=True, match_rotations=True)
+    members = [replace(each, thumbnail=thumbnail((number, 3))) for number, each in enumerate(snapshot.members[:25])]
+    return Snapshot(with_relation(snapshot.meta, relation), snapshot.cells, members, snapshot.clusters[:25])
+
+
+def test_thumbnails_and_the_relation_come_back(tmp_path: Path) -> None:
+    before, path = camera_snapshot(), tmp_path / "camera.json"
+    export_snapshot(before, path)
+    after = import_snapshot(path, PIXELS)
+    assert after.meta.relation == before.meta.relation
+    for one, other in zip(before.members, after.members, strict=True):
+        assert one.thumbnail is not None
+        assert other.thumbnail is not None
+        assert np.array_equal(one.thumbnail, other.thumbnail)
+
+
+def test_a_file_of_before_there_were_relations_is_read(exported: Path) -> None:
+    fields = json.loads(exported.read_text("utf-8"))
+    for name in ("local_change", "match_flips", "match_rotations"):
+        del fields["meta"][name]
+    exported.write_text(json.dumps(fields), "utf-8")
+    assert import_snapshot(exported, PIXELS).meta.relation == Relation(0.01)
+
+
+@pytest.mark.parametrize(
+    ("change", "wrong"),
+    [
+        (lambda file: file["members"][3].pop("thumbnail"), "member 3 has no thumbnail, and its local_change is 2.5"),
+        (lambda file: file["meta"].update(local_change=None), "member 0 has a thumbnail, and its local_change is None"),
+        (lambda file: file["meta"].update(local_change="2"), "its local_change '2' is neither null nor a number"),
+        (lambda file: file["meta"].update(local_change=-1), "its local_change -1 is neither null nor a number"),
+        (lambda file: file["meta"].update(match_flips=1), "its match_flips is neither true nor false"),
+        (lambda file: file["members"][0].update(thumbnail="AAAA"), 'member 0: "thumbnail" has 3 bytes'),
+        (lambda file: file["members"][0].update(thumbnail="é"), 'member 0: "thumbnail" is not base64'),
+        (lambda file: file["members"][0].update(thumbnail=7), 'member 0: "thumbnail" is not base64'),
+    ],
+)
+def test_a_wrong_relation_is_refused(tmp_path: Path, change: Callable[[Any], object], wrong: str) -> None:
+    path = tmp_path / "camera.json"
+    export_snapshot(camera_snapshot(), path)
+    fields = json.loads(path.read_text("utf-8"))
+    change(fields)
+    path.write_text(json.dumps(fields), "utf-8")
+    with pytest.raises(Misconfigured, match=re.escape(wrong)):
+        import_snapshot(path, PIXELS)
 
 
 def test_every_float16_survives_its_text() -> None:

@@ -5,9 +5,10 @@ import numpy as np
 import pytest
 
 from bootstrap.describe import DescribedSeeds, SeedImage, Unreadable
-from bootstrap.job import Outcome, Stopwatch, analyse_seeds
+from bootstrap.job import Outcome, analyse_seeds
 from bootstrap.progress import _Lines, shown_progress
 from bootstrap.settings import Settings
+from bootstrap.stopwatch import Stopwatch
 from bootstrap.summary import summary
 from neardup.descriptors.base import unit_float16
 from neardup.descriptors.pixels import PixelsDescriptor

@@ -8,6 +8,7 @@ import pytest
 from neardup.errors import CorruptIndex
 from neardup.index.cache import CellBlock, CellCache
 from neardup.index.codec import encode_member
+from neardup.local_change import THUMBNAIL_BYTES
 from neardup.types import Member
 
 DIMENSION = 4
@@ -15,6 +16,12 @@ DIMENSION = 4
 
 def record(number: int) -> bytes:
     return encode_member(Member(f"k{number}", f"id {number}", np.full(DIMENSION, number, dtype=np.float16)))
+
+
+def shown(number: int) -> bytes:
+    """Return the same with a thumbnail."""
+    descriptor = np.full(DIMENSION, number, dtype=np.float16)
+    return encode_member(Member(f"k{number}", "", descriptor, 0, np.full(THUMBNAIL_BYTES, number, dtype=np.uint8)))
 
 
 def block_of(*numbers: int) -> CellBlock:
@@ -39,6 +46,28 @@ class TestBlock:
         part.extend([record(9)])
         assert part.descriptors[:, 0].tolist() == [3, 1, 9]
         assert block.descriptors[:, 0].tolist() == [1, 2, 3]
+
+    def test_thumbnails_stay_with_their_rows_while_it_grows(self) -> None:
+        block = CellBlock(DIMENSION, with_thumbnails=True)
+        for start in range(0, 60, 6):
+            block.extend([shown(number) for number in range(start, start + 6)])
+        assert block.thumbnails.shape == (60, THUMBNAIL_BYTES)
+        assert block.thumbnails[:, 0].tolist() == block.descriptors[:, 0].tolist() == list(range(60))
+        part = block.taken([7, 3])
+        part.extend([shown(9)])
+        assert part.thumbnails[:, 0].tolist() == [7, 3, 9]
+        assert (part.thumbnails == part.thumbnails[:, :1]).all()
+
+    def test_thumbnails_are_counted_where_they_are_kept(self) -> None:
+        plain, block = CellBlock(DIMENSION), CellBlock(DIMENSION, with_thumbnails=True)
+        for each in (plain, block):
+            each.extend([shown(number) for number in range(30)])
+        assert plain.thumbnails.shape == (30, 0)
+        assert block.nbytes - plain.nbytes >= 30 * THUMBNAIL_BYTES
+
+    def test_a_missing_thumbnail(self) -> None:
+        with pytest.raises(CorruptIndex, match="no thumbnail"):
+            CellBlock(DIMENSION, with_thumbnails=True).extend([record(1)])
 
     def test_what_is_no_record(self) -> None:
         with pytest.raises(CorruptIndex):

@@ -1,5 +1,6 @@
 """From image messages to outcomes: the real descriptor, the index in memory, no Kafka."""
 
+import io
 import json
 import threading
 from collections.abc import Iterator, Sequence
@@ -11,6 +12,7 @@ from typing import Any
 import numpy as np
 import pytest
 from numpy.typing import NDArray
+from PIL import Image
 
 from consumer.handler import Handler, Outcome, OutputTopics
 from consumer.messages import ImageMessage
@@ -22,8 +24,10 @@ from neardup.errors import RedisUnavailable
 from neardup.index.base import IndexMeta
 from neardup.index.codec import encode_member
 from neardup.index.memory import MemoryIndex
+from neardup.relation import Relation
 from neardup.types import Decision, Pixels, Query, Verdict
 from tests.acceptance.processes import photo
+from tests.contract.indexes import with_relation
 
 NOW = datetime(2026, 1, 2, 3, 4, 5, tzinfo=UTC)
 MAX_BYTES, MAX_PIXELS = 100_000, 100_000
@@ -88,6 +92,11 @@ def index(descriptor: Descriptor) -> Index:
             radius=descriptor.default_radius,
         )
     )
+
+
+def compares(index: Index, relation: Relation) -> None:
+    """Let the index decide by another relation, as a new generation may."""
+    index.meta = with_relation(index.meta, relation)
 
 
 @pytest.fixture
@@ -253,6 +262,84 @@ def test_the_publishers_own_id_and_time_reach_the_index(handler: Handler, index:
     handle(handler, [ImageMessage("images", 0, 0, 0, None, photo(1), headers)])
     (member,) = index.members()
     assert (member.key, member.image_id, member.captured_at_ms) == ("images-0-0", "camera/1", 12345)
+
+
+def turned(image: bytes, *steps: Image.Transpose) -> bytes:
+    """Return a JPEG after these steps."""
+    picture: Image.Image = Image.open(io.BytesIO(image))
+    for step in steps:
+        picture = picture.transpose(step)
+    file = io.BytesIO()
+    picture.save(file, "JPEG", quality=85)
+    return file.getvalue()
+
+
+MIRRORED = turned(photo(1), Image.Transpose.FLIP_LEFT_RIGHT)
+RADIUS = DctDescriptor().default_radius
+
+
+@pytest.mark.parametrize("together", [True, False])
+@pytest.mark.parametrize(
+    ("relation", "expected"),
+    [
+        (Relation(RADIUS), "unique"),
+        (Relation(RADIUS, match_rotations=True), "unique"),
+        (Relation(RADIUS, match_flips=True), "duplicate"),
+        (Relation(RADIUS, match_flips=True, match_rotations=True), "duplicate"),
+    ],
+)
+def test_a_mirrored_copy_is_found_where_flips_are_matched(
+    handler: Handler, index: Index, relation: Relation, expected: str, *, together: bool
+) -> None:
+    compares(index, relation)
+    batches = [messages(photo(1), MIRRORED)] if together else [messages(photo(1)), messages(MIRRORED, start=1)]
+    assert [word for batch in batches for word in said(handle(handler, batch))] == ["unique", expected]
+
+
+def test_how_a_copy_was_turned_is_published(handler: Handler, index: Index) -> None:
+    compares(index, Relation(RADIUS, match_flips=True, match_rotations=True))
+    flip, quarter = Image.Transpose.FLIP_LEFT_RIGHT, Image.Transpose.ROTATE_90
+    batch = messages(
+        photo(1), turned(photo(1), flip), turned(photo(1), quarter), turned(photo(1), flip, quarter), photo(2)
+    )
+    outcomes = handle(handler, batch)
+    assert said(outcomes) == ["unique", "duplicate", "duplicate", "duplicate", "unique"]
+    told = [json.loads(outcome.outgoing.value or b"")["symmetry"] for outcome in outcomes]
+    # What is told is what to do to the image in hand, so that it is the member: turn it back.
+    assert told == [None, "mirror", "rotate270", "mirror-rotate90", None]
+    assert len(list(index.members())) == 2
+
+
+def test_a_frame_in_which_something_has_changed_is_unique(handler: Handler, index: Index) -> None:
+    compares(index, Relation(2.0, local_change=3.0))
+    scene = Image.open(io.BytesIO(photo(1, quality=95))).resize((320, 240))
+    visitor = scene.copy()
+    visitor.paste((255, 40, 40), (250, 150, 290, 210))
+
+    def jpeg(picture: Image.Image, quality: int) -> bytes:
+        file = io.BytesIO()
+        picture.save(file, "JPEG", quality=quality)
+        return file.getvalue()
+
+    outcomes = handle(handler, messages(jpeg(scene, 90), jpeg(scene, 70), jpeg(visitor, 90), jpeg(visitor, 70)))
+    assert said(outcomes) == ["unique", "duplicate", "unique", "duplicate"]
+    documents = [json.loads(outcome.outgoing.value or b"") for outcome in outcomes]
+    assert documents[3]["duplicate_of"] == "images-0-2"
+    changes = [document["local_change"] for document in documents]
+    assert (changes[0], changes[2]) == (None, None)
+    assert 0 <= changes[1] <= 3.0
+    assert 0 <= changes[3] <= 3.0
+    assert all(member.thumbnail is not None for member in index.members())
+
+
+def test_images_are_described_again_for_a_generation_that_compares_otherwise(
+    handler: Handler, index: Index, descriptor: Descriptor
+) -> None:
+    handle(handler, messages(photo(1)))
+    described = handler.describe(messages(b"garbage", MIRRORED, start=1))
+    compares(index, Relation(RADIUS, match_flips=True))
+    assert said(handler.decide(described)) == ["undecodable", "duplicate"]
+    assert descriptor.batches == [1, 1, 2]
 
 
 def test_two_messages_may_share_an_id(handler: Handler) -> None:

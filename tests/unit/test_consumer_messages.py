@@ -287,6 +287,8 @@ def test_a_verdict_says_it_all() -> None:
         "duplicate_of": "seed/1.jpg",
         "distance": 0.1,
         "radius": 0.2,
+        "local_change": None,
+        "symmetry": "none",
         "cluster": 0,
         "index": {"name": "default", "generation": 2},
         "descriptor": "dct-1",

@@ -6,24 +6,30 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from neardup.descriptors import NAMES, load_descriptor
+import bootstrap.settings
+import consumer.settings
+from neardup.descriptors import NAMES, SPECS, load_descriptor
 from neardup.descriptors.base import Descriptor, thumbnail, unit_float16
+from neardup.descriptors.projected import ProjectedDescriptor
 from neardup.distance import l2_distances
 from neardup.errors import Misconfigured, Undescribable
+from neardup.options import options_of
+from neardup.pca import fit_pca
 from tests.unit.pictures import GENERATED, flat, generated
 
 WEIGHTLESS = ("dct", "pixels", "pixels:320", "pixels:1")
 DOCUMENTATION = Path(__file__).resolve().parents[2] / "docs/descriptors.md"
-# One image may differ in the last bits when the batch around it changes the shape of a convolution.
-BATCH_TOLERANCE = {"vgg16": 1e-3}
+PROJECTED = "projected"
+NETWORK = pytest.param("keras:MobileNetV3Small", marks=[pytest.mark.tensorflow, pytest.mark.timeout(600)])
 
 
-VGG16 = pytest.param("vgg16", marks=[pytest.mark.tensorflow, pytest.mark.timeout(600)])
-
-
-@pytest.fixture(scope="module", params=[*WEIGHTLESS, VGG16])
+@pytest.fixture(scope="module", params=[*WEIGHTLESS, PROJECTED, NETWORK])
 def descriptor(request: pytest.FixtureRequest) -> Descriptor:
-    return load_descriptor(request.param, "none")
+    if request.param != PROJECTED:
+        return load_descriptor(request.param, "none")
+    raw = load_descriptor("pixels:8")
+    seeds = raw.describe([raw.prepare(generated(seed)) for seed in range(20)])
+    return ProjectedDescriptor(raw, fit_pca(seeds, 6))
 
 
 @pytest.fixture(scope="module")
@@ -57,18 +63,13 @@ class TestUniversal:
     def test_the_same_singly_and_in_a_batch(self, descriptor: Descriptor, prepared: list[NDArray[np.uint8]]) -> None:
         together = descriptor.describe(prepared)
         singly = np.concatenate([descriptor.describe([each]) for each in prepared])
-        tolerance = BATCH_TOLERANCE.get(descriptor.spec)
-        if tolerance is None:
-            assert singly.tobytes() == together.tobytes()
-        else:
-            assert np.linalg.norm(singly.astype(float) - together.astype(float), axis=1).max() <= tolerance
+        assert singly.tobytes() == together.tobytes()
 
     def test_order_within_a_batch_does_not_count(
         self, descriptor: Descriptor, prepared: list[NDArray[np.uint8]]
     ) -> None:
         forwards, backwards = descriptor.describe(prepared), descriptor.describe(prepared[::-1])
-        tolerance = BATCH_TOLERANCE.get(descriptor.spec, 0.0)
-        assert np.abs(forwards.astype(float) - backwards[::-1].astype(float)).max() <= tolerance
+        assert np.array_equal(forwards, backwards[::-1])
 
     def test_an_empty_batch(self, descriptor: Descriptor) -> None:
         rows = descriptor.describe([])
@@ -92,7 +93,7 @@ class TestUniversal:
         assert descriptor.fingerprint.startswith(descriptor.spec.partition(":")[0])
 
     def test_the_documentation_says_the_same(self, descriptor: Descriptor) -> None:
-        if descriptor.spec != "pixels:1":
+        if descriptor.spec in {"dct", "pixels:32", "pixels:320"}:
             name = descriptor.spec.removesuffix(":32")
             size = f"{descriptor.dimension:,} | {2 * descriptor.dimension:,}"
             assert f"| `{name}` | {size} | {descriptor.default_radius:g} |" in DOCUMENTATION.read_text("utf-8")
@@ -138,12 +139,26 @@ def test_a_batch_of_any_size_gives_the_same_bits(spec: str, count: int) -> None:
 
 class TestLoading:
     @pytest.mark.parametrize(
-        "spec", ["", "sift", "DCT", "dct:64", "pixels:0", "pixels:-1", "pixels:1025", "pixels:x", "pixels:²", "vgg16:1"]
+        "spec",
+        [
+            *("", "sift", "DCT", "dct:64", "pixels:0", "pixels:-1", "pixels:1025", "pixels:x", "pixels:²", "vgg16:1"),
+            *("keras", "keras:", "keras::flat", "keras:VGG16:max", "keras:VGG16:flat:x", "file", "file:"),
+        ],
     )
     def test_unknown_specs_are_refused_by_name(self, spec: str) -> None:
         with pytest.raises(Misconfigured, match="descriptor") as caught:
             load_descriptor(spec)
         assert repr(spec) in str(caught.value)
+
+    @pytest.mark.parametrize(("spec", "near"), [("pixel", "pixels"), ("DCT", "dct"), ("VGG-16", "vgg16")])
+    def test_a_near_name_is_offered(self, spec: str, near: str) -> None:
+        with pytest.raises(Misconfigured, match=f"did you mean {near}\\?$"):
+            load_descriptor(spec)
+
+    @pytest.mark.parametrize("settings", [bootstrap.settings.Settings, consumer.settings.Settings])
+    def test_help_names_them_all(self, settings: type[object]) -> None:
+        texts = {option.flag: option.text for _, option in options_of(settings)}
+        assert SPECS in texts["--descriptor"]
 
     @pytest.mark.parametrize("spec", ["dct", "pixels:32", "pixels:320", "pixels:1024"])
     def test_a_spec_loads_the_descriptor_that_says_it(self, spec: str) -> None:

@@ -16,6 +16,8 @@ from packaging.utils import canonicalize_name
 from prometheus_client.metrics import MetricWrapperBase
 
 import bootstrap.__main__
+import bootstrap.calibrate
+import bootstrap.calibrate_settings
 import bootstrap.describe
 import bootstrap.index
 import bootstrap.index_settings
@@ -43,6 +45,7 @@ SETTINGS: dict[str, list[type[Any]]] = {
     "`python -m consumer.feed`": [consumer.settings.FeedSettings],
     "`python -m bootstrap`": [bootstrap.settings.Settings],
     "`python -m bootstrap.index`": [bootstrap.index_settings.IndexSettings],
+    "`python -m bootstrap.calibrate`": [bootstrap.calibrate_settings.CalibrateSettings],
 }
 DEMO_FLAGS = {"--images", "--report"}
 
@@ -239,7 +242,7 @@ def below(family: type[NeardupError]) -> Iterator[type[NeardupError]]:
 def test_keys_are_documented() -> None:
     keys = IndexKeys("NAME")
     names = {keys.live, keys.last, keys.generations, keys.decided("KEY")}
-    of_a_generation = (keys.metadata, keys.centroids, keys.projection, keys.splits, keys.log, keys.trimmed)
+    of_a_generation = (keys.metadata, keys.centroids, keys.projection, keys.pca, keys.splits, keys.log, keys.trimmed)
     names |= {key(7).replace("g7", "gG") for key in of_a_generation}
     names.add(keys.cell(7, 1).replace("g7", "gG").removesuffix("1") + "C")
     assert {row[0].strip("`") for row in rows(section(ARCHITECTURE, "The index in Redis"))} == names
@@ -271,6 +274,7 @@ def test_exit_codes_are_documented() -> None:
     modules = {"consumer": consumer.__main__, "bootstrap": bootstrap.__main__, "demo": demo.__main__}
     texts = {name: module.__doc__ or "" for name, module in modules.items()}
     texts["bootstrap.index"] = bootstrap.index.__doc__ or ""
+    texts["bootstrap.calibrate"] = bootstrap.calibrate.__doc__ or ""
     texts["consumer.feed"] = ast.get_docstring(ast.parse(text_of("consumer/feed.py"))) or ""
     codes = {f"python -m {name}": exit_codes(text) for name, text in texts.items()}
     assert told == codes
@@ -288,7 +292,7 @@ def command_lines() -> Iterator[tuple[str, str, list[str]]]:
     for page in PAGES:
         text = page.read_text(encoding="utf-8")
         for found in re.finditer(
-            r"python -m (consumer\.feed|consumer|bootstrap\.index|bootstrap|demo)\b([^`\n]*)", text
+            r"python -m (consumer\.feed|consumer|bootstrap\.index|bootstrap\.calibrate|bootstrap|demo)\b([^`\n]*)", text
         ):
             yield page.name, found[1], re.findall(r"(?<![\w-])--[a-z][a-z-]*", found[2])
 
@@ -307,6 +311,7 @@ def test_command_lines_have_only_flags_that_exist() -> None:
         "consumer.feed",
         "bootstrap",
         "bootstrap.index",
+        "bootstrap.calibrate",
         "demo",
     }
     assert [

@@ -130,6 +130,9 @@ STATS: Document = {
     "fingerprint": "dct-1",
     "dimension": 256,
     "radius": 0.2,
+    "calibration": {},
+    "local_change": None,
+    "symmetries": [],
     "created_at": "2026-01-01T00:00:00+00:00",
     "seed": {"images": 10, "unique": 8},
     "members": 1000,
@@ -153,6 +156,9 @@ def test_stats_as_lines() -> None:
     assert lines[0] == "index       cats, generation 3, made 2026-01-01T00:00:00+00:00"
     assert "sizes       p1 10, p50 111, p99 290, max 300" in lines
     assert "memory      members 1.0 MiB, decisions 0.5 MiB, log 0.0 MiB, rest 0.0 MiB" in lines
+    assert {"change      any", "symmetries  none"} <= set(lines)
+    camera = lines_of("stats", {**STATS, "local_change": 2.5, "symmetries": ["mirror", "rotate90"]})
+    assert {"change      2.5 at most, locally", "symmetries  mirror, rotate90"} <= set(camera)
     assert lines[-1] == "a member    571.2 bytes"
     assert lines_of("stats", {**STATS, "members": 0, "bytes_a_member": None})[-1] == "a member    no members"
 

@@ -1,15 +1,18 @@
 """A view follows events to the same members as reading everything anew gives."""
 
+from unittest.mock import Mock
+
 import numpy as np
 import pytest
 
 from neardup.cells import Cells
-from neardup.index.codec import encode_member
+from neardup.index.codec import encode_member, head_key
 from neardup.index.events import Appended, Rewritten, Split
 from neardup.index.tree import CellTree
 from neardup.index.view import GenerationView, OutdatedView
-from neardup.types import Descriptors, Member
-from tests.contract.indexes import CENTROIDS, PROJECTION, RADIUS, point
+from neardup.local_change import largest_change
+from neardup.types import Descriptors, Member, Thumbnail
+from tests.contract.indexes import CENTROIDS, PROJECTION, RADIUS, point, thumbnail
 
 
 def record(key: str, descriptor: Descriptors) -> bytes:
@@ -114,8 +117,82 @@ def test_a_cell_that_is_shorter_than_it_should_be(store: Store) -> None:
         keys_near(view, point(0))
 
 
+@pytest.mark.parametrize("budget_bytes", [0, 1 << 20])
+def test_members_in_which_something_has_changed_are_no_hits(store: Store, budget_bytes: int) -> None:
+    still, visited = thumbnail(), thumbnail((8, 8))
+    change = float(largest_change(still, visited[np.newaxis])[0])
+    for key, shown in (("a", still), ("b", visited)):
+        store.cells.setdefault(0, []).append(encode_member(Member(key, key, point(0, 0.05), 0, shown)))
+
+    def found(local_change: float, shown: Thumbnail) -> list[tuple[bytes, float | None]]:
+        view = GenerationView(CellTree(Cells(CENTROIDS)), PROJECTION, RADIUS, store.read, budget_bytes, local_change)
+        view.load(view.tree.leaves)
+        row = point(0)[np.newaxis]
+        (hits,) = view.within(row, view.sketch(row), shown[np.newaxis])
+        return [(head_key(hit.head), hit.local_change) for hit in hits]
+
+    assert found(change, still) == [(b"a", 0.0), (b"b", change)]
+    assert found(float(np.nextafter(change, 0)), still) == [(b"a", 0.0)]
+    assert found(0.0, visited) == [(b"b", 0.0)]
+    assert found(0.0, thumbnail((20, 20))) == []
+
+
+def test_local_change_is_never_left_out_silently(store: Store) -> None:
+    store.cells[0] = [encode_member(Member("a", "a", point(0), 0, thumbnail()))]
+    view = GenerationView(CellTree(Cells(CENTROIDS)), PROJECTION, RADIUS, store.read, 1 << 20, 0.0)
+    view.load(view.tree.leaves)
+    with pytest.raises(ValueError, match="without thumbnails"):
+        keys_near(view, point(0))
+
+
 def test_nothing_is_near_in_an_empty_view(store: Store) -> None:
     view = view_of(store)
     assert keys_near(view, point(0)) == []
     assert view.nearest_in(0, point(0)) is None
     assert view.nearest_elsewhere(point(0)) is None
+
+
+def test_slots_of_members_that_went_are_given_back(store: Store) -> None:
+    """A cell that is rewritten for ever, as retention does, takes no more memory than the first time."""
+    for number in range(40):
+        store.append(0, f"a{number}", point(0, 0.01 * number))
+    store.append(1, "b", point(1))
+    view = view_of(store)
+    slots = set()
+    for turn in range(120):
+        store.cells[0].pop(0)
+        store.append(0, f"new{turn}", point(0, 0.3 + 0.001 * turn))
+        view.apply([Rewritten(0, 0)])
+        view.tidy()
+        slots.add(view._count)
+        assert len(view) == 41
+    assert 1024 < max(slots) <= 1024 + 2 * 41
+    asked = point(0, 0.38)
+    assert keys_near(view, asked) == keys_near(view_of(store), asked) != []
+    assert keys_near(view, point(1)) == ["b"]
+    store.cells[0].clear()
+    for _ in range(40):
+        view.apply([Rewritten(0, 0)])
+    view.tidy()
+    view.apply([store.append(0, "last", point(0))])
+    assert (len(view), keys_near(view, point(0))) == (2, ["last"])
+
+
+@pytest.mark.parametrize("budget_bytes", [0, 1 << 20])
+def test_multiplying_with_all_members_finds_the_same(
+    store: Store, budget_bytes: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for number in range(30):
+        store.append(number % 2, f"m{number}", point(number % 2, 0.02 * number))
+    view = view_of(store, budget_bytes)
+    asked = np.stack([point(0, 0.1), point(1, 0.3), point(0, 0.58)])
+    found = view.within(asked, view.sketch(asked))
+    touched, view.rows_touched = view.rows_touched, 0
+    monkeypatch.setattr("neardup.index.view._PAIRS", 1)
+    monkeypatch.setattr("neardup.index.view._SCAN_SHARE", 0.0)
+    scans = Mock(wraps=view._scan)
+    monkeypatch.setattr(view, "_scan", scans)
+    assert view.within(asked, view.sketch(asked)) == found
+    assert sum(map(len, found)) > 3
+    scans.assert_called_once()
+    assert view.rows_touched <= touched

@@ -1,0 +1,1 @@
+"""How well near-duplicates are told from other images: ``python -m benchmarks.quality``."""

@@ -1,0 +1,306 @@
+"""Measure every tool on the same photos, copies, pairs and low-texture pictures."""
+
+import os
+import time
+from collections.abc import Sequence
+from concurrent.futures import ProcessPoolExecutor
+from dataclasses import dataclass
+from functools import cache, partial
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image
+
+from benchmarks.quality import low_texture
+from benchmarks.quality.clips import distances_by_gap
+from benchmarks.quality.pairs import NearPairs, Point, near_pairs, nearest_other, point_at_rate, precision_recall
+from benchmarks.quality.tools import HashTool, Tool, load_tool
+from benchmarks.quality.transforms import CORE, CORE_UPRIGHT, TRANSFORMS, jpeg, make_copy, photo_seed
+from neardup.decode import decode
+from neardup.types import Pixels
+
+FALSE_RATE = 1e-6
+FEW_PHOTOS = 4_900
+"""12 million pairs: for tools whose rows are long."""
+LONG_ROW = 1_000
+TIMED_PHOTOS = 150
+PRECISE = 0.999
+
+Rows = NDArray[np.float16]
+FalsePairs = list[tuple[float, Path, Path]]
+
+
+@dataclass(frozen=True)
+class Photos:
+    """What a run looks at: photos to copy, all different; and photos of which no two are alike."""
+
+    copied: list[Path]
+    different: list[Path]
+    camera: Path
+    seed: int
+
+
+def evenly(files: Sequence[Path], count: int) -> list[Path]:
+    """Return at most `count` of the files, evenly spread."""
+    picked = np.linspace(0, len(files) - 1, min(count, len(files))).round().astype(int)
+    return [files[index] for index in picked]
+
+
+def choose_photos(folder: Path, count: int, different: int, seed: int) -> Photos:
+    """Take 65 % of the photos to copy from the large ones, the rest from the small ones."""
+    large, small = (sorted((folder / name).glob("*.jpg")) for name in ("photos_eval", "photos_small"))
+    of_large = evenly(large, round(0.65 * count))
+    return Photos(of_large + evenly(small, count - len(of_large)), evenly(small, different), folder / "camera", seed)
+
+
+# --- in the worker processes ---
+
+
+@cache
+def _tool(name: str, weights: str | None) -> Tool:
+    return load_tool(name, weights)
+
+
+def _tools(names: Sequence[str], weights: str | None) -> list[Tool]:
+    return [_tool(name, weights) for name in names]
+
+
+def _rows_of(tools: Sequence[Tool], images: Sequence[bytes]) -> list[Rows]:
+    """Return for each tool float16 (images, numbers), NaN where it has no row."""
+    described = [_rows_of_image(tools, data) for data in images]
+    return [np.stack(rows) for rows in zip(*described, strict=True)]
+
+
+def _rows_of_image(tools: Sequence[Tool], data: bytes) -> list[Rows]:
+    whole = decode(data)  # hashes all get the same pixels: decoded once
+    return [_row_or_nan(tool, whole if isinstance(tool, HashTool) else tool.decode(data)) for tool in tools]
+
+
+def _row_or_nan(tool: Tool, pixels: Pixels) -> Rows:
+    row = tool.describe(pixels)
+    return np.full(tool.numbers, np.nan, dtype=np.float16) if row is None else row
+
+
+def _copies_of(names: Sequence[str], weights: str | None, seed: int, file: Path) -> tuple[list[Rows], Rows]:
+    """Return each tool's row of the photo, and (tools, transforms) squared distances of its copies."""
+    data = file.read_bytes()
+    image = Image.fromarray(decode(data))
+    images = [data, *(make_copy(name, image, photo_seed(seed, file.name)) for name in TRANSFORMS)]
+    rows = _rows_of(_tools(names, weights), images)
+    return [each[0] for each in rows], np.stack([_squared_to_first(each) for each in rows])
+
+
+def _squared_to_first(rows: Rows) -> NDArray[np.float64]:
+    """Return squared distances of all rows but the first to it; infinite where a row is missing."""
+    numbers = rows.astype(np.float64)
+    squared = np.square(numbers[1:] - numbers[0]).sum(axis=1)
+    return np.asarray(np.where(np.isnan(squared), np.inf, squared))
+
+
+def _photo_rows(names: Sequence[str], weights: str | None, file: Path) -> list[Rows]:
+    return [each[0] for each in _rows_of(_tools(names, weights), [file.read_bytes()])]
+
+
+def _low_texture_rows(
+    names: Sequence[str], weights: str | None, seed: int, item: tuple[str, int]
+) -> tuple[list[Rows], Rows]:
+    images = [jpeg(low_texture.picture(*item, seed)), *low_texture.edits(*item, seed).values()]
+    rows = _rows_of(_tools(names, weights), images)
+    return [each[0] for each in rows], np.stack([_squared_to_first(each) for each in rows])
+
+
+# --- in the main process ---
+
+
+def evaluate(photos: Photos, names: list[str], weights: str | None, workers: int) -> dict[str, Any]:
+    """Return all figures as JSON would hold them, and under "_sheets" what the contact sheets show."""
+    tools = _tools(names, weights)
+    with ProcessPoolExecutor(workers) as pool:
+        copies = list(pool.map(partial(_copies_of, names, weights, photos.seed), photos.copied, chunksize=4))
+        _say(f"{len(photos.copied)} photos, {len(TRANSFORMS)} copies of each")
+        different = list(pool.map(partial(_photo_rows, names, weights), photos.different, chunksize=64))
+        _say(f"{len(different)} different photos")
+        items = [(name, number) for name in low_texture.CLASSES for number in range(low_texture.COUNT)]
+        plain = list(pool.map(partial(_low_texture_rows, names, weights, photos.seed), items, chunksize=8))
+    _say(f"{len(plain)} low-texture pictures")
+    results, sheets = [], {}
+    for index, tool in enumerate(tools):
+        own = Distances(
+            tool,
+            np.stack([rows[index] for rows, _ in copies]),
+            np.stack([squared[index] for _, squared in copies]),
+            np.stack([rows[index] for rows in different]),
+            items,
+            [(rows[index], squared[index]) for rows, squared in plain],
+        )
+        figures, sheets[tool.name] = measure(own, photos)
+        results.append(figures)
+        _say(f"{tool.name} measured")
+    found = {
+        "photos": len(photos.copied),
+        "seed": photos.seed,
+        "different_photos": len(photos.different),
+        "low_texture_pictures": low_texture.COUNT,
+        "tools": results,
+        "clips": distances_by_gap(tools[0], photos.camera) if photos.camera.is_dir() else {},
+        "clips_by": tools[0].name,
+    }
+    return {**found, "_sheets": sheets}
+
+
+def _say(text: str) -> None:
+    print(f"[{time.perf_counter():.0f} s] {text}", flush=True)
+
+
+@dataclass(frozen=True)
+class Distances:
+    """What one tool made of everything; squared distances are infinite where it has no row."""
+
+    tool: Tool
+    photos: Rows
+    copies: NDArray[np.float64]
+    different: Rows
+    items: list[tuple[str, int]]
+    plain: list[tuple[Rows, NDArray[np.float64]]]
+
+
+def measure(found: Distances, photos: Photos) -> tuple[dict[str, Any], dict[str, Any]]:
+    """Return a tool's figures, and what its contact sheets are to show."""
+    tool = found.tool
+    files, rows = _described(photos.different, found.different)
+    if tool.numbers > LONG_ROW:
+        picked = np.linspace(0, len(rows) - 1, min(FEW_PHOTOS, len(rows))).round().astype(int)
+        files, rows = [files[index] for index in picked], rows[picked]
+    near = _near(tool, rows)
+    point = point_at_rate(tool.distances(near.squared), near.pairs, FALSE_RATE, whole=tool.unit == "bits")
+    distances = tool.distances(found.copies)
+    thresholds = {"at_rate": point.threshold, "at_default": tool.default}
+    figures = {
+        "tool": tool.name,
+        "numbers": tool.numbers,
+        "member_bytes": tool.member_bytes,
+        "unit": tool.unit,
+        "default": tool.default,
+        "no_row": {
+            "photos": 1 - len(files) / len(found.different) if tool.numbers <= LONG_ROW else 0.0,
+            "low_texture": float(np.mean([np.isnan(row).any() for row, _ in found.plain])),
+        },
+        "at_rate": {**_point_figures(point), "recall": _recall(distances, point.threshold)},
+        "at_default": {
+            "false_pairs": near.within if tool.default is not None else None,
+            "recall": None if tool.default is None else _recall(distances, tool.default),
+        },
+        "precision_recall": _curve(found, distances),
+        "hard_negatives": _hard_negatives(tool, files, rows, thresholds),
+        "cpu_ms": cpu_ms(tool, photos.copied),
+        "low_texture": {key: _low_texture(found, threshold) for key, threshold in thresholds.items()},
+    }
+    false = [
+        (float(distance), files[left], files[right])
+        for distance, left, right in zip(tool.distances(near.squared[:20]), near.left, near.right, strict=False)
+    ]
+    return figures, _sheet_material(photos, false, distances, -1.0 if point.threshold is None else point.threshold)
+
+
+def _described(files: list[Path], rows: Rows) -> tuple[list[Path], Rows]:
+    there = ~np.isnan(rows).any(axis=1)
+    return [files[number] for number in np.flatnonzero(there)], rows[there]
+
+
+def _near(tool: Tool, rows: Rows) -> NearPairs:
+    pairs = len(rows) * (len(rows) - 1) // 2
+    limit = -1.0 if tool.default is None else tool.squared(tool.default)
+    return near_pairs(rows, min(pairs, int(pairs * FALSE_RATE) + 50), limit)
+
+
+def _point_figures(point: Point) -> dict[str, Any]:
+    return {
+        "threshold": point.threshold,
+        "false_pairs": point.within,
+        "allowed": point.allowed,
+        "pairs": point.pairs,
+        "rate": point.rate,
+    }
+
+
+def _recall(distances: NDArray[np.float64], threshold: float | None) -> dict[str, float]:
+    """Return the share of copies within the threshold for each transform, and the means of the core lists."""
+    within = np.zeros_like(distances, dtype=bool) if threshold is None else distances <= threshold
+    shares = dict(zip(TRANSFORMS, within.mean(axis=0).tolist(), strict=True))
+    beyond = [name for name in TRANSFORMS if name not in CORE]
+    means = {"core20": CORE_UPRIGHT, "core22": CORE, "beyond": beyond}
+    return {**{key: float(np.mean([shares[name] for name in names])) for key, names in means.items()}, **shares}
+
+
+def _curve(found: Distances, distances: NDArray[np.float64]) -> dict[str, Any]:
+    _, rows = _described([Path()] * len(found.photos), found.photos)
+    columns = [number for number, name in enumerate(TRANSFORMS) if name in CORE_UPRIGHT]
+    negative = found.tool.distances(nearest_other(rows))
+    curve = precision_recall(distances[:, columns].ravel(), negative, steps=120)
+    f1 = [2 * precision * recall / (precision + recall) for _, precision, recall in curve if precision + recall]
+    precise = [recall for _, precision, recall in curve if precision >= PRECISE]
+    points = [[round(precision, 5), round(recall, 5)] for _, precision, recall in curve]
+    return {"best_f1": max(f1, default=0.0), "recall_at_999": max(precise, default=0.0), "points": points}
+
+
+def _hard_negatives(
+    tool: Tool, files: list[Path], rows: Rows, thresholds: dict[str, float | None]
+) -> dict[str, float | None]:
+    """Count pairs of different garments on the same background."""
+    clothing = rows[[file.name.startswith("clothing") for file in files]]
+    found: dict[str, float | None] = {"pairs": len(clothing) * (len(clothing) - 1) // 2}
+    for key, threshold in thresholds.items():
+        limit = None if threshold is None else tool.squared(threshold)
+        found[key] = None if limit is None else near_pairs(clothing, 1, limit).within
+    return found
+
+
+def cpu_ms(tool: Tool, files: Sequence[Path]) -> dict[str, float]:
+    """Return milliseconds of one thread's CPU an image, of describing alone and with decoding, medians."""
+    alone, both = [], []
+    for file in files[:TIMED_PHOTOS]:
+        data = file.read_bytes()
+        start = time.thread_time()
+        pixels = tool.decode(data)
+        decoded = time.thread_time()
+        tool.describe(pixels)
+        end = time.thread_time()
+        alone.append(end - decoded)
+        both.append(end - start)
+    return {"describe": 1e3 * float(np.median(alone)), "with_decode": 1e3 * float(np.median(both))}
+
+
+def _low_texture(found: Distances, threshold: float | None) -> dict[str, dict[str, float | None]]:
+    """Return for each class the share of pairs of different pictures called duplicates, and of copies found."""
+    table: dict[str, dict[str, float | None]] = {}
+    for name in low_texture.CLASSES:
+        own = [pair for item, pair in zip(found.items, found.plain, strict=True) if item[0] == name]
+        if threshold is None:
+            table[name] = {"false": None, "found": None}
+            continue
+        limit = found.tool.squared(threshold)
+        rows = np.stack([row for row, _ in own])
+        rows = rows[~np.isnan(rows).any(axis=1)]
+        pairs = len(own) * (len(own) - 1) // 2
+        copies = np.concatenate([squared for _, squared in own])
+        within = near_pairs(rows, 1, limit).within if len(rows) else 0
+        table[name] = {"false": within / pairs, "found": float((copies <= limit).mean())}
+    return table
+
+
+def _sheet_material(photos: Photos, false: FalsePairs, distances: NDArray[np.float64], radius: float) -> dict[str, Any]:
+    """Return the twenty nearest false pairs, and twenty misses: the farthest four copies of each core transform."""
+    misses = [
+        (float(distances[row, number]), photos.copied[row], name)
+        for number, name in enumerate(TRANSFORMS)
+        for row in np.argsort(-distances[:, number], kind="stable")[:4]
+        if name in CORE_UPRIGHT and distances[row, number] > radius
+    ]
+    return {"false": false, "misses": sorted(misses, key=lambda miss: -miss[0])[:20]}
+
+
+def cores() -> int:
+    """Return how many processors this process may use."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1

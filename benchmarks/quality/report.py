@@ -1,0 +1,240 @@
+"""Tables, plots, contact sheets and the figures in the docs, all made from the JSON of a run."""
+
+import io
+from pathlib import Path
+from typing import Any
+
+from PIL import Image, ImageDraw
+
+from benchmarks.quality.low_texture import CLASSES
+from benchmarks.quality.transforms import BLACK, CORE, TRANSFORMS, WHITE, font, make_copy, photo_seed
+from neardup.decode import decode
+
+BEGIN, END = "<!-- figures {}: written by make quality -->", "<!-- end of figures -->"
+TILE_PX = (220, 190)
+
+
+# --- tables, as Markdown ---
+
+
+def tables(results: dict[str, Any]) -> dict[str, str]:
+    """Return the tables of a run by name, as Markdown."""
+    return {
+        "overview": _overview(results),
+        "recall": _recall(results, "at_rate"),
+        "recall at default": _recall(results, "at_default"),
+        "low texture": _low_texture(results),
+        "clips": _clips(results),
+    }
+
+
+def _table(head: list[str], body: list[list[str]]) -> str:
+    rule = "|" + "---|" * len(head)
+    return "\n".join(["| " + " | ".join(head) + " |", rule, *("| " + " | ".join(row) + " |" for row in body)])
+
+
+def _share(value: float | None) -> str:
+    return "none" if value is None else f"{100 * value:.1f}"
+
+
+def _threshold(tool: dict[str, Any], value: float | None) -> str:
+    if value is None:
+        return "none"
+    return f"{value:.0f}" if tool["unit"] == "bits" else f"{value:.4g}"
+
+
+def _overview(results: dict[str, Any]) -> str:
+    head = [
+        "tool",
+        "bytes",
+        "default",
+        "recall of 20 at default",
+        "false pairs at default",
+        "threshold at 1e-6",
+        "rate it really has",
+        "pairs",
+        "recall of 20",
+        "recall of 22",
+        "recall beyond",
+        "recall at 99.9 % precision",
+        "best F1",
+        "clothing pairs within, default / 1e-6",
+        "CPU ms, alone / with decoding",
+    ]
+    return _table(head, [_overview_row(tool) for tool in results["tools"]])
+
+
+def _overview_row(tool: dict[str, Any]) -> list[str]:
+    rate, default, hard, cpu = tool["at_rate"], tool["at_default"], tool["hard_negatives"], tool["cpu_ms"]
+    shares = rate["recall"]
+    counts = ["none" if hard[key] is None else f"{hard[key]:,}" for key in ("at_default", "at_rate")]
+    return [
+        f"`{tool['tool']}`",
+        f"{tool['member_bytes']:,}",
+        _threshold(tool, tool["default"]),
+        "none" if default["recall"] is None else _share(default["recall"]["core20"]),
+        "none" if default["false_pairs"] is None else f"{default['false_pairs']:,}",
+        _threshold(tool, rate["threshold"]),
+        f"{rate['rate']:.1e}",
+        f"{rate['pairs']:,}",
+        *(_share(shares[key]) for key in ("core20", "core22", "beyond")),
+        _share(tool["precision_recall"]["recall_at_999"]),
+        f"{tool['precision_recall']['best_f1']:.3f}",
+        " / ".join(counts),
+        f"{cpu['describe']:.2f} / {cpu['with_decode']:.2f}",
+    ]
+
+
+def _recall(results: dict[str, Any], key: str) -> str:
+    tools = [tool for tool in results["tools"] if tool[key]["recall"] is not None]
+    body = [
+        [f"`{name}`", transform.kind, *(_share(tool[key]["recall"][name]) for tool in tools)]
+        for name, transform in TRANSFORMS.items()
+    ]
+    return _table(["transform", "kind", *(f"`{tool['tool']}`" for tool in tools)], body)
+
+
+def _low_texture(results: dict[str, Any]) -> str:
+    """Show the default, or the 1e-6 point where a tool ships none."""
+    body = []
+    for name in CLASSES:
+        cells = []
+        for tool in results["tools"]:
+            row = tool["low_texture"]["at_rate" if tool["default"] is None else "at_default"][name]
+            cells.append(f"{_share(row['false'])} / {_share(row['found'])}")
+        body.append([f"`{name}`", *cells])
+    return _table(["class", *(f"`{tool['tool']}`" for tool in results["tools"])], body)
+
+
+def _clips(results: dict[str, Any]) -> str:
+    body = [
+        [
+            f"`{clip}`",
+            f"{row['frames']}",
+            f"{row['seconds']:.2f}",
+            *(f"{row[key]:.3f}" for key in ("p5", "median", "p95")),
+            _share(row.get("within_default")),
+        ]
+        for clip, rows in results["clips"].items()
+        for row in rows
+    ]
+    return _table(["clip", "frames apart", "seconds", "5 %", "median", "95 %", "within the default, %"], body)
+
+
+def plain(results: dict[str, Any]) -> str:
+    """Return the tables for a terminal."""
+    return "\n\n".join(f"{name}\n{text}" for name, text in tables(results).items())
+
+
+# --- the docs ---
+
+
+def with_figures(page: str, results: dict[str, Any]) -> str:
+    """Return a page with what stands between its marks replaced by the tables of a run.
+
+    Raises
+    ------
+    ValueError
+        A mark has no end.
+    """
+    for name, text in {**tables(results), "run": _run(results)}.items():
+        begin = BEGIN.format(name)
+        if begin in page:
+            before, _, rest = page.partition(begin)
+            _, end, after = rest.partition(END)
+            if not end:
+                raise ValueError(f"no {END} after {begin}")
+            page = f"{before}{begin}\n\n{text}\n\n{END}{after}"
+    return page
+
+
+def _run(results: dict[str, Any]) -> str:
+    return (
+        f"`{results['command']}`: {results['photos']:,} photos with {len(TRANSFORMS)} copies each "
+        f"({len(CORE)} of the core list), false pairs among {results['different_photos']:,} photos, "
+        f"{results['low_texture_pictures']} pictures of each class without texture, seed {results['seed']}."
+    )
+
+
+# --- plots ---
+
+
+def plot(results: dict[str, Any], folder: Path) -> list[Path]:
+    """Draw precision and recall, recall by transform, and the distances of the clips; return the files."""
+    import matplotlib as mpl  # noqa: PLC0415 - drawn only where asked for
+
+    mpl.use("agg")
+    from matplotlib import pyplot as plt  # noqa: PLC0415 - after the choice of what draws
+
+    drawn = []
+    for name, draw in {"precision": _draw_precision, "recall": _draw_recall, "clips": _draw_clips}.items():
+        figure, axes = plt.subplots(figsize=(9, 4.5), layout="constrained")
+        draw(axes, results)
+        axes.grid(alpha=0.3)
+        axes.legend(fontsize=8)
+        drawn.append(folder / f"quality-{name}.png")
+        figure.savefig(drawn[-1], dpi=90)
+        plt.close(figure)
+    return drawn
+
+
+def _draw_precision(axes: Any, results: dict[str, Any]) -> None:  # noqa: ANN401 - matplotlib has no types
+    for tool in results["tools"]:
+        points = sorted(tool["precision_recall"]["points"], key=lambda point: point[1])
+        axes.plot([point[1] for point in points], [point[0] for point in points], label=tool["tool"])
+    axes.set(xlabel="recall of 20 transforms", ylabel="precision", xlim=(0.5, 1.0), ylim=(0.9, 1.002))
+
+
+def _draw_recall(axes: Any, results: dict[str, Any]) -> None:  # noqa: ANN401
+    for tool in results["tools"]:
+        shares = [tool["at_rate"]["recall"][name] for name in TRANSFORMS]
+        axes.plot(range(len(shares)), shares, "o-", markersize=3, linewidth=0.4, label=tool["tool"])
+    axes.set_xticks(range(len(TRANSFORMS)), TRANSFORMS, rotation=90, fontsize=8)
+    axes.set(ylabel="recall at one false pair in a million", ylim=(-0.02, 1.02))
+
+
+def _draw_clips(axes: Any, results: dict[str, Any]) -> None:  # noqa: ANN401
+    for clip, rows in results["clips"].items():
+        seconds = [row["seconds"] for row in rows]
+        [line] = axes.plot(seconds, [row["median"] for row in rows], "o-", markersize=3, label=clip)
+        axes.fill_between(
+            seconds, [row["p5"] for row in rows], [row["p95"] for row in rows], color=line.get_color(), alpha=0.15
+        )
+    default = next((tool["default"] for tool in results["tools"] if tool["tool"] == results["clips_by"]), None)
+    if default is not None:
+        axes.axhline(default, color="black", linestyle="--", linewidth=0.8, label="default radius")
+    axes.set(xscale="log", xlabel="seconds between the frames", ylabel=f"distance of {results['clips_by']}")
+
+
+# --- contact sheets: photos, so never inside the project's tracked files ---
+
+
+def write_sheets(sheets: dict[str, Any], seed: int, folder: Path) -> None:
+    """Write for each tool its nearest false pairs and its farthest misses, two pictures a cell."""
+    folder.mkdir(parents=True, exist_ok=True)
+    for tool, found in sheets.items():
+        false = [(left.read_bytes(), right.read_bytes(), f"{far:.3f}") for far, left, right in found["false"]]
+        misses = [
+            (file.read_bytes(), _copy(file, name, seed), f"{name} {far:.3f}") for far, file, name in found["misses"]
+        ]
+        for kind, cells in {"false": false, "misses": misses}.items():
+            _sheet(cells).save(folder / f"{tool.replace(':', '-').replace('/', '-')}-{kind}.png")
+
+
+def _copy(file: Path, name: str, seed: int) -> bytes:
+    return make_copy(name, Image.fromarray(decode(file.read_bytes())), photo_seed(seed, file.name))
+
+
+def _sheet(cells: list[tuple[bytes, bytes, str]]) -> Image.Image:
+    columns, (wide, high) = 4, (2 * TILE_PX[0] + 10, TILE_PX[1])
+    sheet = Image.new("RGB", (columns * wide, max(1, -(-len(cells) // columns)) * high), WHITE)
+    draw = ImageDraw.Draw(sheet)
+    for number, (left, right, text) in enumerate(cells):
+        x, y = number % columns * wide, number // columns * high
+        for offset, data in ((0, left), (TILE_PX[0], right)):
+            with Image.open(io.BytesIO(data)) as image:
+                small = image.convert("RGB")
+            small.thumbnail((TILE_PX[0] - 6, TILE_PX[1] - 20))
+            sheet.paste(small, (x + offset, y + 18))
+        draw.text((x, y + 2), text, BLACK, font(12))
+    return sheet

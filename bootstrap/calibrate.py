@@ -1,0 +1,116 @@
+"""Ask a live index what radius fits it, and what would change: ``python -m bootstrap.calibrate``.
+
+Nothing is changed; it may be done while consumers run.
+
+Exit codes
+
+    0    done
+    1    Redis cannot be reached, or the index was replaced meanwhile: the same command may succeed later
+    2    wrong arguments, settings, marked pairs or images, or no such index: a line on stderr for each
+    130  interrupted (Ctrl-C)
+"""
+
+import json
+import os
+import sys
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
+
+from bootstrap.calibrate_settings import CalibrateSettings
+from bootstrap.calibration.words import radius_origin
+from neardup.errors import Misconfigured, Unavailable
+from neardup.options import read_settings
+
+EXIT_UNAVAILABLE = 1
+EXIT_MISCONFIGURED = 2
+EXIT_INTERRUPTED = 130
+_DESCRIPTION = "Say what radius would fit a live index by now, and what would change; change nothing."
+_FEW = "too few different members to say: 100 are needed, and a few hundred pairs beyond the radius"
+
+Document = dict[str, Any]
+
+
+def main(arguments: Sequence[str] | None = None, environ: Mapping[str, str] | None = None) -> int:
+    """Run the command and return the exit code."""
+    arguments = sys.argv[1:] if arguments is None else arguments
+    environ = os.environ if environ is None else environ
+    try:
+        settings = read_settings(
+            CalibrateSettings, arguments, environ, prog="python -m bootstrap.calibrate", description=_DESCRIPTION
+        )
+        document = run(settings)
+    except Misconfigured as exc:
+        return _failed(exc, EXIT_MISCONFIGURED)
+    except Unavailable as exc:
+        return _failed(exc, EXIT_UNAVAILABLE)
+    except KeyboardInterrupt:
+        return _failed("interrupted", EXIT_INTERRUPTED)
+    text = json.dumps(document, ensure_ascii=False, indent=2) if settings.as_json else rendered(document)
+    sys.stdout.write(f"{text}\n")
+    return 0
+
+
+def _failed(why: object, code: int) -> int:
+    sys.stderr.write(f"{why}\n")
+    return code
+
+
+def run(settings: CalibrateSettings) -> Document:
+    """Do what the settings say, and return what came of it.
+
+    Raises
+    ------
+    Misconfigured, Unavailable
+        One clear line, or one for each wrong line of the marked pairs.
+    """
+    from bootstrap.calibration.live import calibrate_live  # noqa: PLC0415 - numpy and redis-py: not for --help
+    from bootstrap.calibration.marks import read_marks  # noqa: PLC0415
+    from bootstrap.reading import LiveGeneration  # noqa: PLC0415
+    from neardup.index.connection import connect  # noqa: PLC0415
+
+    marks = read_marks(settings.pairs) if settings.pairs else []
+    generation = LiveGeneration(connect(settings.redis_url), settings.index)
+    return calibrate_live(generation, settings.false_pairs, settings.pairs, marks, settings.weights)
+
+
+def rendered(document: Document) -> str:
+    """Return the document as lines for a terminal."""
+    lines = [*_about_index(document), *_about_proposal(document), *_about_marks(document)]
+    lines.append(("changed", "nothing; bootstrap again with --threshold to take another radius"))
+    width = max(len(subject) for subject, _ in lines) + 2
+    return "\n".join(f"{subject:{width}}{text}".rstrip() for subject, text in lines)
+
+
+def _about_index(document: Document) -> Iterator[tuple[str, str]]:
+    yield "index", f"{document['index']}, generation {document['generation']}"
+    rate = f"; about {document['rate']:.2g} false pairs" if document["rate"] is not None else ""
+    yield "radius now", f"{document['radius']:g} ({radius_origin(document['calibration'])}){rate}"
+    yield "members", f"{document['members']}, {document['compared']} of them compared"
+
+
+def _about_proposal(document: Document) -> Iterator[tuple[str, str]]:
+    if document["proposed"] is None:
+        yield "proposed", f"none, {_FEW}"
+        return
+    promise = f"at most {document['false_pairs']:g} false pairs with {document['confidence']:.0%} confidence"
+    if document["proposed"] > document["bound"]:
+        promise = f"light edits need it; {promise} would be {document['bound']:g}"
+    yield "proposed", f"{document['proposed']:g} ({promise}); about {document['rate_proposed']:.2g} false pairs"
+    if document["extrapolated"]:
+        yield "", "members are beyond the radius from one another: below it, this continues what was seen above"
+
+
+def _about_marks(document: Document) -> Iterator[tuple[str, str]]:
+    marked = document.get("marked")
+    if marked is None:
+        return
+    yield "marked", f"{marked['same']} pairs same, {marked['different']} different"
+    for name, errors in (("now", marked["now"]), ("proposed", marked["proposed"]), ("best", marked["fewest_errors"])):
+        if errors is not None:
+            missed, false = errors["same_missed"], errors["different_taken_for_duplicates"]
+            wrong = f"{missed} same missed, {false} different taken for duplicates"
+            yield f"right, {name}", f"{errors['right']} at {errors['radius']:.6g}; {wrong}"
+
+
+if __name__ == "__main__":
+    sys.exit(main())

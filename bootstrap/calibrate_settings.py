@@ -1,0 +1,32 @@
+"""What calibrating a live index can be told."""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from neardup.options import number, option
+from neardup.redis_settings import redis_url_option
+
+
+@dataclass(frozen=True)
+class CalibrateSettings:
+    """All settings of ``python -m bootstrap.calibrate``."""
+
+    redis_url: str = redis_url_option()
+    index: str = option("--index", "name of the index in Redis", "default")
+    false_pairs: float = option(
+        "--false-pairs",
+        "at most this part of all pairs of different images may count as duplicates",
+        1e-6,
+        number(1e-9, 1e-3),
+    )
+    pairs: Path | None = option(  # noqa: RUF009 - a dataclass field, as all of these
+        "--pairs",
+        "CSV file of pairs that a person marked: image_a,image_b,same or image_a,image_b,different; an image is an "
+        "image id or a key of the index, or a file",
+        None,
+        Path,
+    )
+    weights: str | None = option(
+        "--weights", "weights file of the index's descriptor, when it has weights and marked images are files", None
+    )
+    as_json: bool = option("--json", "print one JSON document in place of lines", default=False)

@@ -1,0 +1,1 @@
+"""A radius chosen by measurement: what light edits need, and what different images allow."""

@@ -1,0 +1,228 @@
+"""Which radius to take, given what light edits need and what different images allow."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from bootstrap.calibration.tail import NearPairs, TailBound, TailFit, enough_pairs, tail_bound
+
+Document = dict[str, Any]
+
+CONFIDENCE = 0.95
+REACH = 0.90
+"""This part of the light edits decides what counts as a copy, and is found in any case."""
+WANTED = 0.99
+"""With less than this part of the light edits found, a warning says so."""
+FEWEST_IMAGES = 100
+"""With fewer different images the bound holds less often than it says (docs/calibration.md)."""
+FEWEST_EDITS = 100
+_CURVE_POINTS = 48
+_DIGITS = 4
+_NEAREST = 10
+
+
+@dataclass(frozen=True)
+class Calibration:
+    """A radius, and where it is from.
+
+    Attributes
+    ----------
+    radius
+        Largest L2 distance that counts as duplicate.
+    method
+        ``pairs`` when the false-pair bound decided, ``edits`` when light edits need more, ``default`` when the seed
+        set says too little.
+    false_pairs, confidence
+        The rate asked for, and how surely the bound keeps it.
+    images
+        Different images that were compared with one another.
+    bound
+        Largest radius that keeps the rate at this confidence; None when it could not be found.
+    rate
+        Estimated part of the pairs of different images within the radius; None likewise.
+    found
+        Part of the light edits within the radius; None when there were none.
+    edits
+        Quantiles of the distances of light edits by name, such as ``0.9``.
+    warning
+        What to tell the user; empty when all is well.
+    curve
+        Lists of equal length: ``radius``, ``false_pairs``, ``edits_found``.
+    nearest
+        The nearest pairs that were taken for different images: (image id, image id, distance).
+    exponent
+        Of the tail: how fast false pairs grow with the radius.
+    """
+
+    radius: float
+    method: str
+    false_pairs: float
+    confidence: float = CONFIDENCE
+    images: int = 0
+    bound: float | None = None
+    rate: float | None = None
+    found: float | None = None
+    edits: dict[str, float] = field(default_factory=dict)
+    warning: str = ""
+    curve: dict[str, list[float]] = field(default_factory=dict)
+    nearest: list[tuple[str, str, float]] = field(default_factory=list)
+    exponent: float | None = None
+
+    @property
+    def pairs(self) -> int:
+        """Pairs of different images that were compared."""
+        return self.images * (self.images - 1) // 2
+
+    def document(self) -> Document:
+        """Return it as the index keeps it, without the names of images."""
+        names = ("radius", "method", "false_pairs", "confidence", "images", "pairs", "bound", "rate", "found")
+        return {name: getattr(self, name) for name in (*names, "exponent", "edits", "warning", "curve")}
+
+
+def reach_of(edits: NDArray[np.float64]) -> float:
+    """Return the distance within which two images count as copies: what most light edits stay within."""
+    return _up(float(np.quantile(edits, REACH)))
+
+
+def choose(
+    near: NearPairs,
+    edits: NDArray[np.float64],
+    false_pairs: float,
+    names: Sequence[str] = (),
+    comparisons: int = 1,
+) -> Calibration | None:
+    """Choose the radius; None when there are too few pairs to bound anything.
+
+    It is the bound of the false pairs, and no less than `reach_of` the edits: a radius that does not find an image
+    that was saved again is of no use.
+
+    Parameters
+    ----------
+    near
+        Nearest pairs of images that are all different, above `reach_of` the edits.
+    edits
+        float64 (k,), ascending: distances of light edits, at least one.
+    false_pairs
+        Rate to keep.
+    names
+        Image ids of the rows.
+    comparisons
+        How often two images are compared: once, and once more for each symmetry. Each of these may go wrong, and does
+        so as often as the first: the rate is divided among them (Boole's inequality).
+    """
+    bound = tail_bound(near, false_pairs / comparisons, CONFIDENCE)
+    if bound is None:
+        return None
+    reach = reach_of(edits)
+    allowed = rounded_down(min(2.0, bound.radius))
+    radius = max(allowed, reach)
+    rate = comparisons * rate_within(near, bound.fit, radius)
+    return Calibration(
+        radius=radius,
+        method="pairs" if allowed >= reach else "edits",
+        false_pairs=false_pairs,
+        images=near.images,
+        bound=allowed,
+        rate=shown_rate(rate),
+        found=round(_part_within(edits, radius), 4),
+        edits=quantiles(edits),
+        warning=_warning(allowed, edits, rate, false_pairs),
+        curve=curve(near, bound, edits, radius, comparisons),
+        nearest=_nearest(near, names),
+        exponent=round(bound.fit.exponent, 2),
+    )
+
+
+def _warning(allowed: float, edits: NDArray[np.float64], rate: float, false_pairs: float) -> str:
+    reach = reach_of(edits)
+    if allowed < reach:
+        return (
+            f"different images of this seed set are as near one another as light edits of one: a radius of {allowed:g} "
+            f"would keep {false_pairs:g} false pairs, {REACH:.0%} of the edits need {reach:g}, which is taken: about "
+            f"{rate:.1g} of all pairs are then false; look at the report, or say --threshold"
+        )
+    found = _part_within(edits, allowed)
+    if found < WANTED:
+        return (
+            f"{found:.1%} of light edits are found: {WANTED:.0%} would need a radius of "
+            f"{float(np.quantile(edits, WANTED)):.4f}, more than {false_pairs:g} false pairs allow"
+        )
+    return ""
+
+
+def default(
+    radius: float, false_pairs: float, images: int, why: str, *, measured: bool, edits: NDArray[np.float64]
+) -> Calibration:
+    """Return the descriptor's own radius, and the reason in the warning."""
+    what = "the descriptor's default, measured on photos" if measured else "a guess, measured on nothing"
+    return Calibration(
+        radius=radius,
+        method="default",
+        false_pairs=false_pairs,
+        images=images,
+        found=round(_part_within(edits, radius), 4) if len(edits) else None,
+        edits=quantiles(edits),
+        warning=f"not calibrated, {why}: the radius {radius:g} is {what}",
+    )
+
+
+def rate_within(near: NearPairs, fit: TailFit, radius: float) -> float:
+    """Return the part of all pairs within a radius: counted above the threshold of the fit, estimated below."""
+    if radius <= fit.threshold or not near.pairs:
+        return fit.rate_at(radius)
+    # What the floor hides is added to what was counted.
+    hidden = fit.rate - fit.pairs / near.pairs
+    return float(hidden + np.searchsorted(near.l2_distance, radius, side="right") / near.pairs)
+
+
+def curve(
+    near: NearPairs, bound: TailBound, edits: NDArray[np.float64], radius: float, comparisons: int = 1
+) -> dict[str, list[float]]:
+    """Return false pairs and edits found at some radii, as the index keeps them."""
+    end = min(float(near.l2_distance[-1]), max(1.5 * radius, float(edits[-1]) if len(edits) else 0.0))
+    radii = np.linspace(0.0, max(end, radius), _CURVE_POINTS + 1)[1:]
+    return {
+        "radius": [round(float(at), _DIGITS) for at in radii],
+        "false_pairs": [shown_rate(comparisons * rate_within(near, bound.fit, float(at))) for at in radii],
+        "edits_found": [round(_part_within(edits, float(at)), 4) for at in radii] if len(edits) else [],
+    }
+
+
+def enough_for(images: int, false_pairs: float) -> int:
+    """Return how many nearest pairs `choose` can use: the tail, and some more for the curve."""
+    return min(images * (images - 1) // 2, 4 * enough_pairs(images, false_pairs))
+
+
+def quantiles(edits: NDArray[np.float64]) -> dict[str, float]:
+    """Return some quantiles of the edits' distances by name; nothing when there are none."""
+    if not len(edits):
+        return {}
+    return {f"{part:g}": round(float(np.quantile(edits, part)), _DIGITS) for part in (0.5, REACH, WANTED, 1.0)}
+
+
+def _nearest(near: NearPairs, names: Sequence[str]) -> list[tuple[str, str, float]]:
+    if not names:
+        return []
+    pairs = zip(near.rows[:_NEAREST].tolist(), near.l2_distance[:_NEAREST].tolist(), strict=True)
+    return [(names[one], names[two], round(l2, _DIGITS)) for (one, two), l2 in pairs]
+
+
+def _part_within(edits: NDArray[np.float64], radius: float) -> float:
+    return float(np.searchsorted(edits, radius, side="right") / max(1, len(edits)))
+
+
+def shown_rate(rate: float) -> float:
+    """Return a rate to three digits, as it is kept and shown."""
+    return float(f"{rate:.3g}")
+
+
+def rounded_down(radius: float) -> float:
+    """Return a radius to four digits, and no larger than it was."""
+    return float(np.floor(radius * 10**_DIGITS) / 10**_DIGITS)
+
+
+def _up(radius: float) -> float:
+    return float(np.ceil(radius * 10**_DIGITS) / 10**_DIGITS)

@@ -1,0 +1,187 @@
+"""Calibration of a live index: what its members say of the radius, and what marked pairs say. Only reads."""
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from bootstrap.calibration import choice
+from bootstrap.calibration.distances import in_order_of_digest, most_images, nearest_pairs
+from bootstrap.calibration.isolation import without_copies
+from bootstrap.calibration.marks import Mark, errors_at, fewest_errors, named_images, refuse
+from bootstrap.calibration.tail import tail_bound
+from bootstrap.reading import Block, LiveGeneration
+from neardup.decode import decode
+from neardup.descriptors import load_descriptor
+from neardup.descriptors.base import Descriptor
+from neardup.descriptors.projected import projected
+from neardup.distance import paired_l2_distances
+from neardup.errors import BadInput
+from neardup.index.codec import decode_head
+from neardup.types import Descriptors
+
+Document = dict[str, Any]
+
+
+class Members:
+    """A sample of the members of a generation, and those among them that are asked for.
+
+    Attributes
+    ----------
+    count
+        Of all members.
+    sample
+        float16 (n, d), all different, as good as random: those whose digests are the smallest.
+    found
+        Descriptors of the members that were asked for, by image id or key.
+    """
+
+    def __init__(self, generation: LiveGeneration, wanted: Mapping[str, int]) -> None:
+        self.count = 0
+        self.found: dict[str, Descriptors] = {}
+        self._most = most_images(generation.meta.dimension)
+        self.sample = np.empty((0, generation.meta.dimension), dtype=np.float16)
+        for block in generation.blocks():
+            self.count += len(block.heads)
+            self._find(block, wanted)
+            self.sample = np.concatenate([self.sample, block.descriptors])
+            if len(self.sample) > 2 * self._most:
+                self._shrink()
+        self._shrink()
+
+    def _find(self, block: Block, wanted: Mapping[str, int]) -> None:
+        if not wanted:
+            return
+        for head, row in zip(block.heads, block.descriptors, strict=True):
+            key, image_id, _ = decode_head(head)
+            for name in (image_id, key):
+                if name in wanted:
+                    self.found.setdefault(name, row)
+
+    def _shrink(self) -> None:
+        self.sample = self.sample[in_order_of_digest(self.sample)[: self._most]]
+
+
+def calibrate_live(
+    generation: LiveGeneration, false_pairs: float, pairs: Path | None, marks: Sequence[Mark], weights: str | None
+) -> Document:
+    """Return what calibration would choose now, and what it would change, as a document for JSON.
+
+    Members lie beyond the radius from one another, so nothing is known of nearer pairs: the tail is fit on the pairs
+    beyond, and continued below the radius.
+
+    Parameters
+    ----------
+    generation
+        The live one.
+    false_pairs
+        Rate to keep.
+    pairs, marks
+        File of marked pairs, for messages, and its content.
+    weights
+        Of the descriptor, for images that are files.
+
+    Raises
+    ------
+    Misconfigured, Unavailable
+        An image that is marked is neither a member nor a readable file; or Redis.
+    """
+    lines = named_images(marks)
+    members = Members(generation, lines)
+    document = _proposal(generation, members, false_pairs)
+    if marks:
+        described = _described(generation, members, pairs or Path(), lines, weights)
+        document["marked"] = _judged(marks, described, generation.meta.radius, document["proposed"])
+    return document
+
+
+def _proposal(generation: LiveGeneration, members: Members, false_pairs: float) -> Document:
+    meta = generation.meta
+    comparisons = 1 + len(meta.relation.symmetries)
+    images = len(members.sample)
+    document: Document = {
+        "index": meta.name,
+        "generation": meta.generation,
+        "radius": meta.radius,
+        "calibration": meta.calibration,
+        "members": members.count,
+        "compared": images,
+        "false_pairs": false_pairs,
+        "confidence": choice.CONFIDENCE,
+        **dict.fromkeys(("bound", "proposed", "rate", "rate_proposed", "exponent")),
+        "edits": _edits_of(meta.calibration),
+        "extrapolated": False,
+    }
+    wanted = choice.enough_for(images, false_pairs / comparisons)
+    near = None
+    if images >= choice.FEWEST_IMAGES:
+        near = without_copies(members.sample, nearest_pairs(members.sample, wanted, meta.radius))
+    bound = tail_bound(near, false_pairs / comparisons, choice.CONFIDENCE) if near else None
+    if near is None or bound is None:
+        return document
+    allowed = choice.rounded_down(min(2.0, bound.radius))
+    proposed = max(allowed, document["edits"].get(f"{choice.REACH:g}", 0.0))
+    document["bound"], document["proposed"] = allowed, proposed
+    document["rate"] = choice.shown_rate(comparisons * choice.rate_within(near, bound.fit, meta.radius))
+    document["rate_proposed"] = choice.shown_rate(comparisons * choice.rate_within(near, bound.fit, proposed))
+    document["exponent"] = round(bound.fit.exponent, 2)
+    document["extrapolated"] = allowed < meta.radius
+    return document
+
+
+def _edits_of(calibration: Mapping[str, Any]) -> dict[str, float]:
+    """Return the edits' quantiles that the bootstrap measured; an index holds what somebody wrote."""
+    edits = calibration.get("edits")
+    if not isinstance(edits, dict):
+        return {}
+    return {str(name): float(value) for name, value in edits.items() if isinstance(value, int | float)}
+
+
+def _described(
+    generation: LiveGeneration, members: Members, pairs: Path, lines: Mapping[str, int], weights: str | None
+) -> dict[str, Descriptors]:
+    described, wrong = dict(members.found), []
+    files = [name for name in lines if name not in described]
+    descriptor = _descriptor(generation, weights) if files else None
+    for name in files:
+        try:
+            described[name] = _describe(Path(name), descriptor)
+        except OSError as exc:
+            reason = exc.strerror or exc
+            wrong.append(f"line {lines[name]}: {name!r} is neither a member nor a file that can be read ({reason})")
+        except BadInput as exc:
+            wrong.append(f"line {lines[name]}: {name!r} is no image that can be described ({exc.reason}): {exc}")
+    refuse(pairs, wrong)
+    return described
+
+
+def _descriptor(generation: LiveGeneration, weights: str | None) -> Descriptor:
+    descriptor = projected(load_descriptor(generation.meta.descriptor, weights), generation.pca())
+    generation.meta.check_descriptor(descriptor.fingerprint)
+    return descriptor
+
+
+def _describe(path: Path, descriptor: Descriptor | None) -> Descriptors:
+    assert descriptor is not None  # noqa: S101 - there are files, so it was loaded
+    pixels = decode(path.read_bytes(), reduce_to_px=descriptor.reduce_to_px)
+    row: Descriptors = descriptor.describe([descriptor.prepare(pixels)])[0]
+    return row
+
+
+def _judged(
+    marks: Sequence[Mark], described: Mapping[str, Descriptors], radius: float, proposed: float | None
+) -> Document:
+    ones, twos = (np.stack([described[mark.images[side]] for mark in marks]) for side in (0, 1))
+    distances = paired_l2_distances(ones, twos)
+    return {
+        "same": sum(mark.same for mark in marks),
+        "different": sum(not mark.same for mark in marks),
+        "now": errors_at(marks, distances, radius),
+        "proposed": None if proposed is None else errors_at(marks, distances, proposed),
+        "fewest_errors": fewest_errors(marks, distances),
+        "pairs": [
+            {"line": mark.line, "images": list(mark.images), "same": mark.same, "distance": float(l2)}
+            for mark, l2 in zip(marks, distances, strict=True)
+        ],
+    }

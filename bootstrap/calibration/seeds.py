@@ -1,0 +1,91 @@
+"""Calibration at bootstrap, from the seed set itself."""
+
+import os
+from collections.abc import Iterable, Sequence
+
+import numpy as np
+from numpy.typing import NDArray
+
+from bootstrap.calibration import choice
+from bootstrap.calibration.choice import Calibration
+from bootstrap.calibration.distances import apart, in_order_of_digest, most_images, nearest_pairs
+from bootstrap.calibration.edits import edit_distances
+from bootstrap.calibration.isolation import without_copies
+from neardup.decode import DecodeLimits
+from neardup.descriptors.base import Descriptor
+from neardup.sources import SourceImage
+from neardup.types import Descriptors
+
+_MOST_EDITED, _FEWEST_EDITED = 100, 30
+_EDITED_PART = 20
+"""One seed in this many is edited: a descriptor that is slow on the seeds is slow on their edits, too."""
+
+
+def calibrate_seeds(
+    seeds: Iterable[SourceImage],
+    image_ids: Sequence[str],
+    descriptors: Descriptors,
+    descriptor: Descriptor,
+    false_pairs: float,
+    *,
+    comparisons: int = 1,
+    limits: DecodeLimits | None = None,
+    workers: int | None = None,
+) -> Calibration:
+    """Choose a radius for a seed set; the same images give the same radius, whatever their names and order.
+
+    Parameters
+    ----------
+    seeds
+        The seeds: a few are read again.
+    image_ids
+        Ids of those that were described.
+    descriptors
+        float16 (n, d), a row for each id.
+    descriptor
+        What described them.
+    false_pairs
+        Largest part of the pairs of different images that may count as duplicates.
+    comparisons
+        How often an image is compared with each member: once, and once more for each symmetry.
+    limits
+        What an image may cost.
+    workers
+        Threads; None takes one for each processor.
+    """
+    order = in_order_of_digest(descriptors)
+    originals = _edited(image_ids, descriptors, order)
+    edits = edit_distances(
+        seeds, originals, descriptor, limits=limits or DecodeLimits(), workers=workers or os.cpu_count() or 1
+    )
+    measured = descriptor.radius_is_measured
+
+    def fallback(images: int, why: str) -> Calibration:
+        return choice.default(descriptor.default_radius, false_pairs, images, why, measured=measured, edits=edits)
+
+    if len(order) < choice.FEWEST_IMAGES:
+        return fallback(len(order), _too_few(len(order)))
+    if len(edits) < choice.FEWEST_EDITS:
+        return fallback(len(order), "the seeds could not be read again")
+    sample = order[: most_images(descriptors.shape[1])]
+    different = sample[apart(descriptors[sample], choice.reach_of(edits))]
+    if len(different) < choice.FEWEST_IMAGES:
+        return fallback(len(different), _too_few(len(different)))
+    wanted = choice.enough_for(len(different), false_pairs / comparisons)
+    near = nearest_pairs(descriptors[different], wanted, choice.reach_of(edits))
+    near = without_copies(descriptors[different], near)
+    names = [image_ids[row] for row in different]
+    chosen = choice.choose(near, edits, false_pairs, names, comparisons)
+    return chosen or fallback(len(different), _too_few(len(different)))
+
+
+def _too_few(images: int) -> str:
+    return f"the seed set has {images} different images and calibration needs {choice.FEWEST_IMAGES}"
+
+
+def _edited(image_ids: Sequence[str], descriptors: Descriptors, order: NDArray[np.intp]) -> dict[str, Descriptors]:
+    """Return the descriptors of the seeds that are edited, by image id."""
+    if len(order) < choice.FEWEST_IMAGES:
+        return {}
+    count = min(_MOST_EDITED, max(_FEWEST_EDITED, len(order) // _EDITED_PART))
+    return {image_ids[row]: descriptors[row] for row in order[:count]}

@@ -1,0 +1,25 @@
+"""How long the parts of a run took."""
+
+import logging
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+_LOG = logging.getLogger(__name__)
+
+
+class Stopwatch:
+    """Seconds spent in each phase, in order."""
+
+    def __init__(self) -> None:
+        self.seconds: dict[str, float] = {}
+
+    @contextmanager
+    def phase(self, name: str) -> Iterator[None]:
+        """Time a block."""
+        began_s = time.perf_counter()
+        try:
+            yield
+        finally:
+            self.seconds[name] = time.perf_counter() - began_s
+            _LOG.debug("%s took %.3f s", name, self.seconds[name])

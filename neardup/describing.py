@@ -1,0 +1,84 @@
+"""From decoded pixels to all that an image is compared by: its descriptor, its thumbnail, and those of its symmetries.
+
+Seeds, stream and inspection take this one path.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from neardup.descriptors.base import Descriptor
+from neardup.local_change import SIDE_PX, thumbnail_of
+from neardup.relation import Relation
+from neardup.symmetry import transformed, transformed_thumbnail
+from neardup.types import Pixels, Symmetry, Thumbnail, Variant
+
+
+@dataclass(frozen=True, slots=True)
+class PreparedImage:
+    """What is kept of an image's pixels.
+
+    Attributes
+    ----------
+    inputs
+        The descriptor's input for the image as it came, then for each symmetry.
+    thumbnail
+        uint8 (b,), of the image as it came; None where local change does not count.
+    """
+
+    inputs: tuple[NDArray[np.uint8], ...]
+    thumbnail: Thumbnail | None
+
+
+class Describer:
+    """Prepares images one by one, in any thread, and describes them batch by batch.
+
+    Parameters
+    ----------
+    descriptor
+        Makes the numbers.
+    relation
+        Of the index: what is compared. Its radius does not matter.
+    """
+
+    def __init__(self, descriptor: Descriptor, relation: Relation) -> None:
+        self.descriptor = descriptor
+        self.symmetries = relation.symmetries
+        self.has_thumbnails = relation.has_thumbnails
+
+    @property
+    def reduce_to_px(self) -> int:
+        """A JPEG may be decoded smaller as long as both sides keep this many pixels."""
+        # Twice the thumbnail's side, so that each of its pixels is a mean of several.
+        return max(self.descriptor.reduce_to_px, 2 * SIDE_PX if self.has_thumbnails else 0)
+
+    def prepare(self, pixels: Pixels) -> PreparedImage:
+        """Shrink uint8 (height, width, 3) RGB pixels to what is compared; nothing of their size is kept."""
+        turned = (transformed(pixels, symmetry) for symmetry in self.symmetries)
+        inputs = (self.descriptor.prepare(pixels), *(self.descriptor.prepare(each) for each in turned))
+        return PreparedImage(inputs, thumbnail_of(pixels) if self.has_thumbnails else None)
+
+    def describe(self, prepared: Sequence[PreparedImage]) -> list[tuple[Variant, ...]]:
+        """Return for each image what it is compared by, the image as it came first.
+
+        Raises
+        ------
+        Undescribable
+            Some features are not finite.
+        """
+        rows = iter(self.descriptor.describe([each for image in prepared for each in image.inputs]))
+        return [
+            tuple(
+                Variant(symmetry, next(rows), _thumbnail(image, symmetry))
+                for symmetry in (Symmetry.NONE, *self.symmetries)
+            )
+            for image in prepared
+        ]
+
+
+def _thumbnail(image: PreparedImage, symmetry: Symmetry) -> Thumbnail | None:
+    if image.thumbnail is None or symmetry is Symmetry.NONE:
+        return image.thumbnail
+    return transformed_thumbnail(image.thumbnail, symmetry)

@@ -1,0 +1,73 @@
+"""Any descriptor, made short by the principal components that an index keeps."""
+
+from collections.abc import Sequence
+
+import numpy as np
+from numpy.typing import NDArray
+
+from neardup.descriptors.base import Descriptor, unit_float16
+from neardup.errors import IndexMismatch
+from neardup.pca import Pca
+from neardup.types import Descriptors, Pixels
+
+
+class ProjectedDescriptor(Descriptor):
+    """Describes by another descriptor, projects, and scales to unit length again.
+
+    An image exactly at the mean of the seed set has no direction, and gets the even one, as a row of zeros does
+    everywhere.
+
+    Parameters
+    ----------
+    raw
+        What describes.
+    pca
+        What projects.
+
+    Raises
+    ------
+    IndexMismatch
+        The components are of descriptors of another length.
+    """
+
+    def __init__(self, raw: Descriptor, pca: Pca) -> None:
+        if pca.raw_dimension != raw.dimension:
+            raise IndexMismatch(
+                f"the index's principal components take descriptors of {pca.raw_dimension} numbers, {raw.spec} gives "
+                f"{raw.dimension}: use the descriptor and weights of its bootstrap"
+            )
+        self.raw = raw
+        self.pca = pca
+        self.spec = raw.spec
+        self.fingerprint = f"{raw.fingerprint}+{pca.fingerprint}"
+        self.dimension = pca.components
+        self.reduce_to_px = raw.reduce_to_px
+        self.default_radius = raw.default_radius
+        self.radius_is_measured = False
+        self.radius_is_measured = False  # distances change with the projection
+
+    def prepare(self, pixels: Pixels) -> NDArray[np.uint8]:
+        """Prepare as the other descriptor does."""
+        return self.raw.prepare(pixels)
+
+    def features(self, prepared: NDArray[np.uint8]) -> NDArray[np.float32]:
+        """Return float32 (n, components) coordinates, not yet of unit length."""
+        return self.pca.coordinates(self.raw.describe(list(prepared))).astype(np.float32)
+
+    def describe(self, prepared: Sequence[NDArray[np.uint8]]) -> Descriptors:
+        """Describe and project a batch; see `Descriptor.describe`."""
+        return self.project(self.raw.describe(prepared))
+
+    def project(self, described: Descriptors) -> Descriptors:
+        """Return float16 (m, components), unit norm, of float16 (m, d) descriptors of the other descriptor."""
+        return unit_float16(self.pca.coordinates(described).astype(np.float32))
+
+
+def projected(raw: Descriptor, pca: Pca | None) -> Descriptor:
+    """Return the descriptor with its projection, if there is one."""
+    return raw if pca is None else ProjectedDescriptor(raw, pca)
+
+
+def pca_of(descriptor: Descriptor) -> Pca | None:
+    """Return what projects a descriptor, if anything does."""
+    return descriptor.pca if isinstance(descriptor, ProjectedDescriptor) else None

@@ -1,0 +1,24 @@
+"""Settings that go together: what a kind of image collection needs, chosen by measurement (docs/settings.md)."""
+
+from collections.abc import Mapping
+from types import MappingProxyType
+
+CAMERA_LOCAL_CHANGE = 2.5
+"""`neardup.local_change.DEFAULT_LOCAL_CHANGE`, of which numpy is not needed to read settings."""
+CAMERA_RADIUS = 0.36
+"""The radius of ``dct`` for photos: frames of one camera are nearer to one another than any two photos, so that a
+radius by the seeds would be next to nothing. What has changed between frames is the other test's to say."""
+
+PROFILES: Mapping[str, Mapping[str, object]] = MappingProxyType(
+    {
+        "camera": {
+            "descriptor": "dct",
+            "threshold": CAMERA_RADIUS,
+            "local_change": CAMERA_LOCAL_CHANGE,
+            "fps": 1.0,
+        },
+        "scraper": {"descriptor": "dct", "match_flips": True},
+        "dataset": {"descriptor": "dct", "false_pairs": 1e-7},
+    }
+)
+"""By name: what each setting of ``python -m bootstrap`` is unless it is given; all others keep their defaults."""

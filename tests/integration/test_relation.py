@@ -1,0 +1,290 @@
+"""From pictures to verdicts with symmetries and local change: bootstrap, generations, consumer, inspection."""
+
+import io
+import logging
+import uuid
+from collections.abc import Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import numpy as np
+import pytest
+import redis
+from PIL import Image
+
+from bootstrap.inspection import neighbours, stats
+from bootstrap.job import Outcome as JobOutcome
+from bootstrap.job import run
+from bootstrap.reading import LiveGeneration
+from bootstrap.repair import Repairing
+from bootstrap.settings import Settings, profile_defaults
+from bootstrap.verify import Verification
+from consumer.handler import Handler, Outcome, OutputTopics
+from consumer.messages import ImageMessage
+from consumer.metrics import Metrics
+from consumer.uris import UriReader
+from neardup.decode import DecodeLimits
+from neardup.descriptors import load_descriptor
+from neardup.index.codec import encode_member
+from neardup.index.connection import connect
+from neardup.index.redis import RedisIndex, RedisIndexOptions
+from neardup.options import read_settings
+
+pytestmark = pytest.mark.redis
+
+FLIP = Image.Transpose.FLIP_LEFT_RIGHT
+
+
+@pytest.fixture
+def client(redis_url: str) -> Iterator[redis.Redis]:
+    with connect(redis_url) as opened:
+        yield opened
+
+
+@pytest.fixture
+def name(client: redis.Redis) -> Iterator[str]:
+    chosen = f"test-{uuid.uuid4().hex}"
+    yield chosen
+    for key in client.scan_iter(match=f"neardup:{{{chosen}}}:*", count=1000):
+        client.delete(key)
+
+
+class Job:
+    """Runs the batch job on one index."""
+
+    def __init__(self, redis_url: str, name: str) -> None:
+        self._environ = {"NEARDUP_REDIS_URL": redis_url, "NEARDUP_INDEX": name, "NEARDUP_WORKERS": "1"}
+
+    def __call__(self, *arguments: object) -> JobOutcome:
+        given = [*map(str, arguments)]
+        threshold = [] if {"--threshold", "--import", "--profile"} & set(given) else ["--threshold", "0.3"]
+        settings = read_settings(
+            Settings, [*given, *threshold], self._environ, prog="", description="", defaults=profile_defaults
+        )
+        outcome = run(settings)
+        assert outcome is not None
+        return outcome
+
+
+@pytest.fixture
+def job(redis_url: str, name: str) -> Job:
+    return Job(redis_url, name)
+
+
+def scene(number: int) -> Image.Image:
+    coarse = np.random.default_rng(number).integers(0, 255, (6, 8, 3), dtype=np.uint8)
+    return Image.fromarray(coarse).resize((320, 240), Image.Resampling.BICUBIC)
+
+
+def with_visitor(picture: Image.Image, left: int) -> Image.Image:
+    changed = picture.copy()
+    changed.paste((250, 250, 250), (left, 120, left + 40, 200))
+    changed.paste((10, 10, 10), (left + 10, 130, left + 30, 190))
+    return changed
+
+
+def jpeg(picture: Image.Image, quality: int = 90) -> bytes:
+    file = io.BytesIO()
+    picture.save(file, "JPEG", quality=quality)
+    return file.getvalue()
+
+
+def written(folder: Path, pictures: Mapping[str, bytes]) -> Path:
+    folder.mkdir(exist_ok=True)
+    for file_name, data in pictures.items():
+        (folder / file_name).write_bytes(data)
+    return folder
+
+
+@pytest.fixture
+def scraped(tmp_path: Path) -> Path:
+    """Six scenes, and a mirrored, a turned and a compressed copy of three of them."""
+    copies = {
+        "0 mirrored.jpg": jpeg(scene(0).transpose(FLIP)),
+        "1 turned.jpg": jpeg(scene(1).transpose(Image.Transpose.ROTATE_90)),
+        "2 small.jpg": jpeg(scene(2), 40),
+    }
+    return written(tmp_path / "scraped", {f"{number}.jpg": jpeg(scene(number)) for number in range(6)} | copies)
+
+
+@pytest.fixture
+def watched(tmp_path: Path) -> Path:
+    """One scene: still, compressed more, with a visitor at two places."""
+    return written(
+        tmp_path / "watched",
+        {
+            "a still.jpg": jpeg(scene(0)),
+            "b still.jpg": jpeg(scene(0), 60),
+            "c visitor.jpg": jpeg(with_visitor(scene(0), 20)),
+            "d visitor.jpg": jpeg(with_visitor(scene(0), 220)),
+            "e visitor.jpg": jpeg(with_visitor(scene(0), 220), 60),
+        },
+    )
+
+
+def uniques_of(client: redis.Redis, name: str) -> list[str]:
+    return sorted(member.image_id for member in RedisIndex(client, name).members())
+
+
+def judged(client: redis.Redis, name: str, *images: bytes, first: int = 0) -> list[str]:
+    """Return verdicts of a consumer, in one batch: the id of the member that each duplicates, or unique."""
+    outcomes = outcomes_of(client, name, images, first)
+    return [outcome.judged.decision.duplicate_of or "unique" if outcome.judged else "dead" for outcome in outcomes]
+
+
+def outcomes_of(client: redis.Redis, name: str, images: Sequence[bytes], first: int = 0) -> list[Outcome]:
+    index = RedisIndex(client, name)
+    with ThreadPoolExecutor(1) as executor:
+        handler = Handler(
+            descriptor=load_descriptor(index.meta.descriptor, None),
+            index=index,
+            topics=OutputTopics("verdicts", "dead"),
+            executor=executor,
+            limits=DecodeLimits(),
+            uris=UriReader([], 1),
+            metrics=Metrics(),
+        )
+        batch = [ImageMessage("t", 0, offset, 0, None, image) for offset, image in enumerate(images, first)]
+        return handler.decide(handler.describe(batch))
+
+
+def assert_holds(client: redis.Redis, name: str) -> None:
+    for sample in (None, 50):
+        document = Verification(client, name, sample=sample).run()
+        assert [check for check in document["checks"] if check["wrong"]] == []
+
+
+@pytest.mark.parametrize(
+    ("switches", "kept"),
+    [
+        ([], ["0 mirrored.jpg", "1 turned.jpg"]),
+        (["--match-flips"], ["1 turned.jpg"]),
+        (["--match-rotations"], ["0 mirrored.jpg"]),
+        (["--match-flips", "--match-rotations"], []),
+        (["--profile", "scraper", "--threshold", "0.3"], ["1 turned.jpg"]),
+    ],
+)
+def test_seeds_and_stream_are_compared_in_the_same_way(  # noqa: PLR0917 - fixtures
+    job: Job, client: redis.Redis, name: str, scraped: Path, switches: list[str], kept: list[str]
+) -> None:
+    originals = written(scraped.parent / "originals", {f"{n}.jpg": jpeg(scene(n)) for n in range(6)})
+    # The copies come before what they are copies of, or after it, by their names: who comes first is the unique one.
+    copies = {path.name: path.read_bytes() for path in sorted(scraped.iterdir()) if " " in path.name}
+    outcome = job(scraped, *switches)
+    assert outcome.assembly.unique == 6 + len(kept)
+    job(originals, "--fresh", *switches)
+    verdicts = dict(zip(copies, judged(client, name, *copies.values()), strict=True))
+    assert {file: of for file, of in verdicts.items() if of != "unique"} == {
+        file: f"{file[0]}.jpg" for file in copies if file not in kept
+    }
+    assert_holds(client, name)
+
+
+def test_a_camera_is_told_what_has_changed(job: Job, client: redis.Redis, name: str, watched: Path) -> None:
+    assert job(watched, "--threshold", "2").assembly.unique == 1
+    outcome = job(watched, "--fresh", "--profile", "camera", "--threshold", "2")
+    assert uniques_of(client, name) == ["a still.jpg", "c visitor.jpg", "d visitor.jpg"]
+    assert outcome.result is not None
+    assert outcome.result.duplicates.groups() == {0: [1], 3: [4]}
+    news = [jpeg(with_visitor(scene(0), 120)), jpeg(with_visitor(scene(0), 120), 60), jpeg(scene(0), 75)]
+    assert judged(client, name, *news) == ["unique", "t-0-0", "a still.jpg"]
+    assert_holds(client, name)
+    live = LiveGeneration(client, name)
+    assert stats(live)["local_change"] == outcome.meta.local_change
+    image = written(watched.parent / "one", {"f.jpg": jpeg(with_visitor(scene(0), 220), 50)}) / "f.jpg"
+    document = neighbours(live, str(image), 10, None)
+    assert (document["verdict"], document["duplicate_of"]) == ("duplicate", "d visitor.jpg")
+    assert [near["local_change"] <= outcome.meta.local_change for near in document["neighbours"]].count(True) == 1
+
+
+def test_verify_sees_members_that_are_duplicates(job: Job, client: redis.Redis, name: str, watched: Path) -> None:
+    job(watched, "--local-change", "2.5", "--threshold", "2")
+    index = RedisIndex(client, name)
+    key = index._keys.cell(1, 0)
+    (copied, *_) = index.members()
+    build = index._read_cells([0])[0][0]
+    # The same member under another key, behind the index's back.
+    client.rpush(key, build.replace(copied.key.encode(), copied.key.encode()[:-1] + b"!"))
+    wrong = {check["check"]: check["wrong"] for check in Verification(client, name).run()["checks"]}
+    assert wrong["distances"] == 1
+
+
+def test_thumbnails_are_carried_over_and_dropped_when_nobody_needs_them(
+    job: Job, client: redis.Redis, name: str, watched: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    camera = ["--local-change", "2.5", "--threshold", "2"]
+    job(watched, *camera)
+    assert judged(client, name, jpeg(with_visitor(scene(0), 120))) == ["unique"]
+    assert job(watched, *camera).assembly.kept == 4
+    assert judged(client, name, jpeg(with_visitor(scene(0), 120), 60), first=1) == ["t-0-0"]
+    assert all(member.thumbnail is not None for member in RedisIndex(client, name).members())
+    # Without local change all of these are one image: of those carried over the first stays.
+    plain = job(watched, "--threshold", "2")
+    assert (plain.assembly.kept, plain.assembly.left_out) == (1, 3)
+    assert [member.thumbnail for member in RedisIndex(client, name).members()] == [None]
+    with caplog.at_level(logging.WARNING):
+        back = job(watched, *camera)
+    assert back.assembly.kept == 0
+    assert "its members have no thumbnails, which --local-change compares" in caplog.text
+    assert uniques_of(client, name) == ["a still.jpg", "c visitor.jpg", "d visitor.jpg"]
+
+
+@pytest.mark.parametrize("switch", ["--local-change=2.5", "--match-flips"])
+def test_lost_members_are_put_back_by_the_relation(
+    job: Job, client: redis.Redis, name: str, watched: Path, switch: str
+) -> None:
+    job(watched, switch, "--threshold", "0.3" if switch == "--match-flips" else "2")
+    outcomes = outcomes_of(client, name, [jpeg(with_visitor(scene(0), 120)), jpeg(scene(7)), jpeg(scene(0))])
+    lost = {
+        member.key: encode_member(member)
+        for member in RedisIndex(client, name).members()
+        if member.key.startswith("t-0-")
+    }
+    assert lost
+    live = LiveGeneration(client, name)
+    for record in lost.values():
+        assert sum(live.client.lrem(live.keys.cell(live.number, cell), 0, record) for cell in live.layout().leaves) == 1
+    for dry_run in (True, False):
+        generation = LiveGeneration(client, name)
+        repairing = Repairing(generation, client, RedisIndexOptions(), dry_run=dry_run)
+        repairing.take([outcome.outgoing for outcome in outcomes])
+        report = repairing.report
+        assert (report.restored, report.conflicts, report.not_restorable) == (len(lost), [], {})
+    assert {each.key: encode_member(each) for each in RedisIndex(client, name).members() if each.key in lost} == lost
+
+
+def test_an_exported_index_is_imported_with_its_relation(
+    job: Job, client: redis.Redis, name: str, watched: Path
+) -> None:
+    file = watched.parent / "index.json"
+    before = job(watched, "--local-change", "2.5", "--match-flips", "--threshold", "2", "--export", file).meta
+    after = job("--import", file, "--fresh").meta
+    assert after.relation == before.relation
+    assert judged(client, name, jpeg(with_visitor(scene(0), 220), 50).strip()) == ["d visitor.jpg"]
+    mirrored = jpeg(with_visitor(scene(0), 220).transpose(FLIP), 70)
+    assert judged(client, name, mirrored, first=1) == ["d visitor.jpg"]
+
+
+def test_a_consumer_goes_on_with_a_generation_of_another_relation(
+    job: Job, client: redis.Redis, name: str, scraped: Path
+) -> None:
+    originals = written(scraped.parent / "originals", {f"{n}.jpg": jpeg(scene(n)) for n in range(6)})
+    job(originals)
+    index = RedisIndex(client, name)
+    with ThreadPoolExecutor(1) as executor:
+        handler = Handler(
+            descriptor=load_descriptor("dct", None),
+            index=index,
+            topics=OutputTopics("verdicts", "dead"),
+            executor=executor,
+            limits=DecodeLimits(),
+            uris=UriReader([], 1),
+            metrics=Metrics(),
+        )
+        mirrored = ImageMessage("t", 0, 7, 0, None, (scraped / "0 mirrored.jpg").read_bytes())
+        described = handler.describe([mirrored])
+        job(originals, "--match-flips")
+        (outcome,) = handler.decide(described)
+    assert outcome.judged is not None
+    assert outcome.judged.decision.duplicate_of == "0.jpg"
+    assert outcome.judged.decision.generation == 2

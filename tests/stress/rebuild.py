@@ -1,0 +1,70 @@
+"""A bootstrap that never ends: each generation carries over the one before, while workers add to both."""
+
+import time
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from threadpoolctl import threadpool_limits  # type: ignore[import-untyped]
+
+from bootstrap.assembly import Assembly
+from bootstrap.images import Images
+from bootstrap.job import cluster_seeds
+from bootstrap.snapshot import CarryOver, Snapshot, store
+from neardup.index.carry import Predecessor, find_predecessor
+from neardup.index.connection import connect
+from neardup.types import Member
+
+_REST_S = 1.5
+"""Between two generations: each has all workers read everything anew."""
+
+
+@dataclass(frozen=True)
+class Rebuilding:
+    """What the process is to do; it ends when `stop` is there."""
+
+    folder: Path
+    redis_url: str
+    index: str
+    fingerprint: str
+
+    @property
+    def stop(self) -> Path:
+        """Made when it is to end."""
+        return self.folder / "stop-rebuilding"
+
+    @property
+    def flips(self) -> Path:
+        """One byte for each generation that it made the live one."""
+        return self.folder / "flips"
+
+    @property
+    def made(self) -> int:
+        """Generations until now."""
+        return self.flips.stat().st_size if self.flips.exists() else 0
+
+
+def rebuild(task: Rebuilding) -> None:
+    """Build one generation after the other."""
+    threadpool_limits(1)
+    with connect(task.redis_url) as client:
+        while not task.stop.exists():
+            predecessor = find_predecessor(client, task.index, task.fingerprint)
+            assert predecessor is not None
+            carried = predecessor.news()
+            if carried:
+                snapshot, carry_over = _next(predecessor, carried)
+                store(snapshot, client, task.index, carry_over)
+                with task.flips.open("ab") as file:
+                    file.write(b"f")
+            time.sleep(_REST_S)
+
+
+def _next(predecessor: Predecessor, carried: list[Member]) -> tuple[Snapshot, CarryOver]:
+    meta = predecessor.meta
+    assert meta is not None
+    nothing = Images(np.empty((0, meta.dimension), dtype=np.float16))
+    assembly = Assembly(carried, [], nothing, meta.relation, meta.relation)
+    members = [assembly.rows[row] for row in assembly.members]
+    cells, clusters = cluster_seeds(np.stack([member.descriptor for member in members]))
+    return Snapshot(meta, cells, members, clusters), CarryOver(predecessor, assembly, dict)
