@@ -81,9 +81,13 @@ def main() -> None:
         "sizes": [],
     }
     others = rows[most : most + 10_000]
+    kept = _rivals_in(arguments.out) if arguments.keep_rivals else {}
     for count in arguments.members:
         with threadpool_limits(1):
-            report["sizes"].append(measure(rows[:count], others, graphs=count <= arguments.graphs_up_to))
+            figures, queries, brute = measure(rows[:count], others)
+            graphs = count <= arguments.graphs_up_to
+            figures["rivals"] = kept.get(count) or measure_rivals(brute, queries, graphs=graphs)
+            report["sizes"].append(figures)
         arguments.out.parent.mkdir(parents=True, exist_ok=True)
         arguments.out.write_text(json.dumps(report, indent=1) + "\n", encoding="utf-8")
     if arguments.plot:
@@ -94,11 +98,18 @@ def _arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--members", type=int, nargs="+", default=[10_000, 100_000, 1_000_000])
     parser.add_argument("--graphs-up-to", type=int, default=100_000, help="members; building a graph takes minutes")
+    parser.add_argument("--keep-rivals", action="store_true", help="other libraries as in --out, not measured anew")
     parser.add_argument("--descriptors", type=Path, help="float16 (n, d) .npy to use instead of making them")
     parser.add_argument("--source", default="a file", help="where --descriptors are from")
     parser.add_argument("--out", type=Path, default=ROOT / "benchmarks/results/index.json")
     parser.add_argument("--plot", type=Path)
     return parser.parse_args()
+
+
+def _rivals_in(file: Path) -> dict[int, list[dict[str, Any]]]:
+    """Return the other libraries' figures of an earlier run, by the number of members."""
+    sizes = json.loads(file.read_text("utf-8"))["sizes"] if file.exists() else []
+    return {size["members"]: size["rivals"] for size in sizes}
 
 
 # --- the index ---
@@ -123,8 +134,8 @@ def build_view(members: Descriptors, radius: float) -> GenerationView:
 # --- measuring ---
 
 
-def measure(members: Descriptors, others: Descriptors, *, graphs: bool) -> dict[str, Any]:
-    """Return the figures of one size."""
+def measure(members: Descriptors, others: Descriptors) -> tuple[dict[str, Any], Descriptors, BruteForce]:
+    """Return the figures of one size, and the queries and members that other libraries are asked with."""
     members = np.ascontiguousarray(members)
     view, brute = build_view(members, RADII[-1]), BruteForce(members)
     sketches_bytes = view._filter.nbytes / len(members)  # noqa: SLF001 - to tell
@@ -134,9 +145,7 @@ def measure(members: Descriptors, others: Descriptors, *, graphs: bool) -> dict[
     for radius in RADII:
         view._radius = radius  # noqa: SLF001 - one view for all radii
         figures["radii"].append(measure_radius(view, brute, queries_from(others, members, radius), radius))
-    queries = queries_from(others, members, RADII[-1])
-    figures["rivals"] = measure_rivals(brute, queries, graphs=graphs)
-    return figures
+    return figures, queries_from(others, members, RADII[-1]), brute
 
 
 def measure_radius(view: GenerationView, brute: BruteForce, queries: Descriptors, radius: float) -> dict[str, Any]:

@@ -20,10 +20,11 @@ from typing import Any, cast
 import numpy as np
 import redis
 from index_material import MAX_CLUSTER, key_of, member_of, place
-from real_descriptors import descriptors_of_images
+from real_descriptors import descriptors_of_images, generated
 from threadpoolctl import threadpool_limits
 
 from demo.services import open_redis
+from neardup.descriptors import load_descriptor
 from neardup.index.base import IndexMeta
 from neardup.index.build import GenerationBuild
 from neardup.index.connection import connect
@@ -32,7 +33,9 @@ from neardup.types import Descriptors, Query, Verdict
 
 ROOT = Path(__file__).resolve().parent.parent
 INDEX = "redis-cost"
-RADIUS = 0.3
+RADIUS = load_descriptor("dct").default_radius
+LONG = 256
+"""Numbers of a longer descriptor, of which only the bytes are measured; generated."""
 CLIENTS = (1, 4, 8)
 IMAGES = 8192
 SINGLES = 1024
@@ -80,7 +83,7 @@ def main() -> None:
 def _arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--members", type=int, default=100_000)
-    parser.add_argument("--descriptors", type=Path, help="float16 (n, 256) .npy to use instead of making them")
+    parser.add_argument("--descriptors", type=Path, help="float16 (n, d) .npy to use instead of making them")
     parser.add_argument("--out", type=Path, default=ROOT / "benchmarks/results/redis.json")
     return parser.parse_args()
 
@@ -96,6 +99,10 @@ def measure(client: redis.Redis, url: str, file: Path, members: int) -> dict[str
         "radius": RADIUS,
     }
     meter = Meter(client)
+    build(client, generated(members, LONG))
+    report["bytes_a_member_of_256"] = _told(f"bytes a member, {LONG} numbers", meter.read()["bytes"] / members)
+    client.delete(*client.scan_iter(match=f"neardup:{{{INDEX}}}:*", count=1000))
+    meter.read()
     build(client, rows[:members])
     report["bytes_a_member"] = _told("bytes a member, without the log", meter.read()["bytes"] / members)
     index = RedisIndex(client, INDEX)

@@ -1,0 +1,104 @@
+"""Measure what the sizes in `neardup.filter` cost and save, each varied alone: the filter by itself, on one thread.
+
+    .venv/bin/python benchmarks/filter_choices.py [--members 1000000]
+
+Members and queries as in `index_search.py`.
+"""
+
+import argparse
+import json
+import time
+from pathlib import Path
+from typing import Any
+from unittest.mock import patch
+
+import numpy as np
+from real_descriptors import descriptors_of_images, queries_from
+from threadpoolctl import threadpool_limits
+
+from neardup import filter as filters
+from neardup.descriptors import load_descriptor
+from neardup.filter import Sketches, SketchTrees
+from neardup.projection import fit_projection
+
+ROOT = Path(__file__).resolve().parent.parent
+CHOICES: tuple[dict[str, int], ...] = (
+    {"PREFIX": filters.PREFIX},
+    {"PREFIX": 16},
+    {"PREFIX": 20},
+    {"PREFIX": 32},
+    {"_FRONT": 8},
+    {"_FRONT": 10},
+    {"_FRONT": 16},
+    {"_FRONT": 24},
+    {"_BOX_PREFIX": 4},
+    {"_BOX_PREFIX": 8},
+    {"_GROUP_LEAVES": 8},
+    {"_GROUP_LEAVES": 32},
+    {"_AT_ONCE": 1 << 30},
+    {"_BRIDGED": 1},
+)
+BATCH = 64
+BATCHES = 40
+SINGLES = 500
+REPEATS = 3
+_CHUNK = 200
+"""Members that come at once, as an index is read."""
+
+
+def main() -> None:
+    """Measure, print, write JSON."""
+    parser = argparse.ArgumentParser(description=(__doc__ or "").split("\n\n", maxsplit=1)[0])
+    parser.add_argument("--members", type=int, default=1_000_000)
+    parser.add_argument("--out", type=Path, default=ROOT / "benchmarks/results/filter.json")
+    given = parser.parse_args()
+    rows, source = descriptors_of_images(given.members + 10_000)
+    members, others = np.ascontiguousarray(rows[: given.members]), rows[given.members : given.members + 10_000]
+    projection = fit_projection(members[:: max(1, given.members // 20_000)])
+    sketches = np.concatenate(
+        [projection.sketch(members[start : start + 4096]) for start in range(0, len(members), 4096)]
+    )
+    radii = (0.1, load_descriptor("dct").default_radius)
+    queries = {radius: projection.sketch(queries_from(others, members, radius)) for radius in radii}
+    measured = []
+    with threadpool_limits(1):
+        for choice in CHOICES:
+            with patch.multiple(filters, **choice):
+                measured.append({"choice": choice, **measure(sketches, queries)})
+            print(measured[-1], flush=True)
+    report = {"data": source, "dimension": int(rows.shape[1]), "members": given.members, "choices": measured}
+    given.out.write_text(json.dumps(report, indent=1) + "\n", encoding="utf-8")
+
+
+def measure(sketches: Sketches, queries: dict[float, Sketches]) -> dict[str, Any]:
+    """Return what one choice costs, milliseconds a query."""
+    began_s = time.perf_counter()
+    trees = SketchTrees(sketches.shape[1])
+    for start in range(0, len(sketches), _CHUNK):
+        part = sketches[start : start + _CHUNK]
+        trees.add(part, np.arange(start, start + len(part), dtype=np.int32))
+    built_s = time.perf_counter() - began_s
+    figures: dict[str, Any] = {"built_s": round(built_s, 1), "bytes_a_member": round(trees.nbytes / len(sketches), 1)}
+    for radius, asked in queries.items():
+        batches = [asked[start : start + BATCH] for start in range(0, BATCHES * BATCH, BATCH)]
+        let_through = sum(len(trees.within(batch, radius)[0]) for batch in batches) / (BATCHES * BATCH)
+        batch_ms = 1e3 * float(np.median([_seconds(trees, batch, radius) for batch in batches])) / BATCH
+        singles = [asked[-row - 1 :][:1] for row in range(SINGLES)]
+        ones = np.min([[_seconds(trees, one, radius) for one in singles] for _ in range(REPEATS)], axis=0) * 1e3
+        figures[str(radius)] = {
+            "let_through": round(let_through, 2),
+            "batch_ms": round(batch_ms, 3),
+            "single_ms_p50": round(float(np.percentile(ones, 50)), 3),
+            "single_ms_p99": round(float(np.percentile(ones, 99)), 3),
+        }
+    return figures
+
+
+def _seconds(trees: SketchTrees, asked: Sketches, radius: float) -> float:
+    began_s = time.perf_counter()
+    trees.within(asked, radius)
+    return time.perf_counter() - began_s
+
+
+if __name__ == "__main__":
+    main()
