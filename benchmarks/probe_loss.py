@@ -11,6 +11,7 @@ import numpy as np
 from real_descriptors import descriptors_of_images
 
 from neardup.cells import Cells
+from neardup.descriptors import load_descriptor
 from neardup.distance import paired_l2_distances
 from neardup.kmeans import fit_bounded_centroids
 
@@ -27,7 +28,7 @@ def main() -> None:
     homes = cells.assign(members)
     print(f"{len(members)} members of {members.shape[1]} numbers in {len(cells)} clusters: {source}")
     rng = np.random.default_rng(0)
-    for radius in (0.1, 0.2, 0.3):
+    for radius in (0.1, 0.2, load_descriptor("dct").default_radius):
         rows = rng.integers(0, len(members), QUERIES)
         queries = moved(members[rows], radius, rng)
         distances = paired_l2_distances(queries, members[rows])

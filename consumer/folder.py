@@ -40,12 +40,14 @@ def judge_folder(settings: Settings) -> None:
     ShutdownTimeout
         Told to stop while Redis was away.
     """
-    if settings.log_level != "DEBUG":
-        # The output file holds the verdicts; a second copy of each on the terminal would bury the warnings.
-        logging.getLogger("consumer.journal").setLevel(logging.WARNING)
     images = find_images([settings.input or "."], settings.fps)
     metrics, health, stop = Metrics(), Health(), threading.Event()
     with ExitStack() as stack:
+        if settings.log_level != "DEBUG":
+            # The output file holds the verdicts; a second copy of each on the terminal would bury the warnings.
+            journal = logging.getLogger("consumer.journal")
+            stack.callback(journal.setLevel, journal.level)
+            journal.setLevel(logging.WARNING)
         stack.enter_context(stopped_by_signals(stop))
         index = _index(settings, stop, health)
         if index is None:
