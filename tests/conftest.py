@@ -16,6 +16,7 @@ from demo.services import (
     open_kafka,
     open_redis,
 )
+from tests.redis_cluster import two_nodes
 
 
 @contextmanager
@@ -59,3 +60,10 @@ def redis_program() -> RedisProgram:
     """Program for a RedisServer of the test's own, to stop and to kill."""
     with missing_skips():
         return find_redis_program(os.environ, print)
+
+
+@pytest.fixture(scope="session")
+def redis_cluster_url(redis_program: RedisProgram) -> Iterator[str]:
+    """URL of a Redis Cluster that the tests share: use keys of your own."""
+    with two_nodes(redis_program) as url:
+        yield url

@@ -9,8 +9,10 @@ from tests.stress.drive import Plan, Run
 pytestmark = pytest.mark.redis
 
 
-def test_four_workers_that_are_killed_and_stopped(redis_url: str, tmp_path: Path) -> None:
-    report = Run(Plan(images=4000, max_cluster=12, cache_bytes=20_000), redis_url, tmp_path).run()
+@pytest.mark.parametrize("server", ["redis_url", "redis_cluster_url"])
+def test_four_workers_that_are_killed_and_stopped(server: str, tmp_path: Path, request: pytest.FixtureRequest) -> None:
+    url = str(request.getfixturevalue(server))
+    report = Run(Plan(images=4000, max_cluster=12, cache_bytes=20_000), url, tmp_path).run()
     assert report.sound, report.to_json()
     assert report.kills + report.zombies > 0
     assert report.deliveries > report.images

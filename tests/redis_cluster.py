@@ -1,11 +1,10 @@
-"""A Redis Cluster that the tests share."""
+"""A Redis Cluster of two nodes."""
 
 import time
 from collections.abc import Iterator
-from contextlib import ExitStack
+from contextlib import ExitStack, contextmanager
 from typing import Any
 
-import pytest
 import redis
 
 from demo.services import RedisProgram, RedisServer
@@ -14,12 +13,12 @@ _SLOTS = 16_384
 _DEADLINE_S = 60.0
 
 
-@pytest.fixture(scope="session")
-def redis_cluster_url(redis_program: RedisProgram) -> Iterator[str]:
-    """URL of two nodes in cluster mode, with half of the slots each."""
+@contextmanager
+def two_nodes(program: RedisProgram) -> Iterator[str]:
+    """Yield the URL of two nodes in cluster mode, with half of the slots each."""
     settings = {"cluster-enabled": "yes", "cluster-config-file": "nodes.conf", "cluster-node-timeout": "15000"}
     with ExitStack() as stack:
-        servers = [stack.enter_context(RedisServer(redis_program, settings)) for _ in range(2)]
+        servers = [stack.enter_context(RedisServer(program, settings)) for _ in range(2)]
         nodes = [stack.enter_context(redis.Redis(*server.address)) for server in servers]
         for number, node in enumerate(nodes):
             half = range(number * _SLOTS // 2, (number + 1) * _SLOTS // 2)
