@@ -21,13 +21,10 @@ from collections.abc import Mapping, Sequence
 from types import FrameType
 from typing import NoReturn
 
+from bootstrap.exits import exit_code_of
 from bootstrap.settings import Settings, profile_defaults
-from neardup.errors import Misconfigured, Unavailable
 from neardup.options import read_settings
 
-EXIT_UNAVAILABLE = 1
-EXIT_MISCONFIGURED = 2
-EXIT_INTERRUPTED = 130
 EXIT_TERMINATED = 143
 _DESCRIPTION = "Describe, cluster and compare a seed set, and store it in Redis as a new generation of an index."
 
@@ -36,7 +33,8 @@ def main(arguments: Sequence[str] | None = None, environ: Mapping[str, str] | No
     """Run the job and return the exit code."""
     arguments = sys.argv[1:] if arguments is None else arguments
     environ = os.environ if environ is None else environ
-    try:
+
+    def command() -> int:
         settings = read_settings(
             Settings,
             arguments,
@@ -47,13 +45,9 @@ def main(arguments: Sequence[str] | None = None, environ: Mapping[str, str] | No
         )
         settings.check()
         _run(settings)
-    except Misconfigured as exc:
-        return _failed(exc, EXIT_MISCONFIGURED)
-    except Unavailable as exc:
-        return _failed(exc, EXIT_UNAVAILABLE)
-    except KeyboardInterrupt:
-        return _failed("interrupted", EXIT_INTERRUPTED)
-    return 0
+        return 0
+
+    return exit_code_of(command)
 
 
 def _run(settings: Settings) -> None:
@@ -67,11 +61,6 @@ def _run(settings: Settings) -> None:
         sys.stdout.write(f"index {settings.index} exists already: nothing done\n")
     else:
         sys.stdout.write(summary(outcome, settings) + "\n")
-
-
-def _failed(why: object, code: int) -> int:
-    sys.stderr.write(f"{why}\n")
-    return code
 
 
 def _terminate(number: int, frame: FrameType | None) -> NoReturn:

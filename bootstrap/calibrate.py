@@ -18,12 +18,9 @@ from typing import Any
 
 from bootstrap.calibrate_settings import CalibrateSettings
 from bootstrap.calibration.words import radius_origin
-from neardup.errors import Misconfigured, Unavailable
+from bootstrap.exits import exit_code_of
 from neardup.options import read_settings
 
-EXIT_UNAVAILABLE = 1
-EXIT_MISCONFIGURED = 2
-EXIT_INTERRUPTED = 130
 _DESCRIPTION = "Say what radius would fit a live index by now, and what would change; change nothing."
 _FEW = "too few different members to say: 100 are needed, and a few hundred pairs beyond the radius"
 
@@ -34,25 +31,17 @@ def main(arguments: Sequence[str] | None = None, environ: Mapping[str, str] | No
     """Run the command and return the exit code."""
     arguments = sys.argv[1:] if arguments is None else arguments
     environ = os.environ if environ is None else environ
-    try:
+
+    def command() -> int:
         settings = read_settings(
             CalibrateSettings, arguments, environ, prog="python -m bootstrap.calibrate", description=_DESCRIPTION
         )
         document = run(settings)
-    except Misconfigured as exc:
-        return _failed(exc, EXIT_MISCONFIGURED)
-    except Unavailable as exc:
-        return _failed(exc, EXIT_UNAVAILABLE)
-    except KeyboardInterrupt:
-        return _failed("interrupted", EXIT_INTERRUPTED)
-    text = json.dumps(document, ensure_ascii=False, indent=2) if settings.as_json else rendered(document)
-    sys.stdout.write(f"{text}\n")
-    return 0
+        text = json.dumps(document, ensure_ascii=False, indent=2) if settings.as_json else rendered(document)
+        sys.stdout.write(f"{text}\n")
+        return 0
 
-
-def _failed(why: object, code: int) -> int:
-    sys.stderr.write(f"{why}\n")
-    return code
+    return exit_code_of(command)
 
 
 def run(settings: CalibrateSettings) -> Document:

@@ -19,17 +19,14 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from bootstrap.calibration.words import radius_origin
+from bootstrap.exits import exit_code_of
 from bootstrap.index_settings import IndexSettings
-from neardup.errors import Misconfigured, Unavailable
 from neardup.options import read_settings
 
 if TYPE_CHECKING:
     from neardup.index.retention import Retention
 
-EXIT_UNAVAILABLE = 1
-EXIT_MISCONFIGURED = 2
 EXIT_DOES_NOT_HOLD = 3
-EXIT_INTERRUPTED = 130
 _DESCRIPTION = "Look at a live index (stats, show ID, neighbours IMAGE), check it (verify) and repair it (repair)."
 
 Document = dict[str, Any]
@@ -39,26 +36,18 @@ def main(arguments: Sequence[str] | None = None, environ: Mapping[str, str] | No
     """Run a command and return the exit code."""
     arguments = sys.argv[1:] if arguments is None else arguments
     environ = os.environ if environ is None else environ
-    try:
+
+    def command() -> int:
         settings = read_settings(
             IndexSettings, arguments, environ, prog="python -m bootstrap.index", description=_DESCRIPTION
         )
         settings.check()
         document = run(settings)
-    except Misconfigured as exc:
-        return _failed(exc, EXIT_MISCONFIGURED)
-    except Unavailable as exc:
-        return _failed(exc, EXIT_UNAVAILABLE)
-    except KeyboardInterrupt:
-        return _failed("interrupted", EXIT_INTERRUPTED)
-    text = json.dumps(document, ensure_ascii=False, indent=2) if settings.as_json else rendered(settings, document)
-    sys.stdout.write(f"{text}\n")
-    return 0 if document.get("holds", True) else EXIT_DOES_NOT_HOLD
+        text = json.dumps(document, ensure_ascii=False, indent=2) if settings.as_json else rendered(settings, document)
+        sys.stdout.write(f"{text}\n")
+        return 0 if document.get("holds", True) else EXIT_DOES_NOT_HOLD
 
-
-def _failed(why: object, code: int) -> int:
-    sys.stderr.write(f"{why}\n")
-    return code
+    return exit_code_of(command)
 
 
 def run(settings: IndexSettings) -> Document:

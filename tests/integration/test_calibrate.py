@@ -16,6 +16,7 @@ import bootstrap.__main__
 import bootstrap.calibrate
 import bootstrap.index
 from bootstrap.calibrate_settings import CalibrateSettings
+from bootstrap.exits import EXIT_MISCONFIGURED, EXIT_UNAVAILABLE
 from bootstrap.reading import LiveGeneration
 from neardup.descriptors import load_descriptor
 from neardup.index.connection import connect
@@ -209,7 +210,7 @@ class TestLive:
         pairs = tmp_path / "pairs.csv"
         pairs.write_text(f"000.jpg,001.jpg,same\nnobody,001.jpg,same\n000.jpg,{tmp_path / 'text.jpg'},same\n")
         code, text = commands.calibrate("--pairs", pairs)
-        assert code == bootstrap.calibrate.EXIT_MISCONFIGURED
+        assert code == EXIT_MISCONFIGURED
         assert "line 2: 'nobody' is neither a member nor a file that can be read" in text
         assert "line 3:" in text
         assert "(undecodable)" in text
@@ -217,10 +218,10 @@ class TestLive:
     def test_wrong_lines_and_missing_indexes_are_misconfigured(self, commands: Commands, tmp_path: Path) -> None:
         (tmp_path / "pairs.csv").write_text("a,b\n")
         code, text = commands.calibrate("--pairs", tmp_path / "pairs.csv")
-        assert (code, "line 1: it has 2 columns" in text) == (bootstrap.calibrate.EXIT_MISCONFIGURED, True)
+        assert (code, "line 1: it has 2 columns" in text) == (EXIT_MISCONFIGURED, True)
         code, text = commands.calibrate()
-        assert (code, "there is no index" in text) == (bootstrap.calibrate.EXIT_MISCONFIGURED, True)
+        assert (code, "there is no index" in text) == (EXIT_MISCONFIGURED, True)
 
     def test_a_redis_that_is_away_is_unavailable(self) -> None:
         code = bootstrap.calibrate.main(["--redis", "redis://127.0.0.1:1/0"], {})
-        assert code == bootstrap.calibrate.EXIT_UNAVAILABLE
+        assert code == EXIT_UNAVAILABLE

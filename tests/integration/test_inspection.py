@@ -13,7 +13,8 @@ import pytest
 import redis
 from PIL import Image
 
-from bootstrap.index import EXIT_DOES_NOT_HOLD, EXIT_MISCONFIGURED, EXIT_UNAVAILABLE, main
+from bootstrap.exits import EXIT_MISCONFIGURED, EXIT_UNAVAILABLE
+from bootstrap.index import EXIT_DOES_NOT_HOLD, main
 from bootstrap.reading import LiveGeneration
 from bootstrap.verify import Verification
 from neardup.descriptors import load_descriptor

@@ -14,7 +14,8 @@ import pytest
 import redis
 from kafka.admin import KafkaAdminClient, NewTopic
 
-from bootstrap.index import EXIT_MISCONFIGURED, EXIT_UNAVAILABLE, main
+from bootstrap.exits import EXIT_MISCONFIGURED, EXIT_UNAVAILABLE
+from bootstrap.index import main
 from bootstrap.verdicts import MEMBER_HEADER
 from bootstrap.verify import Verification
 from consumer.messages import ImageMessage, Judged, OutgoingMessage, verdict_message

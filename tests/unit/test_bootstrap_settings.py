@@ -6,7 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from bootstrap.__main__ import EXIT_MISCONFIGURED, main
+from bootstrap.__main__ import main
+from bootstrap.exits import EXIT_MISCONFIGURED
 from bootstrap.settings import Settings, components, profile_defaults
 from neardup.decode import DecodeLimits
 from neardup.descriptors import DEFAULT

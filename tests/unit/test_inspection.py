@@ -10,7 +10,8 @@ import numpy as np
 import pytest
 
 from bootstrap.checks import Replay, all_pairs, close_pairs
-from bootstrap.index import EXIT_MISCONFIGURED, main, rendered
+from bootstrap.exits import EXIT_MISCONFIGURED
+from bootstrap.index import main, rendered
 from bootstrap.index_settings import IndexSettings, duration
 from bootstrap.layout import Layout
 from bootstrap.reading import LogSnapshot
