@@ -74,8 +74,12 @@ def _rows_of(tools: Sequence[Tool], images: Sequence[bytes]) -> list[Rows]:
 
 
 def _rows_of_image(tools: Sequence[Tool], data: bytes) -> list[Rows]:
-    whole = decode(data)  # hashes all get the same pixels: decoded once
-    return [_row_or_nan(tool, whole if isinstance(tool, HashTool) else tool.decode(data)) for tool in tools]
+    hashed = any(isinstance(tool, HashTool) for tool in tools)
+    whole = decode(data) if hashed else None  # hashes all get the same pixels: decoded once
+    return [
+        _row_or_nan(tool, tool.decode(data) if whole is None or not isinstance(tool, HashTool) else whole)
+        for tool in tools
+    ]
 
 
 def _row_or_nan(tool: Tool, pixels: Pixels) -> Rows:

@@ -69,7 +69,8 @@ class OwnTool(Tool):
     """A descriptor of the service, at its shipped radius."""
 
     def __init__(self, spec: str, weights: str | None = None) -> None:
-        self._descriptor = load_descriptor(spec, weights)
+        is_network = spec.partition(":")[0] in {"keras", "vgg16"}
+        self._descriptor = load_descriptor(spec, weights if is_network else None)
         self.name, self.unit = spec, "l2"
         self.numbers = self._descriptor.dimension
         self.member_bytes = 2 * self.numbers

@@ -7,6 +7,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from neardup.descriptors.base import Descriptor, thumbnail
+from neardup.descriptors.faint import FREQUENCIES, LARGEST_ANGLE, FinePart, faintness
 from neardup.descriptors.trim import trimmed
 from neardup.types import Pixels
 
@@ -38,6 +39,8 @@ _YCBCR_OF_RGB = np.array(
     ]
 )
 
+_POSITIONS = np.arange(SIDE_PX) + 0.5
+
 
 def _lowest_frequencies(count: int) -> tuple[NDArray[np.intp], NDArray[np.intp]]:
     """Return rows and columns of the `count` lowest frequencies but the mean."""
@@ -46,19 +49,29 @@ def _lowest_frequencies(count: int) -> tuple[NDArray[np.intp], NDArray[np.intp]]
     return rows[order], columns[order]
 
 
-def _windowed_dct_basis(count: int) -> NDArray[np.float64]:
-    """Return the first `count` rows of the orthonormal DCT-II of a side under a Hann window, float64 (count, 64).
+def _dct_basis(count: int) -> NDArray[np.float64]:
+    """Return the first `count` rows of the DCT-II of a side, float64 (count, 64).
+
+    Orthonormal rows keep the sum of squares; these are divided by the root of the side, so that the unit of a
+    coefficient is a grey level.
+
+    Source: Ahmed, Natarajan and Rao, "Discrete Cosine Transform", IEEE Transactions on Computers, 1974, equation 1.
+    """
+    frequencies = np.arange(count)[:, np.newaxis]
+    basis = np.sqrt(2.0 / SIDE_PX) * np.cos(np.pi * _POSITIONS * frequencies / SIDE_PX)
+    basis[0] /= np.sqrt(2.0)
+    return np.asarray(basis / np.sqrt(SIDE_PX), dtype=np.float64)
+
+
+def _hann_window() -> NDArray[np.float64]:
+    """Return the weights of a side's pixels, float64 (64,).
 
     What a crop, a rotation, a logo or a timestamp changes lies at the border, where the window is near zero.
 
-    Source: Ahmed, Natarajan and Rao, "Discrete Cosine Transform", IEEE Transactions on Computers, 1974, equation 1,
-    scaled so that rows without the window have unit length; Harris, "On the Use of Windows for Harmonic Analysis
-    with the Discrete Fourier Transform", Proceedings of the IEEE, 1978, equation 23.
+    Source: Harris, "On the Use of Windows for Harmonic Analysis with the Discrete Fourier Transform", Proceedings of
+    the IEEE, 1978, equation 23.
     """
-    frequencies, positions = np.arange(count)[:, np.newaxis], np.arange(SIDE_PX) + 0.5
-    basis = np.sqrt(2.0 / SIDE_PX) * np.cos(np.pi * positions * frequencies / SIDE_PX)
-    basis[0] /= np.sqrt(2.0)
-    return np.asarray(basis * np.sin(np.pi * positions / SIDE_PX) ** 2, dtype=np.float64)
+    return np.asarray(np.sin(np.pi * _POSITIONS / SIDE_PX) ** 2)
 
 
 class DctDescriptor(Descriptor):
@@ -70,6 +83,9 @@ class DctDescriptor(Descriptor):
     An image with few coefficients of effect (fog, a sky, a covered lens) is like all others of its kind. The more so,
     the more its look counts: mean colour, brightness and contrast. In a photo it is next to nothing.
 
+    A faint image, one of hardly any coarse contrast, is turned away from what it would be, by up to 0.4 radians, into
+    a direction that all of its pixels decide upon: see `neardup.descriptors.faint`. Photos are not touched.
+
     Parameters
     ----------
     trim
@@ -80,7 +96,7 @@ class DctDescriptor(Descriptor):
         self.trim = trim
         self.spec = "dct" if trim else "dct:notrim"
         counts = f"{LUMA_COEFFICIENTS}y-{CHROMA_COEFFICIENTS}c-{LOOK_NUMBERS}l"
-        self.fingerprint = f"dct-2:{SIDE_PX}px-{counts}{'' if trim else '-notrim'}"
+        self.fingerprint = f"dct-3:{SIDE_PX}px-{counts}{'' if trim else '-notrim'}"
         self.dimension = LUMA_COEFFICIENTS + 2 * CHROMA_COEFFICIENTS + LOOK_NUMBERS
         self.reduce_to_px = 2 * SIDE_PX
         self.default_radius = DEFAULT_RADIUS
@@ -88,8 +104,8 @@ class DctDescriptor(Descriptor):
         self._chroma = _lowest_frequencies(CHROMA_COEFFICIENTS)
         self._luma_weights = np.hypot(*self._luma) ** -FREQUENCY_POWER
         self._chroma_weights = CHROMA_WEIGHT * (1 + np.hypot(*self._chroma)) ** -FREQUENCY_POWER
-        # Orthonormal rows keep the sum of squares; dividing by the side makes the unit grey levels.
-        self._basis = _windowed_dct_basis(1 + int(np.max(self._luma))) / np.sqrt(SIDE_PX)
+        self._basis = _dct_basis(1 + int(np.max(self._luma))) * _hann_window()
+        self._fine = FinePart(_dct_basis(FREQUENCIES), _YCBCR_OF_RGB)
         of_ones = self._basis.sum(axis=1)
         self._of_a_constant = np.outer(of_ones, of_ones)
 
@@ -98,14 +114,24 @@ class DctDescriptor(Descriptor):
         return thumbnail(trimmed(pixels) if self.trim else pixels, SIDE_PX)
 
     def features(self, prepared: NDArray[np.uint8]) -> NDArray[np.float32]:
-        """Return float32 (n, 128): luminance, Cb, Cr, look."""
+        """Return float32 (n, 128): luminance, Cb, Cr, look; of faint images the fine part added to all."""
         spectrum, means = self._spectrum(prepared)
         coefficients = np.ascontiguousarray(spectrum[:, 0, *self._luma])
         luma = self._luma_weights * _rooted(coefficients)
         chroma = self._chroma_weights * _rooted(np.ascontiguousarray(spectrum[:, 1:, *self._chroma]))
         look = _look(means, np.linalg.norm(coefficients, axis=1)) * _look_strength(np.square(luma))
-        parts = [luma, chroma.reshape(len(prepared), -1), look]
-        return np.concatenate(parts, axis=1, dtype=np.float32, casting="same_kind")
+        numbers = np.concatenate([luma, chroma.reshape(len(prepared), -1), look], axis=1)
+        return self._with_fine_part(numbers, prepared).astype(np.float32)
+
+    def _with_fine_part(self, numbers: NDArray[np.float64], prepared: NDArray[np.uint8]) -> NDArray[np.float64]:
+        """Return float64 (n, 128) with the rows of faint images turned towards their fine part."""
+        angles = LARGEST_ANGLE * faintness(prepared)
+        faint = np.flatnonzero(angles)
+        if len(faint):
+            lengths = np.array([[np.sqrt(row @ row)] for row in numbers[faint]])
+            turned = angles[faint, np.newaxis]
+            numbers[faint] = np.cos(turned) * numbers[faint] / lengths + np.sin(turned) * self._fine(prepared[faint])
+        return numbers
 
     def _spectrum(self, prepared: NDArray[np.uint8]) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
         """Return float64 (n, 3, k, k) low frequencies of Y, Cb and Cr less their means, and the means (n, 3).

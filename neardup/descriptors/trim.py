@@ -11,15 +11,23 @@ TOLERANCE_GREY_LEVELS = 12.0
 """How far a pixel of a bar may lie from the bar's colour: JPEG of quality 30 and noise of 8 levels stay below."""
 UNIFORM_SHARE = 0.95
 """Share of a row's pixels that lie that near in a bar: a scan has its specks of dust."""
-STEP_SHARE = 0.5
-"""Share of the pixels that change between the last row of a bar and the picture.
+EDGE_SHARE = 0.9
+"""Share of the pixels that change between the last row of a bar and the picture, over the picture's width.
 
-A sky, a night or a white page with a thing on it begins little by little: where, every copy would say differently.
+A sky or a night begins little by little, a thing on a white ground by its tip: where, every copy would say differently.
+At a half, things of nearly straight outlines (toasters, flames) passed for pictures in one copy and not in another.
 """
 STEP_PX = 3
 """A reduced decode and a resize smear the edge of a bar over so many rows."""
 PICTURE_DEPTH = 0.1
 """Share of the length over which the change has to last: the lines of a chart or a form are no pictures."""
+DEEP_SHARE = 0.6
+"""Share of the pixels that have changed over that length, on the average: pictures have dark places, too.
+
+The bars of a chart side by side are below it.
+"""
+WIDE_SHARE = 0.5
+"""Share of that length over which a column has changed, where it belongs to the picture: a frame has sides, too."""
 QUIET_SHARE = 0.25
 """Share of the pixels that a logo, a timestamp or the picture's own edge may take of the bar at the other end."""
 LARGEST_SHARE = 0.375
@@ -74,8 +82,12 @@ def _bar(lines: Lines) -> int:
     if not start:
         return 0
     depth = max(STEP_PX, round(PICTURE_DEPTH * len(lines)))
-    change = _differing(lines[start : start + depth], lines[start - 1].mean(axis=0))
-    return start if change[:STEP_PX].max() >= STEP_SHARE and change.mean() >= STEP_SHARE else 0
+    change = _far(lines[start : start + depth], lines[start - 1].mean(axis=0))
+    across = np.flatnonzero(change.mean(axis=0) >= WIDE_SHARE)
+    if change.mean() < DEEP_SHARE or not len(across):
+        return 0
+    edge = change[:STEP_PX, across[0] : across[-1] + 1]
+    return start if edge.mean(axis=1).max() >= EDGE_SHARE else 0
 
 
 def _continues(bar: Lines, other: Lines) -> bool:
@@ -85,7 +97,13 @@ def _continues(bar: Lines, other: Lines) -> bool:
 
 def _differing(lines: Lines, colour: NDArray[np.float64]) -> NDArray[np.float64]:
     """Return the share of each line's pixels that are not of the colour, float64 (n,)."""
-    apart = np.abs(lines - colour.astype(np.float32))
-    # Twice as fast as a mean over an axis of three.
-    far = apart[:, :, 0] + apart[:, :, 1] + apart[:, :, 2] > 3 * TOLERANCE_GREY_LEVELS
+    far = _far(lines, colour)
+    # Twice as fast as a mean.
     return np.asarray(np.count_nonzero(far, axis=1) / far.shape[1])
+
+
+def _far(lines: Lines, colour: NDArray[np.float64]) -> NDArray[np.bool_]:
+    """Return which pixels of (n, length, 3) lines are not of the colour, bool (n, length)."""
+    apart = np.abs(lines - colour.astype(np.float32))
+    # Twice as fast as a sum over an axis of three.
+    return np.asarray(apart[:, :, 0] + apart[:, :, 1] + apart[:, :, 2] > 3 * TOLERANCE_GREY_LEVELS)

@@ -120,6 +120,21 @@ def test_the_lines_of_a_form_are_no_picture() -> None:
     assert trimmed(form).shape == form.shape
 
 
+@pytest.mark.parametrize("power", [2, 4, 6])
+def test_a_thing_on_a_white_ground_stays_whole(power: int) -> None:
+    y, x = np.mgrid[-1:1:200j, -1:1:240j]
+    image = flat(255, 255, 255, 240, 200)
+    image[np.abs(x / 0.9) ** power + np.abs(y / 0.7) ** power < 1] = (90, 80, 160)
+    assert trimmed(image).shape == image.shape
+
+
+def test_the_bars_of_a_chart_are_no_picture() -> None:
+    chart = flat(255, 255, 255, 320, 240)
+    for bar in range(10):
+        chart[20 + bar % 3 : 220, 20 + 28 * bar : 36 + 28 * bar] = (50, 100, 160)
+    assert trimmed(chart).shape == chart.shape
+
+
 def test_a_quarter_of_each_side_is_left() -> None:
     slit = framed(PICTURE[:20], (90, 90, 0, 0), BLACK)
     assert trimmed(slit).shape == slit.shape

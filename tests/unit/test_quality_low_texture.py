@@ -4,7 +4,10 @@ import numpy as np
 import pytest
 
 from benchmarks.quality.low_texture import CLASSES, COUNT, edits, picture
+from benchmarks.quality.transforms import jpeg
 from neardup.decode import decode
+from neardup.descriptors import load_descriptor
+from neardup.distance import l2_distances
 
 
 @pytest.mark.parametrize("name", CLASSES)
@@ -49,3 +52,18 @@ def test_fresh_noise_is_the_same_scene() -> None:
     one, other = (np.asarray(picture("dark_indoor", 0, 0, take=take), dtype=float) for take in (0, 1))
     assert not np.array_equal(one, other)
     assert abs(one.mean() - other.mean()) < 0.1
+
+
+@pytest.mark.parametrize("name", CLASSES)
+def test_the_default_tells_pictures_of_a_class_apart_and_finds_their_edits(name: str) -> None:
+    descriptor = load_descriptor("dct")
+    groups = []
+    for number in range(8):  # a seed that nothing was chosen by
+        images = [jpeg(picture(name, number, 9)), *edits(name, number, 9).values()]
+        pixels = [decode(data, reduce_to_px=descriptor.reduce_to_px) for data in images]
+        groups.append(descriptor.describe([descriptor.prepare(each) for each in pixels]))
+    originals = np.stack([group[0] for group in groups])
+    alike = l2_distances(originals, originals) <= descriptor.default_radius
+    assert np.array_equal(alike, np.eye(len(groups), dtype=bool))
+    for group in groups:
+        assert l2_distances(group[:1], group).max() <= descriptor.default_radius
