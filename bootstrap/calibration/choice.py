@@ -22,6 +22,7 @@ FEWEST_EDITS = 100
 _CURVE_POINTS = 48
 _DIGITS = 4
 _NEAREST = 10
+_SHOWN_GROUPS, _SHOWN_COPIES = 3, 4
 
 
 @dataclass(frozen=True)
@@ -55,6 +56,8 @@ class Calibration:
         The nearest pairs that were taken for different images: (image id, image id, distance).
     exponent
         Of the tail: how fast false pairs grow with the radius.
+    copies
+        Image ids that were taken for edited copies of one image, and counted once: a tuple for each.
     """
 
     radius: float
@@ -70,6 +73,26 @@ class Calibration:
     curve: dict[str, list[float]] = field(default_factory=dict)
     nearest: list[tuple[str, str, float]] = field(default_factory=list)
     exponent: float | None = None
+    copies: list[tuple[str, ...]] = field(default_factory=list)
+
+    @property
+    def copied(self) -> int:
+        """Images that were left out as edited copies of others."""
+        return sum(len(group) - 1 for group in self.copies)
+
+    @property
+    def warnings(self) -> list[str]:
+        """What to tell the user, with names of images."""
+        return [text for text in (self.warning, self._about_copies()) if text]
+
+    def _about_copies(self) -> str:
+        if not self.copies:
+            return ""
+        some = "; ".join(", ".join(group[:_SHOWN_COPIES]) for group in self.copies[:_SHOWN_GROUPS])
+        return (
+            f"{self.copied} images lie so near another that they were taken for edited copies, and left out of the "
+            f"calibration: {some}{'; ...' if len(self.copies) > _SHOWN_GROUPS else ''}"
+        )
 
     @property
     def pairs(self) -> int:
@@ -79,7 +102,7 @@ class Calibration:
     def document(self) -> Document:
         """Return it as the index keeps it, without the names of images."""
         names = ("radius", "method", "false_pairs", "confidence", "images", "pairs", "bound", "rate", "found")
-        return {name: getattr(self, name) for name in (*names, "exponent", "edits", "warning", "curve")}
+        return {name: getattr(self, name) for name in (*names, "copied", "exponent", "edits", "warning", "curve")}
 
 
 def reach_of(edits: NDArray[np.float64]) -> float:

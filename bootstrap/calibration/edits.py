@@ -9,7 +9,8 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, ImageEnhance, ImageFilter
 
-from neardup.decode import DecodeLimits, decode
+from neardup.decode import decode
+from neardup.decode_limits import DecodeLimits
 from neardup.descriptors.base import Descriptor
 from neardup.distance import l2_distances
 from neardup.errors import BadInput
@@ -113,7 +114,8 @@ def _prepared_copies(seed: SourceImage, descriptor: Descriptor, limits: DecodeLi
     try:
         image = Image.fromarray(seed.pixels(max(SIDE_PX, descriptor.reduce_to_px), limits))
         return [
-            descriptor.prepare(decode(copy, reduce_to_px=descriptor.reduce_to_px, limits=limits))
+            # Without the seeds' limits, which may exclude what we encode.
+            descriptor.prepare(decode(copy, reduce_to_px=descriptor.reduce_to_px))
             for copy in edited(image)
         ]
     except (BadInput, OSError):

@@ -1,74 +1,157 @@
-"""Copies that are edited more than lightly: pairs that are too near to have come about by chance.
+"""Copies that are edited more than lightly: images that are too near one another to have come about by chance.
 
-Two different images that happen to be near lie among others that are nearly as near; a copy lies alone beside its
-original. Around an image of local intrinsic dimension m, the nearest neighbour of which the next is r times as far has
-the probability r ** -m: neighbours are uniform in volume. Times the number of images, that is how often chance alone
-makes such a pair in the whole set, its number of false alarms.
+Two different images that happen to be near lie among others that are nearly as near; copies of one image lie alone
+together. Around an image of local intrinsic dimension m, the j nearest others lie within r times the distance of the
+next with the probability r ** (m j): neighbours are uniform in volume. So each image has a probability that chance
+alone isolates it with its nearest; which are too small is decided so that few of those decided upon are wrong.
 
-Sources: Lowe, Distinctive image features from scale-invariant keypoints, section 7.1 (2004), for the ratio; Desolneux,
-Moisan and Morel, From Gestalt theory to image analysis (2008), for the number of false alarms; Amsaleg et al.,
+Sources: Lowe, Distinctive image features from scale-invariant keypoints, section 7.1 (2004), for the ratio; Rényi, On
+the theory of order statistics (1953), for its distribution; Benjamini and Hochberg, Controlling the false discovery
+rate (1995); Levina and Bickel, Maximum likelihood estimation of intrinsic dimension (2004), and Amsaleg et al.,
 Estimating local intrinsic dimensionality (2015), for m.
 """
 
-from dataclasses import replace
-
 import numpy as np
 from numpy.typing import NDArray
+from scipy.sparse import csr_array
+from scipy.sparse.csgraph import connected_components
 
-from bootstrap.calibration.tail import NearPairs
 from neardup.types import Descriptors
 
-FALSE_ALARMS = 0.05
-"""Pairs that chance alone makes less often than this, in the whole set, are copies."""
-_TESTED = 1000
-_SAMPLE = 300
-_NEIGHBOURS = 20
+Distances = NDArray[np.float64]
+Rows = NDArray[np.intp]
+
+FALSE_DISCOVERIES = 0.02
+"""Part of the images taken for copies that may be different ones, as expected; without copies in the set, the
+probability that any is."""
+MOST_COPIES = 16
+"""Of one image, beside itself. More images that lie together are a kind of image, such as garments on one background:
+these are what the false pairs come from."""
+_FEWEST_IMAGES = 41
+_NEIGHBOURS = 3 * MOST_COPIES
+_NEAR = 20
+"""Neighbours that the dimension is estimated from, where no copies are among them."""
+_ROUNDS = 8
 _BLOCK = 256
 _TINY = 1e-6
 
 
-def without_copies(descriptors: Descriptors, near: NearPairs) -> NearPairs:
-    """Leave out the pairs that are copies.
+def originals_of(descriptors: Descriptors) -> Rows:
+    """Return the row that each image is a copy of, its own for what is no copy.
 
     Parameters
     ----------
     descriptors
-        float16 (n, d), unit norm; the set that the pairs are of, in random order.
-    near
-        Its nearest pairs.
+        float16 (n, d), unit norm, of which the order decides which of several copies stands for them: the first.
+
+    Returns
+    -------
+    ndarray
+        intp (n,): at most the row itself; all copies of one image have the same.
 
     Notes
     -----
-    Of three or more copies of one image none lies alone, and all are taken for different images.
+    Two images are copies of one when each is among those that the other is isolated with. Where an image has copies,
+    those of others do not show: so those found are taken out, all but the first, and the rest is looked at again.
     """
-    rows = near.rows[:_TESTED]
-    if len(descriptors) <= 2 * _NEIGHBOURS or not len(rows):
-        return near
-    floats = descriptors.astype(np.float32)
-    images, place = np.unique(rows, return_inverse=True)
-    # The second neighbour of each: the first is the other of the pair, or nearer still, and then nobody is alone.
-    second = _neighbours(floats, images, 2)[:, 1][place.reshape(rows.shape)].min(axis=1)
-    ratio = np.minimum(1.0, near.l2_distance[: len(rows)] / np.maximum(second, _TINY))
-    alarms = len(descriptors) * ratio ** _dimension(floats)
-    different = np.ones(len(near.rows), dtype=np.bool_)
-    different[: len(rows)] = alarms >= FALSE_ALARMS
-    return replace(near, l2_distance=near.l2_distance[different], rows=near.rows[different])
+    count = len(descriptors)
+    every = np.arange(count)
+    originals = every
+    if count < _FEWEST_IMAGES:
+        return originals
+    l2, others = _neighbours(descriptors.astype(np.float32), min(_NEIGHBOURS, count - 1))
+    links = csr_array((count, count), dtype=np.bool_)
+    for _ in range(_ROUNDS):
+        rows = np.flatnonzero(originals == every)
+        found = _links(rows, *_among(rows, l2[rows], others[rows], count), count)
+        if not found.nnz:
+            break
+        links = links + found
+        _, group = connected_components(links, directed=False)
+        first = np.full(count, count, dtype=np.intp)
+        np.minimum.at(first, group, every)
+        originals = first[group]
+    return originals
 
 
-def _dimension(floats: NDArray[np.float32]) -> float:
-    """Return the median of the local intrinsic dimensions of some images."""
-    distances = _neighbours(floats, np.arange(min(_SAMPLE, len(floats))), _NEIGHBOURS)
-    logs = np.log(np.maximum(distances[:, -1:], _TINY) / np.maximum(distances[:, :-1], _TINY))
-    return float(np.median(1.0 / np.maximum(logs.mean(axis=1), _TINY)))
+def _among(rows: Rows, l2: Distances, others: Rows, count: int) -> tuple[Distances, Rows]:
+    """Return the neighbours that are among the rows, nearest first; at the end infinity, where others were."""
+    there = np.zeros(count, dtype=np.bool_)
+    there[rows] = True
+    order = np.argsort(~there[others], axis=1, kind="stable")
+    kept = np.where(there[others], np.maximum(l2, _TINY), np.inf)
+    return np.take_along_axis(kept, order, 1), np.take_along_axis(others, order, 1)
 
 
-def _neighbours(floats: NDArray[np.float32], rows: NDArray[np.intp], count: int) -> NDArray[np.float64]:
-    """Return the distances of rows to their nearest others, float64 (m, count), ascending."""
-    parts = []
-    for start in range(0, len(rows), _BLOCK):
-        block = rows[start : start + _BLOCK]
-        squared = 2.0 - 2.0 * (floats[block] @ floats.T)
-        squared[np.arange(len(block)), block] = np.inf
-        nearest = np.sort(np.partition(squared, count - 1, axis=1)[:, :count], axis=1)
-        parts.append(np.sqrt(np.maximum(nearest, 0.0)).astype(np.float64))
-    return np.concatenate(parts)
+def _links(rows: Rows, l2: Distances, others: Rows, count: int) -> csr_array:
+    """Return which images lie alone together, bool (count, count), symmetric."""
+    sizes = _isolated_with(l2)
+    near = np.arange(l2.shape[1]) < sizes[:, None]
+    ones, twos = np.repeat(rows, sizes), others[near]
+    links = csr_array((np.ones(len(ones), dtype=np.bool_), (ones, twos)), shape=(count, count))
+    return links.multiply(links.T).tocsr()
+
+
+def _isolated_with(l2: Distances) -> NDArray[np.intp]:
+    """Return with how many of its nearest each image lies alone, intp (n,), given ascending distances (n, k)."""
+    j = np.arange(1, min(MOST_COPIES, l2.shape[1] - 1) + 1)
+    known = np.isfinite(l2[:, 1 : len(j) + 1])
+    ratio = np.divide(l2[:, : len(j)], l2[:, 1 : len(j) + 1], out=np.ones(known.shape), where=known)
+    # One group size is tried after the other: they share the doubt as 1/2, 1/4, 1/8, ... (Boole's inequality).
+    chance = 2.0**j * ratio ** (_dimensions(l2)[:, None] * j)
+    isolated = chance <= _limit(chance.min(axis=1))
+    largest = len(j) - np.argmax(isolated[:, ::-1], axis=1)
+    return np.where(isolated.any(axis=1), largest, 0)
+
+
+def _limit(chances: Distances) -> float:
+    """Return the largest probability that is small enough, by Benjamini and Hochberg; -1 when none is."""
+    ascending = np.sort(chances)
+    allowed = FALSE_DISCOVERIES * np.arange(1, len(ascending) + 1) / len(ascending)
+    within = np.flatnonzero(ascending <= allowed)
+    return float(ascending[within[-1]]) if len(within) else -1.0
+
+
+def _dimensions(l2: Distances) -> Distances:
+    """Return the local intrinsic dimension of each image, float64 (n,).
+
+    Copies among the nearest make it too small, and then nothing looks isolated: the median of the set is estimated
+    from further neighbours as well, and the larger counts. Where an image's own, from further neighbours, is below the
+    median, it is halfway between the two, as a ratio: flat images vary in fewer directions than most, but an estimate
+    from so few neighbours is rough.
+    """
+    near, far = _dimensions_by(l2, 0, _NEAR), _dimensions_by(l2, MOST_COPIES, l2.shape[1])
+    median = max(_median(near), _median(far))
+    return np.asarray(np.sqrt(median * np.minimum(median, far)), dtype=np.float64)
+
+
+def _median(dimensions: Distances) -> float:
+    known = dimensions[np.isfinite(dimensions)]
+    return float(np.median(known)) if len(known) >= _FEWEST_IMAGES else 0.0
+
+
+def _dimensions_by(l2: Distances, first: int, end: int) -> Distances:
+    """Return the dimensions by the neighbours numbered first to end - 1, from 0; infinity for who lacks some."""
+    part = l2[:, first:end]
+    known = np.isfinite(part).all(axis=1)
+    found = np.full(len(l2), np.inf)
+    # The log of the volume ratio of neighbours i and k is 1 / i + ... + 1 / (k - 1) in the mean (Rényi).
+    steps = 1.0 / np.arange(first + 1, end)
+    expected = float((steps * np.arange(1, len(steps) + 1)).sum())
+    found[known] = expected / np.maximum(np.log(part[known, -1:] / part[known, :-1]).sum(axis=1), _TINY)
+    return found
+
+
+def _neighbours(floats: NDArray[np.float32], count: int) -> tuple[Distances, Rows]:
+    """Return distances and rows of the nearest others of each row, (n, count), ascending."""
+    l2, others = np.empty((len(floats), count)), np.empty((len(floats), count), dtype=np.intp)
+    for start in range(0, len(floats), _BLOCK):
+        block = floats[start : start + _BLOCK]
+        squared = 2.0 - 2.0 * (block @ floats.T)
+        squared[np.arange(len(block)), start + np.arange(len(block))] = np.inf
+        nearest = np.argpartition(squared, count - 1, axis=1)[:, :count]
+        values = np.take_along_axis(squared, nearest, 1)
+        order = np.argsort(values, axis=1, kind="stable")
+        l2[start : start + _BLOCK] = np.sqrt(np.maximum(np.take_along_axis(values, order, 1), 0.0))
+        others[start : start + _BLOCK] = np.take_along_axis(nearest, order, 1)
+    return l2, others

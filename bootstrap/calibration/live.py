@@ -8,14 +8,13 @@ import numpy as np
 
 from bootstrap.calibration import choice
 from bootstrap.calibration.distances import in_order_of_digest, most_images, nearest_pairs
-from bootstrap.calibration.isolation import without_copies
+from bootstrap.calibration.isolation import originals_of
 from bootstrap.calibration.marks import Mark, errors_at, fewest_errors, named_images, refuse
 from bootstrap.calibration.tail import tail_bound
+from bootstrap.inspection import load_descriptor_of
 from bootstrap.reading import Block, LiveGeneration
 from neardup.decode import decode
-from neardup.descriptors import load_descriptor
 from neardup.descriptors.base import Descriptor
-from neardup.descriptors.projected import projected
 from neardup.distance import paired_l2_distances
 from neardup.errors import BadInput
 from neardup.index.codec import decode_head
@@ -64,7 +63,13 @@ class Members:
 
 
 def calibrate_live(
-    generation: LiveGeneration, false_pairs: float, pairs: Path | None, marks: Sequence[Mark], weights: str | None
+    generation: LiveGeneration,
+    false_pairs: float,
+    pairs: Path | None,
+    marks: Sequence[Mark],
+    weights: str | None,
+    *,
+    descriptor: str | None = None,
 ) -> Document:
     """Return what calibration would choose now, and what it would change, as a document for JSON.
 
@@ -79,8 +84,8 @@ def calibrate_live(
         Rate to keep.
     pairs, marks
         File of marked pairs, for messages, and its content.
-    weights
-        Of the descriptor, for images that are files.
+    weights, descriptor
+        Weights of the descriptor, and its name where it lies elsewhere, for images that are files.
 
     Raises
     ------
@@ -91,7 +96,7 @@ def calibrate_live(
     members = Members(generation, lines)
     document = _proposal(generation, members, false_pairs)
     if marks:
-        described = _described(generation, members, pairs or Path(), lines, weights)
+        described = _described(generation, members, pairs or Path(), lines, (weights, descriptor))
         document["marked"] = _judged(marks, described, generation.meta.radius, document["proposed"])
     return document
 
@@ -107,6 +112,7 @@ def _proposal(generation: LiveGeneration, members: Members, false_pairs: float) 
         "calibration": meta.calibration,
         "members": members.count,
         "compared": images,
+        "copied": 0,
         "false_pairs": false_pairs,
         "confidence": choice.CONFIDENCE,
         **dict.fromkeys(("bound", "proposed", "rate", "rate_proposed", "exponent")),
@@ -116,7 +122,10 @@ def _proposal(generation: LiveGeneration, members: Members, false_pairs: float) 
     wanted = choice.enough_for(images, false_pairs / comparisons)
     near = None
     if images >= choice.FEWEST_IMAGES:
-        near = without_copies(members.sample, nearest_pairs(members.sample, wanted, meta.radius))
+        different = members.sample[originals_of(members.sample) == np.arange(images)]
+        document["copied"] = images - len(different)
+        if len(different) >= choice.FEWEST_IMAGES:
+            near = nearest_pairs(different, wanted, meta.radius)
     bound = tail_bound(near, false_pairs / comparisons, choice.CONFIDENCE) if near else None
     if near is None or bound is None:
         return document
@@ -139,11 +148,15 @@ def _edits_of(calibration: Mapping[str, Any]) -> dict[str, float]:
 
 
 def _described(
-    generation: LiveGeneration, members: Members, pairs: Path, lines: Mapping[str, int], weights: str | None
+    generation: LiveGeneration,
+    members: Members,
+    pairs: Path,
+    lines: Mapping[str, int],
+    model: tuple[str | None, str | None],
 ) -> dict[str, Descriptors]:
     described, wrong = dict(members.found), []
     files = [name for name in lines if name not in described]
-    descriptor = _descriptor(generation, weights) if files else None
+    descriptor = load_descriptor_of(generation, *model) if files else None
     for name in files:
         try:
             described[name] = _describe(Path(name), descriptor)
@@ -154,12 +167,6 @@ def _described(
             wrong.append(f"line {lines[name]}: {name!r} is no image that can be described ({exc.reason}): {exc}")
     refuse(pairs, wrong)
     return described
-
-
-def _descriptor(generation: LiveGeneration, weights: str | None) -> Descriptor:
-    descriptor = projected(load_descriptor(generation.meta.descriptor, weights), generation.pca())
-    generation.meta.check_descriptor(descriptor.fingerprint)
-    return descriptor
 
 
 def _describe(path: Path, descriptor: Descriptor | None) -> Descriptors:

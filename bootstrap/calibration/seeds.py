@@ -2,6 +2,7 @@
 
 import os
 from collections.abc import Iterable, Sequence
+from dataclasses import replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -10,11 +11,13 @@ from bootstrap.calibration import choice
 from bootstrap.calibration.choice import Calibration
 from bootstrap.calibration.distances import apart, in_order_of_digest, most_images, nearest_pairs
 from bootstrap.calibration.edits import edit_distances
-from bootstrap.calibration.isolation import without_copies
-from neardup.decode import DecodeLimits
+from bootstrap.calibration.isolation import originals_of
+from neardup.decode_limits import DecodeLimits
 from neardup.descriptors.base import Descriptor
 from neardup.sources import SourceImage
 from neardup.types import Descriptors
+
+Rows = NDArray[np.intp]
 
 _MOST_EDITED, _FEWEST_EDITED = 100, 30
 _EDITED_PART = 20
@@ -68,22 +71,30 @@ def calibrate_seeds(
     if len(edits) < choice.FEWEST_EDITS:
         return fallback(len(order), "the seeds could not be read again")
     sample = order[: most_images(descriptors.shape[1])]
-    different = sample[apart(descriptors[sample], choice.reach_of(edits))]
+    different, copies = _without_copies(sample[apart(descriptors[sample], choice.reach_of(edits))], descriptors)
     if len(different) < choice.FEWEST_IMAGES:
         return fallback(len(different), _too_few(len(different)))
     wanted = choice.enough_for(len(different), false_pairs / comparisons)
     near = nearest_pairs(descriptors[different], wanted, choice.reach_of(edits))
-    near = without_copies(descriptors[different], near)
     names = [image_ids[row] for row in different]
     chosen = choice.choose(near, edits, false_pairs, names, comparisons)
-    return chosen or fallback(len(different), _too_few(len(different)))
+    chosen = chosen or fallback(len(different), _too_few(len(different)))
+    return replace(chosen, copies=[tuple(image_ids[row] for row in group) for group in copies])
+
+
+def _without_copies(rows: Rows, descriptors: Descriptors) -> tuple[Rows, list[Rows]]:
+    """Return the rows without edited copies of others, and what belongs together: the row that stays, its copies."""
+    originals = originals_of(descriptors[rows])
+    stays = originals == np.arange(len(rows))
+    groups = [rows[originals == original] for original in np.unique(originals[~stays])]
+    return rows[stays], groups
 
 
 def _too_few(images: int) -> str:
     return f"the seed set has {images} different images and calibration needs {choice.FEWEST_IMAGES}"
 
 
-def _edited(image_ids: Sequence[str], descriptors: Descriptors, order: NDArray[np.intp]) -> dict[str, Descriptors]:
+def _edited(image_ids: Sequence[str], descriptors: Descriptors, order: Rows) -> dict[str, Descriptors]:
     """Return the descriptors of the seeds that are edited, by image id."""
     if len(order) < choice.FEWEST_IMAGES:
         return {}

@@ -9,7 +9,8 @@ from bootstrap.calibration.choice import FEWEST_IMAGES, Calibration
 from bootstrap.calibration.edits import EDITS, MOVING_EDITS, SIDE_PX, edit_distances, edited
 from bootstrap.calibration.seeds import calibrate_seeds
 from bootstrap.describe import describe_seeds
-from neardup.decode import DecodeLimits, decode
+from neardup.decode import decode
+from neardup.decode_limits import DecodeLimits
 from neardup.descriptors.base import Descriptor
 from neardup.descriptors.dct import DctDescriptor
 from neardup.descriptors.pixels import PixelsDescriptor
