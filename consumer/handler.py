@@ -4,6 +4,7 @@ from collections.abc import Callable, Sequence
 from concurrent.futures import Executor
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from functools import partial
 
 from consumer.messages import (
     ImageMessage,
@@ -16,7 +17,7 @@ from consumer.messages import (
 )
 from consumer.metrics import Metrics
 from consumer.uris import UriReader
-from neardup.decode import DecodeLimits, decode
+from neardup.decode_pool import Decoder, PrepareAll
 from neardup.describing import Describer, PreparedImage
 from neardup.descriptors.base import Descriptor
 from neardup.errors import BadInput, RelationMismatch
@@ -65,6 +66,19 @@ class _Prepared:
     image: PreparedImage
 
 
+def _request(message: ImageMessage) -> ImageRequest | BadInput:
+    try:
+        return parse_message(message)
+    except BadInput as error:
+        return error
+
+
+def _prepared(request: ImageRequest | BadInput, answer: PreparedImage | BadInput) -> _Prepared | BadInput:
+    if isinstance(request, BadInput):
+        return request
+    return answer if isinstance(answer, BadInput) else _Prepared(request, answer)
+
+
 def _now() -> datetime:
     return datetime.now(UTC)
 
@@ -79,9 +93,9 @@ class Handler:
     topics
         Where outcomes go.
     executor
-        Runs decoding.
-    limits
-        What an image may cost.
+        Threads that read images and wait for the decoder.
+    decoder
+        Decodes them.
     uris
         Reads claim checks.
     metrics
@@ -97,7 +111,7 @@ class Handler:
         index: Index,
         topics: OutputTopics,
         executor: Executor,
-        limits: DecodeLimits,
+        decoder: Decoder,
         uris: UriReader,
         metrics: Metrics,
         now: Callable[[], datetime] = _now,
@@ -107,19 +121,19 @@ class Handler:
         self._index = index
         self._topics = topics
         self._executor = executor
-        self._limits = limits
+        self._decoder = decoder
         self._uris = uris
         self._metrics = metrics
         self._now = now
 
     def describe(self, messages: Sequence[ImageMessage]) -> Described:
-        """Decode in the executor's threads, then describe what could be decoded as one batch.
+        """Decode in shares, one in each of the executor's threads, then describe what could be decoded as one batch.
 
         What images are compared by is the index's to say: a later generation may say something else.
         """
         self._describer = Describer(self._descriptor, self._index.meta.relation)
         with self._metrics.stage("decode"):
-            prepared = list(self._executor.map(self._prepare, messages))
+            prepared = self._decode(messages)
         with self._metrics.stage("describe"):
             results = self._describe_prepared(prepared)
         return Described(
@@ -129,12 +143,24 @@ class Handler:
             )
         )
 
-    def _prepare(self, message: ImageMessage) -> _Prepared | BadInput:
+    def _decode(self, messages: Sequence[ImageMessage]) -> list[_Prepared | BadInput]:
+        prepare_all = self._decoder.preparing(self._describer.preparation)
+        size = max(1, self._decoder.share(len(messages)))
+        shares = [messages[start : start + size] for start in range(0, len(messages), size)]
+        return [
+            prepared for share in self._executor.map(partial(self._prepare, prepare_all), shares) for prepared in share
+        ]
+
+    def _prepare(self, prepare_all: PrepareAll, messages: Sequence[ImageMessage]) -> list[_Prepared | BadInput]:
+        requests = [_request(message) for message in messages]
+        answers = prepare_all(self._encoded(request) for request in requests)
+        return [_prepared(request, answer) for request, answer in zip(requests, answers, strict=True)]
+
+    def _encoded(self, request: ImageRequest | BadInput) -> bytes | BadInput:
+        if isinstance(request, BadInput):
+            return request
         try:
-            request = parse_message(message)
-            data = self._uris.read(request.uri) if request.uri is not None else request.data
-            pixels = decode(data or b"", reduce_to_px=self._describer.reduce_to_px, limits=self._limits)
-            return _Prepared(request, self._describer.prepare(pixels))
+            return self._uris.read(request.uri) if request.uri is not None else request.data or b""
         except BadInput as error:
             return error
 

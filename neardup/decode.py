@@ -2,27 +2,24 @@
 
 import io
 import logging
-from dataclasses import dataclass
+import warnings
 
 import numpy as np
-from PIL import Image, UnidentifiedImageError
+from PIL import AvifImagePlugin, Image, UnidentifiedImageError
 
+from neardup.decode_limits import DecodeLimits
 from neardup.errors import (
+    BadInput,
+    DecodeMemory,
     EmptyImage,
     NeardupError,
     TooManyBytes,
     TooManyPixels,
     TruncatedImage,
     UndecodableImage,
-    UnsupportedFormat,
 )
+from neardup.formats import HEIF, has_heif, may_be_heif, unidentified
 from neardup.types import Pixels
-
-FORMATS = ("JPEG", "PNG", "WEBP", "GIF", "BMP", "TIFF", "PPM", "JPEG2000", "AVIF")
-"""Formats that are decoded. Rare ones (PSD, ICO, EPS, ...) stay out: each is attack surface that no camera needs.
-
-Pillow opens an MPO, the stereo JPEG of some cameras, as JPEG; its own name has no decoder (KeyError for all others).
-"""
 
 BACKGROUND_RGB = (255, 255, 255)
 """Transparent pixels are composited on white, as a web page would show them."""
@@ -39,32 +36,7 @@ _ORIENTATION_TO_TRANSPOSE = {
     8: Image.Transpose.ROTATE_90,
 }
 
-# Signatures of formats that we know and refuse, so that the reason says so.
-_REFUSED_SIGNATURES = {
-    b"8BPS": "PSD",
-    b"\x00\x00\x01\x00": "ICO",
-    b"%!PS": "EPS",
-    b"%PDF": "PDF",
-    b"<svg": "SVG",
-    b"<?xml": "XML or SVG",
-}
-_HEIF_BRANDS = (b"heic", b"heix", b"hevc", b"mif1", b"msf1", b"heim", b"heis")
-
-
-@dataclass(frozen=True, slots=True)
-class DecodeLimits:
-    """What an image may cost, checked on its length and its header before anything is allocated.
-
-    Attributes
-    ----------
-    max_bytes
-        Encoded size.
-    max_pixels
-        Width times height as the header declares them. Pillow itself refuses more than 178,956,970.
-    """
-
-    max_bytes: int = 32 * 1024 * 1024
-    max_pixels: int = 64_000_000
+_END_OF_JPEG = b"\xff\xd9"
 
 
 def decode(data: bytes, *, reduce_to_px: int | None = None, limits: DecodeLimits | None = None) -> Pixels:
@@ -93,17 +65,45 @@ def decode(data: bytes, *, reduce_to_px: int | None = None, limits: DecodeLimits
         Of the kind that names the reason: empty, too large, refused format, truncated, undecodable.
     """
     limits = limits or DecodeLimits()
-    _check_bytes(data, limits)
+    check_bytes(data, limits)
+    try:
+        return _decoded(data, reduce_to_px, limits)
+    except TruncatedImage:
+        if not limits.accept_truncated or not data.startswith(b"\xff\xd8"):
+            raise
+    # What is missing of a JPEG that ends too early is grey.
+    return _decoded(data + _END_OF_JPEG, reduce_to_px, limits)
+
+
+def _decoded(data: bytes, reduce_to_px: int | None, limits: DecodeLimits) -> Pixels:
     try:
         with _open(data, limits) as image:
             return _to_pixels(image, reduce_to_px)
     except NeardupError:
         raise
+    except (Image.DecompressionBombError, Image.DecompressionBombWarning) as exc:
+        raise TooManyPixels(str(exc)) from exc
+    except MemoryError as exc:
+        raise DecodeMemory("decoding asked for more memory than it may have") from exc
     except Exception as exc:  # decoders raise whatever their parser met: OSError, SyntaxError, IndexError, ...
         raise _translated(exc) from exc
 
 
-def _check_bytes(data: bytes, limits: DecodeLimits) -> None:
+def limit_pillow(limits: DecodeLimits) -> None:
+    """Let Pillow refuse, in all of this process, what is too large: its decoders see some sizes before we do."""
+    Image.MAX_IMAGE_PIXELS = (limits.max_pixels + 1) // 2  # it warns at this, and refuses at twice of it
+    warnings.simplefilter("ignore", Image.DecompressionBombWarning)
+    AvifImagePlugin.DEFAULT_MAX_THREADS = 1  # images are decoded side by side already
+
+
+def check_bytes(data: bytes, limits: DecodeLimits) -> None:
+    """Refuse an image by its length.
+
+    Raises
+    ------
+    EmptyImage, TooManyBytes
+        It has none, or too many.
+    """
     if not data:
         raise EmptyImage("the image has no bytes")
     if len(data) > limits.max_bytes:
@@ -111,12 +111,7 @@ def _check_bytes(data: bytes, limits: DecodeLimits) -> None:
 
 
 def _open(data: bytes, limits: DecodeLimits) -> Image.Image:
-    try:
-        image = Image.open(io.BytesIO(data), formats=FORMATS)
-    except (Image.DecompressionBombError, Image.DecompressionBombWarning) as exc:
-        raise TooManyPixels(str(exc)) from exc
-    except UnidentifiedImageError as exc:
-        raise _unidentified(data) from exc
+    image = _identified(data, limits.formats)
     if image.width * image.height > limits.max_pixels:
         size = f"{image.width}x{image.height} pixels"
         image.close()
@@ -124,23 +119,29 @@ def _open(data: bytes, limits: DecodeLimits) -> Image.Image:
     return image
 
 
-def _unidentified(data: bytes) -> UnsupportedFormat | UndecodableImage:
-    for signature, name in _REFUSED_SIGNATURES.items():
-        if data.startswith(signature):
-            return UnsupportedFormat(f"{name} is not among the formats decoded ({', '.join(FORMATS)})")
-    if data[4:8] == b"ftyp" and data[8:12] in _HEIF_BRANDS:
-        return UnsupportedFormat("HEIC is not among the formats decoded")
-    return UndecodableImage(f"no decoder finds an image in what begins with {data[:16]!r}")
+def _identified(data: bytes, formats: tuple[str, ...]) -> Image.Image:
+    try:
+        return Image.open(io.BytesIO(data), formats=[name for name in formats if name != HEIF])
+    except UnidentifiedImageError as exc:
+        if HEIF not in formats or not may_be_heif(data) or not has_heif():
+            raise unidentified(data, formats) from exc
+    try:
+        return Image.open(io.BytesIO(data), formats=[HEIF])
+    except UnidentifiedImageError as exc:
+        raise unidentified(data, formats) from exc
 
 
-def _translated(exc: Exception) -> TruncatedImage | UndecodableImage:
+def _translated(exc: Exception) -> BadInput:
     text = f"{type(exc).__name__}: {exc}"
-    truncated = isinstance(exc, EOFError) or "truncated" in text.lower()
-    return TruncatedImage(text) if truncated else UndecodableImage(text)
+    said = text.lower()
+    if "out of memory" in said or "memory allocation" in said:
+        return DecodeMemory(text)
+    return TruncatedImage(text) if isinstance(exc, EOFError) or "truncated" in said else UndecodableImage(text)
 
 
 def _to_pixels(image: Image.Image, reduce_to_px: int | None) -> Pixels:
-    if reduce_to_px is not None:
+    # Not in other formats: a HEIC would give the thumbnail in it, which may show something else.
+    if reduce_to_px is not None and image.format in {"JPEG", "MPO"}:
         image.draft(image.mode, (reduce_to_px, reduce_to_px))
     # Before the EXIF is read: a TIFF turns itself upright as it loads, and looking for the EXIF of a PNG loads it
     # and swallows what is wrong with it.

@@ -3,7 +3,7 @@
 Seeds, stream and inspection take this one path.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -32,6 +32,32 @@ class PreparedImage:
     thumbnail: Thumbnail | None
 
 
+@dataclass(frozen=True, slots=True)
+class Preparation:
+    """The first half of describing, without the descriptor's model: it can be pickled, and done in another process.
+
+    Attributes
+    ----------
+    prepare_input
+        Makes the descriptor's input of pixels.
+    symmetries, has_thumbnails
+        What else is compared.
+    reduce_to_px
+        A JPEG may be decoded smaller as long as both sides keep this many pixels.
+    """
+
+    prepare_input: Callable[[Pixels], NDArray[np.uint8]]
+    symmetries: tuple[Symmetry, ...]
+    has_thumbnails: bool
+    reduce_to_px: int
+
+    def prepare(self, pixels: Pixels) -> PreparedImage:
+        """Shrink uint8 (height, width, 3) RGB pixels to what is compared; nothing of their size is kept."""
+        turned = (transformed(pixels, symmetry) for symmetry in self.symmetries)
+        inputs = (self.prepare_input(pixels), *(self.prepare_input(each) for each in turned))
+        return PreparedImage(inputs, thumbnail_of(pixels) if self.has_thumbnails else None)
+
+
 class Describer:
     """Prepares images one by one, in any thread, and describes them batch by batch.
 
@@ -54,11 +80,14 @@ class Describer:
         # Twice the thumbnail's side, so that each of its pixels is a mean of several.
         return max(self.descriptor.reduce_to_px, 2 * SIDE_PX if self.has_thumbnails else 0)
 
+    @property
+    def preparation(self) -> Preparation:
+        """What `prepare` does."""
+        return Preparation(self.descriptor.preparer, self.symmetries, self.has_thumbnails, self.reduce_to_px)
+
     def prepare(self, pixels: Pixels) -> PreparedImage:
         """Shrink uint8 (height, width, 3) RGB pixels to what is compared; nothing of their size is kept."""
-        turned = (transformed(pixels, symmetry) for symmetry in self.symmetries)
-        inputs = (self.descriptor.prepare(pixels), *(self.descriptor.prepare(each) for each in turned))
-        return PreparedImage(inputs, thumbnail_of(pixels) if self.has_thumbnails else None)
+        return self.preparation.prepare(pixels)
 
     def describe(self, prepared: Sequence[PreparedImage]) -> list[tuple[Variant, ...]]:
         """Return for each image what it is compared by, the image as it came first.

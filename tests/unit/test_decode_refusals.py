@@ -12,7 +12,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from neardup.decode import DecodeLimits, decode
+from neardup.decode import decode
+from neardup.decode_limits import DecodeLimits
 from neardup.errors import (
     BadInput,
     EmptyImage,
@@ -148,14 +149,14 @@ class TestRefusedFormats:
         [
             (b"8BPS\x00\x01", "PSD"),
             (b"\x00\x00\x01\x00\x01\x00", "ICO"),
-            (b"\x00\x00\x00\x18ftypheic\x00\x00\x00\x00mif1heic", "HEIC"),
-            (b"\x00\x00\x00\x18ftypmif1\x00\x00\x00\x00mif1heic", "HEIC"),
+            (b"qoif\x00\x00\x00\x01", "QOI"),
+            (b"DDS |\x00\x00\x00", "DDS"),
             (b"%!PS-Adobe-3.0 EPSF-3.0", "EPS"),
             (b"%PDF-1.7", "PDF"),
             (b"<svg xmlns='http://www.w3.org/2000/svg'/>", "SVG"),
             (b"<?xml version='1.0'?><svg/>", "SVG"),
         ],
-        ids=["psd", "ico", "heic", "heif", "eps", "pdf", "svg", "svg in xml"],
+        ids=["psd", "ico", "qoi", "dds", "eps", "pdf", "svg", "svg in xml"],
     )
     def test_the_reason_names_the_format(self, data: bytes, name: str) -> None:
         with pytest.raises(UnsupportedFormat, match=name):

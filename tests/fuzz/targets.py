@@ -1,0 +1,183 @@
+"""What is fuzzed: functions of bytes that return, whatever the bytes are; anything raised is a defect."""
+
+import contextlib
+import os
+import warnings
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from consumer.messages import CONTROL, MAX_IMAGE_ID_BYTES, ImageMessage, ImageRequest, dead_letter, parse_message
+from neardup.decode import decode
+from neardup.decode_limits import DecodeLimits
+from neardup.errors import BadInput, CorruptIndex, reasons
+from neardup.formats import FORMATS, MORE_FORMATS
+from neardup.index.codec import (
+    decode_decision,
+    decode_member,
+    decode_projection,
+    encode_decision,
+    encode_member,
+    encode_projection,
+    required_thumbnail,
+    split_record,
+)
+from neardup.local_change import THUMBNAIL_BYTES
+from neardup.projection import Projection
+from neardup.types import Decision, Member, Verdict
+from tests.odd_files import odd_files
+
+ROOT = Path(__file__).resolve().parents[2]
+FOLDER = Path(os.environ.get("NEARDUP_DATA") or ROOT / "../shared/data").resolve() / "odd"
+LARGEST_SEED_BYTES = 60_000
+"""Larger files are mutated too seldom where it matters, and decoded too slowly."""
+DIMENSION = 8
+MOST_PIXELS = 500_000
+
+
+@dataclass(frozen=True)
+class Target:
+    """A function of bytes, and bytes to begin with."""
+
+    name: str
+    run: Callable[[bytes], None]
+    seeds: Callable[[], Iterator[bytes]]
+
+
+# Decoding. The first byte says how.
+
+
+def decode_anything(data: bytes) -> None:
+    """Decode all but the first byte."""
+    how = data[0] if data else 0
+    limits = DecodeLimits(
+        max_pixels=MOST_PIXELS,
+        accept_truncated=bool(how & 2),
+        formats=(*FORMATS, *MORE_FORMATS) if how & 4 else FORMATS,
+    )
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # Pillow's, of odd metadata
+        try:
+            pixels = decode(data[1:], reduce_to_px=16 if how & 1 else None, limits=limits)
+        except BadInput as error:
+            require(type(error).reason in reasons() and bool(str(error)), "a reason and a detail")
+            return
+    require(pixels.dtype == np.uint8 and pixels.ndim == 3 and pixels.shape[2] == 3, "uint8 (height, width, 3)")
+    require(0 < pixels.shape[0] * pixels.shape[1] <= MOST_PIXELS, "no more pixels than allowed")
+
+
+def encoded_images() -> Iterator[bytes]:
+    """Yield the small ones of the odd files, made and real."""
+    small = [file.data for file in odd_files()]
+    if FOLDER.is_dir():
+        small += [path.read_bytes() for path in sorted(FOLDER.rglob("*")) if path.is_file() and path.suffix != ".md"]
+    for data in small:
+        if len(data) <= LARGEST_SEED_BYTES:
+            for how in range(8):
+                yield bytes([how]) + data
+
+
+# Messages. The first byte says which headers there are; each part goes after its length.
+
+
+def parse_anything(data: bytes) -> None:
+    """Parse a message, and write its dead letter if it is bad."""
+    message = message_of(data)
+    try:
+        request = parse_message(message)
+    except BadInput as error:
+        ours = dict(dead_letter("dead", message, error).headers[len(message.headers) :])
+        require(list(ours) == ["error.reason", "error.detail", "error.source"], "our three headers")
+        require(CONTROL.search((ours["error.detail"] or b"").decode()) is None, "a detail in one line")
+        return
+    check_request(request)
+
+
+def check_request(request: ImageRequest) -> None:
+    """Require what the index and the log rely on."""
+    require(1 <= len(request.image_id.encode()) <= MAX_IMAGE_ID_BYTES, "an image id that is neither empty nor long")
+    require(CONTROL.search(request.image_id) is None, "an image id without control characters")
+    require((request.data is None) != (request.uri is None), "an image or a URI")
+    member = Member("t-0-1", request.image_id, np.ones(DIMENSION, dtype=np.float16), request.captured_at_ms)
+    stored = decode_member(encode_member(member), DIMENSION)
+    require(stored.image_id == request.image_id, "an image id that can be stored")
+
+
+def message_of(data: bytes) -> ImageMessage:
+    """Return the message that bytes stand for."""
+    flags, rest = (data[0] if data else 0), data[1:]
+    headers: list[tuple[str, bytes | None]] = [("content-type", b"application/json")] if flags & 1 else []
+    for bit, name in ((2, "image_id"), (4, "captured_at"), (8, "content-type"), (16, "image_id")):
+        if flags & bit:
+            length, rest = (rest[0] if rest else 0), rest[1:]
+            headers.append((name, rest[:length]))
+            rest = rest[length:]
+    if flags & 32:
+        headers.append(("image_id", None))
+    return ImageMessage("images", 0, 7, 1_700_000_000_000, None, None if flags & 64 else rest, tuple(headers))
+
+
+def messages() -> Iterator[bytes]:
+    """Yield messages of every kind."""
+    envelope = b'{"image_id": "camera/1", "uri": "file:///a.jpg"}'
+    for image_id in (b"camera/1", "\N{GRINNING FACE}".encode(), b"\xff", b"a\nb", b""):
+        for captured_at in (b"1700000000000", b"2026-01-01T12:00:00+01:00", b"tomorrow", b"9" * 30):
+            head = bytes([len(image_id)]) + image_id + bytes([len(captured_at)]) + captured_at
+            yield bytes([2 | 4]) + head + b"image"
+            yield bytes([1 | 2 | 4]) + head + envelope
+    for value in (envelope, b'{"uri": "x", "image_id": "\\ud800"}', b"[" * 100, b'{"uri": 1e999}', b"\xef\xbb\xbf{}"):
+        yield b"\x01" + value
+
+
+# Records. The first byte says of what kind.
+
+
+def read_anything(data: bytes) -> None:
+    """Read bytes as if they had come from Redis."""
+    kind, rest = (data[0] if data else 0) % 4, data[1:]
+    with contextlib.suppress(CorruptIndex):
+        if kind == 0:
+            member = decode_member(rest, DIMENSION)
+            require(encode_member(member)[2:] == rest[2:], "a member that is written as it was read")
+        elif kind == 1:
+            require(decode_decision(encode_decision(decode_decision(rest))) == decode_decision(rest), "a decision")
+        elif kind == 2:
+            require(encode_projection(decode_projection(rest, DIMENSION))[4:] == rest[4:], "a projection")
+        else:
+            split_record(rest, DIMENSION)
+            required_thumbnail(rest)
+
+
+def records() -> Iterator[bytes]:
+    """Yield a record of each kind."""
+    numbers = np.linspace(-1, 1, DIMENSION, dtype=np.float16)
+    for thumbnail in (None, np.zeros(THUMBNAIL_BYTES, dtype=np.uint8)):
+        record = encode_member(Member("images-0-1", "camera/ä", numbers, 12345, thumbnail))
+        yield b"\0" + record
+        yield b"\3" + record
+    decisions = [
+        Decision(Verdict.UNIQUE, None, None, None, 1),
+        Decision(Verdict.DUPLICATE, "camera/1", 0.25, 3, 2, 1.5),
+    ]
+    for decision in decisions:
+        yield b"\1" + encode_decision(decision)
+    basis = np.eye(2, DIMENSION, dtype=np.float32)
+    yield b"\2" + encode_projection(Projection(np.zeros(DIMENSION, dtype=np.float32), basis))
+
+
+def require(holds: bool, what: str) -> None:  # noqa: FBT001 - the condition itself
+    """Raise when something does not hold."""
+    if not holds:
+        raise AssertionError(f"not so: {what}")
+
+
+TARGETS = {
+    target.name: target
+    for target in (
+        Target("decode", decode_anything, encoded_images),
+        Target("envelope", parse_anything, messages),
+        Target("record", read_anything, records),
+    )
+}
