@@ -1,6 +1,6 @@
 """The service's loop: every ordering of Kafka and Redis that matters stands here.
 
-One turn, and what a crash costs at each step:
+One turn, and what a crash costs at each step. `tests/faults/test_delivery_steps.py` dies at every one of them.
 
 1. Poll a batch from the image topic.
    If we die here: nothing has happened; the messages are delivered again.
@@ -8,13 +8,30 @@ One turn, and what a crash costs at each step:
    If we die here: as above.
 3. Decide: the index compares, inserts unique images and records each decision under its message's coordinates.
    If we die here, or in the middle: the messages are delivered again, and those decided get the same decision.
-4. Publish verdicts and dead letters, and wait for every acknowledgement.
-   If we die here: as above; verdicts that were written already are written a second time, saying the same.
-5. Commit the offsets.
-   If we die here: as above, unless the commit arrived.
+4. Deliver. With `--delivery exactly-once` a transaction:
+   a. Begin it, and send the offsets.
+      If we die here: the transaction is aborted, and the messages are delivered again; decided is what was decided.
+   b. Send verdicts and dead letters, and wait for every acknowledgement.
+      If we die here: as above; readers with `read_committed` never see what was sent.
+   c. Commit it.
+      If we die here: the broker has the commit, and all is done, or has it not, and it is as above. There is nothing
+      in between, and who comes next asks the broker before it begins.
+   With `--delivery at-least-once`, in turn:
+   d. Publish verdicts and dead letters, and wait for every acknowledgement.
+      If we die here: the messages are delivered again; verdicts that were written are written again, saying the same.
+   e. Commit the offsets.
+      If we die here: as above, unless the commit arrived.
+5. Count and log.
+   If we die here: the counts of a process that has ended are gone with it.
 
-So no message is without its verdict or dead letter, and no image has two different ones. A server's outage repeats
-the step it hit, with growing pauses, during which the consumer stays in its group.
+So no message is without its verdict or dead letter, no image has two different ones, and with exactly-once none has
+two. A server's outage repeats the step it hit, with growing pauses.
+
+Meanwhile, and while a batch is described or decided for long, the consumer goes on polling with all partitions paused:
+it stays in its group, however long the batch takes. A rebalance may then take partitions away. Their messages are
+dropped before anything of them is published; whoever has the partition answers them.
+
+Nothing is queued: a batch is polled when the one before it is delivered, and it is bounded in messages and in bytes.
 """
 
 import contextlib
@@ -22,6 +39,7 @@ import logging
 import threading
 import time
 from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor, wait
 from typing import TypeVar
 
 from consumer.backoff import Backoff
@@ -30,8 +48,11 @@ from consumer.health import Health
 from consumer.journal import tell
 from consumer.messages import ImageMessage
 from consumer.metrics import Metrics
-from consumer.transport.base import Sink, Source
+from consumer.transport.base import Delivery, Source
 from neardup.errors import Unavailable
+
+KEEP_ALIVE_S = 1.0
+"""While a batch is in work, Kafka is polled this often: below any sensible max.poll.interval."""
 
 Result = TypeVar("Result")
 _log = logging.getLogger(__name__)
@@ -50,8 +71,8 @@ class Loop:
 
     Parameters
     ----------
-    source, sink, handler
-        Where messages come from, where outcomes go, and what judges in between.
+    source, delivery, handler
+        Where messages come from, what answers them, and what judges in between.
     metrics, health
         Who is told.
     refresh
@@ -62,6 +83,8 @@ class Loop:
         Largest batch, and longest wait for its first message.
     shutdown_timeout_s
         How long a server that is away may hold up the batch in hand once `stop` is set.
+    keep_alive_s
+        How often the source is told that we live while a batch is in work.
     backoff
         Pauses while a server is away.
     monotonic, sleep
@@ -72,7 +95,7 @@ class Loop:
         self,
         *,
         source: Source,
-        sink: Sink,
+        delivery: Delivery,
         handler: Handler,
         metrics: Metrics,
         health: Health,
@@ -81,12 +104,13 @@ class Loop:
         batch_size: int,
         poll_timeout_s: float,
         shutdown_timeout_s: float,
+        keep_alive_s: float = KEEP_ALIVE_S,
         backoff: Backoff | None = None,
         monotonic: Callable[[], float] = time.monotonic,
         sleep: Callable[[float], None] = time.sleep,
     ) -> None:
         self._source = source
-        self._sink = sink
+        self._delivery = delivery
         self._handler = handler
         self._metrics = metrics
         self._health = health
@@ -95,9 +119,11 @@ class Loop:
         self._batch_size = batch_size
         self._poll_timeout_s = poll_timeout_s
         self._shutdown_timeout_s = shutdown_timeout_s
+        self._keep_alive_s = keep_alive_s
         self._backoff = backoff or Backoff()
         self._monotonic = monotonic
         self._sleep = sleep
+        self._judge = ThreadPoolExecutor(1, thread_name_prefix="judge")
         self._in_hand = False
         self._give_up_at: float | None = None
 
@@ -111,7 +137,7 @@ class Loop:
         Misconfigured
             Retrying cannot help.
         """
-        with contextlib.suppress(_NothingInHand):
+        with self._judge, contextlib.suppress(_NothingInHand):
             self._insist("connect", self._connect)
             while not (self._stop.is_set() or self._source.exhausted):
                 messages = self._insist("poll", self._poll)
@@ -121,7 +147,7 @@ class Loop:
 
     def _connect(self) -> None:
         self._source.connect()
-        self._sink.connect()
+        self._delivery.connect()
         self._show()
 
     def _poll(self) -> list[ImageMessage]:
@@ -136,20 +162,24 @@ class Loop:
     def _process(self, messages: Sequence[ImageMessage]) -> None:
         self._in_hand = True
         self._metrics.batch_images.observe(len(messages))
-        described = self._handler.describe(messages)
-        outcomes = self._insist("decide", lambda: self._handler.decide(described))
-        self._insist("publish", lambda: self._publish(outcomes))
-        self._insist("commit", lambda: self._commit(messages))
+        described = self._insist("describe", lambda: self._keeping_alive(lambda: self._handler.describe(messages)))
+        outcomes = self._insist("decide", lambda: self._keeping_alive(lambda: self._handler.decide(described)))
+        answered = self._insist("deliver", lambda: self._deliver(messages, outcomes))
         self._in_hand = False
-        tell(outcomes, self._metrics)
+        tell([outcome for outcome, ours in zip(outcomes, answered, strict=True) if ours], self._metrics)
 
-    def _publish(self, outcomes: Sequence[Outcome]) -> None:
-        with self._metrics.stage("publish"):
-            self._sink.publish([outcome.outgoing for outcome in outcomes])
+    def _keeping_alive(self, work: Callable[[], Result]) -> Result:
+        """Work in another thread, so that this one, the only one that may speak to the source, can say that we live."""
+        future = self._judge.submit(work)
+        while not wait([future], self._keep_alive_s).done:
+            # When Kafka is away, too, there is no group to stay in, and the work is worth finishing.
+            with contextlib.suppress(Unavailable):
+                self._source.idle(0.0)
+        return future.result()
 
-    def _commit(self, messages: Sequence[ImageMessage]) -> None:
-        with self._metrics.stage("commit"):
-            self._source.commit(messages)
+    def _deliver(self, messages: Sequence[ImageMessage], outcomes: Sequence[Outcome]) -> list[bool]:
+        with self._metrics.stage("deliver"):
+            return self._delivery.deliver(messages, [outcome.outgoing for outcome in outcomes])
 
     def _insist(self, operation: str, attempt: Callable[[], Result]) -> Result:
         """Repeat an operation until no server is away."""
@@ -171,8 +201,7 @@ class Loop:
         self._health.not_ready(f"{error.service} is away")
         self._metrics.ready.set(0)
         self._metrics.retries.labels(operation).inc()
-        errors = self._metrics.redis_errors if error.service == "redis" else self._metrics.kafka_errors
-        errors.inc()
+        self._metrics.errors_of(error.service).inc()
         self._check_shutdown(error)
         self._pause(wait_s)
         self._check_shutdown(error)

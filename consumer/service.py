@@ -2,21 +2,26 @@
 
 import contextlib
 import logging
+import os
 import signal
 import threading
 import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from typing import TypeVar
 
+from consumer.backoff import Backoff
 from consumer.handler import Handler, OutputTopics
 from consumer.health import Health, HealthServer
 from consumer.loop import Loop
 from consumer.metrics import Metrics
-from consumer.settings import Settings
-from consumer.transport.base import Sink, Source
-from consumer.uris import UriReader
+from consumer.settings import EXACTLY_ONCE, Settings
+from consumer.transport.base import Delivery, Source
+from consumer.transport.in_turn import InTurnDelivery
+from consumer.uris import FetchSettings, UriReader
 from neardup import __version__
-from neardup.decode import DecodeLimits
+from neardup.decode_pool import Decoder, open_decoder
+from neardup.decode_settings import decode_limits, work_limits
 from neardup.descriptors import load_descriptor
 from neardup.descriptors.base import Descriptor
 from neardup.descriptors.projected import projected
@@ -29,6 +34,7 @@ from neardup.index.retention import Retention
 REFRESH_S = 5.0
 """Sizes of the index are read this often: one round trip with a length for each cluster."""
 
+Result = TypeVar("Result")
 _log = logging.getLogger(__name__)
 
 
@@ -42,28 +48,47 @@ def serve(settings: Settings) -> None:
     ShutdownTimeout
         A server stayed away beyond the time to shut down.
     """
-    from consumer.transport.kafka import KafkaSink, KafkaSource  # noqa: PLC0415 - folder mode does without Kafka
-
     metrics, health, stop = Metrics(), Health(), threading.Event()
     with (
         stopped_by_signals(stop),
         HealthServer(settings.metrics_host, settings.metrics_port, metrics.registry, health) as http,
     ):
         _log.info("serving /metrics, /healthz and /readyz on http://%s:%d", settings.metrics_host, http.port)
-        index = open_redis_index(settings, stop, health)
+        open_uris(settings).close()  # a wrong prefix is told now, and not when Redis is there
+        index = open_redis_index(settings, stop, health, metrics)
         if index is None:
             return
-        source = KafkaSource(settings, settings.group)
-        sink = KafkaSink(settings, [settings.verdicts, settings.dead_letters])
-        run(settings, index, source, sink, metrics=metrics, health=health, stop=stop)
+        source, delivery = kafka_transport(settings, metrics)
+        run(settings, index, source, delivery, metrics=metrics, health=health, stop=stop)
+
+
+def kafka_transport(settings: Settings, metrics: Metrics) -> tuple[Source, Delivery]:
+    """Return where messages come from and what answers them, as ``--delivery`` says."""
+    from consumer.transport.kafka import KafkaSink, KafkaSource  # noqa: PLC0415 - folder mode does without Kafka
+    from consumer.transport.transaction import TransactionalDelivery  # noqa: PLC0415 - as above
+
+    exactly_once = settings.delivery == EXACTLY_ONCE
+    topics = [settings.verdicts, settings.dead_letters]
+    source = KafkaSource(settings, read_committed=exactly_once, count_lost=metrics.lost_messages.inc)
+    if exactly_once:
+        return source, TransactionalDelivery(settings, source, topics)
+    return source, InTurnDelivery(source, KafkaSink(settings, topics))
 
 
 @contextlib.contextmanager
 def stopped_by_signals(stop: threading.Event) -> Iterator[None]:
-    """Set `stop` on SIGTERM and SIGINT."""
+    """Set `stop` on the first SIGTERM or SIGINT, and leave at once on the second.
+
+    To leave in the middle costs nothing but time: it is what a crash would be, and is made good like one.
+    """
 
     def note(number: int, _frame: object) -> None:
-        _log.info("%s: finishing the batch in hand", signal.Signals(number).name)
+        name = signal.Signals(number).name
+        if stop.is_set():
+            # Not by an exception: a thread that works, or a server that is away, could hold it up.
+            os.write(2, f"consumer: {name} again: leaving now, the batch in hand will be delivered again\n".encode())
+            os._exit(128 + number)
+        _log.info("%s: finishing the batch in hand", name)
         stop.set()
 
     earlier = {number: signal.signal(number, note) for number in (signal.SIGTERM, signal.SIGINT)}
@@ -74,16 +99,32 @@ def stopped_by_signals(stop: threading.Event) -> Iterator[None]:
             signal.signal(number, handler)
 
 
-def open_redis_index(settings: Settings, stop: threading.Event, health: Health) -> RedisIndex | None:
+def open_redis_index(settings: Settings, stop: threading.Event, health: Health, metrics: Metrics) -> RedisIndex | None:
     """Open the index, waiting for Redis as long as it takes; None when told to stop meanwhile."""
+
+    def attempt() -> RedisIndex:
+        client = connect(settings.redis_url, settings.redis_password)
+        return RedisIndex(client, settings.index, options=_index_options(settings))
+
+    return _await_redis(attempt, stop, health, metrics)
+
+
+def _await_redis(
+    attempt: Callable[[], Result], stop: threading.Event, health: Health, metrics: Metrics
+) -> Result | None:
+    """Return what an attempt returns once Redis answers; None when told to stop meanwhile."""
+    backoff = Backoff()
     while not stop.is_set():
         health.turned()
         try:
-            return RedisIndex(connect(settings.redis_url), settings.index, options=_index_options(settings))
+            return attempt()
         except RedisUnavailable as error:
+            wait_s = backoff.next_wait_s()
             health.not_ready("redis is away")
-            _log.warning("%s; again in 1 s", error)
-            time.sleep(1.0)  # not stop.wait: a signal's stop.set would wait for the lock that it holds
+            metrics.errors_of(error.service).inc()
+            metrics.retries.labels("connect").inc()
+            _log.warning("connect: %s; again in %.1f s", error, wait_s)
+            time.sleep(wait_s)  # not stop.wait: a signal's stop.set would wait for the lock that it holds
     return None
 
 
@@ -102,19 +143,25 @@ def run(
     settings: Settings,
     index: Index,
     source: Source,
-    sink: Sink,
+    delivery: Delivery,
     *,
     metrics: Metrics,
     health: Health,
     stop: threading.Event,
 ) -> None:
     """Judge what the source gives with the index's own descriptor, until stopped or exhausted."""
-    descriptor = descriptor_of(index, settings)
-    with ThreadPoolExecutor(settings.decode_threads, thread_name_prefix="decode") as executor:
+    descriptor = _await_redis(lambda: descriptor_of(index, settings), stop, health, metrics)
+    if descriptor is None:
+        return
+    with (
+        open_uris(settings) as uris,
+        open_decoder(settings.decode_workers, decode_limits(settings), work_limits(settings)) as decoder,
+        ThreadPoolExecutor(settings.decode_workers, thread_name_prefix="decode") as executor,
+    ):
         loop = Loop(
             source=source,
-            sink=sink,
-            handler=_handler(settings, index, descriptor, executor, metrics),
+            delivery=delivery,
+            handler=_handler(settings, index, descriptor, uris, executor=executor, decoder=decoder, metrics=metrics),
             metrics=metrics,
             health=health,
             refresh=_every(REFRESH_S, lambda: metrics.show_index(index.meta, index.stats(), __version__)),
@@ -128,11 +175,28 @@ def run(
         finally:
             health.not_ready("stopping")
             metrics.ready.set(0)
-            _close(sink)
+            _close(delivery)
             _close(source)
 
 
-def _close(client: Source | Sink) -> None:
+def open_uris(settings: Settings) -> UriReader:
+    """Return what reads claim checks; close it when done.
+
+    Raises
+    ------
+    Misconfigured
+        A prefix cannot be read, or its extra is not installed.
+    """
+    fetch = FetchSettings(
+        timeout_s=settings.uri_timeout_s,
+        patience_s=settings.uri_patience_s,
+        private_addresses=settings.allow_private_addresses,
+        ca_file=settings.uri_ca_file,
+    )
+    return UriReader(settings.allow_uri, settings.max_image_bytes, fetch)
+
+
+def _close(client: Source | Delivery) -> None:
     # What is to be kept is acknowledged and committed by now: a server that is away must not hide how we ended.
     try:
         client.close()
@@ -155,15 +219,22 @@ def descriptor_of(index: Index, settings: Settings) -> Descriptor:
 
 
 def _handler(
-    settings: Settings, index: Index, descriptor: Descriptor, executor: ThreadPoolExecutor, metrics: Metrics
+    settings: Settings,
+    index: Index,
+    descriptor: Descriptor,
+    uris: UriReader,
+    *,
+    executor: ThreadPoolExecutor,
+    decoder: Decoder,
+    metrics: Metrics,
 ) -> Handler:
     return Handler(
         descriptor=descriptor,
         index=index,
         topics=OutputTopics(settings.verdicts, settings.dead_letters),
         executor=executor,
-        limits=DecodeLimits(settings.max_image_bytes, settings.max_image_pixels),
-        uris=UriReader(settings.allow_uri, settings.max_image_bytes),
+        decoder=decoder,
+        uris=uris,
         metrics=metrics,
     )
 

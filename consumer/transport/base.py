@@ -23,6 +23,17 @@ class Source(Protocol):
     def poll(self, max_messages: int, timeout_s: float) -> list[ImageMessage]:
         """Return what is there, at most `max_messages`; wait up to `timeout_s` for the first."""
 
+    def ours(self, messages: Sequence[ImageMessage]) -> list[bool]:
+        """Return which messages of the latest poll are still ours to answer: not those of partitions that were taken.
+
+        A rebalance that is under way is taken part in first.
+
+        Raises
+        ------
+        KafkaUnavailable
+            The rebalance does not end.
+        """
+
     def commit(self, messages: Sequence[ImageMessage]) -> None:
         """Declare these messages and all before them in their partitions done."""
 
@@ -38,6 +49,39 @@ class Source(Protocol):
 
     def close(self) -> None:
         """Leave the group and let go of everything."""
+
+
+class Delivery(Protocol):
+    """Answers messages: publishes what they come to, and declares them done."""
+
+    def connect(self) -> None:
+        """Reach the servers and check that the topics are there; errors as `Source.connect`."""
+
+    def deliver(self, messages: Sequence[ImageMessage], outgoing: Sequence[OutgoingMessage]) -> list[bool]:
+        """Publish the outcome of each message, and commit the messages; return when both are acknowledged.
+
+        Messages of partitions that were taken from us are left out: somebody else answers them.
+
+        Parameters
+        ----------
+        messages, outgoing
+            A batch of one poll, and what each of its messages comes to.
+
+        Returns
+        -------
+        list of bool
+            For each message whether it was answered here.
+
+        Raises
+        ------
+        KafkaUnavailable
+            Deliver the same batch again.
+        Misconfigured
+            It can never be delivered.
+        """
+
+    def close(self) -> None:
+        """Let go of everything."""
 
 
 class Sink(Protocol):

@@ -38,6 +38,10 @@ class MemorySource:
                 batch.append(message)
         return batch
 
+    def ours(self, messages: Sequence[ImageMessage]) -> list[bool]:
+        """Return True for each: nobody can take a message away."""
+        return [True] * len(messages)
+
     def commit(self, messages: Sequence[ImageMessage]) -> None:
         """Remember the offsets."""
         self.committed |= last_offsets(messages)

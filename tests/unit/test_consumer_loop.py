@@ -9,14 +9,16 @@ from datetime import UTC, datetime
 import pytest
 
 from consumer.backoff import Backoff
-from consumer.handler import Handler, OutputTopics
+from consumer.handler import Described, Handler, OutputTopics
 from consumer.health import Health
 from consumer.loop import Loop, ShutdownTimeout
 from consumer.messages import ImageMessage, OutgoingMessage
 from consumer.metrics import Metrics
+from consumer.transport.in_turn import InTurnDelivery
 from consumer.transport.memory import MemorySink, MemorySource
 from consumer.uris import UriReader
-from neardup.decode import DecodeLimits
+from neardup.decode_limits import DecodeLimits
+from neardup.decode_pool import DecodeHere
 from neardup.descriptors.dct import DctDescriptor
 from neardup.errors import KafkaUnavailable, Misconfigured, RedisUnavailable
 from neardup.index.base import IndexMeta
@@ -24,7 +26,7 @@ from neardup.index.memory import MemoryIndex
 from neardup.types import Decision, Query
 from tests.acceptance.processes import photo
 
-OPERATIONS = ("connect", "poll", "decide", "publish", "commit", "refresh")
+OPERATIONS = ("connect", "poll", "decide", "deliver", "refresh")
 SHUTDOWN_TIMEOUT_S = 20.0
 PHOTOS = [photo(seed) for seed in range(6)]
 
@@ -81,10 +83,6 @@ class Source(MemorySource):
         self._world.happens("poll")
         return super().poll(max_messages, timeout_s)
 
-    def commit(self, messages: Sequence[ImageMessage]) -> None:
-        self._world.happens("commit", f" {[message.offset for message in messages]}")
-        super().commit(messages)
-
     def idle(self, timeout_s: float) -> None:
         self._world.now_s += self._world.idle_takes_s
         self._world.log.append(f"idle {timeout_s:g}")
@@ -95,14 +93,19 @@ class Source(MemorySource):
         return {("images", 0): 3}
 
 
-class Sink(MemorySink):
-    def __init__(self, world: World) -> None:
-        super().__init__()
-        self._world = world
+class Delivery(InTurnDelivery):
+    """Delivers in memory; messages whose offset is in `taken` are somebody else's by then."""
 
-    def publish(self, messages: Sequence[OutgoingMessage]) -> None:
-        self._world.happens("publish", f" {[message.topic for message in messages]}")
-        super().publish(messages)
+    def __init__(self, world: World, source: Source, sink: MemorySink) -> None:
+        super().__init__(source, sink)
+        self._world = world
+        self.taken: set[int] = set()
+
+    def deliver(self, messages: Sequence[ImageMessage], outgoing: Sequence[OutgoingMessage]) -> list[bool]:
+        places = [f"{message.offset}: {sent.topic}" for message, sent in zip(messages, outgoing, strict=True)]
+        self._world.happens("deliver", f" {places}")
+        super().deliver(messages, outgoing)
+        return [message.offset not in self.taken for message in messages]
 
 
 class Index(MemoryIndex):
@@ -121,7 +124,8 @@ class Rig:
 
     world: World
     source: Source
-    sink: Sink
+    sink: MemorySink
+    delivery: Delivery
     metrics: Metrics
     health: Health
     stop: threading.Event
@@ -140,9 +144,10 @@ def executor() -> Iterator[ThreadPoolExecutor]:
 
 @pytest.fixture
 def make(executor: ThreadPoolExecutor) -> Callable[..., Rig]:
-    def make(*values: bytes, batch_size: int = 2) -> Rig:
+    def make(*values: bytes, batch_size: int = 2, keep_alive_s: float = 60.0) -> Rig:
         world, metrics, stop = World(), Metrics(), threading.Event()
-        source, sink, health = Source(world, values), Sink(world), Health(world.monotonic)
+        source, sink, health = Source(world, values), MemorySink(), Health(world.monotonic)
+        delivery = Delivery(world, source, sink)
         descriptor = DctDescriptor()
         meta = IndexMeta("default", 1, "dct", descriptor.fingerprint, descriptor.dimension, descriptor.default_radius)
         handler = Handler(
@@ -150,14 +155,14 @@ def make(executor: ThreadPoolExecutor) -> Callable[..., Rig]:
             index=Index(world, meta),
             topics=OutputTopics("verdicts", "dead"),
             executor=executor,
-            limits=DecodeLimits(),
+            decoder=DecodeHere(DecodeLimits()),
             uris=UriReader([], 0),
             metrics=metrics,
             now=lambda: datetime(2026, 1, 2, tzinfo=UTC),
         )
         loop = Loop(
             source=source,
-            sink=sink,
+            delivery=delivery,
             handler=handler,
             metrics=metrics,
             health=health,
@@ -166,11 +171,12 @@ def make(executor: ThreadPoolExecutor) -> Callable[..., Rig]:
             batch_size=batch_size,
             poll_timeout_s=0.5,
             shutdown_timeout_s=SHUTDOWN_TIMEOUT_S,
+            keep_alive_s=keep_alive_s,
             backoff=Backoff(first_s=0.1, longest_s=5.0, uniform=lambda _low, high: high),
             monotonic=world.monotonic,
             sleep=world.sleep,
         )
-        return Rig(world, source, sink, metrics, health, stop, loop)
+        return Rig(world, source, sink, delivery, metrics, health, stop, loop)
 
     return make
 
@@ -181,7 +187,7 @@ Make = Callable[..., Rig]
 # The order of things.
 
 
-def test_a_batch_is_decided_then_published_then_committed(make: Make) -> None:
+def test_a_batch_is_decided_then_delivered(make: Make) -> None:
     rig = make(PHOTOS[0], b"garbage", PHOTOS[0])
     rig.loop.run()
     assert rig.world.log == [
@@ -189,13 +195,11 @@ def test_a_batch_is_decided_then_published_then_committed(make: Make) -> None:
         "refresh",
         "poll",
         "decide",
-        "publish ['verdicts', 'dead']",
-        "commit [0, 1]",
+        "deliver ['0: verdicts', '1: dead']",
         "refresh",
         "poll",
         "decide",
-        "publish ['verdicts']",
-        "commit [2]",
+        "deliver ['2: verdicts']",
         "refresh",
     ]
     assert rig.source.committed == {("images", 0): 3}
@@ -211,7 +215,7 @@ def test_an_empty_poll_is_no_batch(make: Make) -> None:
 
 def test_what_a_batch_came_to_is_counted_once(make: Make) -> None:
     rig = make(PHOTOS[0], b"garbage", PHOTOS[0], b"", PHOTOS[1])
-    rig.world.failures["publish"] = [KafkaUnavailable("away")]
+    rig.world.failures["deliver"] = [KafkaUnavailable("away")]
     rig.loop.run()
     assert rig.value("neardup_images_total", verdict="unique") == 2
     assert rig.value("neardup_images_total", verdict="duplicate") == 1
@@ -222,6 +226,54 @@ def test_what_a_batch_came_to_is_counted_once(make: Make) -> None:
     assert rig.value("neardup_batch_images_sum") == 5
     assert rig.value("neardup_consumer_lag_messages", topic="images", partition="0") == 3
     assert {len(rig.sink.topics["verdicts"]), len(rig.sink.topics["dead"])} == {3, 2}
+
+
+def test_what_somebody_else_answers_is_not_counted(make: Make) -> None:
+    rig = make(PHOTOS[0], b"garbage", PHOTOS[1], b"")
+    rig.delivery.taken = {1, 2}
+    rig.loop.run()
+    assert rig.value("neardup_images_total", verdict="unique") == 1
+    assert rig.value("neardup_bad_input_total", reason="undecodable") == 0
+    assert rig.value("neardup_bad_input_total", reason="empty") == 1
+
+
+@pytest.mark.parametrize("operation", ["describe", "decide"])
+def test_the_source_hears_of_us_while_a_batch_is_in_work(
+    make: Make, operation: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    rig = make(PHOTOS[0], keep_alive_s=0.005)
+    heard = threading.Event()
+    monkeypatch.setattr(rig.source, "idle", lambda _timeout_s: heard.set())
+    work = getattr(rig.loop._handler, operation)
+
+    def slow(batch: object) -> object:
+        assert threading.current_thread() is not threading.main_thread()
+        assert heard.wait(30)
+        return work(batch)
+
+    monkeypatch.setattr(rig.loop._handler, operation, slow)
+    rig.loop.run()
+    assert rig.source.committed == {("images", 0): 1}
+
+
+def test_work_goes_on_while_kafka_is_away(make: Make, monkeypatch: pytest.MonkeyPatch) -> None:
+    rig = make(PHOTOS[0], keep_alive_s=0.005)
+    asked = threading.Event()
+
+    def away(_timeout_s: float) -> None:
+        asked.set()
+        raise KafkaUnavailable("away")
+
+    monkeypatch.setattr(rig.source, "idle", away)
+    describe = rig.loop._handler.describe
+
+    def slow(batch: Sequence[ImageMessage]) -> Described:
+        assert asked.wait(30)
+        return describe(batch)
+
+    monkeypatch.setattr(rig.loop._handler, "describe", slow)
+    rig.loop.run()
+    assert rig.source.committed == {("images", 0): 1}
 
 
 def test_ready_from_the_first_success_on(make: Make) -> None:
@@ -266,7 +318,7 @@ def test_an_outage_repeats_the_step_that_it_hit(
 
 def test_a_refresh_between_batches_is_repeated_too(make: Make) -> None:
     rig = make(PHOTOS[0])
-    rig.world.hooks["commit"] = lambda: rig.world.failures.update(refresh=[RedisUnavailable("gone")] * 2)
+    rig.world.hooks["deliver"] = lambda: rig.world.failures.update(refresh=[RedisUnavailable("gone")] * 2)
     rig.loop.run()
     assert rig.world.log[-5:] == ["refresh fails", "idle 0.1", "refresh fails", "idle 0.2", "refresh"]
     assert rig.value("neardup_retries_total", operation="refresh") == 2
@@ -277,7 +329,7 @@ def test_readiness_turns_false_in_an_outage_and_true_after_it(make: Make) -> Non
     seen: list[tuple[bool, str, float | None]] = []
     rig.loop._sleep = lambda _seconds: seen.append((*rig.health.readiness(), rig.value("neardup_ready")))
     rig.world.failures["decide"] = [RedisUnavailable("secret address")]
-    rig.world.failures["publish"] = [KafkaUnavailable("secret address")]
+    rig.world.failures["deliver"] = [KafkaUnavailable("secret address")]
     rig.loop.run()
     assert seen == [(False, "redis is away", 0.0), (False, "kafka is away", 0.0)]
     assert rig.health.readiness()[0]
@@ -287,7 +339,7 @@ def test_readiness_turns_false_in_an_outage_and_true_after_it(make: Make) -> Non
 def test_the_waits_begin_again_after_a_success(make: Make) -> None:
     rig = make(*PHOTOS[:4])
     rig.world.failures["decide"] = [RedisUnavailable("gone")] * 2
-    rig.world.failures["publish"] = [KafkaUnavailable("gone")]
+    rig.world.failures["deliver"] = [KafkaUnavailable("gone")]
     rig.loop.run()
     assert rig.world.slept_s == pytest.approx([0.1, 0.2, 0.1])
 
@@ -319,7 +371,7 @@ def test_a_wait_is_a_wait_even_when_kafka_is_away_too(make: Make) -> None:
 def test_the_loop_is_alive_throughout_an_outage(make: Make) -> None:
     rig = make(PHOTOS[0])
     alive: list[bool] = []
-    rig.world.hooks["publish"] = lambda: alive.append(rig.health.liveness()[0])
+    rig.world.hooks["deliver"] = lambda: alive.append(rig.health.liveness()[0])
     rig.world.failures["decide"] = [RedisUnavailable("gone")] * 100
     rig.loop.run()
     assert rig.world.now_s > 400
@@ -362,7 +414,7 @@ def test_a_programming_error_is_not_hidden(make: Make) -> None:
 # Stopping.
 
 
-@pytest.mark.parametrize("operation", ["poll", "decide", "publish", "commit"])
+@pytest.mark.parametrize("operation", ["poll", "decide", "deliver"])
 def test_stop_finishes_the_batch_in_hand_and_takes_no_other(make: Make, operation: str) -> None:
     rig = make(*PHOTOS[:6])
     rig.world.hooks[operation] = rig.stop.set
@@ -389,7 +441,7 @@ def test_stop_in_an_outage_with_nothing_in_hand_ends_at_once(make: Make, operati
     assert rig.source.committed == {}
 
 
-@pytest.mark.parametrize("operation", ["decide", "publish", "commit"])
+@pytest.mark.parametrize("operation", ["decide", "deliver"])
 def test_stop_waits_for_a_server_so_that_the_batch_in_hand_is_finished(make: Make, operation: str) -> None:
     rig = make(*PHOTOS[:2])
     rig.world.hooks["poll"] = rig.stop.set
@@ -399,7 +451,7 @@ def test_stop_waits_for_a_server_so_that_the_batch_in_hand_is_finished(make: Mak
     assert rig.world.now_s < SHUTDOWN_TIMEOUT_S
 
 
-@pytest.mark.parametrize("operation", ["decide", "publish", "commit"])
+@pytest.mark.parametrize("operation", ["decide", "deliver"])
 def test_stop_gives_up_on_a_server_that_stays_away(make: Make, operation: str) -> None:
     rig = make(*PHOTOS[:2])
     rig.world.hooks["poll"] = rig.stop.set
