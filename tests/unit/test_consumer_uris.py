@@ -6,6 +6,7 @@ from pathlib import Path
 import pytest
 
 from consumer.uris import UriReader
+from consumer.uris.local import LocalFiles, _open_below
 from neardup.errors import BadInput, Misconfigured, TooManyBytes, UriNotAllowed, UriUnreadable
 
 LIMIT = 1000
@@ -113,6 +114,29 @@ def test_a_pipe_is_not_waited_for(reader: UriReader, root: Path) -> None:
     os.mkfifo(root / "pipe")
     with pytest.raises(UriUnreadable, match="not a regular file"):
         reader.read(f"file://{root}/pipe")
+
+
+def test_a_link_put_in_the_way_after_the_path_was_judged_is_not_followed(root: Path) -> None:
+    outside = root.parent / "outside"
+    outside.mkdir()
+    (outside / "c.jpg").write_bytes(b"secret")
+    (root / "below" / "c.jpg").write_bytes(b"c")
+    # The path is judged while `below` is a folder, and opened when it is a link, and the same for the file.
+    for name in ("below", "below/c.jpg"):
+        files = LocalFiles([root], LIMIT)
+        judged = files._allowed(f"file://{root}/below/c.jpg")
+        (root / name).rename(root.parent / f"away{len(name)}")
+        (root / name).symlink_to(outside / name.removeprefix("below").lstrip("/"))
+        with pytest.raises(OSError, match=r"links|directory|regular"):
+            _open_below(*judged)
+        (root / name).unlink()
+        (root.parent / f"away{len(name)}").rename(root / name)
+
+
+@pytest.mark.parametrize("name", ["null", "zero", "stdin"])
+def test_a_device_is_not_opened(name: str) -> None:
+    with pytest.raises((UriUnreadable, UriNotAllowed)):
+        UriReader(["file:///dev/"], LIMIT).read(f"file:///dev/{name}")
 
 
 @pytest.mark.skipif(os.geteuid() == 0, reason="root may read everything")

@@ -1,0 +1,227 @@
+"""Images on https hosts.
+
+By aiohttp, on which fsspec's own http files stand, and not through them: they follow redirects, read without a limit,
+and inflate what comes compressed. Here every rule is kept where it counts: the address when the socket is made for it,
+each hop of a redirect before it is asked, the bytes while they arrive, and the time over all.
+"""
+
+import asyncio
+import contextlib
+import os
+import socket
+import ssl
+import threading
+import weakref
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any
+from urllib.parse import urljoin
+
+from consumer.uris.allowed import Target
+from consumer.uris.errors import Outage, shown
+from neardup.errors import Misconfigured, TooManyBytes, UriAddressNotAllowed, UriNotAllowed, UriTooSlow, UriUnreadable
+
+if TYPE_CHECKING:
+    import aiohttp
+
+MOST_REDIRECTS = 5
+_REDIRECTS = {301, 302, 303, 307, 308}
+_OK = 200
+_TURNS_TO_CLOSE = 5
+"""Sockets are closed by callbacks of the loop, some of which ask for more of them."""
+
+_TRY_AGAIN = {408, 425, 429, 500, 502, 503, 504}
+
+
+class HttpsImages:
+    """Reads over https from as many threads as like to, over connections that are kept and shared.
+
+    Parameters
+    ----------
+    allowed
+        Takes a URI apart that may be read; ValueError for others. Asked for every redirect.
+    permitted
+        Says whether an address may be connected to.
+    max_bytes
+        Largest image that is read.
+    connect_timeout_s, timeout_s
+        Seconds for one connection, and in all.
+    ca_file
+        PEM file of the authorities that are trusted; None for the system's.
+    resolver
+        Finds addresses; None for the system's way.
+
+    Raises
+    ------
+    Misconfigured
+        The file of authorities cannot be read.
+    """
+
+    def __init__(
+        self,
+        *,
+        allowed: Callable[[str], Target],
+        permitted: Callable[[str], bool],
+        max_bytes: int,
+        connect_timeout_s: float,
+        timeout_s: float,
+        ca_file: str | None = None,
+        resolver: "aiohttp.abc.AbstractResolver | None" = None,
+    ) -> None:
+        self._allowed = allowed
+        self._permitted = permitted
+        self._max_bytes = max_bytes
+        self._connect_timeout_s = connect_timeout_s
+        self._timeout_s = timeout_s
+        self._tls = _tls(ca_file)
+        self._resolver = resolver
+        self._sockets: weakref.WeakSet[socket.socket] = weakref.WeakSet()
+        self._loop = asyncio.new_event_loop()
+        self._thread = threading.Thread(target=self._loop.run_forever, name="https", daemon=True)
+        self._thread.start()
+        self._session = asyncio.run_coroutine_threadsafe(self._open(), self._loop).result()
+
+    async def _open(self) -> "aiohttp.ClientSession":
+        import aiohttp  # noqa: PLC0415 - an extra
+
+        connector = aiohttp.TCPConnector(
+            ssl=self._tls,
+            resolver=self._resolver or aiohttp.ThreadedResolver(),
+            socket_factory=self._socket,
+            happy_eyeballs_delay=None,  # one after the other: the first refused address ends it
+            limit=0,  # the threads that ask are few
+        )
+        return aiohttp.ClientSession(
+            connector=connector,
+            cookie_jar=aiohttp.DummyCookieJar(),
+            timeout=aiohttp.ClientTimeout(total=None, sock_connect=self._connect_timeout_s),
+            headers={"Accept-Encoding": "identity", "User-Agent": "neardup"},
+            auto_decompress=False,
+            trust_env=False,  # no proxy, no .netrc
+        )
+
+    def _socket(self, info: tuple[Any, ...]) -> socket.socket:
+        """Make the socket for exactly this address, or none: there is no second look-up that could say another."""
+        family, kind, protocol, _, address = info
+        if not self._permitted(str(address[0])):
+            raise UriAddressNotAllowed(
+                "the host has an address that is private, local or reserved; see --allow-private-addresses"
+            )
+        made = socket.socket(family, kind, protocol)
+        self._sockets.add(made)
+        return made
+
+    def read(self, target: Target) -> bytes:
+        """Return the bytes behind an allowed URI.
+
+        Raises
+        ------
+        UriNotAllowed, UriAddressNotAllowed, UriUnreadable, UriTooSlow, TooManyBytes
+            Why not.
+        Outage
+            The host is away, or cannot serve now.
+        """
+        return asyncio.run_coroutine_threadsafe(self._fetch(target), self._loop).result()
+
+    async def _fetch(self, target: Target) -> bytes:
+        import aiohttp  # noqa: PLC0415 - an extra
+
+        name = shown(target.uri)
+        answering = [False]
+        try:
+            async with asyncio.timeout(self._timeout_s):
+                return await self._follow(target, answering)
+        except TimeoutError as exc:
+            if answering[0]:
+                raise UriTooSlow(f"{name} took longer than {self._timeout_s:g} s") from exc
+            raise Outage(f"{name}: no answer in time", slow=True) from exc
+        except UriAddressNotAllowed as exc:
+            raise UriAddressNotAllowed(f"{name}: {exc}") from exc
+        except aiohttp.ClientConnectorCertificateError as exc:  # a ValueError, too
+            raise Outage(f"{name}: {exc.certificate_error}") from exc
+        # The texts of these errors hold the URI, its query too.
+        except (aiohttp.ClientResponseError, aiohttp.InvalidURL, ValueError) as exc:
+            raise UriUnreadable(f"{name}: its host does not speak HTTP as it should ({type(exc).__name__})") from exc
+        except aiohttp.ClientConnectorError as exc:
+            raise Outage(f"{name}: {_what_failed(exc.os_error)}") from exc
+        except (aiohttp.ClientError, OSError) as exc:
+            raise Outage(f"{name}: the connection was lost ({type(exc).__name__})") from exc
+
+    async def _follow(self, target: Target, answering: list[bool]) -> bytes:
+        from yarl import URL  # noqa: PLC0415 - an extra
+
+        for _ in range(MOST_REDIRECTS + 1):
+            # As it stands: what was judged is what is asked for.
+            async with self._session.get(URL(target.uri, encoded=True), allow_redirects=False) as answer:
+                try:
+                    if answer.status not in _REDIRECTS:
+                        answering[0] = True
+                        return await self._body(target, answer)
+                    target = self._next(target, answer.headers.get("Location", ""))
+                finally:
+                    _hang_up_unless_done(answer)
+        raise UriUnreadable(f"{shown(target.uri)}: more than {MOST_REDIRECTS} redirects")
+
+    def _next(self, target: Target, location: str) -> Target:
+        onward = ""
+        try:
+            onward = urljoin(target.uri, location)
+            found = self._allowed(onward)
+        except ValueError as exc:
+            raise UriNotAllowed(f"{shown(target.uri)} redirects to {shown(onward or location)}: {exc}") from exc
+        if found.scheme != "https":
+            raise UriNotAllowed(f"{shown(target.uri)} redirects to {shown(onward)}: not https")
+        return found
+
+    async def _body(self, target: Target, answer: "aiohttp.ClientResponse") -> bytes:
+        name = shown(target.uri)
+        if answer.status in _TRY_AGAIN:
+            raise Outage(f"{name}: HTTP {answer.status}")
+        if answer.status != _OK:
+            raise UriUnreadable(f"{name}: HTTP {answer.status}")
+        if answer.headers.get("Content-Encoding", "identity").strip().lower() not in {"", "identity"}:
+            raise UriUnreadable(f"{name} comes compressed, though it was asked for as it is")
+        if (answer.content_length or 0) > self._max_bytes:
+            raise TooManyBytes(f"{name} has {answer.content_length} bytes; the limit is {self._max_bytes}")
+        chunks, size = [], 0
+        async for chunk in answer.content.iter_any():
+            size += len(chunk)
+            if size > self._max_bytes:
+                raise TooManyBytes(f"{name} has more than {self._max_bytes} bytes")
+            chunks.append(chunk)
+        return b"".join(chunks)
+
+    async def _close(self) -> None:
+        await self._session.close()
+        for left in self._sockets:  # those whose hosts are slow to say goodbye
+            with contextlib.suppress(OSError):
+                left.shutdown(socket.SHUT_RDWR)
+        for _ in range(_TURNS_TO_CLOSE):
+            await asyncio.sleep(0)
+
+    def close(self) -> None:
+        """Let go of all connections."""
+        asyncio.run_coroutine_threadsafe(self._close(), self._loop).result()
+        self._loop.call_soon_threadsafe(self._loop.stop)
+        self._thread.join()
+        self._loop.close()
+
+
+def _what_failed(error: OSError) -> str:
+    # asyncio's own texts hold the address.
+    if isinstance(error, socket.gaierror):
+        return "no address was found for its host"
+    return os.strerror(error.errno) if error.errno else "no connection"
+
+
+def _hang_up_unless_done(answer: "aiohttp.ClientResponse") -> None:
+    # A polite end of TLS would wait for who drips, and go on reading what never ends.
+    connection = answer.connection
+    if connection is not None and connection.transport is not None and not answer.content.at_eof():
+        connection.transport.abort()
+
+
+def _tls(ca_file: str | None) -> ssl.SSLContext:
+    try:
+        return ssl.create_default_context(cafile=ca_file)
+    except (OSError, ssl.SSLError) as exc:
+        raise Misconfigured(f"--uri-ca-file {ca_file!r}: no certificates can be read there: {exc.strerror}") from exc

@@ -1,0 +1,91 @@
+"""Files below allowed folders."""
+
+import os
+import stat
+from collections.abc import Sequence
+from pathlib import Path
+from urllib.parse import unquote, urlsplit
+
+from consumer.uris.errors import shown
+from neardup.errors import TooManyBytes, UriNotAllowed, UriUnreadable
+
+_LOCAL_HOSTS = {"", "localhost"}
+_FOLDER = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
+# Opening a pipe would wait for ever, opening a terminal could take it over.
+_FILE = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_NOCTTY | os.O_CLOEXEC
+
+
+class LocalFiles:
+    """Reads regular files below some folders.
+
+    Not through fsspec: its local files follow every link, at any time.
+
+    Parameters
+    ----------
+    roots
+        The folders, links resolved.
+    max_bytes
+        Largest file that is read.
+    """
+
+    def __init__(self, roots: Sequence[Path], max_bytes: int) -> None:
+        self._roots = roots
+        self._max_bytes = max_bytes
+
+    def read(self, uri: str) -> bytes:
+        """Return the bytes of a file; symbolic links are followed before it is judged, and none afterwards.
+
+        Raises
+        ------
+        UriNotAllowed, UriUnreadable, TooManyBytes
+            Why not.
+        """
+        root, parts = self._allowed(uri)
+        try:
+            with os.fdopen(_open_below(root, parts), "rb") as file:
+                if not stat.S_ISREG(os.fstat(file.fileno()).st_mode):
+                    raise UriUnreadable(f"{shown(uri)} is not a regular file")
+                data = file.read(self._max_bytes + 1)
+        except OSError as exc:
+            raise UriUnreadable(f"{shown(uri)}: {exc.strerror or type(exc).__name__}") from exc
+        if len(data) > self._max_bytes:
+            raise TooManyBytes(f"{shown(uri)} has more than {self._max_bytes} bytes")
+        return data
+
+    def _allowed(self, uri: str) -> tuple[Path, tuple[str, ...]]:
+        try:
+            path = file_path(uri).resolve()
+        except (ValueError, OSError, RuntimeError) as exc:  # RuntimeError: a loop of links, before Python 3.13
+            raise UriNotAllowed(f"{shown(uri)} is not a file: URI that could be allowed") from exc
+        for root in self._roots:
+            if path.is_relative_to(root):
+                return root, path.relative_to(root).parts
+        raise UriNotAllowed(f"{shown(uri)} is outside what --allow-uri names")
+
+
+def _open_below(root: Path, parts: Sequence[str]) -> int:
+    """Open a file, folder by folder: a link put in the way since the path was resolved is not followed."""
+    folder = os.open(root, _FOLDER & ~os.O_NOFOLLOW)
+    try:
+        for part in parts[:-1]:
+            below = os.open(part, _FOLDER, dir_fd=folder)
+            os.close(folder)
+            folder = below
+        name = parts[-1] if parts else "."
+        # Devices may act when they are opened.
+        if not stat.S_ISREG(os.stat(name, dir_fd=folder, follow_symlinks=False).st_mode):
+            raise OSError(0, "not a regular file")
+        return os.open(name, _FILE, dir_fd=folder)
+    finally:
+        os.close(folder)
+
+
+def file_path(uri: str) -> Path:
+    """Return the path that a ``file:`` URI names; ValueError says why it names none."""
+    parts = urlsplit(uri)
+    if parts.scheme != "file":
+        raise ValueError("only file: URIs can be read")
+    path = unquote(parts.path)
+    if parts.netloc not in _LOCAL_HOSTS or not path.startswith("/") or "\0" in path:
+        raise ValueError("it must name an absolute path on this machine")
+    return Path(path)
