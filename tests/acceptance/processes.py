@@ -154,7 +154,7 @@ def metrics(url: str) -> dict[tuple[str, tuple[tuple[str, str], ...]], float]:
 
 
 class TopicReader:
-    """Reads a topic of one partition from its beginning.
+    """Reads a topic of one partition from its beginning, and of transactions what is committed unless told otherwise.
 
     Attributes
     ----------
@@ -162,11 +162,14 @@ class TopicReader:
         What has been read.
     """
 
-    def __init__(self, address: str, topic: str) -> None:
+    def __init__(self, address: str, topic: str, *, committed: bool = True) -> None:
         self.records: list[Any] = []
         self._partition = TopicPartition(topic, 0)
         self._consumer = KafkaConsumer(
-            bootstrap_servers=address, fetch_max_bytes=2**26, max_partition_fetch_bytes=2**26
+            bootstrap_servers=address,
+            isolation_level="read_committed" if committed else "read_uncommitted",
+            fetch_max_bytes=2**26,
+            max_partition_fetch_bytes=2**26,
         )
         self._consumer.assign([self._partition])
         self._consumer.seek_to_beginning()
@@ -187,7 +190,7 @@ class TopicReader:
         self._consumer.close()
 
 
-def read_topic(address: str, topic: str) -> list[Any]:
+def read_topic(address: str, topic: str, *, committed: bool = True) -> list[Any]:
     """Return what a topic of one partition holds at this moment."""
-    with closing(TopicReader(address, topic)) as reader:
+    with closing(TopicReader(address, topic, committed=committed)) as reader:
         return reader.read_to_end()

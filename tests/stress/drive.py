@@ -189,7 +189,10 @@ class Run:
             self._builder.start()
 
     def _builder_s_mishap(self) -> None:
-        if self._builder is not None and self._random.random() < _BUILDS_KILLED:
+        # Not before it has made a generation, and then at the next chance: a short run sees both.
+        if self._builder is None or not self._rebuilding.made:
+            return
+        if not self.report.builds_killed or self._random.random() < _BUILDS_KILLED:
             self._builder.kill()
             self._builder.join()
             self.report.builds_killed += 1

@@ -1,0 +1,237 @@
+"""The soak: servers, consumers and a feed, and what befalls them."""
+
+import os
+import random
+import signal
+import time
+from collections import Counter
+from collections.abc import Callable
+from contextlib import ExitStack
+from dataclasses import dataclass
+from pathlib import Path
+
+from kafka.admin import KafkaAdminClient, NewTopic
+
+from demo.services import KafkaProgram, KafkaServer, RedisProgram, RedisServer
+from tests.acceptance.processes import eventually
+from tests.acceptance.stage import bootstrap, seed_folder
+from tests.soak.crew import STOP_S, Consumer, Feed, Memory
+from tests.soak.judge import Report, Scene, audit, await_the_end
+
+PARTITIONS = 6
+CONSUMERS = 3
+_POLL_S = 0.2
+_SAMPLE_S = 1.0
+_LONGEST_STALL_S = 30.0
+_WARM = 1 / 3
+"""Part of the time after which a consumer has met all that it will meet: buffers, caches, an outage of each server."""
+_MEMORY_S = 150.0
+"""A shorter soak says what memory it saw, and does not judge it: there is no plateau yet."""
+_REDIS = {"appendonly": "yes", "appendfsync": "always"}
+"""A Redis that loses nothing when it is killed; what it costs when it does is the stress test's to show."""
+
+
+@dataclass(frozen=True)
+class Plan:
+    """What a soak is to be.
+
+    Attributes
+    ----------
+    minutes
+        How long it is fed; starting, draining and the audit come on top.
+    seed
+        Of pictures and mishaps. What the machine does in between is its own.
+    mishap_s
+        A mishap follows another after up to twice this long.
+    rate
+        Images a second.
+    """
+
+    minutes: float
+    seed: int
+    mishap_s: float = 6.0
+    rate: float = 12.0
+
+    @property
+    def feed_s(self) -> float:
+        """How long it is fed, in seconds."""
+        return 60.0 * self.minutes
+
+    @property
+    def stall_s(self) -> float:
+        """How long a stalled Redis stands still: thirty seconds, or a tenth of a short soak."""
+        return min(_LONGEST_STALL_S, self.feed_s / 10)
+
+
+class Soak:
+    """One soak by a plan, on servers of its own.
+
+    Parameters
+    ----------
+    plan
+        What it is to be.
+    kafka, redis
+        What to run.
+    folder
+        For pictures.
+    say
+        Told each mishap.
+    """
+
+    def __init__(
+        self, plan: Plan, kafka: KafkaProgram, redis: RedisProgram, folder: Path, say: Callable[[str], None]
+    ) -> None:
+        self._plan, self._folder, self._say = plan, folder, say
+        self._random = random.Random(plan.seed)  # noqa: S311 - no secret
+        self._kafka = KafkaServer(kafka)
+        self._redis = RedisServer(redis, _REDIS)
+        self._consumers: list[Consumer] = []
+        self._deck: list[Callable[[], None]] = []
+        self._decks = 0
+        self._mishaps: Counter[str] = Counter()
+        self._began_s = 0.0
+        self.report = Report(seed=plan.seed)
+
+    def run(self) -> Report:
+        """Soak, and return what the audit found."""
+        self._say(f"soak: seed {self._plan.seed}, {self._plan.minutes:g} minutes")
+        with ExitStack() as stack:
+            stack.enter_context(self._redis)
+            stack.enter_context(self._kafka)
+            scene = Scene(self._kafka.bootstrap_servers, self._redis.url)
+            self._prepare(scene)
+            stack.callback(self._end_all)
+            self._began_s = time.monotonic()
+            memory = self._feed_and_trouble(scene)
+            self._drain(scene)
+            self._judge_memory(memory)
+            audit(scene, self.report)
+        self.report.mishaps = dict(self._mishaps)
+        self.report.seconds = round(time.monotonic() - self._began_s, 1)
+        return self.report
+
+    def _prepare(self, scene: Scene) -> None:
+        bootstrap(seed_folder(self._folder / "seeds"), scene.redis_url, scene.index)
+        with KafkaAdminClient(bootstrap_servers=scene.address) as admin:
+            counts = {scene.images: PARTITIONS, scene.verdicts: 2, scene.dead: 1}
+            admin.create_topics([NewTopic(topic, count, 1) for topic, count in counts.items()])
+        arguments = [
+            *("-m", "consumer", "--bootstrap-servers", scene.address, "--redis", scene.redis_url),
+            *("--index", scene.index, "--topic", scene.images, "--verdicts", scene.verdicts),
+            *("--dead-letters", scene.dead, "--group", scene.group, "--metrics-port", "0"),
+            *("--session-timeout-s", "6", "--batch-size", "16", "--log-level", "WARNING"),
+        ]
+        self._consumers = [Consumer(number, arguments) for number in range(CONSUMERS)]
+        for consumer in self._consumers:
+            consumer.start()
+
+    # -- trouble ------------------------------------------------------------------------------------------------------
+
+    def _feed_and_trouble(self, scene: Scene) -> Memory:
+        to = ["--bootstrap-servers", scene.address, "--topic", scene.images, "--rate", str(self._plan.rate)]
+        feed = Feed(self._folder / "pictures", to, self._plan.seed)
+        memory = Memory(lambda: self._consumers[0].pid)
+        feed.start()
+        end_s = self._began_s + self._plan.feed_s
+        mishap_at_s = self._began_s + self._soon()
+        sample_at_s = 0.0
+        # However slow the machine, every mishap is to happen once.
+        while time.monotonic() < end_s or self._decks == 0 or (self._decks == 1 and self._deck):
+            time.sleep(_POLL_S)
+            self._look_after()
+            if time.monotonic() >= sample_at_s:
+                memory.sample()
+                sample_at_s = time.monotonic() + _SAMPLE_S
+            if time.monotonic() >= mishap_at_s:
+                self._mishap()
+                mishap_at_s = time.monotonic() + self._soon()
+        feed.end()
+        self.report.rounds = feed.rounds
+        self.report.faults += feed.faults
+        return memory
+
+    def _soon(self) -> float:
+        return self._random.uniform(0.0, 2.0 * self._plan.mishap_s)
+
+    def _look_after(self, *, revive: bool = True) -> None:
+        for consumer in self._consumers:
+            if (wrong := consumer.look(revive=revive)) and wrong not in self.report.faults:
+                self._say(wrong)
+                self.report.faults.append(wrong)
+
+    def _mishap(self) -> None:
+        """Draw the next mishap: every one comes before any comes again."""
+        if not self._deck:
+            kinds = [self._kill_one, self._kill_one, self._stop_one, self._stop_one]
+            kinds += [self._restart_redis, self._restart_kafka, self._stall_redis]
+            self._deck = self._random.sample(kinds, len(kinds))
+            self._decks += 1
+        self._deck.pop()()
+
+    def _note(self, what: str) -> None:
+        self._mishaps[what] += 1
+        self._say(f"{time.monotonic() - self._began_s:6.1f} s  {what}")
+
+    def _unlucky(self) -> Consumer:
+        # The first lives throughout: its memory is measured.
+        return self._random.choice(self._consumers[1:])
+
+    def _kill_one(self) -> None:
+        self._note("consumer killed")
+        self._unlucky().kill()
+
+    def _stop_one(self) -> None:
+        self._note("consumer stopped")
+        self._unlucky().stop()
+
+    def _restart_redis(self) -> None:
+        if self._random.random() < 1 / 2:
+            self._note("redis killed and started")
+            self._redis.kill()
+        else:
+            self._note("redis stopped and started")
+            self._redis.stop()
+        self._redis.start()
+
+    def _restart_kafka(self) -> None:
+        if self._random.random() < 1 / 2:
+            self._note("kafka killed and started")
+            self._kafka.kill()
+        else:
+            self._note("kafka stopped and started")
+            self._kafka.stop()
+        self._kafka.start()
+
+    def _stall_redis(self) -> None:
+        self._note("redis stalled")
+        os.kill(self._redis.pid, signal.SIGSTOP)
+        try:
+            until_s = time.monotonic() + self._plan.stall_s
+            while time.monotonic() < until_s:
+                time.sleep(_POLL_S)
+                self._look_after()
+        finally:
+            os.kill(self._redis.pid, signal.SIGCONT)
+
+    # -- the end ------------------------------------------------------------------------------------------------------
+
+    def _drain(self, scene: Scene) -> None:
+        began_s = time.monotonic()
+        self._look_after()
+        await_the_end(scene)
+        self.report.drained_s = round(time.monotonic() - began_s, 1)
+        for consumer in self._consumers:
+            consumer.stop()
+        eventually(lambda: all(consumer.has_ended() for consumer in self._consumers), "the consumers' end", STOP_S)
+        self._look_after(revive=False)
+
+    def _judge_memory(self, memory: Memory) -> None:
+        warm, end = memory.between(_WARM, _WARM + 1 / 6), memory.between(5 / 6, 1.0)
+        report = self.report
+        report.memory_warm_mib, report.memory_end_mib = round(warm / 2**20, 1), round(end / 2**20, 1)
+        report.memory_growth = round(end / warm - 1, 4) if warm else 0.0
+        report.memory_judged = bool(warm) and self._plan.feed_s >= _MEMORY_S
+
+    def _end_all(self) -> None:
+        for consumer in self._consumers:
+            consumer.close()

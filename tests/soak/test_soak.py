@@ -1,0 +1,23 @@
+"""The soak in short: feed, consumers, kills, restarts and the audit, all of it, in about a minute."""
+
+from pathlib import Path
+
+import pytest
+
+from demo.services import KafkaProgram, RedisProgram
+from tests.soak.drive import Plan, Soak
+
+pytestmark = [pytest.mark.kafka, pytest.mark.redis]
+
+
+def test_nothing_is_lost_or_told_twice_whatever_dies(
+    kafka_program: KafkaProgram, redis_program: RedisProgram, tmp_path: Path
+) -> None:
+    plan = Plan(minutes=0.4, seed=3, mishap_s=1.5, rate=20.0)
+    report = Soak(plan, kafka_program, redis_program, tmp_path, print).run()
+    assert report.sound, report.to_json()
+    assert report.fed > 50
+    assert report.uniques > 0
+    assert report.dead_letters > 0
+    for what in ("consumer killed", "consumer stopped", "redis stalled", "redis ", "kafka "):
+        assert any(name.startswith(what) for name in report.mishaps), report.mishaps
