@@ -7,7 +7,7 @@ BENCH  := .venv-bench
 UV     := $$(sed -n 's/^\(uv==[0-9.]*\).*/\1/p' requirements.lock)
 
 
-.PHONY: help demo test quick stress quality bench-index bench-redis lint format lock clean
+.PHONY: help demo test quick stress fuzz soak quality bench-index bench-redis bench-delivery lint format lock clean
 help:  ## what there is to make
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 16
 
@@ -32,6 +32,9 @@ quick: $(VENV)/.installed  ## only the tests that need no server
 stress: $(VENV)/.installed  ## kill, stop and revive workers on a real Redis, and audit (IMAGES=100000)
 	@$(BIN)/python -m tests.stress $(if $(IMAGES),--images $(IMAGES)) $(ARGS)
 
+soak: $(VENV)/.installed  ## feed, three consumers, kills and restarts on servers of their own, and audit (MINUTES=10)
+	@$(BIN)/python -m tests.soak $(if $(MINUTES),--minutes $(MINUTES)) $(ARGS)
+
 $(BENCH)/.installed: requirements-bench.lock $(VENV)/.installed
 	@echo "Installing what the benchmark compares with into $(BENCH) (once; hnswlib is compiled) ..."
 	@rm -rf $(BENCH)
@@ -44,13 +47,20 @@ bench-index: $(BENCH)/.installed  ## time and recall of the search, beside brute
 bench-redis: $(VENV)/.installed  ## what the index costs in Redis: bytes, server time, images a second
 	@$(BIN)/python benchmarks/redis_cost.py $(ARGS)
 
+bench-delivery: $(VENV)/.installed  ## what exactly-once costs: the consumer both ways in turn, on a real broker
+	@OMP_NUM_THREADS=1 OPENBLAS_NUM_THREADS=1 $(BIN)/python -m benchmarks.delivery_cost $(ARGS)
+
+fuzz: $(VENV)/.installed  ## feed decode, envelope and record codec with bytes that nobody meant (SECONDS=60)
+	@$(BIN)/python -m tests.fuzz --seconds $(or $(SECONDS),60) $(ARGS)
+
 quality: $(BENCH)/.installed  ## how well duplicates are told, beside other tools (ARGS="--photos 200" for a short run)
 	@PYTHONPATH=$(BENCH) OMP_NUM_THREADS=1 OPENBLAS_NUM_THREADS=1 $(BIN)/python -m benchmarks.quality $(ARGS)
 
-lint: $(VENV)/.installed  ## ruff and mypy
+lint: $(VENV)/.installed  ## ruff, mypy, and the audit of what is locked
 	@$(BIN)/ruff check --no-cache .
 	@$(BIN)/ruff format --check .
 	@$(BIN)/mypy
+	@$(BIN)/python -m tests.audit
 
 format: $(VENV)/.installed  ## let ruff rewrite what it can
 	@$(BIN)/ruff format .
@@ -59,10 +69,11 @@ format: $(VENV)/.installed  ## let ruff rewrite what it can
 lock:  ## resolve the lock files anew, the image's and the benchmark's own among them
 	@$(BIN)/uv pip compile --quiet --universal pyproject.toml --all-extras --group dev \
 	    --python-version 3.11 --generate-hashes --no-header --output-file requirements.lock
-	@$(BIN)/uv pip compile --quiet --universal pyproject.toml --extra report --extra video \
+	@$(BIN)/uv pip compile --quiet --universal pyproject.toml \
+	    --extra gs --extra https --extra report --extra s3 --extra video \
 	    --python-version 3.11 --generate-hashes --no-header --constraint requirements.lock --output-file requirements-runtime.lock
 	@$(BIN)/uv pip compile --quiet --universal --group bench \
 	    --python-version 3.11 --generate-hashes --no-header --constraint requirements.lock --output-file requirements-bench.lock
 
 clean:  ## remove what was installed and made here
-	rm -rf $(VENV) $(BENCH) demo-report quality-report build dist .pytest_cache .mypy_cache .ruff_cache .hypothesis
+	rm -rf $(VENV) $(BENCH) .fuzz demo-report quality-report build dist .pytest_cache .mypy_cache .ruff_cache .hypothesis

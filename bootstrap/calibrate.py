@@ -58,8 +58,10 @@ def run(settings: CalibrateSettings) -> Document:
     from neardup.index.connection import connect  # noqa: PLC0415
 
     marks = read_marks(settings.pairs) if settings.pairs else []
-    generation = LiveGeneration(connect(settings.redis_url), settings.index)
-    return calibrate_live(generation, settings.false_pairs, settings.pairs, marks, settings.weights)
+    generation = LiveGeneration(connect(settings.redis_url, settings.redis_password), settings.index)
+    return calibrate_live(
+        generation, settings.false_pairs, settings.pairs, marks, settings.weights, descriptor=settings.descriptor
+    )
 
 
 def rendered(document: Document) -> str:
@@ -74,7 +76,8 @@ def _about_index(document: Document) -> Iterator[tuple[str, str]]:
     yield "index", f"{document['index']}, generation {document['generation']}"
     rate = f"; about {document['rate']:.2g} false pairs" if document["rate"] is not None else ""
     yield "radius now", f"{document['radius']:g} ({radius_origin(document['calibration'])}){rate}"
-    yield "members", f"{document['members']}, {document['compared']} of them compared"
+    copied = f", {document['copied']} of these left out as edited copies of others" if document["copied"] else ""
+    yield "members", f"{document['members']}, {document['compared']} of them compared{copied}"
 
 
 def _about_proposal(document: Document) -> Iterator[tuple[str, str]]:

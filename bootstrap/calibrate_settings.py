@@ -4,7 +4,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from neardup.options import number, option
-from neardup.redis_settings import redis_url_option
+from neardup.redis_settings import redis_password_option, redis_url_option
 
 
 @dataclass(frozen=True)
@@ -12,6 +12,7 @@ class CalibrateSettings:
     """All settings of ``python -m bootstrap.calibrate``."""
 
     redis_url: str = redis_url_option()
+    redis_password: str | None = redis_password_option()
     index: str = option("--index", "name of the index in Redis", "default")
     false_pairs: float = option(
         "--false-pairs",
@@ -25,6 +26,11 @@ class CalibrateSettings:
         "image id or a key of the index, or a file",
         None,
         Path,
+    )
+    descriptor: str | None = option(
+        "--descriptor",
+        "file:PATH when the model of the index lies elsewhere on this machine and marked images are files",
+        None,
     )
     weights: str | None = option(
         "--weights", "weights file of the index's descriptor, when it has weights and marked images are files", None

@@ -1,4 +1,4 @@
-"""From seeds to descriptors: decoding in threads, describing in batches, in the order of the seeds."""
+"""From seeds to descriptors: decoding side by side, describing in batches, in the order of the seeds."""
 
 import os
 from collections import Counter, deque
@@ -11,13 +11,14 @@ from itertools import islice, repeat
 import numpy as np
 
 from bootstrap.images import Images
-from neardup.decode import DecodeLimits
+from neardup.decode_limits import DecodeLimits, WorkLimits
+from neardup.decode_pool import PrepareAll, open_decoder
 from neardup.describing import Describer, PreparedImage
 from neardup.descriptors.base import Descriptor
 from neardup.errors import BadInput, Misconfigured
 from neardup.local_change import THUMBNAIL_BYTES, Thumbnails
 from neardup.relation import Relation
-from neardup.sources import SourceImage
+from neardup.sources import EncodedImage, SourceImage
 from neardup.types import Descriptors, Member, Thumbnail, Variant
 
 BATCH = 64
@@ -105,6 +106,7 @@ def describe_seeds(
     *,
     workers: int | None = None,
     limits: DecodeLimits | None = None,
+    work_limits: WorkLimits | None = None,
     progress: Callable[[int], object] = lambda _: None,
 ) -> DescribedSeeds:
     """Decode and describe all seeds; what cannot be is counted and left out.
@@ -120,9 +122,12 @@ def describe_seeds(
     relation
         Of the index to come: what else than descriptors is compared. Its radius does not matter; None is nothing else.
     workers
-        Threads that decode; None takes one for each processor.
+        Processes that decode; None takes one for each processor.
     limits
-        What an image may cost.
+        What is decoded.
+    work_limits
+        What it may cost; None decodes in threads, without limits of time and memory. Frames of clips are decoded as
+        they are read, in this process.
     progress
         Told how many seeds were finished since the last call.
 
@@ -132,13 +137,17 @@ def describe_seeds(
         No seed is a readable image.
     """
     describer = Describer(descriptor, relation or Relation(0.0))
-    prepare = partial(_prepare, describer=describer, limits=limits or DecodeLimits())
+    limits, threads = limits or DecodeLimits(), workers or os.cpu_count() or 1
     batches: deque[Images] = deque()
     result = DescribedSeeds([], np.empty((0, descriptor.dimension), dtype=np.float16))
-    prepared = _in_threads(prepare, seeds, workers or os.cpu_count() or 1)
-    while batch := list(islice(prepared, BATCH)):
-        batches.append(_describe_batch(batch, describer, result))
-        progress(len(batch))
+    with open_decoder(threads, limits, work_limits) as decoder:
+        prepare_all = decoder.preparing(describer.preparation)
+        prepare = partial(_prepare, prepare_all=prepare_all, describer=describer, limits=limits)
+        share = min(_WINDOW_PER_WORKER, decoder.share(BATCH * threads))
+        prepared = _in_threads(prepare, seeds, threads, share)
+        while batch := list(islice(prepared, BATCH)):
+            batches.append(_describe_batch(batch, describer, result))
+            progress(len(batch))
     if not result.images:
         raise Misconfigured(f"SEEDS: there is no readable image ({_counts(result.unreadable) or 'no file at all'})")
     joined = _joined(batches, len(result.images))
@@ -146,29 +155,48 @@ def describe_seeds(
     return result
 
 
-def _prepare(seed: SourceImage, describer: Describer, limits: DecodeLimits) -> _Prepared | Unreadable:
+def _prepare(
+    seeds: Sequence[SourceImage], prepare_all: PrepareAll, describer: Describer, limits: DecodeLimits
+) -> list[_Prepared | Unreadable]:
+    read: Iterator[bytes | PreparedImage | BadInput | OSError] = (_read(seed, describer, limits) for seed in seeds)
+    answers: list[PreparedImage | BadInput | OSError] = prepare_all(read)
+    return [_sorted_out(seed, answer) for seed, answer in zip(seeds, answers, strict=True)]
+
+
+def _read(seed: SourceImage, describer: Describer, limits: DecodeLimits) -> bytes | PreparedImage | BadInput | OSError:
     try:
-        prepared = describer.prepare(seed.pixels(describer.reduce_to_px, limits))
-    except BadInput as exc:
-        return Unreadable(seed.image_id, exc.reason, str(exc))
-    except OSError as exc:
-        return Unreadable(seed.image_id, UNREADABLE_FILE, exc.strerror or str(exc))
-    return _Prepared(SeedImage(seed.image_id, seed.captured_at_ms), prepared)
+        if isinstance(seed, EncodedImage):
+            return seed.encoded(limits.max_bytes)
+        return describer.prepare(seed.pixels(describer.reduce_to_px, limits))
+    except (BadInput, OSError) as exc:
+        return exc
+
+
+def _sorted_out(seed: SourceImage, answer: PreparedImage | BadInput | OSError) -> _Prepared | Unreadable:
+    if isinstance(answer, BadInput):
+        return Unreadable(seed.image_id, answer.reason, str(answer))
+    if isinstance(answer, OSError):
+        return Unreadable(seed.image_id, UNREADABLE_FILE, answer.strerror or str(answer))
+    return _Prepared(SeedImage(seed.image_id, seed.captured_at_ms), answer)
 
 
 def _in_threads(
-    prepare: Callable[[SourceImage], _Prepared | Unreadable], seeds: Iterable[SourceImage], workers: int
+    prepare: Callable[[Sequence[SourceImage]], list[_Prepared | Unreadable]],
+    seeds: Iterable[SourceImage],
+    threads: int,
+    share: int,
 ) -> Iterator[_Prepared | Unreadable]:
-    """Map in threads, in order, with a bounded number in flight."""
-    pool = ThreadPoolExecutor(workers, thread_name_prefix="decode")
-    window: deque[Future[_Prepared | Unreadable]] = deque()
+    """Map shares of the seeds in threads, in order, with a bounded number in flight."""
+    pool = ThreadPoolExecutor(threads, thread_name_prefix="decode")
+    window: deque[Future[list[_Prepared | Unreadable]]] = deque()
+    remaining = iter(seeds)
     try:
-        for seed in seeds:
-            window.append(pool.submit(prepare, seed))
-            if len(window) >= workers * _WINDOW_PER_WORKER:
-                yield window.popleft().result()
+        while taken := list(islice(remaining, share)):
+            window.append(pool.submit(prepare, taken))
+            if len(window) >= max(threads + 1, threads * _WINDOW_PER_WORKER // share):
+                yield from window.popleft().result()
         while window:
-            yield window.popleft().result()
+            yield from window.popleft().result()
     finally:
         pool.shutdown(cancel_futures=True)
 

@@ -62,7 +62,7 @@ def run(settings: IndexSettings) -> Document:
     from bootstrap.reading import LiveGeneration  # noqa: PLC0415
     from neardup.index.connection import connect  # noqa: PLC0415
 
-    client = connect(settings.redis_url)
+    client = connect(settings.redis_url, settings.redis_password)
     if settings.command == "verify":
         return _verify(settings, client)
     if settings.command == "repair":
@@ -71,7 +71,7 @@ def run(settings: IndexSettings) -> Document:
     if settings.command == "show":
         return show(generation, settings.target or "")
     if settings.command == "neighbours":
-        return neighbours(generation, settings.target or "", settings.limit, settings.weights)
+        return neighbours(generation, settings.target or "", settings.limit, settings.weights, settings.descriptor)
     return stats(generation)
 
 

@@ -2,10 +2,9 @@
 
 from dataclasses import dataclass
 
-from neardup.errors import Misconfigured
 from neardup.kafka_settings import KafkaConnection
-from neardup.options import duration_or_off, integer, one_of, option
-from neardup.redis_settings import redis_url_option
+from neardup.options import duration_or_off, integer, one_of, option, refuse
+from neardup.redis_settings import redis_password_option, redis_url_option
 
 COMMANDS = ("stats", "show", "neighbours", "verify", "repair")
 _WITH_TARGET = {"show": "an image id or a key", "neighbours": "an image file"}
@@ -30,9 +29,13 @@ class IndexSettings(KafkaConnection):
     command: str = option("COMMAND", "stats, show, neighbours, verify or repair", parse=one_of(*COMMANDS))
     target: str | None = option("TARGET", "show: an image id or a key; neighbours: an image file", None)
     redis_url: str = redis_url_option()
+    redis_password: str | None = redis_password_option()
     index: str = option("--index", "name of the index in Redis", "default")
     as_json: bool = option("--json", "print one JSON document in place of lines", default=False)
     limit: int = option("--limit", "neighbours: how many members to list", 10, integer(1, 10_000))
+    descriptor: str | None = option(
+        "--descriptor", "neighbours: file:PATH when the model of the index lies elsewhere on this machine", None
+    )
     weights: str | None = option(
         "--weights", "neighbours: weights file of the index's descriptor, when it has weights", None
     )
@@ -72,9 +75,7 @@ class IndexSettings(KafkaConnection):
         Misconfigured
             With every contradiction, a line each.
         """
-        wrong = list(self._contradictions_of_command())
-        if wrong:
-            raise Misconfigured("\n".join(wrong))
+        refuse(self._contradictions_of_command())
 
     def _contradictions_of_command(self) -> list[str]:
         wrong = []

@@ -17,6 +17,7 @@ from bootstrap.reading import Block, LiveGeneration
 from neardup.decode import decode
 from neardup.describing import Describer
 from neardup.descriptors import load_descriptor
+from neardup.descriptors.base import Descriptor
 from neardup.descriptors.projected import projected
 from neardup.distance import l2_distances, similarity
 from neardup.errors import BadInput, Misconfigured
@@ -202,7 +203,9 @@ def _moment(captured_at_ms: int) -> str | None:
 # -- neighbours -------------------------------------------------------------------------------------------------------
 
 
-def neighbours(generation: LiveGeneration, image: str, limit: int, weights: str | None) -> Document:
+def neighbours(
+    generation: LiveGeneration, image: str, limit: int, weights: str | None, descriptor: str | None = None
+) -> Document:
     """Return the members nearest to an image by exact distance, and the verdict that it would get.
 
     A file does not tell when its image was captured, so every member counts for it, whatever the retention.
@@ -213,7 +216,7 @@ def neighbours(generation: LiveGeneration, image: str, limit: int, weights: str 
         There is no such image, or the descriptor at hand is not the index's.
     """
     meta = generation.meta
-    compared = describe_file(generation, Path(image), weights)
+    compared = describe_file(generation, Path(image), weights, descriptor)
     nearest, alike = _nearest_members(generation, compared, limit)
     verdict = decision_of(alike or next(iter(nearest), None), meta, None)
     return {
@@ -236,10 +239,24 @@ def neighbours(generation: LiveGeneration, image: str, limit: int, weights: str 
     }
 
 
-def describe_file(generation: LiveGeneration, image: Path, weights: str | None) -> tuple[Variant, ...]:
-    """Return what an image file is compared by, as the index's members were described; errors as above."""
-    descriptor = projected(load_descriptor(generation.meta.descriptor, weights), generation.pca())
+def load_descriptor_of(generation: LiveGeneration, weights: str | None, spec: str | None = None) -> Descriptor:
+    """Return the descriptor that an index was built by; `spec` names it where the index's own name does not lead to it.
+
+    Raises
+    ------
+    Misconfigured
+        There is no such descriptor here, or it is another one.
+    """
+    descriptor = projected(load_descriptor(spec or generation.meta.descriptor, weights), generation.pca())
     generation.meta.check_descriptor(descriptor.fingerprint)
+    return descriptor
+
+
+def describe_file(
+    generation: LiveGeneration, image: Path, weights: str | None, spec: str | None = None
+) -> tuple[Variant, ...]:
+    """Return what an image file is compared by, as the index's members were described; errors as above."""
+    descriptor = load_descriptor_of(generation, weights, spec)
     try:
         describer = Describer(descriptor, generation.meta.relation)
         pixels = decode(image.read_bytes(), reduce_to_px=describer.reduce_to_px)

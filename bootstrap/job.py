@@ -5,6 +5,7 @@ import sys
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -24,7 +25,8 @@ from bootstrap.settings import Settings
 from bootstrap.snapshot import CarryOver, Snapshot, Stored, export_snapshot, require_writable, store
 from bootstrap.stopwatch import Stopwatch
 from neardup.cells import Cells
-from neardup.decode import DecodeLimits
+from neardup.decode_limits import DecodeLimits
+from neardup.decode_settings import decode_limits, work_limits
 from neardup.descriptors import load_descriptor
 from neardup.descriptors.base import Descriptor
 from neardup.descriptors.projected import pca_of
@@ -265,7 +267,7 @@ def run(settings: Settings) -> Outcome | None:
 
 def _open_redis(settings: Settings) -> redis.Redis:
     IndexKeys(settings.index)  # refuses a bad name
-    client = connect(settings.redis_url)
+    client = connect(settings.redis_url, settings.redis_password)
     require_no_eviction(client)
     _LOG.info("index %s at %s", settings.index, masked(settings.redis_url))
     return client
@@ -312,7 +314,7 @@ def _run_import(settings: Settings, path: Path, client: redis.Redis) -> Outcome:
 def _run_seeds(settings: Settings, client: redis.Redis) -> Outcome:
     stopwatch = Stopwatch()
     seeds = find_images(settings.seeds, settings.fps)
-    limits = DecodeLimits(settings.max_image_bytes, settings.max_image_pixels)
+    limits = decode_limits(settings)
     raw = load_descriptor(settings.descriptor, settings.weights)
     with stopwatch.phase("describe"):
         descriptor, described = _describe(settings, client, seeds, raw, limits)
@@ -344,10 +346,12 @@ def _run_seeds(settings: Settings, client: redis.Redis) -> Outcome:
 def _describe(
     settings: Settings, client: redis.Redis, seeds: ImageSet, raw: Descriptor, limits: DecodeLimits
 ) -> tuple[Descriptor, DescribedSeeds]:
+    describe_limited = partial(describe_seeds, limits=limits, work_limits=work_limits(settings))
+
     def describe(images: Iterable[SourceImage], total: int | None, descriptor: Descriptor) -> DescribedSeeds:
         with shown_progress("describe", total, sys.stderr) as progress:
-            return describe_seeds(
-                images, descriptor, _relation(settings), workers=settings.workers, limits=limits, progress=progress
+            return describe_limited(
+                images, descriptor, _relation(settings), workers=settings.workers, progress=progress
             )
 
     live = None if settings.fresh else live_pca(client, settings.index)
@@ -367,8 +371,8 @@ def _calibrate(
         limits=limits,
         workers=settings.workers,
     )
-    if calibration.warning:
-        _LOG.warning("%s", calibration.warning)
+    for warning in calibration.warnings:
+        _LOG.warning("%s", warning)
     return calibration
 
 
@@ -384,11 +388,7 @@ def _predecessor(settings: Settings, client: redis.Redis, fingerprint: str, rela
 
 
 def _finish(
-    settings: Settings,
-    client: redis.Redis,
-    snapshot: Snapshot,
-    carry_over: CarryOver | None,
-    stopwatch: Stopwatch,
+    settings: Settings, client: redis.Redis, snapshot: Snapshot, carry_over: CarryOver | None, stopwatch: Stopwatch
 ) -> Stored:
     if settings.export is not None:
         with stopwatch.phase("export"):

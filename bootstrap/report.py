@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from neardup.decode import DecodeLimits
+from neardup.decode_limits import DecodeLimits
 from neardup.errors import BadInput, Misconfigured
 from neardup.sources import SourceImage
 from neardup.types import Descriptors, Pixels

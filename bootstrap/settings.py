@@ -1,14 +1,17 @@
 """What the batch job can be told."""
 
-from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
-from neardup.errors import Misconfigured
-from neardup.options import auto_or, integer, number, off_or, one_of, option
-from neardup.profiles import PROFILES
-from neardup.redis_settings import redis_url_option
+from neardup.decode_settings import decode_memory_option, decode_timeout_option, formats_option, truncated_option
+from neardup.options import auto_or, integer, number, option, refuse
+from neardup.redis_settings import redis_password_option, redis_url_option
+from neardup.relation_settings import (
+    local_change_option,
+    match_flips_option,
+    match_rotations_option,
+    profile_option,
+)
 
 MEBIBYTE = 1024 * 1024
 _MAX_CLUSTERS = 100_000
@@ -43,6 +46,7 @@ class Settings:
         many=True,
     )
     redis_url: str = redis_url_option()
+    redis_password: str | None = redis_password_option()
     index: str = option("--index", "name of the index in Redis", "default")
     if_missing: bool = option(
         "--if-missing", "do nothing when the index exists already, as on every start of a deployment", default=False
@@ -58,12 +62,7 @@ class Settings:
         None,
         auto_or(integer(1, _MAX_CLUSTERS)),
     )
-    profile: str | None = option(
-        "--profile",
-        f"{', '.join(PROFILES)}: the defaults of some settings for such images; what is given wins",
-        None,
-        one_of(*PROFILES),
-    )
+    profile: str | None = profile_option()
     descriptor: str = option(
         "--descriptor", "dct, dct:notrim, pixels, pixels:SIDE, vgg16, keras:NAME, keras:NAME:flat or file:PATH", "dct"
     )
@@ -89,17 +88,9 @@ class Settings:
         1e-6,
         number(1e-9, 1e-3),
     )
-    local_change: float | None = option(
-        "--local-change",
-        "largest local difference, in grey levels, that a duplicate may have: an image in which a small part has "
-        "changed is unique; off lets only the whole count (default: off)",
-        None,
-        off_or(number(0, 255)),
-    )
-    match_flips: bool = option("--match-flips", "an image mirrored left to right is a duplicate, too", default=False)
-    match_rotations: bool = option(
-        "--match-rotations", "an image turned by 90, 180 or 270 degrees is a duplicate, too", default=False
-    )
+    local_change: float | None = local_change_option()
+    match_flips: bool = match_flips_option()
+    match_rotations: bool = match_rotations_option()
     report: Path | None = option(  # noqa: RUF009 - a dataclass field, as all of these
         "--report", "folder for pictures of clusters, duplicates and uniques", None, Path
     )
@@ -112,7 +103,7 @@ class Settings:
     fps: float = option("--fps", "frames a second taken from a video clip", 1.0, number(0.001, 1000))
     workers: int | None = option(
         "--workers",
-        "threads that decode images; auto takes one for each processor (default: auto)",
+        "processes that decode images; auto takes one for each processor (default: auto)",
         None,
         auto_or(integer(1, 256)),
     )
@@ -122,6 +113,10 @@ class Settings:
     max_image_pixels: int = option(
         "--max-image-pixels", "images with more pixels are left out", 64_000_000, integer(1, 178_956_970)
     )
+    decode_timeout_s: float | None = decode_timeout_option()
+    decode_memory_bytes: int = decode_memory_option()
+    formats: tuple[str, ...] = formats_option()
+    truncated: str = truncated_option()
 
     def check(self) -> None:
         """Refuse settings that contradict one another.
@@ -131,9 +126,7 @@ class Settings:
         Misconfigured
             With every contradiction, a line each.
         """
-        wrong = list(self._contradictions())
-        if wrong:
-            raise Misconfigured("\n".join(wrong))
+        refuse(self._contradictions())
 
     def _contradictions(self) -> list[str]:
         if self.whiten and self.project == OFF:
@@ -148,8 +141,3 @@ class Settings:
             without["--local-change"] = self.local_change is not None
             without |= {"--match-flips": self.match_flips, "--match-rotations": self.match_rotations}
         return [f"{name}: does not go together with --import" for name, value in without.items() if value]
-
-
-def profile_defaults(given: Mapping[str, Any]) -> Mapping[str, Any]:
-    """Return what settings are that were not given, by the profile that was; see `neardup.options.read_settings`."""
-    return PROFILES[given["profile"]] if "profile" in given else {}

@@ -21,6 +21,7 @@ from kafka.errors import (
 from neardup.errors import CorruptIndex, KafkaUnavailable, Misconfigured
 from neardup.index.base import IndexMeta
 from neardup.index.codec import decode_member
+from neardup.kafka_refusals import refusals_told
 from neardup.kafka_settings import KafkaConnection
 from neardup.types import Descriptors, Member, Verdict
 
@@ -96,12 +97,12 @@ def read_verdicts(kafka: KafkaConnection, topic: str, since_ms: int) -> Iterator
     KafkaUnavailable, Misconfigured
         It cannot be read, or is not there.
     """
+    consumer = _consumer(kafka)
     with _translated_errors():
-        consumer = _consumer(kafka)
         try:
             known = consumer.partitions_for_topic(topic)
             if not known:
-                raise Misconfigured(f"--verdicts: there is no topic {topic!r}")
+                raise Misconfigured(f"--verdicts: there is no topic {topic!r}, or we may not describe it")
             places = [TopicPartition(topic, partition) for partition in sorted(known)]
             yield from _read(consumer, places, since_ms)
         finally:
@@ -127,7 +128,8 @@ def _read(consumer: Any, places: list[Any], since_ms: int) -> Iterator[Sequence[
 
 def _consumer(kafka: KafkaConnection) -> Any:  # noqa: ANN401 - as above
     try:
-        return KafkaConsumer(**_config(kafka))
+        with refusals_told(login=kafka.security_protocol.startswith("SASL")), _translated_errors():
+            return KafkaConsumer(**_config(kafka))
     except (ValueError, TypeError, AssertionError) as exc:
         raise Misconfigured(f"Kafka settings: {exc}") from exc
 

@@ -3,6 +3,7 @@
 Exit codes: 0 all published (or stopped), 1 Kafka does not serve, 2 wrong settings or nothing to publish.
 """
 
+import logging
 import os
 import sys
 import time
@@ -120,4 +121,5 @@ def _message(image: "SourceImage", settings: FeedSettings) -> Iterator["Outgoing
 
 
 if __name__ == "__main__":
+    logging.getLogger("kafka").addHandler(logging.NullHandler())  # what fails is told in one line, by us
     sys.exit(main(sys.argv[1:], os.environ))

@@ -15,7 +15,8 @@ from consumer.health import Health
 from consumer.messages import ImageMessage, OutgoingMessage
 from consumer.metrics import Metrics
 from consumer.service import open_redis_index, run, stopped_by_signals
-from consumer.settings import Settings
+from consumer.settings import MEMORY, Settings
+from consumer.transport.in_turn import InTurnDelivery
 from consumer.transport.memory import MemorySink, MemorySource
 from neardup.descriptors import DEFAULT, load_descriptor
 from neardup.errors import Misconfigured
@@ -23,8 +24,6 @@ from neardup.index.base import Index, IndexMeta
 from neardup.index.memory import MemoryIndex
 from neardup.sources import FileImage, SourceImage, find_images
 from neardup.types import Verdict
-
-MEMORY = "memory"
 
 
 def judge_folder(settings: Settings) -> None:
@@ -49,19 +48,20 @@ def judge_folder(settings: Settings) -> None:
             stack.callback(journal.setLevel, journal.level)
             journal.setLevel(logging.WARNING)
         stack.enter_context(stopped_by_signals(stop))
-        index = _index(settings, stop, health)
+        index = _index(settings, stop, health, metrics)
         if index is None:
             return
         lines = stack.enter_context(_Lines(Path(settings.output), settings.dead_letters))
         source = MemorySource(_messages(images, settings))
         allow_all = settings.allowing("file:///")
-        run(allow_all, index, source, MemorySink(lines.write), metrics=metrics, health=health, stop=stop)
+        delivery = InTurnDelivery(source, MemorySink(lines.write))
+        run(allow_all, index, source, delivery, metrics=metrics, health=health, stop=stop)
     sys.stdout.write(f"{summary(metrics)} -> {settings.output}\n")
 
 
-def _index(settings: Settings, stop: threading.Event, health: Health) -> Index | None:
+def _index(settings: Settings, stop: threading.Event, health: Health, metrics: Metrics) -> Index | None:
     if settings.index != MEMORY:
-        return open_redis_index(settings, stop, health)
+        return open_redis_index(settings, stop, health, metrics)
     descriptor = load_descriptor(settings.descriptor or DEFAULT, settings.weights)
     radius = descriptor.default_radius if settings.threshold is None else settings.threshold
     return MemoryIndex(
@@ -72,6 +72,9 @@ def _index(settings: Settings, stop: threading.Event, health: Health) -> Index |
             fingerprint=descriptor.fingerprint,
             dimension=descriptor.dimension,
             radius=radius,
+            local_change=settings.local_change,
+            match_flips=settings.match_flips,
+            match_rotations=settings.match_rotations,
         )
     )
 

@@ -1,13 +1,19 @@
-"""Whether the service lives and is ready, and the small HTTP server that tells."""
+"""Whether the service lives and is ready, and the small HTTP server that tells.
 
+Not `http.server`: it reads megabytes of headers, waits anew for each byte, and shows its version and what it was asked.
+"""
+
+import contextlib
 import json
+import logging
+import socket
 import threading
 import time
 from collections.abc import Callable
 from http import HTTPStatus
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from socketserver import BaseRequestHandler, ThreadingTCPServer
 from types import TracebackType
-from typing import Self
+from typing import Any, Self
 
 from prometheus_client import CONTENT_TYPE_LATEST, CollectorRegistry, generate_latest
 
@@ -15,6 +21,14 @@ from neardup.errors import Misconfigured
 
 STALLED_AFTER_S = 120.0
 """Without a turn of the loop for this long the process is stuck: longer than any wait that the loop allows itself."""
+REQUEST_TIMEOUT_S = 5.0
+"""For a request from its first byte to its last, and for the answer again; a scrape takes milliseconds."""
+MAX_REQUEST_BYTES = 8192
+"""Of the request line and all headers; Prometheus sends 300."""
+MAX_CONNECTIONS = 32
+"""Above it the oldest is closed: who says nothing must not keep a health check waiting."""
+
+_log = logging.getLogger(__name__)
 
 
 class Health:
@@ -54,7 +68,7 @@ class Health:
 
 
 class HealthServer:
-    """Serves ``/metrics``, ``/healthz`` and ``/readyz``, by GET only, on a thread of its own.
+    """Serves ``/metrics``, ``/healthz`` and ``/readyz``, by GET only, on threads of its own.
 
     Parameters
     ----------
@@ -73,10 +87,9 @@ class HealthServer:
 
     def __init__(self, host: str, port: int, registry: CollectorRegistry, health: Health) -> None:
         try:
-            self._server = ThreadingHTTPServer((host, port), _handler(registry, health))
+            self._server = _Server((host, port), _Pages(registry, health))
         except (OSError, OverflowError) as exc:
             raise Misconfigured(f"cannot serve metrics on {host}:{port}: {exc}") from exc
-        self._server.daemon_threads = True
         # Looks this often whether it is to end: a shutdown waits for it.
         self._thread = threading.Thread(target=self._server.serve_forever, args=(0.05,), name="health", daemon=True)
 
@@ -97,35 +110,106 @@ class HealthServer:
         self._thread.join()
 
 
-def _handler(registry: CollectorRegistry, health: Health) -> type[BaseHTTPRequestHandler]:
-    class Handler(BaseHTTPRequestHandler):
-        server_version = "neardup"
-        sys_version = ""
-        timeout = 10
+class _Pages:
+    """What is answered to a path."""
 
-        def do_GET(self) -> None:
-            path = self.path.partition("?")[0]
-            if path == "/metrics":
-                self._send(HTTPStatus.OK, CONTENT_TYPE_LATEST, generate_latest(registry))
-            elif path == "/healthz":
-                self._send_state(*health.liveness())
-            elif path == "/readyz":
-                self._send_state(*health.readiness())
-            else:
-                self._send(HTTPStatus.NOT_FOUND, "text/plain", b"try /metrics, /healthz or /readyz\n")
+    def __init__(self, registry: CollectorRegistry, health: Health) -> None:
+        self._registry = registry
+        self._health = health
 
-        def _send_state(self, good: bool, detail: str) -> None:  # noqa: FBT001 - what the two questions answer
-            status = HTTPStatus.OK if good else HTTPStatus.SERVICE_UNAVAILABLE
-            self._send(status, "application/json", json.dumps({"ok": good, "detail": detail}).encode())
+    def answer(self, path: str) -> bytes:
+        """Return the whole answer to a GET."""
+        if path == "/metrics":
+            return _answer(HTTPStatus.OK, generate_latest(self._registry), CONTENT_TYPE_LATEST)
+        if path == "/healthz":
+            return _state(*self._health.liveness())
+        if path == "/readyz":
+            return _state(*self._health.readiness())
+        return _answer(HTTPStatus.NOT_FOUND, b"try /metrics, /healthz or /readyz\n")
 
-        def _send(self, status: HTTPStatus, content_type: str, body: bytes) -> None:
-            self.send_response(status)
-            self.send_header("Content-Type", content_type)
-            self.send_header("Content-Length", str(len(body)))
-            self.end_headers()
-            self.wfile.write(body)
 
-        def log_message(self, format: str, *args: object) -> None:  # noqa: A002 - the base class's name for it
-            """Log no scrapes."""
+class _Server(ThreadingTCPServer):
+    """Gives each connection a thread, and the newest ones room."""
 
-    return Handler
+    allow_reuse_address = True
+    daemon_threads = True
+    block_on_close = False
+    request_queue_size = MAX_CONNECTIONS
+
+    def __init__(self, address: tuple[str, int], pages: _Pages) -> None:
+        self.pages = pages
+        self._open: dict[int, socket.socket] = {}
+        self._lock = threading.Lock()
+        super().__init__(address, _Handler)
+
+    def process_request(self, request: Any, client_address: Any) -> None:  # noqa: ANN401 - the base class's own
+        """Make room, and serve on a thread."""
+        with self._lock:
+            self._open[id(request)] = request
+            oldest = next(iter(self._open)) if len(self._open) > MAX_CONNECTIONS else None
+            if oldest is not None:
+                with contextlib.suppress(OSError):  # it may have ended meanwhile
+                    self._open.pop(oldest).shutdown(socket.SHUT_RDWR)
+        super().process_request(request, client_address)
+
+    def shutdown_request(self, request: Any) -> None:  # noqa: ANN401 - as above
+        """Close a connection that was served."""
+        with self._lock:
+            self._open.pop(id(request), None)
+        super().shutdown_request(request)
+
+    def handle_error(self, request: Any, client_address: Any) -> None:  # noqa: ANN401, ARG002 - as above
+        """Log what is our own fault; the base class would print where the client is."""
+        _log.exception("a request to the metrics port was not answered")
+
+
+class _Handler(BaseRequestHandler):
+    """Answers one request, and ends the connection."""
+
+    server: _Server
+    request: socket.socket
+
+    def handle(self) -> None:
+        """Read, answer, and let go."""
+        with contextlib.suppress(OSError):  # too slow, or gone
+            answer = self._answer_to(self._read())
+            self.request.settimeout(REQUEST_TIMEOUT_S)
+            self.request.sendall(answer)
+
+    def _read(self) -> bytes:
+        """Return a request to the end of its headers, or as much of it as is allowed."""
+        received = b""
+        deadline = time.monotonic() + REQUEST_TIMEOUT_S
+        while b"\r\n\r\n" not in received and len(received) <= MAX_REQUEST_BYTES:
+            self.request.settimeout(max(0.001, deadline - time.monotonic()))
+            more = self.request.recv(MAX_REQUEST_BYTES)
+            if not more:
+                raise ConnectionError("the client left")
+            received += more
+        return received
+
+    def _answer_to(self, request: bytes) -> bytes:
+        line, end, _ = request.partition(b"\r\n")
+        words = line.split(b" ")
+        if not end or len(request) > MAX_REQUEST_BYTES:
+            return _answer(HTTPStatus.REQUEST_HEADER_FIELDS_TOO_LARGE, b"a GET needs no more than a few headers\n")
+        if len(words) != 3 or not words[2].startswith(b"HTTP/1."):  # noqa: PLR2004 - method, path, version
+            return _answer(HTTPStatus.BAD_REQUEST, b"that is no HTTP/1 request\n")
+        if words[0] != b"GET":
+            return _answer(HTTPStatus.METHOD_NOT_ALLOWED, b"GET only\n", more="Allow: GET\r\n")
+        return self.server.pages.answer(words[1].partition(b"?")[0].decode("latin-1"))
+
+
+def _state(good: bool, detail: str) -> bytes:  # noqa: FBT001 - what the two questions answer
+    status = HTTPStatus.OK if good else HTTPStatus.SERVICE_UNAVAILABLE
+    return _answer(status, json.dumps({"ok": good, "detail": detail}).encode(), "application/json")
+
+
+def _answer(status: HTTPStatus, body: bytes, content_type: str = "text/plain", *, more: str = "") -> bytes:
+    head = (
+        f"HTTP/1.1 {status.value} {status.phrase}\r\n"
+        f"Content-Type: {content_type}\r\n"
+        f"Content-Length: {len(body)}\r\n"
+        f"{more}Cache-Control: no-store\r\nX-Content-Type-Options: nosniff\r\nConnection: close\r\n\r\n"
+    )
+    return head.encode() + body

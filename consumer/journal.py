@@ -24,6 +24,8 @@ def configure_logging(level: str, stream: TextIO | None = None) -> None:
     # These tell at INFO what concerns nobody but their authors.
     logging.getLogger("kafka").setLevel(max(logging.WARNING, logging.getLevelName(level)))
     logging.getLogger("PIL").setLevel(logging.WARNING)
+    # Says with a traceback what kafka.net.connection says in a line, at every attempt.
+    logging.getLogger("kafka.net.transport").setLevel(logging.CRITICAL)
     # Warns of every task above 0.1 s, which a fetch of full-size images is.
     logging.getLogger("kafka.net.selector").setLevel(logging.ERROR)
     logging.captureWarnings(capture=True)
@@ -37,7 +39,12 @@ class TerminalFormatter(logging.Formatter):
         fields = " ".join(f"{name}={value}" for name, value in _fields(record).items())
         record.message = CONTROL.sub(" ", f"{record.getMessage()} {fields}".rstrip())
         line = f"{datetime.now(UTC):%H:%M:%S} {record.levelname:<7} {record.message}"
-        return f"{line}\n{self.formatException(record.exc_info)}" if record.exc_info else line
+        return f"{line}\n{_indented(self.formatException(record.exc_info))}" if record.exc_info else line
+
+
+def _indented(traceback: str) -> str:
+    """Return a traceback that cannot pass for lines of the log, whatever the error says."""
+    return "\n".join(f"    {CONTROL.sub(' ', line)}" for line in traceback.split("\n"))
 
 
 class JsonFormatter(logging.Formatter):

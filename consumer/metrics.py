@@ -11,8 +11,8 @@ from neardup.errors import reasons
 from neardup.index.base import IndexMeta, IndexStats
 from neardup.types import Verdict
 
-STAGES = ("poll", "decode", "describe", "decide", "publish", "commit")
-OPERATIONS = ("connect", "poll", "decide", "publish", "commit", "refresh", "index_commit")
+STAGES = ("poll", "decode", "describe", "decide", "deliver")
+OPERATIONS = ("connect", "poll", "describe", "decide", "deliver", "refresh", "index_commit")
 SIZE_RANKS = {"p50": 0.5, "p99": 0.99, "max": 1.0}
 
 _STAGE_BUCKETS_S = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60)
@@ -76,6 +76,10 @@ class Metrics:
             registry=registry,
         )
 
+        self.lost_messages = Counter(
+            "neardup_lost_messages", "Image messages that Kafka deleted before they were read", registry=registry
+        )
+
     def _declare_index(self) -> None:
         registry = self.registry
         self.index_members = Gauge("neardup_index_members", "Members of the live index", registry=registry)
@@ -96,7 +100,7 @@ class Metrics:
         registry = self.registry
         self.retries = Counter(
             "neardup_retries",
-            "Operations repeated, by operation: connect, poll, decide, publish, commit, refresh after a server's "
+            "Operations repeated, by operation: connect, poll, describe, decide, deliver, refresh after a server's "
             "outage; index_commit after another consumer's insertion",
             ["operation"],
             registry=registry,
@@ -106,6 +110,9 @@ class Metrics:
         self._index_retries = 0
         self.redis_errors = Counter("neardup_redis_errors", "Calls to Redis that failed", registry=registry)
         self.kafka_errors = Counter("neardup_kafka_errors", "Calls to Kafka that failed", registry=registry)
+        self.store_errors = Counter(
+            "neardup_store_errors", "Batches that waited, as a store of images did not answer", registry=registry
+        )
         self.ready = Gauge(
             "neardup_ready", "1 when both servers were reached and the index is loaded, else 0", registry=registry
         )
@@ -126,6 +133,10 @@ class Metrics:
             elapsed_s = time.perf_counter() - started
             self.batch_stage_seconds[stage] = elapsed_s
             self.stage_seconds.labels(stage).observe(elapsed_s)
+
+    def errors_of(self, service: str) -> Counter:
+        """Return the counter of a service's failures: ``redis``, ``kafka`` or ``store``."""
+        return {"redis": self.redis_errors, "store": self.store_errors}.get(service, self.kafka_errors)
 
     def show_lag(self, lag: Mapping[tuple[str, int], int]) -> None:
         """Show the lag of the partitions assigned now, and of no others."""

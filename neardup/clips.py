@@ -9,7 +9,7 @@ import av
 import numpy as np
 from PIL import Image
 
-from neardup.decode import DecodeLimits
+from neardup.decode_limits import DecodeLimits
 from neardup.errors import TooManyPixels, UndecodableImage
 from neardup.sources import BrokenImage, SourceImage
 from neardup.types import Pixels

@@ -62,6 +62,24 @@ class UndecodableImage(BadInput):
     reason = "undecodable"
 
 
+class DecodeTimeout(BadInput):
+    """Decoding took longer than it may."""
+
+    reason = "decode-timeout"
+
+
+class DecodeMemory(BadInput):
+    """Decoding asked for more memory than it may have."""
+
+    reason = "decode-memory"
+
+
+class DecoderCrashed(BadInput):
+    """The decoder's process ended on this image, twice."""
+
+    reason = "decoder-crashed"
+
+
 class Undescribable(BadInput):
     """The descriptor gives no finite numbers for this image."""
 
@@ -90,6 +108,30 @@ class UriUnreadable(BadInput):
     """The envelope's URI is allowed, and there is nothing to read."""
 
     reason = "uri-unreadable"
+
+
+class UriAddressNotAllowed(BadInput):
+    """The envelope's URI is allowed, and its host has an address of a private or reserved network."""
+
+    reason = "uri-address-not-allowed"
+
+
+class UriTooSlow(BadInput):
+    """Reading the envelope's URI took longer than it may."""
+
+    reason = "uri-too-slow"
+
+
+class UriUnavailable(BadInput):
+    """Where the envelope's URI lies was away for longer than is waited for."""
+
+    reason = "uri-unavailable"
+
+
+class StoreUnavailable(Unavailable):
+    """Where images of envelopes lie cannot be reached, or cannot serve right now."""
+
+    service = "store"
 
 
 class RedisUnavailable(Unavailable):

@@ -66,12 +66,50 @@ class KafkaConnection:
         return {name: value for name, value in config.items() if value is not None}
 
     def _contradictions(self) -> Iterator[str]:
-        with_password = self.sasl_mechanism in _WITH_PASSWORD
-        if self.security_protocol.startswith("SASL") and self.sasl_mechanism is None:
+        yield from self._contradictions_of_login()
+        yield from self._contradictions_of_tls()
+
+    def _contradictions_of_login(self) -> Iterator[str]:
+        if not self.security_protocol.startswith("SASL"):
+            if self.sasl_mechanism is not None:
+                yield f"--sasl-mechanism: --security-protocol {self.security_protocol} has no login"
+            return
+        if self.sasl_mechanism is None:
             yield f"--sasl-mechanism: --security-protocol {self.security_protocol} needs one"
-        if with_password and (self.sasl_username is None or self.sasl_password is None):
+        elif self.sasl_mechanism in _WITH_PASSWORD and (self.sasl_username is None or self.sasl_password is None):
             yield f"--sasl-mechanism {self.sasl_mechanism} needs --sasl-username and --sasl-password"
+
+    def _contradictions_of_tls(self) -> Iterator[str]:
         files = {"cafile": self.ssl_cafile, "certfile": self.ssl_certfile, "keyfile": self.ssl_keyfile}
-        for name, path in files.items():
-            if path is not None and not Path(path).is_file():
-                yield f"--ssl-{name}: there is no file {path!r}"
+        given = {name: path for name, path in files.items() if path is not None}
+        missing = [name for name, path in given.items() if not Path(path).is_file()]
+        if given and not self.security_protocol.endswith("SSL"):
+            # Whoever names a certificate believes to be speaking TLS.
+            yield f"--ssl-{next(iter(given))}: --security-protocol {self.security_protocol} has no TLS"
+        elif "keyfile" in given and "certfile" not in given:
+            yield "--ssl-keyfile: it needs --ssl-certfile, the certificate that the key belongs to"
+        elif not missing:
+            yield from self._unusable_files()
+        yield from (f"--ssl-{name}: there is no file {given[name]!r}" for name in missing)
+
+    def _unusable_files(self) -> Iterator[str]:
+        """Find out what kafka-python would tell its log alone, at every attempt anew."""
+        import ssl  # noqa: PLC0415 - not for --help
+
+        context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+        try:
+            if self.ssl_cafile is not None:
+                context.load_verify_locations(self.ssl_cafile)
+        except OSError as exc:
+            yield f"--ssl-cafile: {self.ssl_cafile!r} holds no certificate that can be read: {_why(exc)}"
+        try:
+            if self.ssl_certfile is not None:
+                # An encrypted key without a password would make OpenSSL ask for one at the terminal.
+                context.load_cert_chain(self.ssl_certfile, self.ssl_keyfile, self.ssl_key_password or "")
+        except OSError as exc:
+            key = f"the key in {(self.ssl_keyfile or self.ssl_certfile)!r}"
+            yield f"--ssl-certfile: {self.ssl_certfile!r}, {key} and --ssl-key-password do not fit: {_why(exc)}"
+
+
+def _why(exc: OSError) -> str:
+    return getattr(exc, "reason", None) or exc.strerror or type(exc).__name__

@@ -5,13 +5,16 @@ Nothing is read here or at import: the caller hands over the arguments and the e
 
 import argparse
 import dataclasses
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from pathlib import Path
 from typing import Any, TypeVar
 
 from neardup.errors import Misconfigured
 
 ENV_PREFIX = "NEARDUP_"
 _KEY = "option"
+_LARGEST_SECRET_BYTES = 64 * 1024
+"""More is no password but a wrong file, and perhaps one without an end."""
 Settings = TypeVar("Settings")
 
 
@@ -36,7 +39,7 @@ class Option:
     many
         Takes one or more values (positional) or may be repeated (flag); the field is a tuple.
     secret
-        Masked wherever settings are shown.
+        Masked wherever settings are shown, and may stand in a file, which `file_flag` or `file_env` names.
     required
         There is no default: the flag or the variable has to be there.
     """
@@ -50,6 +53,16 @@ class Option:
     many: bool = False
     secret: bool = False
     required: bool = False
+
+    @property
+    def file_flag(self) -> str:
+        """The flag that names a file with the value; empty for what is no secret."""
+        return f"{self.flag}-file" if self.secret and self.flag.startswith("-") else ""
+
+    @property
+    def file_env(self) -> str:
+        """The environment variable that names a file with the value; empty for what is no secret."""
+        return f"{self.env}_FILE" if self.secret and self.env else ""
 
 
 def option(
@@ -115,18 +128,22 @@ def read_settings(
     given = vars(_parser(settings, prog, description).parse_intermixed_args(arguments))
     values, wrong = {}, []
     for name, declared in options_of(settings):
-        source, text = _text_of(declared, given.get(name), environ)
-        if text is None:
-            wrong += [f"{_named(declared)}: it is required"] if declared.required else []
-            continue
         try:
-            values[name] = _parsed(declared, text)
-        except ValueError as exc:
-            shown = "***" if declared.secret else repr(text)
-            wrong.append(f"{source}: {shown} is wrong: {exc}")
+            source, text = _text_of(declared, given.get(name), given.get(_of_file(name)), environ)
+            if text is not None:
+                values[name] = _value(declared, source, text)
+            elif declared.required:
+                wrong.append(f"{_named(declared)}: it is required")
+        except Misconfigured as exc:
+            wrong.append(str(exc))
     if wrong:
         raise Misconfigured("\n".join(wrong))
     return settings(**{**defaults(values), **values})
+
+
+def _of_file(name: str) -> str:
+    # No field of a dataclass can have this name.
+    return f"{name} file"
 
 
 def _named(declared: Option) -> str:
@@ -137,6 +154,9 @@ def _parser(settings: type[Any], prog: str, description: str) -> argparse.Argume
     parser = argparse.ArgumentParser(prog=prog, description=description, allow_abbrev=False)
     for name, declared in options_of(settings):
         parser.add_argument(*_names(name, declared), **_argparse_words(name, declared))
+        if declared.file_flag:
+            text = f"file that holds {declared.flag} [{declared.file_env}]"
+            parser.add_argument(declared.file_flag, dest=_of_file(name), metavar="PATH", help=text)
     return parser
 
 
@@ -169,15 +189,66 @@ def _help(declared: Option) -> str:
     return " ".join(parts).replace("%", "%%")
 
 
-def _text_of(declared: Option, given: Any, environ: Mapping[str, str]) -> tuple[str, Any]:  # noqa: ANN401 - argparse
+def _text_of(
+    declared: Option,
+    given: Any,  # noqa: ANN401 - argparse
+    given_file: str | None,
+    environ: Mapping[str, str],
+) -> tuple[str, Any]:
+    """Return where a value stands, and its text; None for none. Raises Misconfigured."""
     if given is not None and given != []:
+        _refuse_both(declared.flag, declared.file_flag, given_file)
         return declared.flag, given
-    if declared.env and environ.get(declared.env):
-        text = environ[declared.env]
-        if not declared.many:
-            return declared.env, text
+    if given_file is not None:
+        return declared.file_flag, _secret_in(declared.file_flag, given_file)
+    return _text_in(environ, declared)
+
+
+def _text_in(environ: Mapping[str, str], declared: Option) -> tuple[str, Any]:
+    text = environ.get(declared.env) if declared.env else None
+    path = environ.get(declared.file_env) if declared.file_env else None
+    if text:
+        _refuse_both(declared.env, declared.file_env, path)
+    elif path:
+        return declared.file_env, _secret_in(declared.file_env, path)
+    if text and declared.many:
         return declared.env, [part.strip() for part in text.split(",") if part.strip()] or None
-    return declared.flag, None
+    return declared.env, text or None
+
+
+def _refuse_both(name: str, file_name: str, path: str | None) -> None:
+    if path:
+        raise Misconfigured(f"{name} and {file_name} contradict one another: give the value or the file, not both")
+
+
+def _secret_in(name: str, path: str) -> str:
+    """Return the only line of a file; its content is never shown."""
+    try:
+        with Path(path).open("rb") as file:
+            content = file.read(_LARGEST_SECRET_BYTES + 1)
+        text = content.decode("utf-8").rstrip("\r\n")
+    except OSError as exc:
+        raise Misconfigured(f"{name}: {path!r} cannot be read: {exc.strerror or type(exc).__name__}") from exc
+    except ValueError:  # not UTF-8, or a path with a null in it; the text of the first would show the content
+        raise Misconfigured(f"{name}: {path!r} is no file of UTF-8 text") from None
+    if not text:
+        raise Misconfigured(f"{name}: {path!r} is empty")
+    if len(content) > _LARGEST_SECRET_BYTES or len(text.splitlines()) > 1:
+        raise Misconfigured(f"{name}: {path!r} should hold one line, the value and nothing else")
+    return text
+
+
+def _value(declared: Option, source: str, text: Any) -> Any:  # noqa: ANN401 - of the field's own type
+    try:
+        return _parsed(declared, text)
+    except ValueError as exc:
+        if declared.secret:  # what a parser complains of may repeat what it was given
+            raise Misconfigured(f"{source}: *** is wrong: {_without(str(text), str(exc))}") from None
+        raise Misconfigured(f"{source}: {text!r} is wrong: {exc}") from exc
+
+
+def _without(secret: str, text: str) -> str:
+    return text.replace(secret, "***") if secret else text
 
 
 def _parsed(declared: Option, text: Any) -> Any:  # noqa: ANN401 - of the field's own type
@@ -261,6 +332,19 @@ def off_or(parse: Callable[[str], Any]) -> Callable[[str], Any]:
             raise ValueError(f"{exc}, or off") from exc
 
     return parse_or_off
+
+
+def refuse(contradictions: Iterable[str]) -> None:
+    """Refuse settings that contradict one another.
+
+    Raises
+    ------
+    Misconfigured
+        With every contradiction, a line each; there may be none.
+    """
+    wrong = list(contradictions)
+    if wrong:
+        raise Misconfigured("\n".join(wrong))
 
 
 _UNITS_S = {"s": 1, "m": 60, "h": 60 * 60, "d": 24 * 60 * 60}

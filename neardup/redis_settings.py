@@ -1,4 +1,4 @@
-"""How to reach Redis, as a setting: one declaration for every command that does."""
+"""How to reach Redis, as settings: one declaration for every command that does."""
 
 from typing import Any
 
@@ -13,4 +13,11 @@ def redis_url_option() -> Any:  # noqa: ANN401 - stands where a field's default 
         "redis://127.0.0.1:6379/0",
         env="NEARDUP_REDIS_URL",
         secret=True,
+    )
+
+
+def redis_password_option() -> Any:  # noqa: ANN401 - as above
+    """Declare the field `redis_password` of a settings dataclass."""
+    return option(
+        "--redis-password", "password for Redis, when the URL holds the user alone or nobody", None, secret=True
     )

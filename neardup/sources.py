@@ -8,7 +8,8 @@ from itertools import chain, count
 from pathlib import Path
 from typing import Protocol
 
-from neardup.decode import DecodeLimits, decode
+from neardup.decode import decode
+from neardup.decode_limits import DecodeLimits
 from neardup.errors import Misconfigured, TooManyBytes
 from neardup.types import Pixels
 
@@ -98,6 +99,10 @@ def _small_enough(data: bytes, max_bytes: int) -> bytes:
     if len(data) > max_bytes:
         raise TooManyBytes(f"more than {max_bytes} bytes")
     return data
+
+
+EncodedImage = BytesImage | FileImage
+"""What comes as an encoded image, to be decoded like the stream's."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -59,13 +59,21 @@ class KafkaServer(Server):
         What to run.
     settings
         Lines of server.properties over ours.
+    client
+        What kafka-python's clients need besides the address, when the listener at `address` wants TLS or a login.
     """
 
     service = _SERVICE
 
-    def __init__(self, program: KafkaProgram, settings: Mapping[str, str] | None = None) -> None:
+    def __init__(
+        self,
+        program: KafkaProgram,
+        settings: Mapping[str, str] | None = None,
+        client: Mapping[str, str] | None = None,
+    ) -> None:
         super().__init__()
         self._program = program
+        self._client = dict(client or {})
         self._properties = self.folder / "server.properties"
         self._settings = {**_SETTINGS, **self._places(), **(settings or {})}
 
@@ -117,7 +125,7 @@ class KafkaServer(Server):
         return {**self._program.environment, "LOG_DIR": str(self.folder / "logs")}
 
     def _answers(self, timeout_s: float) -> bool:
-        return _why_silent(self.bootstrap_servers, timeout_s) is None
+        return _why_silent(self.bootstrap_servers, timeout_s, self._client) is None
 
 
 @contextmanager
@@ -161,7 +169,7 @@ def _checked(address: str, say: Callable[[str], None]) -> str:
     return address
 
 
-def _why_silent(bootstrap_servers: str, timeout_s: float) -> str | None:
+def _why_silent(bootstrap_servers: str, timeout_s: float, client_config: Mapping[str, str] | None = None) -> str | None:
     """Ask for API versions and metadata; return why no answer with a broker came, None if it came."""
     try:
         heard = any(accepts(address) for address in _addresses(bootstrap_servers))
@@ -172,7 +180,7 @@ def _why_silent(bootstrap_servers: str, timeout_s: float) -> str | None:
         return "nobody listens there"
     # Not KafkaAdminClient, which is public: one that fails in its constructor leaves its thread and its
     # sockets behind.
-    client = KafkaNetClient(bootstrap_servers=bootstrap_servers)
+    client = KafkaNetClient(bootstrap_servers=bootstrap_servers, **(client_config or {}))
     try:
         client.get_broker_version(timeout_ms=int(timeout_s * 1000))
     except (KafkaError, OSError) as error:

@@ -23,7 +23,7 @@ def load_descriptor(spec: str, weights: str | None = None) -> Descriptor:
         ``keras:VGG16:flat``, the article's) or ``file:PATH``.
     weights
         Weights file for the networks of Keras; see `neardup.descriptors.keras_net.KerasDescriptor`. The others have
-        none, or have them in their file.
+        none, or have them in their file, and refuse any.
 
     Raises
     ------
@@ -31,6 +31,9 @@ def load_descriptor(spec: str, weights: str | None = None) -> Descriptor:
         Unknown name, bad argument, or weights that cannot be had.
     """
     name, _, argument = spec.partition(":")
+    if weights is not None and name in {"dct", "pixels", "file"}:
+        has = "has them in its file" if name == "file" else "has none"
+        raise Misconfigured(f"--weights: descriptor {spec!r} {has}; leave --weights out")
     if name == "pixels":
         return _pixels(spec, argument)
     if name == "file" and argument:

@@ -1,7 +1,7 @@
 """What a descriptor is: pixels in, one unit vector out."""
 
 from abc import ABC, abstractmethod
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import numpy as np
 from numpy.typing import NDArray
@@ -44,6 +44,11 @@ class Descriptor(ABC):
     @abstractmethod
     def prepare(self, pixels: Pixels) -> NDArray[np.uint8]:
         """Shrink uint8 (height, width, 3) RGB pixels to the descriptor's own fixed-size input."""
+
+    @property
+    def preparer(self) -> Callable[[Pixels], NDArray[np.uint8]]:
+        """What `prepare` does, as a function that can be pickled: images are prepared in processes without a model."""
+        return self.prepare
 
     @abstractmethod
     def features(self, prepared: NDArray[np.uint8]) -> NDArray[np.float32]:

@@ -3,6 +3,7 @@
 import hashlib
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 
 import numpy as np
 from numpy.typing import NDArray
@@ -63,7 +64,6 @@ class NetworkDescriptor(Descriptor):
         self.reduce_to_px = 2 * max(network.input_px)
         self.default_radius = UNMEASURED_RADIUS
         self.radius_is_measured = False
-        self.radius_is_measured = False
         height, width = network.input_px
         probe = _test_image(height, width)
         seen = hashlib.sha256(network.preprocess(probe[np.newaxis]).tobytes()).hexdigest()[:8]
@@ -87,9 +87,12 @@ class NetworkDescriptor(Descriptor):
 
     def prepare(self, pixels: Pixels) -> NDArray[np.uint8]:
         """Return the uint8 (height, width, 3) thumbnail that the network takes."""
-        height, width = self._network.input_px
-        small = Image.fromarray(pixels).resize((width, height), Image.Resampling.BILINEAR)
-        return np.asarray(small, dtype=np.uint8)
+        return resized(pixels, self._network.input_px)
+
+    @property
+    def preparer(self) -> Callable[[Pixels], NDArray[np.uint8]]:
+        """The same without the network; see `Descriptor.preparer`."""
+        return partial(resized, size_px=self._network.input_px)
 
     def features(self, prepared: NDArray[np.uint8]) -> Tensor:
         """Return float32 (n, d) outputs, flattened.
@@ -114,6 +117,13 @@ class NetworkDescriptor(Descriptor):
                 "be 1 and then the numbers of an image"
             )
         return output.astype(np.float32).reshape(-1)
+
+
+def resized(pixels: Pixels, size_px: tuple[int, int]) -> NDArray[np.uint8]:
+    """Return pixels resized to a height and width."""
+    height, width = size_px
+    small = Image.fromarray(pixels).resize((width, height), Image.Resampling.BILINEAR)
+    return np.asarray(small, dtype=np.uint8)
 
 
 def _unusable(row: Tensor) -> str:

@@ -1,6 +1,6 @@
 """Any descriptor, made short by the principal components that an index keeps."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import numpy as np
 from numpy.typing import NDArray
@@ -49,6 +49,11 @@ class ProjectedDescriptor(Descriptor):
     def prepare(self, pixels: Pixels) -> NDArray[np.uint8]:
         """Prepare as the other descriptor does."""
         return self.raw.prepare(pixels)
+
+    @property
+    def preparer(self) -> Callable[[Pixels], NDArray[np.uint8]]:
+        """What the other descriptor prepares with; see `Descriptor.preparer`."""
+        return self.raw.preparer
 
     def features(self, prepared: NDArray[np.uint8]) -> NDArray[np.float32]:
         """Return float32 (n, components) coordinates, not yet of unit length."""

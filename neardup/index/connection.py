@@ -1,8 +1,11 @@
 """Reaching Redis, and telling its errors apart."""
 
+import re
 from collections.abc import Iterator
 from contextlib import contextmanager
+from pathlib import Path
 from typing import Any, cast
+from urllib.parse import parse_qs, unquote, urlsplit
 
 import redis
 from redis.backoff import NoBackoff
@@ -21,6 +24,8 @@ from redis.exceptions import (
     ResponseError,
     TryAgainError,
 )
+from redis.exceptions import ConnectionError as RedisConnectionError
+from redis.exceptions import TimeoutError as RedisTimeoutError
 from redis.retry import Retry
 
 from neardup.errors import CorruptIndex, Misconfigured, RedisUnavailable
@@ -30,6 +35,9 @@ TIMEOUT_S = 5.0
 
 _CLUSTER = "+cluster"
 _REFUSED = (AuthenticationError, AuthorizationError, NoPermissionError)
+# A server that is read-only has lost its place to another, to which the same address may lead: after any of these the
+# connection is made anew, else it would stay with the old one for ever.
+_RECONNECTED = (RedisConnectionError, RedisTimeoutError, ReadOnlyError)
 # Connection errors come with everything that is not a reply; these are replies that pass with time.
 _PASSING = (
     BusyLoadingError,
@@ -49,23 +57,29 @@ _PASSING_TEXTS = (
     "MISCONF ",
     "BUSY ",
 )
+# Of OpenSSL, on whichever side: a certificate that is not trusted or for another host, none, or no TLS there at all.
+_TLS_REFUSALS = ("CERTIFICATE_VERIFY_FAILED", "_ALERT_", "WRONG_VERSION_NUMBER", "NO_CERTIFICATE_OR_CRL_FOUND")
+_TLS_FILES = ("ssl_ca_certs", "ssl_certfile", "ssl_keyfile")
+_SECRET_PARAMETERS = ("password", "ssl_password")
 
 
-def connect(url: str, timeout_s: float = TIMEOUT_S) -> redis.Redis:
+def connect(url: str, password: str | None = None, *, timeout_s: float = TIMEOUT_S) -> redis.Redis:
     """Return a client for a ``redis://``, ``rediss://`` or ``unix://`` URL; nothing is sent yet.
 
     ``redis+cluster://`` and ``rediss+cluster://`` name any node of a Redis Cluster, which is asked for the others.
-    The client itself never retries beyond one reconnection: the caller knows what to do meanwhile.
+    The client itself never retries beyond one reconnection: the caller knows what to do meanwhile. `password` is for a
+    URL without one.
 
     Raises
     ------
     Misconfigured
-        The URL is none.
+        The URL is none, has a password of its own besides the other, or names files for TLS that are not there.
     RedisUnavailable
         The cluster does not answer.
     """
     scheme, separator, rest = url.partition("://")
     in_cluster = scheme.endswith(_CLUSTER)
+    _check(url, password)
     kind: Any = RedisCluster if in_cluster else redis.Redis
     try:
         with translated_errors():
@@ -73,23 +87,54 @@ def connect(url: str, timeout_s: float = TIMEOUT_S) -> redis.Redis:
                 scheme.removesuffix(_CLUSTER) + separator + rest,
                 socket_timeout=timeout_s,
                 socket_connect_timeout=timeout_s,
-                retry=Retry(NoBackoff(), 1),
+                retry=Retry(NoBackoff(), 1, _RECONNECTED),
                 health_check_interval=30,
+                **({} if password is None else {"password": password}),
             )
-    except (ValueError, TypeError) as exc:
-        raise Misconfigured(f"not a Redis URL: {masked(url)} ({exc})") from exc
+    except (ValueError, TypeError):
+        # What it complains of may be a piece of a password.
+        raise Misconfigured(f"not a Redis URL: {masked(url)}: write redis://user@host:6379/0") from None
     # A cluster's client has the same commands; redis-py gives the two no type in common.
     return cast("redis.Redis", client)
 
 
+def _check(url: str, password: str | None) -> None:
+    """Refuse what redis-py would misunderstand, prefer silently, or find out at every connection anew."""
+    try:
+        parts = urlsplit(url)
+        own = parts.password or parse_qs(parts.query).get("password")
+    except ValueError:
+        raise Misconfigured(f"not a Redis URL: {masked(url)}") from None
+    if parts.scheme != "unix" and "@" in f"{parts.path}{parts.query}{parts.fragment}":
+        raise Misconfigured(
+            f"not a Redis URL: {masked(url)}: write /, ?, # and @ in a password as %2F, %3F, %23 and %40"
+        )
+    if own and password is not None:
+        raise Misconfigured("--redis-password: the Redis URL holds a password, too: give one of them")
+    for name in _TLS_FILES:
+        for path in parse_qs(parts.query).get(name, []):
+            if not Path(path).is_file():
+                raise Misconfigured(f"--redis: {name} of the URL: there is no file {path!r}")
+
+
 def masked(url: str) -> str:
-    """Return the URL with its password replaced by stars."""
+    """Return the URL with its passwords replaced by stars."""
     scheme, separator, rest = url.partition("://")
     credentials, at, host = rest.rpartition("@")
+    host, question, query = host.partition("?")
+    # A password without a host behind it stands where a port would.
+    host = re.sub(r":(?![0-9]+(/|$))[^/]*", ":***", host, count=1) if ":" in host and "[" not in host else host
+    place = f"{host}{question}{'&'.join(map(_masked_parameter, query.split('&')))}"
     if not at:
-        return url
-    user = credentials.partition(":")[0]
-    return f"{scheme}{separator}{user}:***@{host}"
+        return f"{scheme}{separator}{place}"
+    # What is wrongly written may hold the password behind any of these.
+    user = re.split("[:/?#]", credentials)[0]
+    return f"{scheme}{separator}{user}:***@{place}"
+
+
+def _masked_parameter(text: str) -> str:
+    name = text.partition("=")[0]
+    return f"{name}=***" if unquote(name) in _SECRET_PARAMETERS else text
 
 
 @contextmanager
@@ -108,7 +153,7 @@ def translated_errors() -> Iterator[None]:
     try:
         yield
     except _REFUSED as exc:
-        raise Misconfigured(f"Redis refused us: {exc}") from exc
+        raise Misconfigured(f"Redis refused us: {_why_refused(exc)}") from exc
     except _PASSING as exc:
         raise RedisUnavailable(f"Redis cannot serve right now: {exc}") from exc
     except ResponseError as exc:
@@ -118,7 +163,14 @@ def translated_errors() -> Iterator[None]:
             raise CorruptIndex(f"a key of the index is not what it should be: {exc}") from exc
         raise Misconfigured(f"Redis rejects what it is asked for: {exc}") from exc
     except (RedisError, RedisClusterException, OSError) as exc:
+        if any(sign in str(exc) for sign in _TLS_REFUSALS):
+            raise Misconfigured(f"Redis and we do not trust one another: {exc}") from exc
         raise RedisUnavailable(f"Redis does not answer: {exc}") from exc
+
+
+def _why_refused(exc: RedisError) -> str:
+    # What Redis says to a client that gives no password speaks of the protocol.
+    return f"it wants a password, and was given none ({exc})" if "HELLO must be called" in str(exc) else str(exc)
 
 
 def require_no_eviction(client: redis.Redis) -> None:

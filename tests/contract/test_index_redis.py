@@ -1,6 +1,7 @@
 """What only a shared index has to bear: other clients, other generations, and a Redis that fails."""
 
 import threading
+import traceback
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
@@ -667,10 +668,32 @@ class TestUrls:
             ("redis://:secret@localhost", "redis://:***@localhost"),
             ("redis+cluster://:secret@localhost:1", "redis+cluster://:***@localhost:1"),
             ("rediss://user:se:cr@et@localhost:1/2", "rediss://user:***@localhost:1/2"),
+            ("redis://localhost?password=secret&db=2", "redis://localhost?password=***&db=2"),
+            ("redis://localhost?pass%77ord=s@cret", "redis://localhost:***@cret"),
+            ("rediss://user@host?ssl_password=secret", "rediss://user:***@host?ssl_password=***"),
+            ("redis://:se/cr?et#x@host", "redis://:***@host"),
         ],
     )
     def test_a_password_is_not_shown(self, url: str, shown: str) -> None:
         assert masked(url) == shown
+
+    @pytest.mark.parametrize(
+        "url",
+        ["redis://:se/cret@host", "redis://u:12/secret@host", "redis://u:se?cret@host", "redis://u:se#cret@host:1"],
+    )
+    def test_a_password_that_is_not_encoded_is_not_sent_to_a_host_of_its_name(self, url: str) -> None:
+        with pytest.raises(Misconfigured, match="%2F") as caught:
+            connect(url)
+        assert "cret" not in "".join(traceback.format_exception(caught.value))
+
+    @pytest.mark.parametrize("url", ["redis://:one@host", "redis://host?password=one"])
+    def test_one_password_is_enough(self, url: str) -> None:
+        with pytest.raises(Misconfigured, match="--redis-password: the Redis URL holds a password, too"):
+            connect(url, "two")
+
+    def test_a_file_for_tls_has_to_be_there(self) -> None:
+        with pytest.raises(Misconfigured, match=r"ssl_ca_certs of the URL: there is no file '/no/ca.pem'"):
+            connect("rediss://localhost?ssl_ca_certs=/no/ca.pem")
 
 
 def test_the_radius_of_the_suite_is_what_the_angles_assume() -> None:

@@ -23,7 +23,6 @@ from bootstrap.snapshot import Snapshot, store
 from neardup.descriptors import load_descriptor
 from neardup.errors import IndexMissing, Misconfigured, RedisUnavailable
 from neardup.index.build import GenerationBuild
-from neardup.index.connection import connect
 from neardup.index.redis import RedisIndex
 from neardup.projection import Projection
 from neardup.sources import find_images
@@ -32,12 +31,6 @@ pytestmark = pytest.mark.redis
 
 DEADLINE_S = 60.0
 PROJECTION = Projection(np.zeros(128, dtype=np.float32), np.eye(8, 128, dtype=np.float32))
-
-
-@pytest.fixture
-def client(redis_url: str) -> Iterator[redis.Redis]:
-    with connect(redis_url) as opened:
-        yield opened
 
 
 @pytest.fixture

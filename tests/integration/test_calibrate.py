@@ -19,18 +19,11 @@ from bootstrap.calibrate_settings import CalibrateSettings
 from bootstrap.exits import EXIT_MISCONFIGURED, EXIT_UNAVAILABLE
 from bootstrap.reading import LiveGeneration
 from neardup.descriptors import load_descriptor
-from neardup.index.connection import connect
 from tests.integration.live_index import build, queries, remove_keys, stream
 
 pytestmark = pytest.mark.redis
 
 SEEDS = 120
-
-
-@pytest.fixture
-def client(redis_url: str) -> Iterator[redis.Redis]:
-    with connect(redis_url) as opened:
-        yield opened
 
 
 @pytest.fixture

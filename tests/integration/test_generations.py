@@ -6,9 +6,8 @@ import multiprocessing
 import signal
 import threading
 import time
-import uuid
 from collections import Counter
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Self
 
@@ -39,20 +38,6 @@ pytestmark = pytest.mark.redis
 PIXELS = PixelsDescriptor(2)
 RADIUS = 0.1
 DEADLINE_S = 60.0
-
-
-@pytest.fixture
-def client(redis_url: str) -> Iterator[redis.Redis]:
-    with connect(redis_url) as opened:
-        yield opened
-
-
-@pytest.fixture
-def name(client: redis.Redis) -> Iterator[str]:
-    chosen = f"test-{uuid.uuid4().hex}"
-    yield chosen
-    for key in client.scan_iter(match=f"neardup:{{{chosen}}}:*", count=1000):
-        client.delete(key)
 
 
 def scenes(count: int, seed: int = 0) -> Descriptors:

@@ -36,12 +36,6 @@ Document = dict[str, Any]
 
 
 @pytest.fixture
-def client(redis_url: str) -> Iterator[redis.Redis]:
-    with connect(redis_url) as opened:
-        yield opened
-
-
-@pytest.fixture
 def index(client: redis.Redis) -> Iterator[str]:
     """Name of an index of this test's own: 600 images streamed into five cells, which were divided."""
     name = build(client)

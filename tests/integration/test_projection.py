@@ -22,7 +22,6 @@ from consumer.__main__ import main
 from consumer.service import descriptor_of
 from consumer.settings import Settings as ConsumerSettings
 from neardup.errors import CorruptIndex, IndexMismatch, Misconfigured
-from neardup.index.connection import connect
 from neardup.index.keys import IndexKeys
 from neardup.index.redis import RedisIndex
 
@@ -30,12 +29,6 @@ pytestmark = pytest.mark.redis
 
 SEEDS = 24
 COMPONENTS = 6
-
-
-@pytest.fixture
-def client(redis_url: str) -> Iterator[redis.Redis]:
-    with connect(redis_url) as opened:
-        yield opened
 
 
 @pytest.fixture

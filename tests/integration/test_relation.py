@@ -2,8 +2,7 @@
 
 import io
 import logging
-import uuid
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
@@ -17,36 +16,23 @@ from bootstrap.job import Outcome as JobOutcome
 from bootstrap.job import run
 from bootstrap.reading import LiveGeneration
 from bootstrap.repair import Repairing
-from bootstrap.settings import Settings, profile_defaults
+from bootstrap.settings import Settings
 from bootstrap.verify import Verification
 from consumer.handler import Handler, Outcome, OutputTopics
 from consumer.messages import ImageMessage
 from consumer.metrics import Metrics
 from consumer.uris import UriReader
-from neardup.decode import DecodeLimits
+from neardup.decode_limits import DecodeLimits
+from neardup.decode_pool import DecodeHere
 from neardup.descriptors import load_descriptor
 from neardup.index.codec import encode_member
-from neardup.index.connection import connect
 from neardup.index.redis import RedisIndex, RedisIndexOptions
 from neardup.options import read_settings
+from neardup.relation_settings import profile_defaults
 
 pytestmark = pytest.mark.redis
 
 FLIP = Image.Transpose.FLIP_LEFT_RIGHT
-
-
-@pytest.fixture
-def client(redis_url: str) -> Iterator[redis.Redis]:
-    with connect(redis_url) as opened:
-        yield opened
-
-
-@pytest.fixture
-def name(client: redis.Redis) -> Iterator[str]:
-    chosen = f"test-{uuid.uuid4().hex}"
-    yield chosen
-    for key in client.scan_iter(match=f"neardup:{{{chosen}}}:*", count=1000):
-        client.delete(key)
 
 
 class Job:
@@ -140,7 +126,7 @@ def outcomes_of(client: redis.Redis, name: str, images: Sequence[bytes], first: 
             index=index,
             topics=OutputTopics("verdicts", "dead"),
             executor=executor,
-            limits=DecodeLimits(),
+            decoder=DecodeHere(DecodeLimits()),
             uris=UriReader([], 1),
             metrics=Metrics(),
         )
@@ -277,7 +263,7 @@ def test_a_consumer_goes_on_with_a_generation_of_another_relation(
             index=index,
             topics=OutputTopics("verdicts", "dead"),
             executor=executor,
-            limits=DecodeLimits(),
+            decoder=DecodeHere(DecodeLimits()),
             uris=UriReader([], 1),
             metrics=Metrics(),
         )

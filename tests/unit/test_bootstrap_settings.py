@@ -8,14 +8,15 @@ import pytest
 
 from bootstrap.__main__ import main
 from bootstrap.exits import EXIT_MISCONFIGURED
-from bootstrap.settings import Settings, components, profile_defaults
-from neardup.decode import DecodeLimits
+from bootstrap.settings import Settings, components
+from neardup.decode_limits import DecodeLimits
 from neardup.descriptors import DEFAULT
 from neardup.descriptors.dct import DctDescriptor
 from neardup.errors import Misconfigured
 from neardup.local_change import DEFAULT_LOCAL_CHANGE
 from neardup.options import boolean, options_of, read_settings
 from neardup.profiles import PROFILES
+from neardup.relation_settings import profile_defaults
 
 
 def settings_of(*arguments: str, **environ: str) -> Settings:
@@ -36,6 +37,7 @@ def test_every_flag_is_an_environment_variable_too() -> None:
         "NEARDUP_SEEDS": "a,b",
         "NEARDUP_REDIS_URL": "redis://:secret@host/1",
         "NEARDUP_INDEX": "cats",
+        "NEARDUP_REDIS_PASSWORD": "hidden",
         "NEARDUP_CLUSTERS": "7",
         "NEARDUP_DESCRIPTOR": "pixels:320",
         "NEARDUP_WEIGHTS": "file.h5",
@@ -56,10 +58,15 @@ def test_every_flag_is_an_environment_variable_too() -> None:
         "NEARDUP_WORKERS": "3",
         "NEARDUP_MAX_IMAGE_BYTES": "1000",
         "NEARDUP_MAX_IMAGE_PIXELS": "2000",
+        "NEARDUP_DECODE_TIMEOUT": "2.5",
+        "NEARDUP_DECODE_MEMORY_BYTES": "100000000",
+        "NEARDUP_FORMATS": "jpeg,png",
+        "NEARDUP_TRUNCATED": "accept",
     }
     expected = Settings(
         seeds=("a", "b"),
         redis_url="redis://:secret@host/1",
+        redis_password="hidden",  # noqa: S106 - invented
         index="cats",
         if_missing=True,
         fresh=True,
@@ -81,6 +88,10 @@ def test_every_flag_is_an_environment_variable_too() -> None:
         workers=3,
         max_image_bytes=1000,
         max_image_pixels=2000,
+        decode_timeout_s=2.5,
+        decode_memory_bytes=100_000_000,
+        formats=("JPEG", "PNG"),
+        truncated="accept",
     )
     assert settings_of(**environ) == expected
     assert set(environ) == {declared.env for _, declared in options_of(Settings)}

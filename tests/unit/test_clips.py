@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from bootstrap.describe import describe_seeds
-from neardup.decode import DecodeLimits
+from neardup.decode_limits import DecodeLimits
 from neardup.descriptors.pixels import PixelsDescriptor
 from neardup.sources import find_images
 

@@ -1,14 +1,19 @@
 """Whether the service lives and is ready, asked over real HTTP."""
 
+import contextlib
 import http.client
 import json
+import select
 import socket
+import threading
+import time
 from collections.abc import Iterator
 
 import pytest
 from prometheus_client import CollectorRegistry, Counter
 
-from consumer.health import STALLED_AFTER_S, Health, HealthServer
+from consumer.health import MAX_CONNECTIONS, MAX_REQUEST_BYTES, STALLED_AFTER_S, Health, HealthServer
+from consumer.settings import Settings
 from neardup.errors import Misconfigured
 from tests.acceptance.processes import get
 
@@ -100,26 +105,101 @@ def test_any_other_path_is_not_found(server: HealthServer, path: str) -> None:
     assert ask(server, path)[0] == 404
 
 
-@pytest.mark.parametrize("method", ["POST", "PUT", "DELETE", "PATCH"])
+def answer_to(server: HealthServer, request: bytes) -> bytes:
+    """Return all that comes back for what is no proper client's request."""
+    with socket.create_connection(("127.0.0.1", server.port), timeout=30) as client:
+        client.sendall(request)
+        return b"".join(iter(lambda: client.recv(65536), b""))
+
+
+@pytest.mark.parametrize("method", ["POST", "PUT", "DELETE", "PATCH", "HEAD", "OPTIONS", "TRACE", "get", "PURGE"])
 @pytest.mark.parametrize("path", ["/metrics", "/healthz", "/"])
 def test_nothing_can_be_done_but_get(server: HealthServer, method: str, path: str) -> None:
-    assert ask(server, path, method)[0] == 501
+    answer = answer_to(server, f"{method} {path} HTTP/1.1\r\nHost: x\r\n\r\n".encode())
+    assert answer.startswith(b"HTTP/1.1 405 Method Not Allowed\r\n")
+    assert b"\r\nAllow: GET\r\n" in answer
 
 
-def test_the_server_does_not_tell_what_it_runs_on(server: HealthServer) -> None:
-    connection = http.client.HTTPConnection("127.0.0.1", server.port, timeout=10)
+@pytest.mark.parametrize("path", ["/healthz", "/nothing"])
+def test_the_server_does_not_tell_what_it_runs_on(server: HealthServer, path: str) -> None:
+    head = answer_to(server, f"GET {path} HTTP/1.1\r\n\r\n".encode()).partition(b"\r\n\r\n")[0]
+    names = {line.partition(b":")[0] for line in head.split(b"\r\n")[1:]}
+    assert names == {b"Content-Type", b"Content-Length", b"Cache-Control", b"X-Content-Type-Options", b"Connection"}
+
+
+@pytest.mark.parametrize(
+    ("request_", "status"),
+    [
+        (b"\r\n\r\n", 400),
+        (b"GET\r\n\r\n", 400),
+        (b"GET /healthz\r\n\r\n", 400),
+        (b"GET /healthz HTTP/2\r\n\r\n", 400),
+        (b"GET /a b HTTP/1.1\r\n\r\n", 400),
+        (b"\x16\x03\x01\x00\xa5\x01\x00\r\n\r\n", 400),
+        (b"GET /\xff\x00 HTTP/1.1\r\n\r\n", 404),
+        (b"GET /" + b"a" * MAX_REQUEST_BYTES, 431),
+        (b"GET / HTTP/1.1\r\nA: " + b"a" * MAX_REQUEST_BYTES, 431),
+        (b"GET / HTTP/1.1\r\n" + b"A: a\r\n" * MAX_REQUEST_BYTES, 431),
+    ],
+)
+def test_what_is_no_request_is_refused_and_not_repeated(server: HealthServer, request_: bytes, status: int) -> None:
     try:
-        connection.request("GET", "/healthz")
-        answer = connection.getresponse()
-        answer.read()
-        assert "Python" not in str(answer.headers)
-    finally:
-        connection.close()
+        answer = answer_to(server, request_)
+    except ConnectionResetError:  # it was not read to its end
+        assert status == 431
+    else:
+        assert answer.startswith(f"HTTP/1.1 {status} ".encode()) or (status == 431 and not answer)
+        assert b"aaaa" not in answer
+        assert len(answer) < 300
+    assert ask(server, "/healthz")[0] == 200
 
 
-def test_a_client_that_says_nothing_holds_up_nobody(server: HealthServer) -> None:
-    with socket.create_connection(("127.0.0.1", server.port)):
+def test_clients_that_say_nothing_hold_up_nobody(server: HealthServer) -> None:
+    with contextlib.ExitStack() as stack:
+        mute = [
+            stack.enter_context(socket.create_connection(("127.0.0.1", server.port), timeout=30))
+            for _ in range(2 * MAX_CONNECTIONS)
+        ]
         assert ask(server, "/healthz")[0] == 200
+        # The oldest were closed for it: threads do not add up.
+        assert mute[0].recv(1) == b""
+        served = [thread for thread in threading.enumerate() if "process_request_thread" in thread.name]
+        assert len(served) <= MAX_CONNECTIONS + 1
+
+
+def test_a_client_that_trickles_is_not_waited_for(server: HealthServer, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("consumer.health.REQUEST_TIMEOUT_S", 0.3)
+    with socket.create_connection(("127.0.0.1", server.port), timeout=30) as client:
+        began = time.monotonic()
+        with contextlib.suppress(ConnectionError):  # each byte would begin a timeout of its own anew
+            while select.select([client], [], [], 0.02)[0] == []:
+                client.sendall(b"G")
+                assert time.monotonic() - began < 20
+            assert client.recv(1) == b""
+    assert ask(server, "/healthz")[0] == 200
+
+
+def test_a_failure_of_ours_is_logged_without_the_client(
+    server: HealthServer, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    def broken(_: CollectorRegistry) -> bytes:
+        raise RuntimeError("broken collector")
+
+    monkeypatch.setattr("consumer.health.generate_latest", broken)
+    assert answer_to(server, b"GET /metrics HTTP/1.1\r\n\r\n") == b""
+    assert "broken collector" in caplog.text
+    assert "127.0.0.1" not in caplog.text
+
+
+def test_it_listens_on_this_machine_alone_unless_told_otherwise(registry: CollectorRegistry, health: Health) -> None:
+    with HealthServer(Settings().metrics_host, 0, registry, health) as server:
+        assert ask(server, "/healthz")[0] == 200
+        # Another address of the loopback is this machine's, too, and nobody listens there.
+        with (
+            pytest.raises(OSError, match=r"refused|timed out"),
+            socket.create_connection(("127.0.0.2", server.port), 10),
+        ):
+            pass
 
 
 def test_a_port_in_use_is_a_wrong_setting(server: HealthServer, registry: CollectorRegistry, health: Health) -> None:

@@ -31,7 +31,9 @@ class Terminal(io.StringIO):
 def restored_logging() -> Iterator[None]:
     root = logging.getLogger()
     handlers, level = root.handlers[:], root.level
-    kept = {name: logging.getLogger(name).level for name in ("kafka", "PIL", "kafka.net.selector")}
+    kept = {
+        name: logging.getLogger(name).level for name in ("kafka", "PIL", "kafka.net.selector", "kafka.net.transport")
+    }
     yield
     logging.captureWarnings(capture=False)
     root.handlers[:] = handlers
@@ -138,6 +140,17 @@ def test_json_keeps_even_a_traceback_in_one_line() -> None:
     (line,) = lines_of(stream)
     assert line["level"] == "error"
     assert "ZeroDivisionError" in line["exception"]
+
+
+def test_a_traceback_on_a_terminal_cannot_pass_for_lines_of_the_log() -> None:
+    stream = Terminal()
+    configure_logging("INFO", stream)
+    fail("by\n12:00:00 INFO    verdict image_id=forged\x1b[2J")
+    first, *others = stream.getvalue().rstrip("\n").split("\n")
+    assert first.endswith("failed")
+    assert any("forged" in line for line in others)
+    assert all(line.startswith("    ") for line in others)
+    assert "\x1b" not in stream.getvalue()
 
 
 def test_the_level_leaves_out_what_is_below_it() -> None:

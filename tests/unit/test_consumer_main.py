@@ -6,12 +6,14 @@ import socket
 import time
 from pathlib import Path
 
+import numpy as np
 import pytest
+from PIL import Image
 
 import consumer.loop
 import consumer.service
 from consumer.__main__ import main
-from consumer.settings import FeedSettings, Settings
+from consumer.settings import FeedSettings, Settings, profile_defaults
 from neardup.errors import IndexMissing
 from neardup.options import options_of
 from tests.acceptance.processes import get, metrics, photo, run, running
@@ -87,13 +89,18 @@ def test_exit_codes(
     assert capsys.readouterr().err == said
 
 
-def test_a_bug_is_not_called_a_wrong_setting(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_bug_is_not_called_a_wrong_setting(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], caplog: pytest.LogCaptureFixture
+) -> None:
     def serve(_settings: Settings) -> None:
-        raise ZeroDivisionError
+        raise ZeroDivisionError("division by zero")
 
     monkeypatch.setattr(consumer.service, "serve", serve)
-    with pytest.raises(ZeroDivisionError):
-        main([], {})
+    assert main([], {}) == 3
+    said = capsys.readouterr().err
+    assert said.startswith("consumer: an error that nobody foresaw, ZeroDivisionError: division by zero; ")
+    (logged,) = caplog.records
+    assert logged.exc_info is not None
 
 
 def test_a_port_in_use_ends_with_2(capsys: pytest.CaptureFixture[str]) -> None:
@@ -121,11 +128,13 @@ def test_without_redis_it_waits_alive_and_not_ready_until_told_to_stop() -> None
         with running(["-m", "consumer", "--metrics-port", "0", "--redis", url]) as program:
             line = program.await_line("serving /metrics")
             base = json.loads(line)["message"].split()[-1]
-            program.await_line("again in 1 s")
+            for _ in range(3):
+                program.await_line("again in ")
             assert get(f"{base}/healthz")[0] == 200
             status, body = get(f"{base}/readyz")
             assert (status, json.loads(body)["detail"]) == (503, "redis is away")
             assert metrics(f"{base}/metrics")["neardup_ready", ()] == 0
+            assert metrics(f"{base}/metrics")["neardup_redis_errors_total", ()] >= 3
             began_s = time.monotonic()
             assert program.stop() == 0
             assert time.monotonic() - began_s < 10
@@ -182,3 +191,47 @@ def test_what_stood_in_the_output_stays_when_it_cannot_be_judged(tmp_path: Path)
     usual = ["--input", str(images), "--output", str(output), "--index", "memory"]
     assert main([*usual, "--descriptor", "magic"], {}) == 2
     assert output.read_text("utf-8") == "earlier"
+
+
+@pytest.mark.parametrize(
+    ("given", "environ", "duplicates"),
+    [
+        ([], {}, {"copy.png"}),
+        (["--match-flips"], {}, {"copy.png", "mirrored.png"}),
+        (["--profile", "scraper"], {}, {"copy.png", "mirrored.png"}),
+        (["--profile", "scraper", "--no-match-flips"], {}, {"copy.png"}),
+        (["--match-rotations"], {}, {"copy.png", "turned.png"}),
+        ([], {"NEARDUP_MATCH_FLIPS": "1", "NEARDUP_MATCH_ROTATIONS": "1"}, {"copy.png", "mirrored.png", "turned.png"}),
+        (["--threshold", "2"], {}, {"changed.png", "copy.png", "mirrored.png", "turned.png"}),
+        (["--threshold", "2", "--local-change", "3"], {}, {"copy.png"}),
+    ],
+)
+def test_a_folder_has_the_switches_of_an_index(
+    tmp_path: Path, given: list[str], environ: dict[str, str], duplicates: set[str]
+) -> None:
+    images, output = tmp_path / "images", tmp_path / "verdicts.jsonl"
+    images.mkdir()
+    coarse = np.random.default_rng(3).integers(0, 255, (8, 8, 3), dtype=np.uint8)
+    image = Image.fromarray(coarse).resize((96, 96), Image.Resampling.BICUBIC)
+    changed = image.copy()
+    changed.paste((0, 0, 0), (30, 30, 62, 62))
+    for name, each in {
+        "a.png": image,
+        "changed.png": changed,
+        "copy.png": image,
+        "mirrored.png": image.transpose(Image.Transpose.FLIP_LEFT_RIGHT),
+        "turned.png": image.transpose(Image.Transpose.ROTATE_90),
+    }.items():
+        each.save(images / name)
+    usual = ["--input", str(images), "--output", str(output), "--index", "memory", "--decode-timeout", "off"]
+    assert main([*usual, *given], environ) == 0
+    documents = [json.loads(line) for line in output.read_text("utf-8").splitlines()]
+    found = {Path(each["image_id"]).name for each in documents if each["verdict"] == "duplicate"}
+    assert found == duplicates
+
+
+def test_a_profile_is_for_the_index_in_memory() -> None:
+    assert profile_defaults({"profile": "camera", "index": "default"}) == {}
+    assert profile_defaults({"profile": "camera"}) == {}
+    assert profile_defaults({"profile": "camera", "index": "memory"})["local_change"] == 2.5
+    assert profile_defaults({"profile": "dataset", "index": "memory"}) == {"descriptor": "dct"}

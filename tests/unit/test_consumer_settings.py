@@ -10,6 +10,7 @@ import pytest
 from consumer.settings import FeedSettings, KafkaSettings, Settings
 from neardup.errors import Misconfigured
 from neardup.options import options_of, read_settings
+from tests.certificates import Authority
 
 
 def read(arguments: Sequence[str] = (), environ: Mapping[str, str] | None = None) -> Settings:
@@ -81,6 +82,7 @@ SECRETS = {
     "--sasl-password": "hidden-1",
     "--ssl-key-password": "hidden-2",
     "--redis": "redis://user:hidden-3@example.org",
+    "--redis-password": "hidden-4",
 }
 
 
@@ -100,16 +102,16 @@ def test_the_client_is_told_only_what_is_set() -> None:
 
 
 def test_security_settings_pass_through(tmp_path: Path) -> None:
-    for name in ("ca", "cert", "key"):
-        (tmp_path / name).touch()
+    authority = Authority(tmp_path)
+    own = authority.issue("camera", password=b"y")
     settings = KafkaSettings(
         security_protocol="SASL_SSL",
         sasl_mechanism="SCRAM-SHA-512",
         sasl_username="camera",
         sasl_password="x",  # noqa: S106 - invented
-        ssl_cafile=str(tmp_path / "ca"),
-        ssl_certfile=str(tmp_path / "cert"),
-        ssl_keyfile=str(tmp_path / "key"),
+        ssl_cafile=str(authority.file),
+        ssl_certfile=str(own.certificate),
+        ssl_keyfile=str(own.key),
         ssl_key_password="y",  # noqa: S106 - invented
     )
     assert settings.client_config() == {
@@ -118,9 +120,9 @@ def test_security_settings_pass_through(tmp_path: Path) -> None:
         "sasl_mechanism": "SCRAM-SHA-512",
         "sasl_plain_username": "camera",
         "sasl_plain_password": "x",
-        "ssl_cafile": str(tmp_path / "ca"),
-        "ssl_certfile": str(tmp_path / "cert"),
-        "ssl_keyfile": str(tmp_path / "key"),
+        "ssl_cafile": str(authority.file),
+        "ssl_certfile": str(own.certificate),
+        "ssl_keyfile": str(own.key),
         "ssl_password": "y",
     }
 
@@ -140,6 +142,48 @@ def test_security_settings_that_cannot_work_are_all_said() -> None:
     assert "--sasl-username" in lines[0]
     with pytest.raises(Misconfigured, match="--sasl-mechanism: --security-protocol SASL_SSL needs one"):
         replace(wrong, sasl_mechanism=None).client_config()
+
+
+@pytest.mark.parametrize(
+    ("settings", "line"),
+    [
+        ({"ssl_cafile": "{ca}"}, "--ssl-cafile: --security-protocol PLAINTEXT has no TLS"),
+        ({"ssl_certfile": "{cert}"}, "--ssl-certfile: --security-protocol PLAINTEXT has no TLS"),
+        ({"sasl_mechanism": "PLAIN"}, "--sasl-mechanism: --security-protocol PLAINTEXT has no login"),
+        ({"security_protocol": "SSL", "ssl_keyfile": "{key}"}, "--ssl-keyfile: it needs --ssl-certfile"),
+        ({"security_protocol": "SSL", "ssl_cafile": "{key}"}, "--ssl-cafile: '{key}' holds no certificate"),
+        ({"security_protocol": "SSL", "ssl_certfile": "{cert}"}, "--ssl-certfile: '{cert}', the key in '{cert}'"),
+        (
+            {"security_protocol": "SSL", "ssl_certfile": "{cert}", "ssl_keyfile": "{key}"},
+            "--ssl-certfile: '{cert}', the key in '{key}' and --ssl-key-password do not fit: ",
+        ),
+        (
+            {
+                "security_protocol": "SSL",
+                "ssl_certfile": "{cert}",
+                "ssl_keyfile": "{key}",
+                "ssl_key_password": "hidden",
+            },
+            "--ssl-certfile: '{cert}', the key in '{key}' and --ssl-key-password do not fit: ",
+        ),
+        (
+            {"security_protocol": "SSL", "ssl_certfile": "{cert}", "ssl_keyfile": "{other}"},
+            "--ssl-certfile: '{cert}', the key in '{other}' and --ssl-key-password do not fit: KEY_VALUES_MISMATCH",
+        ),
+    ],
+)
+def test_what_would_go_out_in_the_clear_or_never_connect_is_refused(
+    settings: dict[str, str], line: str, tmp_path: Path
+) -> None:
+    authority = Authority(tmp_path)
+    own, other = authority.issue("camera", password=b"right"), authority.issue("other")
+    paths = {"ca": authority.file, "cert": own.certificate, "key": own.key, "other": other.key}
+    given = {name: value.format(**paths) for name, value in settings.items()}
+    with pytest.raises(Misconfigured) as caught:
+        KafkaSettings(**given).client_config()  # type: ignore[arg-type]
+    [said] = str(caught.value).splitlines()
+    assert said.startswith(line.format(**paths))
+    assert "hidden" not in said
 
 
 def test_one_more_prefix_may_be_allowed() -> None:

@@ -21,6 +21,7 @@ from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
 from prometheus_client.metrics import MetricWrapperBase
 
+from consumer.health import MAX_CONNECTIONS
 from consumer.metrics import Metrics
 from consumer.settings import Settings
 from neardup.options import Option, options_of
@@ -191,12 +192,15 @@ def test_the_runtime_lock_is_the_developers_without_their_tools() -> None:
     assert runtime
     assert all(runtime.values())
     assert {pin: hashes for pin, hashes in everything.items() if pin in runtime} == runtime
-    assert not tools & {canonicalize_name(pin.split("==")[0]) for pin in runtime}
+    # The library of an extra needs cryptography, which the tests make certificates with.
+    assert tools & {canonicalize_name(pin.split("==")[0]) for pin in runtime} <= {"cryptography"}
 
 
 def test_the_runtime_lock_has_what_we_declare_and_tensorflow_for_the_cpu() -> None:
     declared = PROJECT["project"]["dependencies"]
-    extras = itertools.chain(*(PROJECT["project"]["optional-dependencies"][name] for name in ("report", "video")))
+    extras = itertools.chain(
+        *(PROJECT["project"]["optional-dependencies"][name] for name in ("gs", "https", "report", "s3", "video"))
+    )
     locked = {str(canonicalize_name(pin.split("==")[0])): pin for pin in pins("requirements-runtime.lock")}
     assert names([*declared, *extras]) <= set(locked)
     assert "platform_machine == 'x86_64' and sys_platform == 'linux'" in locked["tensorflow-cpu"]
@@ -261,6 +265,13 @@ def test_the_compose_file_is_as_the_schema_says() -> None:
         (("services", "redis", "build"), "."),
         (("services", "redis", "privileged"), True),
         (("services", "redis", "security_opt"), []),
+        (("services", "redis", "cap_drop"), ...),
+        (("services", "redis", "cap_add"), ["SYS_ADMIN"]),
+        (("services", "redis", "deploy", "resources", "limits", "pids"), ...),
+        (("services", "grafana", "deploy"), ...),
+        (("services", "kafka", "deploy", "resources", "limits", "memory"), ...),
+        (("services", "consumer", "cap_add"), ["CHOWN", "DAC_OVERRIDE", "SETGID", "SETUID"]),
+        (("services", "consumer", "security_opt"), ["no-new-privileges:true", "seccomp:unconfined"]),
         (("services", "kafka", "ports"), ["0.0.0.0:9092:9092"]),
         (("services", "kafka", "environment", "KAFKA_AUTO_CREATE_TOPICS_ENABLE"), False),
         (("services", "topics", "restart"), "unless-stopped"),
@@ -351,6 +362,33 @@ def test_kafka_takes_images_of_32_mib_and_a_dead_letter_of_one() -> None:
     assert SERVICES["consumer"]["environment"]["NEARDUP_MAX_MESSAGE_BYTES"] == dead_letter_limit
     assert environment["KAFKA_AUTO_CREATE_TOPICS_ENABLE"] == "false"
     assert environment["KAFKA_PROCESS_ROLES"] == "broker,controller"
+
+
+def test_only_redis_has_a_capability_and_gives_it_away() -> None:
+    assert [name for name in SERVICES if "cap_add" in SERVICES[name]] == ["redis"]
+    assert "user" not in SERVICES["redis"]
+
+
+def mebibytes(size: str) -> int:
+    amount, unit = re.findall(r"(\d+)([mg])", size)[-1]
+    return int(amount) * (1024 if unit == "g" else 1)
+
+
+def test_redis_has_room_for_a_copy_of_itself() -> None:
+    command = " ".join(SERVICES["redis"]["command"])
+    [maxmemory] = re.findall(r"--maxmemory \$\{REDIS_MAXMEMORY:-(\d+[mg])b\}", command)
+    limit = SERVICES["redis"]["deploy"]["resources"]["limits"]["memory"]
+    assert mebibytes(limit) > 2 * mebibytes(maxmemory)
+
+
+def test_the_consumer_has_room_for_its_threads_and_decoding_processes() -> None:
+    limits = SERVICES["consumer"]["deploy"]["resources"]["limits"]
+    settings = Settings()
+    # Each decoding process has a few threads of its own; libraries have one for each of, say, 64 processors.
+    assert limits["pids"] >= MAX_CONNECTIONS + 8 * settings.decode_workers + 4 * 64
+    # Decoding takes at most 16 bytes a pixel.
+    decoding = settings.decode_workers * 16 * settings.max_image_pixels
+    assert mebibytes(limits["memory"]) * 2**20 > settings.cache_bytes + decoding + 512 * 2**20
 
 
 def test_redis_keeps_what_it_was_told() -> None:

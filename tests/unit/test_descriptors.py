@@ -26,7 +26,8 @@ NETWORK = pytest.param("keras:MobileNetV3Small", marks=[pytest.mark.tensorflow, 
 @pytest.fixture(scope="module", params=[*WEIGHTLESS, PROJECTED, NETWORK])
 def descriptor(request: pytest.FixtureRequest) -> Descriptor:
     if request.param != PROJECTED:
-        return load_descriptor(request.param, "none")
+        weights = None if request.param in WEIGHTLESS else "none"
+        return load_descriptor(request.param, weights)
     raw = load_descriptor("pixels:8")
     seeds = raw.describe([raw.prepare(generated(seed)) for seed in range(20)])
     return ProjectedDescriptor(raw, fit_pca(seeds, 6))

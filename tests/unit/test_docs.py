@@ -301,7 +301,8 @@ def flags_of(module: str) -> set[str]:
     if module == "demo":
         return DEMO_FLAGS
     [cls] = SETTINGS[f"`python -m {module}`"]
-    return {"--help", *(option.flag for _, option in options_of(cls))}
+    options = [option for _, option in options_of(cls)]
+    return {"--help", *(option.flag for option in options), *(option.file_flag for option in options)}
 
 
 def test_command_lines_have_only_flags_that_exist() -> None:
@@ -328,7 +329,8 @@ def test_flags_in_running_text_exist() -> None:
 
 
 def test_variables_exist() -> None:
-    known = {option.env for classes in SETTINGS.values() for cls in classes for _, option in options_of(cls)}
+    options = [option for classes in SETTINGS.values() for cls in classes for _, option in options_of(cls)]
+    known = {name for option in options for name in (option.env, option.file_env)}
     for page in PAGES:
         assert set(re.findall(r"\bNEARDUP_[A-Z_]+\b", page.read_text(encoding="utf-8"))) - {"NEARDUP_DATA"} <= known, (
             page

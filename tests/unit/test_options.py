@@ -1,7 +1,9 @@
 """A setting comes from its flag, else its variable, else its default; what is wrong is said all at once."""
 
 import dataclasses
+import traceback
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -165,6 +167,82 @@ def test_secrets_do_not_show_in_repr() -> None:
     assert "1234" not in repr(settings)
 
 
+class TestSecretFiles:
+    @pytest.fixture
+    def file(self, tmp_path: Path) -> Path:
+        path = tmp_path / "secret"
+        path.write_text("hunter2\n")
+        return path
+
+    def test_by_flag_and_by_variable(self, file: Path) -> None:
+        assert read("--password-file", str(file)).password == "hunter2"  # noqa: S105 - invented
+        assert read(NEARDUP_PASSWORD_FILE=str(file)).password == "hunter2"  # noqa: S105 - invented
+
+    @pytest.mark.parametrize("content", ["x y", "x y\n", "x y\r\n", "x y\n\n"])
+    def test_line_ends_behind_it_do_not_count_and_spaces_do(self, content: str, file: Path) -> None:
+        file.write_bytes(content.encode())
+        assert read(NEARDUP_PASSWORD_FILE=str(file)).password == "x y"  # noqa: S105 - invented
+
+    def test_a_value_from_a_file_is_parsed_and_not_shown(self, file: Path) -> None:
+        file.write_text("1234\n")
+        settings = read(NEARDUP_PIN_FILE=str(file))
+        assert settings.pin == 1234
+        assert "1234" not in repr(settings)
+        file.write_text("hunter2\n")
+        with pytest.raises(Misconfigured, match=r"^NEARDUP_PIN_FILE: \*\*\* is wrong: it should be a whole number"):
+            read(NEARDUP_PIN_FILE=str(file))
+
+    def test_flags_come_before_the_environment(self, file: Path) -> None:
+        environ = {"NEARDUP_PASSWORD": "x", "NEARDUP_PASSWORD_FILE": "/no/where"}
+        assert read("--password-file", str(file), **environ).password == "hunter2"  # noqa: S105 - invented
+        assert read("--password", "flag", **environ).password == "flag"  # noqa: S105 - invented
+
+    def test_an_empty_variable_names_no_file(self) -> None:
+        assert read(NEARDUP_PASSWORD="x", NEARDUP_PASSWORD_FILE="").password == "x"  # noqa: S105, S106 - invented
+        assert read(NEARDUP_PASSWORD="", NEARDUP_PASSWORD_FILE="").password is None
+
+    def test_value_and_file_contradict_one_another(self, file: Path) -> None:
+        with pytest.raises(Misconfigured, match=r"^NEARDUP_PASSWORD and NEARDUP_PASSWORD_FILE contradict one another"):
+            read(NEARDUP_PASSWORD="hunter2", NEARDUP_PASSWORD_FILE=str(file))  # noqa: S106 - invented
+        with pytest.raises(Misconfigured, match=r"^--password and --password-file contradict one another") as caught:
+            read("--password", "hunter2", "--password-file", str(file))
+        assert "hunter2" not in str(caught.value)
+
+    @pytest.mark.parametrize(
+        ("content", "complaint"),
+        [
+            (b"", "is empty"),
+            (b"\r\n\n", "is empty"),
+            (b"hunter2\nhunter3\n", "should hold one line, the value and nothing else"),
+            (b"hunter2" * 10_000, "should hold one line, the value and nothing else"),
+            (b"hunter2\xff", "is no file of UTF-8 text"),
+        ],
+    )
+    def test_a_file_of_no_use_is_named_and_not_shown(self, content: bytes, complaint: str, file: Path) -> None:
+        file.write_bytes(content)
+        with pytest.raises(Misconfigured) as caught:
+            read("--workers", "0", NEARDUP_PASSWORD_FILE=str(file))
+        assert str(caught.value).splitlines()[1:] == [f"NEARDUP_PASSWORD_FILE: {str(file)!r} {complaint}"]
+        assert "hunter" not in "".join(traceback.format_exception(caught.value))
+
+    @pytest.mark.parametrize(
+        ("path", "complaint"),
+        [("/no/where", "No such file or directory"), ("/", "Is a directory")],
+    )
+    def test_a_file_that_cannot_be_read_is_named(self, path: str, complaint: str) -> None:
+        with pytest.raises(Misconfigured, match=f"^--password-file: '{path}' cannot be read: {complaint}$"):
+            read("--password-file", path)
+
+    def test_a_file_without_an_end_is_not_read_to_it(self) -> None:
+        with pytest.raises(Misconfigured, match="should hold one line"):
+            read("--password-file", "/dev/zero")
+
+    def test_only_secrets_have_files(self) -> None:
+        files = {declared.file_flag: declared.file_env for _, declared in options_of(Example) if declared.file_flag}
+        assert files == {"--password-file": "NEARDUP_PASSWORD_FILE", "--pin-file": "NEARDUP_PIN_FILE"}
+        assert read(NEARDUP_INDEX_FILE="/no/where").name == "photos"
+
+
 class TestHelp:
     @pytest.fixture
     def help_text(self, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> str:
@@ -177,6 +255,7 @@ class TestHelp:
     def test_it_names_every_flag_variable_and_default(self, help_text: str) -> None:
         for _, declared in options_of(Example):
             assert declared.flag in help_text
+            assert not declared.file_env or f"file that holds {declared.flag} [{declared.file_env}]" in help_text
             assert not declared.env or f"[{declared.env}]" in help_text
             assert declared.switch or declared.default_text in help_text
 

@@ -10,11 +10,10 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from bootstrap.describe import describe_seeds
-from neardup.decode import DecodeLimits
+from neardup.decode_limits import DecodeLimits, WorkLimits
 from neardup.descriptors.pixels import PixelsDescriptor
 from neardup.errors import Misconfigured, Undescribable
 from neardup.sources import BytesImage, Clip, FileImage, ImageSet, SourceImage, find_images
-from neardup.types import Pixels
 
 LIMITS = DecodeLimits()
 
@@ -151,23 +150,24 @@ def test_order_is_that_of_the_seeds_whatever_the_threads_do() -> None:
     assert not unreadable
 
 
-def test_few_images_are_in_flight() -> None:
+@pytest.mark.parametrize(("work_limits", "most"), [(None, 8), (WorkLimits(), 12)])
+def test_few_images_are_in_flight(work_limits: WorkLimits | None, most: int) -> None:
     ahead: list[int] = []
     read = 0
 
     class Counted(BytesImage):
-        def pixels(self, reduce_to_px: int | None, limits: DecodeLimits) -> Pixels:
+        def encoded(self, max_bytes: int) -> bytes:
             nonlocal read
             read += 1
-            return super().pixels(reduce_to_px, limits)
+            return super().encoded(max_bytes)
 
     def seeds() -> Iterator[SourceImage]:
         for number in range(100):
             ahead.append(number - read)
             yield Counted(str(number), jpeg(number))
 
-    describe_seeds(seeds(), PixelsDescriptor(4), workers=2)
-    assert max(ahead) <= 8
+    describe_seeds(seeds(), PixelsDescriptor(4), workers=2, work_limits=work_limits)
+    assert max(ahead) <= most
 
 
 def test_no_readable_image_is_fatal() -> None:

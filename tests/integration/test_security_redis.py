@@ -1,0 +1,178 @@
+"""Redis with TLS and a user for each task, as docs/security.md describes them."""
+
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import ExitStack
+from pathlib import Path
+
+import pytest
+import redis
+
+from bootstrap.index import main as inspect
+from demo.services import RedisProgram
+from tests.acceptance.processes import photo, run
+from tests.certificates import Authority
+from tests.conftest import missing_skips
+from tests.integration.secured_redis import SecuredRedis, documented_users
+
+pytestmark = pytest.mark.redis
+
+PASSWORD = "p%40ss/w:rd?#"  # noqa: S105 - invented
+INDEX = "secured"
+RARE = {"ltrim", "ping", "del"}
+"""Not reached in a short run: a log trimmed at 20,000 events, a connection idle for 30 s, a build given up."""
+
+
+@pytest.fixture(scope="module")
+def authority(tmp_path_factory: pytest.TempPathFactory) -> Authority:
+    return Authority(tmp_path_factory.mktemp("authority"))
+
+
+@pytest.fixture(scope="module")
+def server(redis_program: RedisProgram, authority: Authority) -> Iterator[SecuredRedis]:
+    with ExitStack() as stack:
+        with missing_skips():
+            users = documented_users(INDEX, PASSWORD)
+            made = stack.enter_context(SecuredRedis(redis_program, authority, users))
+        yield made
+
+
+@pytest.fixture(scope="module")
+def images(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("images")
+    for number in range(8):
+        (folder / f"{number}.jpg").write_bytes(photo(number))
+    return folder
+
+
+@pytest.fixture(scope="module")
+def stream(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("stream")
+    for number in range(4, 24):
+        (folder / f"{number}.jpg").write_bytes(photo(number, quality=80))
+    return folder
+
+
+@pytest.fixture(scope="module")
+def password_file(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    path = tmp_path_factory.mktemp("secrets") / "redis"
+    path.write_text(f"{PASSWORD}\n")
+    return path
+
+
+def environ(url: str, password_file: Path) -> dict[str, str]:
+    return {"NEARDUP_REDIS_URL": url, "NEARDUP_REDIS_PASSWORD_FILE": str(password_file), "NEARDUP_INDEX": INDEX}
+
+
+def called(server: SecuredRedis) -> set[str]:
+    """Return the commands that were called since the last question."""
+    with redis.Redis.from_url(server.url) as administrator:
+        names = {name.removeprefix("cmdstat_") for name in administrator.info("commandstats")}
+        administrator.config_resetstat()
+    return names
+
+
+def granted(user: str) -> set[str]:
+    rules = documented_users(INDEX, PASSWORD)[user].split()
+    return {rule.removeprefix("+") for rule in rules if rule.startswith("+")}
+
+
+def test_each_task_does_with_its_user_s_rights_and_needs_them_all(
+    server: SecuredRedis, images: Path, stream: Path, password_file: Path, tmp_path: Path
+) -> None:
+    judge = ["-m", "consumer", "--input", str(stream), "--output", str(tmp_path / "verdicts"), "--max-cluster", "4"]
+    tasks: dict[str, Sequence[Sequence[str]]] = {
+        "neardup-bootstrap": [["-m", "bootstrap", str(images)]],
+        "neardup-consumer": [judge],
+        "neardup-reader": [
+            ["-m", "bootstrap.index", "stats"],
+            ["-m", "bootstrap.index", "verify"],
+            ["-m", "bootstrap.calibrate"],
+        ],
+    }
+    used: dict[str, set[str]] = {}
+    called(server)
+    # The bootstrap again at the end, to carry over what the consumer added.
+    for user in [*tasks, "neardup-bootstrap"]:
+        for command in tasks[user]:
+            ended = run(command, environ(server.url_of(user), password_file))
+            assert ended.returncode == 0, ended.stderr
+        used[user] = used.get(user, set()) | called(server)
+    for user in tasks:
+        assert granted(user) - used[user] <= RARE, user
+    assert (tmp_path / "verdicts").read_text().count('"duplicate"') >= 4
+
+
+REFUSALS = {
+    "wrong password": ("{consumer}", "wrong", "Redis refused us: "),
+    "unknown user": ("{nobody}", PASSWORD, "Redis refused us: "),
+    "no trust": ("{system trust}", PASSWORD, "CERTIFICATE_VERIFY_FAILED"),
+    "another authority": ("{another}", PASSWORD, "CERTIFICATE_VERIFY_FAILED"),
+    "another host": ("{localhost}", PASSWORD, "Hostname mismatch, certificate is not valid for 'localhost'"),
+    "no such file": ("{missing}", PASSWORD, "ssl_ca_certs of the URL: there is no file '/no/ca.pem'"),
+    "no certificates": ("{not pem}", PASSWORD, "NO_CERTIFICATE_OR_CRL_FOUND"),
+    "a right missing": ("{consumer}", PASSWORD, "Redis refused us: "),
+}
+
+
+@pytest.fixture(scope="module")
+def urls(server: SecuredRedis, tmp_path_factory: pytest.TempPathFactory, images: Path) -> Mapping[str, str]:
+    folder = tmp_path_factory.mktemp("others")
+    return {
+        "{consumer}": server.url_of("neardup-consumer"),
+        "{nobody}": server.url_of("nobody"),
+        "{system trust}": server.url_of("neardup-consumer").partition("?")[0],
+        "{another}": server.url_of("neardup-consumer", authority=Authority(folder).file),
+        "{localhost}": server.url_of("neardup-consumer", host="localhost"),
+        "{missing}": server.url_of("neardup-consumer", authority=Path("/no/ca.pem")),
+        "{not pem}": server.url_of("neardup-consumer", authority=images / "0.jpg"),
+    }
+
+
+@pytest.mark.parametrize("name", REFUSALS)
+def test_who_is_refused_gets_one_clear_line(
+    name: str, urls: Mapping[str, str], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    which, password, expected = REFUSALS[name]
+    file = tmp_path / "password"
+    file.write_text(password)
+    # `stats` needs what a consumer may not do: TYPE, MEMORY USAGE and SCAN.
+    assert inspect(["stats"], environ(urls[which], file)) == 2
+    said = capsys.readouterr().err
+    assert expected in said
+    assert len(said.splitlines()) == 1
+    assert password not in said
+
+
+def test_an_index_of_somebody_else_is_out_of_reach(
+    server: SecuredRedis, images: Path, password_file: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    given = environ(server.url_of("neardup-reader"), password_file)
+    assert inspect(["stats", "--index", "other"], given) == 2
+    assert "Redis refused us: " in capsys.readouterr().err
+    ended = run(["-m", "bootstrap", str(images)], given)
+    assert ended.returncode == 2
+    assert "Redis refused us: " in ended.stderr
+
+
+def test_a_server_that_asks_for_a_certificate_gets_ours(
+    server: SecuredRedis, authority: Authority, password_file: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    own = authority.issue("client")
+    url = server.url_of("neardup-reader")
+    with redis.Redis.from_url(f"{server.url}&ssl_certfile={own.certificate}&ssl_keyfile={own.key}") as administrator:
+        administrator.config_set("tls-auth-clients", "yes")
+        try:
+            assert inspect(["stats"], environ(url, password_file)) == 2
+            assert "certificate required" in capsys.readouterr().err
+            with_ours = f"{url}&ssl_certfile={own.certificate}&ssl_keyfile={own.key}"
+            assert inspect(["stats", "--index", INDEX], environ(with_ours, password_file)) == 0
+        finally:
+            administrator.config_set("tls-auth-clients", "no")
+
+
+def test_plain_text_is_not_answered(
+    server: SecuredRedis, password_file: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    plain = f"redis://neardup-reader@127.0.0.1:{server.address[1]}"
+    assert inspect(["stats"], environ(plain, password_file)) == 1
+    assert "Redis does not answer" in capsys.readouterr().err
