@@ -13,7 +13,7 @@ from PIL import Image, ImageOps
 from neardup.formats import has_heif
 
 SIZE = (320, 240)
-_TRANSPOSE_OF_A_CAMERA = {
+TRANSPOSE_OF_A_CAMERA = {
     2: Image.Transpose.FLIP_LEFT_RIGHT,
     3: Image.Transpose.ROTATE_180,
     4: Image.Transpose.FLIP_TOP_BOTTOM,
@@ -22,6 +22,7 @@ _TRANSPOSE_OF_A_CAMERA = {
     7: Image.Transpose.TRANSVERSE,
     8: Image.Transpose.ROTATE_270,
 }
+"""By EXIF orientation: how the pixels lie that a reader is to turn back."""
 
 
 @dataclass(frozen=True)
@@ -99,7 +100,7 @@ def _conversions() -> Iterator[OddFile]:
     }
     if has_heif():
         files["plain.heic"] = encoded(picture, "HEIF", quality=80)
-    for value, transpose in _TRANSPOSE_OF_A_CAMERA.items():
+    for value, transpose in TRANSPOSE_OF_A_CAMERA.items():
         exif = Image.Exif()
         exif[0x0112] = value
         files[f"orientation-{value}.jpg"] = encoded(picture.transpose(transpose), "JPEG", quality=90, exif=exif)

@@ -2,16 +2,14 @@
 
 import os
 import re
-import secrets
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
-from bootstrap.__main__ import main as bootstrap
 from tests.acceptance.processes import eventually, photo
-from tests.acceptance.stage import Stage, fresh, seed_folder
+from tests.acceptance.stage import Stage, fresh
 from tests.faults.dying import Consumer, Consumers
 from tests.faults.harness import audit
 
@@ -29,19 +27,9 @@ MOST_BYTES = 12 * BATCH_BYTES
 through kafka-python; and what the allocator keeps."""
 
 
-@pytest.fixture(scope="module")
-def index(redis_url: str, tmp_path_factory: pytest.TempPathFactory) -> str:
-    name = f"backpressure-{secrets.token_hex(4)}"
-    seeds = str(seed_folder(tmp_path_factory.mktemp("backpressure") / "seeds"))
-    assert bootstrap([seeds, "--redis", redis_url, "--index", name, "--clusters", "3"], {}) == 0
-    return name
-
-
 @pytest.fixture
-def stage(kafka_address: str, redis_url: str, index: str) -> Iterator[Stage]:
-    place = Stage(kafka_address, redis_url, index, partitions=2)
-    with place.stack:
-        yield place
+def stage(make_stage: Callable[[int], Stage]) -> Stage:
+    return make_stage(2)
 
 
 def memory(consumer: Consumer, what: str) -> int:

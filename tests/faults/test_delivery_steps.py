@@ -1,19 +1,16 @@
 """Death at every line of the loop's docstring, and what those find who come after."""
 
 import json
-import secrets
 import signal
 from collections import Counter, defaultdict
-from collections.abc import Callable, Iterator
-from contextlib import ExitStack
+from collections.abc import Callable
 
 import pytest
 
-from bootstrap.__main__ import main as bootstrap
 from neardup.index.connection import connect
 from neardup.index.redis import RedisIndex
 from tests.acceptance.processes import eventually, photo
-from tests.acceptance.stage import Stage, fresh, seed_folder
+from tests.acceptance.stage import Stage, fresh
 from tests.faults.dying import EVERYWHERE, IN_A_TRANSACTION, IN_TURN, Consumers
 from tests.faults.harness import audit, sources_of_dead_letters
 
@@ -24,40 +21,15 @@ UNIQUES, TIMES = 4, 3
 
 
 @pytest.fixture(scope="module")
-def index(redis_url: str, tmp_path_factory: pytest.TempPathFactory) -> str:
-    name = f"steps-{secrets.token_hex(4)}"
-    seeds = str(seed_folder(tmp_path_factory.mktemp("steps") / "seeds"))
-    assert bootstrap([seeds, "--redis", redis_url, "--index", name, "--clusters", "3"], {}) == 0
-    return name
-
-
-@pytest.fixture(scope="module")
-def consumers(tmp_path_factory: pytest.TempPathFactory) -> Consumers:
-    return Consumers(tmp_path_factory.mktemp("consumers"))
-
-
-@pytest.fixture(scope="module")
-def make_stage(kafka_address: str, redis_url: str, index: str) -> Iterator[Callable[[], Stage]]:
-    with ExitStack() as stack:
-
-        def make() -> Stage:
-            stage = Stage(kafka_address, redis_url, index, partitions=1)
-            stack.enter_context(stage.stack)
-            return stage
-
-        yield make
-
-
-@pytest.fixture(scope="module")
-def once(make_stage: Callable[[], Stage]) -> Stage:
+def once(make_stage: Callable[[int], Stage]) -> Stage:
     """Give a place where all is exactly once, whatever the tests before have done there."""
-    return make_stage()
+    return make_stage(1)
 
 
 @pytest.fixture(scope="module")
-def at_least(make_stage: Callable[[], Stage]) -> Stage:
+def at_least(make_stage: Callable[[int], Stage]) -> Stage:
     """Give a place for at-least-once."""
-    return make_stage()
+    return make_stage(1)
 
 
 def static(stage: Stage, *more: str) -> list[str]:
@@ -154,9 +126,9 @@ def test_a_zombie_whose_place_was_taken_is_fenced_and_says_so(once: Stage, consu
 
 
 def test_a_zombie_without_a_name_drops_its_work_and_takes_part_again(
-    make_stage: Callable[[], Stage], consumers: Consumers
+    make_stage: Callable[[int], Stage], consumers: Consumers
 ) -> None:
-    stage = make_stage()
+    stage = make_stage(1)
     feed(stage)
     impatient = stage.arguments("--session-timeout-s", "6")
     with consumers.run(

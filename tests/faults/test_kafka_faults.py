@@ -1,7 +1,6 @@
 """Kafka fails in every way it can, under a consumer that runs."""
 
 import gc
-import secrets
 import time
 import warnings
 from collections.abc import Iterator, Sequence
@@ -12,7 +11,7 @@ from kafka.admin import ConfigResource, ConfigResourceType, KafkaAdminClient, Ne
 
 from demo.services import KafkaProgram
 from tests.acceptance.processes import eventually, photo
-from tests.acceptance.stage import Service, Stage, bootstrap, fresh, seed_folder
+from tests.acceptance.stage import Service, Stage, fresh
 from tests.faults.brokers import ProxiedKafka, SecondBroker
 from tests.faults.harness import audit, fatal_line, outage, verdict_of
 
@@ -41,13 +40,6 @@ def sockets() -> Iterator[None]:
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", ResourceWarning)
         gc.collect()
-
-
-@pytest.fixture(scope="module")
-def index(redis_url: str, tmp_path_factory: pytest.TempPathFactory) -> str:
-    name = f"kafka-faults-{secrets.token_hex(4)}"
-    bootstrap(seed_folder(tmp_path_factory.mktemp("kafka-faults") / "seeds"), redis_url, name)
-    return name
 
 
 @pytest.fixture(scope="module")

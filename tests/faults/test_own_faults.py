@@ -1,8 +1,7 @@
 """What is wrong on our side: a descriptor that raises, a disk that is full."""
 
 import io
-import secrets
-from collections.abc import Iterator
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -10,30 +9,16 @@ import redis
 from PIL import Image
 
 from tests.acceptance.processes import eventually, photo, run, running
-from tests.acceptance.stage import Stage, bootstrap, fresh, seed_folder
+from tests.acceptance.stage import Stage, fresh, seed_folder
 from tests.faults.harness import audit, verdict_of
 from tests.faults.raising import SAID
 
 FULL_DISK = Path("/dev/full")
 
 
-@pytest.fixture(scope="module")
-def seeds(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return seed_folder(tmp_path_factory.mktemp("own-faults") / "seeds")
-
-
-@pytest.fixture(scope="module")
-def index(seeds: Path, redis_url: str) -> str:
-    name = f"own-faults-{secrets.token_hex(4)}"
-    bootstrap(seeds, redis_url, name)
-    return name
-
-
 @pytest.fixture
-def stage(kafka_address: str, redis_url: str, index: str) -> Iterator[Stage]:
-    place = Stage(kafka_address, redis_url, index, partitions=1)
-    with place.stack:
-        yield place
+def stage(make_stage: Callable[[int], Stage]) -> Stage:
+    return make_stage(1)
 
 
 def white() -> bytes:
@@ -90,9 +75,8 @@ def test_a_descriptor_that_refuses_an_image_makes_a_dead_letter_of_that_image(st
 
 @pytest.mark.redis
 @pytest.mark.skipif(not FULL_DISK.exists(), reason="a full disk is had from /dev/full, which only Linux has")
-def test_a_report_on_a_full_disk_leaves_the_live_index_alone(
-    seeds: Path, redis_url: str, index: str, tmp_path: Path
-) -> None:
+def test_a_report_on_a_full_disk_leaves_the_live_index_alone(redis_url: str, index: str, tmp_path: Path) -> None:
+    seeds = seed_folder(tmp_path / "seeds")
     (tmp_path / "clusters.png").symlink_to(FULL_DISK)
 
     def stored() -> dict[bytes, bytes]:

@@ -1,15 +1,12 @@
 """Partitions that move while work is in hand, and work that takes longer than the group waits."""
 
 import json
-import secrets
-from collections.abc import Callable, Iterator
-from contextlib import ExitStack
+from collections.abc import Callable
 
 import pytest
 
-from bootstrap.__main__ import main as bootstrap
 from tests.acceptance.processes import eventually, photo
-from tests.acceptance.stage import Stage, fresh, seed_folder
+from tests.acceptance.stage import Stage, fresh
 from tests.faults.dying import Consumer, Consumers
 from tests.faults.harness import audit
 
@@ -18,31 +15,6 @@ pytestmark = [pytest.mark.kafka, pytest.mark.redis]
 IMPATIENT_S = 3.0
 LONG_S = 5.0
 """Longer than the group waits."""
-
-
-@pytest.fixture(scope="module")
-def index(redis_url: str, tmp_path_factory: pytest.TempPathFactory) -> str:
-    name = f"rebalance-{secrets.token_hex(4)}"
-    seeds = str(seed_folder(tmp_path_factory.mktemp("rebalance") / "seeds"))
-    assert bootstrap([seeds, "--redis", redis_url, "--index", name, "--clusters", "3"], {}) == 0
-    return name
-
-
-@pytest.fixture(scope="module")
-def consumers(tmp_path_factory: pytest.TempPathFactory) -> Consumers:
-    return Consumers(tmp_path_factory.mktemp("consumers"))
-
-
-@pytest.fixture
-def make_stage(kafka_address: str, redis_url: str, index: str) -> Iterator[Callable[[int], Stage]]:
-    with ExitStack() as stack:
-
-        def make(partitions: int) -> Stage:
-            stage = Stage(kafka_address, redis_url, index, partitions)
-            stack.enter_context(stage.stack)
-            return stage
-
-        yield make
 
 
 MakeStage = Callable[[int], Stage]

@@ -10,17 +10,9 @@ from PIL import Image
 
 from neardup.decode import EXIF_ORIENTATION, decode
 from neardup.types import Pixels
+from tests.odd_files import TRANSPOSE_OF_A_CAMERA
 
-TRANSPOSE_THAT_A_CAMERA_UNDOES = {
-    1: None,
-    2: Image.Transpose.FLIP_LEFT_RIGHT,
-    3: Image.Transpose.ROTATE_180,
-    4: Image.Transpose.FLIP_TOP_BOTTOM,
-    5: Image.Transpose.TRANSPOSE,
-    6: Image.Transpose.ROTATE_90,
-    7: Image.Transpose.TRANSVERSE,
-    8: Image.Transpose.ROTATE_270,
-}
+TRANSPOSE_THAT_A_CAMERA_UNDOES = {1: None, **TRANSPOSE_OF_A_CAMERA}
 
 
 def picture(width: int = 60, height: int = 40) -> Image.Image:

@@ -1,0 +1,37 @@
+"""What tests of a module share: an index, a folder for consumers, and places for their messages."""
+
+import secrets
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack
+
+import pytest
+
+from tests.acceptance.stage import Stage, bootstrap, seed_folder
+from tests.faults.dying import Consumers
+
+
+@pytest.fixture(scope="module")
+def index(redis_url: str, tmp_path_factory: pytest.TempPathFactory) -> str:
+    """Name of an index of the module's own."""
+    name = f"faults-{secrets.token_hex(4)}"
+    bootstrap(seed_folder(tmp_path_factory.mktemp("faults") / "seeds"), redis_url, name)
+    return name
+
+
+@pytest.fixture(scope="module")
+def consumers(tmp_path_factory: pytest.TempPathFactory) -> Consumers:
+    """Give what starts consumers that die where they are told to."""
+    return Consumers(tmp_path_factory.mktemp("consumers"))
+
+
+@pytest.fixture(scope="module")
+def make_stage(kafka_address: str, redis_url: str, index: str) -> Iterator[Callable[[int], Stage]]:
+    """Give what makes a place with topics of so many partitions."""
+    with ExitStack() as stack:
+
+        def make(partitions: int) -> Stage:
+            stage = Stage(kafka_address, redis_url, index, partitions)
+            stack.enter_context(stage.stack)
+            return stage
+
+        yield make
