@@ -59,6 +59,7 @@ _PASSING_TEXTS = (
 )
 # Of OpenSSL, on whichever side: a certificate that is not trusted or for another host, none, or no TLS there at all.
 _TLS_REFUSALS = ("CERTIFICATE_VERIFY_FAILED", "_ALERT_", "WRONG_VERSION_NUMBER", "NO_CERTIFICATE_OR_CRL_FOUND")
+_HUNG_UP = "EOF occurred in violation of protocol"
 _TLS_FILES = ("ssl_ca_certs", "ssl_certfile", "ssl_keyfile")
 _SECRET_PARAMETERS = ("password", "ssl_password")
 
@@ -165,7 +166,9 @@ def translated_errors() -> Iterator[None]:
     except (RedisError, RedisClusterException, OSError) as exc:
         if any(sign in str(exc) for sign in _TLS_REFUSALS):
             raise Misconfigured(f"Redis and we do not trust one another: {exc}") from exc
-        raise RedisUnavailable(f"Redis does not answer: {exc}") from exc
+        # TLS 1.3 lets us write before the server has said no: whether its reason is heard is a matter of luck.
+        hint = "; it may want a certificate of ours" if _HUNG_UP in str(exc) else ""
+        raise RedisUnavailable(f"Redis does not answer: {exc}{hint}") from exc
 
 
 def _why_refused(exc: RedisError) -> str:
