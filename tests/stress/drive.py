@@ -23,11 +23,13 @@ from neardup.types import Descriptors, Query
 from tests.contract.indexes import FINGERPRINT, build_anew, new_name
 from tests.stress.audit import Contents, pairs_within
 from tests.stress.material import PARTITIONS, RADIUS, Material, make_material
-from tests.stress.rebuild import Rebuilding, rebuild
+from tests.stress.rebuild import REST_S, Rebuilding, rebuild
 from tests.stress.worker import Order, work
 
 _POLL_S = 0.02
 _START_S = 60.0
+_BUILD_S = 0.3
+"""Of a build, at its beginning: when the second one of a run is killed lies in it."""
 _BUILDS_KILLED = 0.25
 """Share of mishaps that the process which builds generations has, too."""
 _ZOMBIES = 0.3
@@ -127,6 +129,7 @@ class Run:
         self._zombies: list[tuple[float, BaseProcess]] = []
         self._rebuilding = Rebuilding(folder, redis_url, self._name, FINGERPRINT)
         self._builder: BaseProcess | None = None
+        self._second_build_s = 0.0
         self.report = Report()
 
     def run(self) -> Report:
@@ -146,15 +149,19 @@ class Run:
     # -- delivering ---------------------------------------------------------------------------------------------------
 
     def _deliver(self) -> None:
-        for partition in range(PARTITIONS):
+        # However fast workers are: one is held back until a generation was made and the building of another killed.
+        held_back = [PARTITIONS - 1] if self._plan.rebuilt else []
+        for partition in range(PARTITIONS - len(held_back)):
             self._start(partition)
         self._begin()
         self._start_builder()
         next_s = self._soon()
-        while self._workers or self._zombies:
+        while self._workers or self._zombies or held_back:
             time.sleep(_POLL_S)
             self._reap()
             self._wake_zombies()
+            if held_back and self._first_build_killed():
+                self._start(held_back.pop())
             at_work = [partition for partition, (order, _) in self._workers.items() if order.notes.exists()]
             if time.monotonic() > next_s and at_work:
                 self._mishap(self._random.choice(at_work))
@@ -188,15 +195,26 @@ class Run:
             self._builder = self._processes.Process(target=rebuild, args=(self._rebuilding,), daemon=True)
             self._builder.start()
 
+    def _first_build_killed(self) -> bool:
+        """Kill the second build while it is under way; tell whether that was done."""
+        assert self._builder is not None
+        assert self._builder.is_alive(), f"building generations ended with {self._builder.exitcode}"
+        if self._rebuilding.made and not self._second_build_s:
+            self._second_build_s = time.monotonic() + REST_S + self._random.uniform(0.0, _BUILD_S)
+        if self._second_build_s and time.monotonic() > self._second_build_s:
+            self._kill_builder()
+        return self.report.builds_killed > 0
+
     def _builder_s_mishap(self) -> None:
-        # Not before it has made a generation, and then at the next chance: a short run sees both.
-        if self._builder is None or not self._rebuilding.made:
-            return
-        if not self.report.builds_killed or self._random.random() < _BUILDS_KILLED:
-            self._builder.kill()
-            self._builder.join()
-            self.report.builds_killed += 1
-            self._start_builder()
+        if self.report.builds_killed and self._random.random() < _BUILDS_KILLED:
+            self._kill_builder()
+
+    def _kill_builder(self) -> None:
+        assert self._builder is not None
+        self._builder.kill()
+        self._builder.join()
+        self.report.builds_killed += 1
+        self._start_builder()
 
     def _end_builder(self) -> None:
         if self._builder is not None:

@@ -15,7 +15,7 @@ from neardup.index.carry import Predecessor, find_predecessor
 from neardup.index.connection import connect
 from neardup.types import Member
 
-_REST_S = 1.5
+REST_S = 1.5
 """Between two generations: each has all workers read everything anew."""
 
 
@@ -57,7 +57,7 @@ def rebuild(task: Rebuilding) -> None:
                 store(snapshot, client, task.index, carry_over)
                 with task.flips.open("ab") as file:
                     file.write(b"f")
-            time.sleep(_REST_S)
+            time.sleep(REST_S)
 
 
 def _next(predecessor: Predecessor, carried: list[Member]) -> tuple[Snapshot, CarryOver]:

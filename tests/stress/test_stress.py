@@ -21,7 +21,7 @@ def test_four_workers_that_are_killed_and_stopped(server: str, tmp_path: Path, r
 
 
 def test_generations_that_take_one_another_s_place_meanwhile(redis_url: str, tmp_path: Path) -> None:
-    plan = Plan(images=8000, seed=2, max_cluster=12, mishap_s=0.5, rebuilt=True)
+    plan = Plan(images=4000, seed=2, max_cluster=12, mishap_s=0.5, rebuilt=True)
     report = Run(plan, redis_url, tmp_path).run()
     assert report.sound, report.to_json()
     assert report.generations > 0
