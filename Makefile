@@ -7,7 +7,7 @@ BENCH  := .venv-bench
 UV     := $$(sed -n 's/^\(uv==[0-9.]*\).*/\1/p' requirements.lock)
 
 
-.PHONY: help demo test quick stress fuzz soak quality bench-index bench-redis bench-delivery lint format lock clean
+.PHONY: help demo test quick stress fuzz soak quality train bench-index bench-redis bench-delivery lint format lock clean
 help:  ## what there is to make
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 16
 
@@ -56,6 +56,9 @@ fuzz: $(VENV)/.installed  ## feed decode, envelope and record codec with bytes t
 quality: $(BENCH)/.installed  ## how well duplicates are told, beside other tools (ARGS="--photos 200" for a short run)
 	@PYTHONPATH=$(BENCH) OMP_NUM_THREADS=1 OPENBLAS_NUM_THREADS=1 $(BIN)/python -m benchmarks.quality $(ARGS)
 
+train: $(VENV)/.installed  ## train the descriptor copynet (MINUTES=110, PHOTOS=folder); goes on where it was stopped
+	@$(BIN)/python -m training $(if $(MINUTES),--minutes $(MINUTES)) $(if $(PHOTOS),--photos "$(PHOTOS)") $(ARGS)
+
 lint: $(VENV)/.installed  ## ruff, mypy, and the audit of what is locked
 	@$(BIN)/ruff check --no-cache .
 	@$(BIN)/ruff format --check .
@@ -76,4 +79,4 @@ lock:  ## resolve the lock files anew, the image's and the benchmark's own among
 	    --python-version 3.11 --generate-hashes --no-header --constraint requirements.lock --output-file requirements-bench.lock
 
 clean:  ## remove what was installed and made here
-	rm -rf $(VENV) $(BENCH) .fuzz demo-report quality-report build dist .pytest_cache .mypy_cache .ruff_cache .hypothesis
+	rm -rf $(VENV) $(BENCH) .fuzz demo-report quality-report training-run build dist .pytest_cache .mypy_cache .ruff_cache .hypothesis

@@ -1,6 +1,7 @@
 """Measure the search of the index against a brute-force product and against other libraries, on one thread.
 
     make bench-index [ARGS="--members 10000 100000 --graphs-up-to 1000000"]
+    make bench-index ARGS="--descriptor copynet --no-rivals"
 
 Members are descriptors of real images when NEARDUP_DATA names the photos, else generated (`real_descriptors.py`). The
 search is the path of the service, `GenerationView.within`, with all records in memory. Queries are images that are no
@@ -31,7 +32,8 @@ from neardup.index.view import GenerationView
 from neardup.types import Descriptors
 
 ROOT = Path(__file__).resolve().parent.parent
-RADII = (0.1, 0.2, load_descriptor("dct").default_radius)
+RADII = (0.1, 0.2)
+"""And the default of the descriptor."""
 CACHE_BYTES = 4 << 30
 BATCH = 64
 ROUNDS = 20
@@ -71,9 +73,11 @@ def main() -> None:
     if arguments.descriptors:
         rows, source = np.load(arguments.descriptors, mmap_mode="r"), str(arguments.source)
     else:
-        rows, source = descriptors_of_images(most + 10_000)
+        rows, source = descriptors_of_images(most + 10_000, arguments.descriptor, unseen=arguments.held_out)
+    radii = (*RADII, load_descriptor(arguments.descriptor).default_radius)
     report: dict[str, Any] = {
         "data": source,
+        "descriptor": arguments.descriptor,
         "dimension": int(rows.shape[1]),
         "batch": BATCH,
         "threads": 1,
@@ -84,9 +88,11 @@ def main() -> None:
     kept = _rivals_in(arguments.out) if arguments.keep_rivals else {}
     for count in arguments.members:
         with threadpool_limits(1):
-            figures, queries, brute = measure(rows[:count], others)
-            graphs = count <= arguments.graphs_up_to
-            figures["rivals"] = kept.get(count) or measure_rivals(brute, queries, graphs=graphs)
+            figures, queries, brute = measure(rows[:count], others, radii)
+            figures["rivals"] = kept.get(count, [])
+            if not figures["rivals"] and not arguments.no_rivals:
+                graphs = count <= arguments.graphs_up_to
+                figures["rivals"] = measure_rivals(brute, queries, radii, graphs=graphs)
             report["sizes"].append(figures)
         arguments.out.parent.mkdir(parents=True, exist_ok=True)
         arguments.out.write_text(json.dumps(report, indent=1) + "\n", encoding="utf-8")
@@ -94,16 +100,27 @@ def main() -> None:
         plot(report, arguments.plot)
 
 
-def _arguments() -> argparse.Namespace:
+def _arguments(words: list[str] | None = None) -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--members", type=int, nargs="+", default=[10_000, 100_000, 1_000_000])
     parser.add_argument("--graphs-up-to", type=int, default=100_000, help="members; building a graph takes minutes")
     parser.add_argument("--keep-rivals", action="store_true", help="other libraries as in --out, not measured anew")
+    parser.add_argument("--no-rivals", action="store_true", help="the index and brute force alone")
+    parser.add_argument("--descriptor", default="dct", metavar="SPEC", help="what describes the images (default: dct)")
+    parser.add_argument("--held-out", action="store_true", help="only photos held out from training, as of copynet")
     parser.add_argument("--descriptors", type=Path, help="float16 (n, d) .npy to use instead of making them")
     parser.add_argument("--source", default="a file", help="where --descriptors are from")
-    parser.add_argument("--out", type=Path, default=ROOT / "benchmarks/results/index.json")
+    parser.add_argument("--out", type=Path, help="where the JSON goes (default: benchmarks/results/index[-SPEC].json)")
     parser.add_argument("--plot", type=Path)
-    return parser.parse_args()
+    given = parser.parse_args(words)
+    given.out = given.out or results_of(given.descriptor, held_out=given.held_out)
+    return given
+
+
+def results_of(spec: str, *, held_out: bool) -> Path:
+    """Return the file of results of a descriptor."""
+    words = ["index", *([] if spec == "dct" else [spec]), *(["held-out"] if held_out else [])]
+    return ROOT / "benchmarks/results" / f"{'-'.join(words).replace(':', '-')}.json"
 
 
 def _rivals_in(file: Path) -> dict[int, list[dict[str, Any]]]:
@@ -134,18 +151,20 @@ def build_view(members: Descriptors, radius: float) -> GenerationView:
 # --- measuring ---
 
 
-def measure(members: Descriptors, others: Descriptors) -> tuple[dict[str, Any], Descriptors, BruteForce]:
+def measure(
+    members: Descriptors, others: Descriptors, radii: tuple[float, ...]
+) -> tuple[dict[str, Any], Descriptors, BruteForce]:
     """Return the figures of one size, and the queries and members that other libraries are asked with."""
     members = np.ascontiguousarray(members)
-    view, brute = build_view(members, RADII[-1]), BruteForce(members)
+    view, brute = build_view(members, radii[-1]), BruteForce(members)
     sketches_bytes = view._filter.nbytes / len(members)  # noqa: SLF001 - to tell
     figures: dict[str, Any] = {"members": len(members), "sketch_bytes_a_member": round(sketches_bytes, 1), "radii": []}
     print(f"\nN = {len(members)}, {sketches_bytes:.0f} bytes a member for sketches")
     print("radius  batch ms  brute ms  share  single p50 / p99 ms  rows touched   within  recall")
-    for radius in RADII:
+    for radius in radii:
         view._radius = radius  # noqa: SLF001 - one view for all radii
         figures["radii"].append(measure_radius(view, brute, queries_from(others, members, radius), radius))
-    return figures, queries_from(others, members, RADII[-1]), brute
+    return figures, queries_from(others, members, radii[-1]), brute
 
 
 def measure_radius(view: GenerationView, brute: BruteForce, queries: Descriptors, radius: float) -> dict[str, Any]:
@@ -216,12 +235,14 @@ def _singles(search: Callable[[Descriptors], object], queries: Descriptors) -> N
     return taken_in_turns([search], [queries[row : row + 1] for row in range(len(queries))])[0]
 
 
-def measure_rivals(brute: BruteForce, queries: Descriptors, *, graphs: bool) -> list[dict[str, Any]]:
+def measure_rivals(
+    brute: BruteForce, queries: Descriptors, radii: tuple[float, ...], *, graphs: bool
+) -> list[dict[str, Any]]:
     """Return and print the other libraries' figures; recall of "has a member within the radius"."""
-    nearest = _nearest(brute, queries[:CHECKED])
+    nearest = _nearest(brute, queries[:CHECKED], radii[-1])
     print(
         "                         batch ms  single p50 / p99 ms   recall at "
-        + ", ".join(map(str, RADII))
+        + ", ".join(map(str, radii))
         + "   built s"
     )
     figures = []
@@ -235,7 +256,7 @@ def measure_rivals(brute: BruteForce, queries: Descriptors, *, graphs: bool) -> 
         singles = SINGLES if batch_ms < 1.0 else SINGLES // 10
         p50, p99 = np.percentile(_singles(rival.search, narrow[-singles:]), [50, 99]) * 1e3
         found = np.concatenate([rival.search(narrow[start : start + BATCH]) for start in range(0, CHECKED, BATCH)])
-        recalls = [_recall(found, nearest, radius) for radius in RADII]
+        recalls = [_recall(found, nearest, radius) for radius in radii]
         told = ", ".join(f"{recall:.4f}" for recall in recalls)
         print(f"{rival.name:24} {batch_ms:8.3f}  {p50:8.3f} / {p99:<8.3f}   {told}   {built_s:.0f}", flush=True)
         figures.append(
@@ -244,19 +265,19 @@ def measure_rivals(brute: BruteForce, queries: Descriptors, *, graphs: bool) -> 
                 "batch_ms_a_query": batch_ms,
                 "single_ms_p50": float(p50),
                 "single_ms_p99": float(p99),
-                "recall": dict(zip(map(str, RADII), recalls, strict=True)),
+                "recall": dict(zip(map(str, radii), recalls, strict=True)),
                 "built_s": built_s,
             }
         )
     return figures
 
 
-def _nearest(brute: BruteForce, queries: Descriptors) -> NDArray[np.float64]:
-    """Return the exact distance to the nearest member, where it is within the largest radius; else infinite."""
+def _nearest(brute: BruteForce, queries: Descriptors, radius: float) -> NDArray[np.float64]:
+    """Return the exact distance to the nearest member, where it is within a radius; else infinite."""
     nearest = np.full(len(queries), np.inf)
     members = brute.rows.astype(np.float16)
     for start in range(0, len(queries), BATCH):
-        rows, others = brute.within(queries[start : start + BATCH], RADII[-1])
+        rows, others = brute.within(queries[start : start + BATCH], radius)
         np.minimum.at(nearest, start + rows, paired_l2_distances(queries[start + rows], members[others]))
     return nearest
 
@@ -281,7 +302,8 @@ def plot(report: dict[str, Any], file: Path) -> None:
     figure, axes = plt.subplots(figsize=(6.4, 4.2), layout="constrained")
     brute = [size["radii"][-1]["brute_force_ms_a_query"] for size in report["sizes"]]
     axes.loglog(sizes, brute, "k--", marker="o", label="brute force, float32 product")
-    for number, radius in enumerate(RADII):
+    radii = [measured["radius"] for measured in report["sizes"][0]["radii"]]
+    for number, radius in enumerate(radii):
         times = [size["radii"][number]["batch_ms_a_query"] for size in report["sizes"]]
         axes.loglog(sizes, times, marker="o", label=f"index, radius {radius}")
     axes.set(xlabel="members", ylabel=f"ms a query, batches of {BATCH}, one thread")

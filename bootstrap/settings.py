@@ -64,7 +64,10 @@ class Settings:
     )
     profile: str | None = profile_option()
     descriptor: str = option(
-        "--descriptor", "dct, dct:notrim, pixels, pixels:SIDE, vgg16, keras:NAME, keras:NAME:flat or file:PATH", "dct"
+        "--descriptor",
+        "dct, dct:notrim, copynet, copynet:FOLDER, pixels, pixels:SIDE, vgg16, keras:NAME, keras:NAME:flat or "
+        "file:PATH",
+        "dct",
     )
     weights: str | None = option("--weights", "weights file of the descriptor, when it has weights", None)
     project: int | str = option(

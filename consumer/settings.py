@@ -153,8 +153,9 @@ class Settings(KafkaSettings):
     fps: float = option("--fps", "with --input: frames a second taken from a video clip", 1.0, number(0.001, 1000))
     descriptor: str | None = option(
         "--descriptor",
-        "dct, dct:notrim, pixels, pixels:SIDE, vgg16, keras:NAME, keras:NAME:flat or file:PATH: with --index memory "
-        "(default there: dct); else the index's own is taken, and only the PATH of a file may be another",
+        "dct, dct:notrim, copynet, copynet:FOLDER, pixels, pixels:SIDE, vgg16, keras:NAME, keras:NAME:flat or "
+        "file:PATH: with --index memory (default there: dct); else the index's own is taken, and only the PATH of a "
+        "file may be another",
         None,
     )
     threshold: float | None = option(

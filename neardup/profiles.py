@@ -17,7 +17,7 @@ PROFILES: Mapping[str, Mapping[str, object]] = MappingProxyType(
             "local_change": CAMERA_LOCAL_CHANGE,
             "fps": 1.0,
         },
-        "scraper": {"descriptor": "dct", "match_flips": True},
+        "scraper": {"descriptor": "copynet"},
         "dataset": {"descriptor": "dct", "false_pairs": 1e-7},
     }
 )

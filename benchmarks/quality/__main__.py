@@ -35,7 +35,7 @@ def arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="make quality", description=(__doc__ or "").split("\n\n", maxsplit=1)[0])
     parser.add_argument("--photos", type=int, default=1000, metavar="N", help="photos to copy (default: 1000)")
     parser.add_argument("--different", type=int, default=21_916, metavar="N", help="photos for false pairs (all)")
-    parser.add_argument("--descriptors", nargs="+", default=["dct", "pixels"], metavar="SPEC")
+    parser.add_argument("--descriptors", nargs="+", default=["dct", "copynet", "pixels"], metavar="SPEC")
     parser.add_argument("--weights", help="weights of a network among the descriptors")
     parser.add_argument("--peers", nargs="*", default=list(PEERS), choices=list(PEERS), metavar="NAME")
     parser.add_argument("--seed", type=int, default=0)

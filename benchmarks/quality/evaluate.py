@@ -4,7 +4,7 @@ import os
 import time
 from collections.abc import Sequence
 from concurrent.futures import ProcessPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cache, partial
 from pathlib import Path
 from typing import Any
@@ -16,16 +16,19 @@ from PIL import Image
 from benchmarks.quality import low_texture
 from benchmarks.quality.clips import distances_by_gap
 from benchmarks.quality.pairs import NearPairs, Point, near_pairs, nearest_other, point_at_rate, precision_recall
-from benchmarks.quality.tools import HashTool, Tool, load_tool
+from benchmarks.quality.tools import TRAINED, HashTool, OwnTool, Tool, load_tool
 from benchmarks.quality.transforms import CORE, CORE_UPRIGHT, TRANSFORMS, jpeg, make_copy, photo_seed
 from neardup.decode import decode
 from neardup.types import Pixels
+from training.photos import held_out
 
 FALSE_RATE = 1e-6
 FEW_PHOTOS = 4_900
 """12 million pairs: for tools whose rows are long."""
 LONG_ROW = 1_000
 TIMED_PHOTOS = 150
+BATCH = 32
+"""Images that are described at once where that is timed."""
 PRECISE = 0.999
 
 Rows = NDArray[np.float16]
@@ -34,10 +37,14 @@ FalsePairs = list[tuple[float, Path, Path]]
 
 @dataclass(frozen=True)
 class Photos:
-    """What a run looks at: photos to copy, all different; and photos of which no two are alike."""
+    """What a run looks at: photos to copy, all different; and photos of which no two are alike.
+
+    Nobody trains on the large ones. They are unlike the others, too.
+    """
 
     copied: list[Path]
     different: list[Path]
+    large: list[Path]
     camera: Path
     seed: int
 
@@ -52,7 +59,27 @@ def choose_photos(folder: Path, count: int, different: int, seed: int) -> Photos
     """Take 65 % of the photos to copy from the large ones, the rest from the small ones."""
     large, small = (sorted((folder / name).glob("*.jpg")) for name in ("photos_eval", "photos_small"))
     of_large = evenly(large, round(0.65 * count))
-    return Photos(of_large + evenly(small, count - len(of_large)), evenly(small, different), folder / "camera", seed)
+    of_small = evenly(small, count - len(of_large))
+    return Photos(of_large + of_small, evenly(small, different), large, folder / "camera", seed)
+
+
+def never_trained_on(photos: Photos) -> Photos:
+    """Return only the photos that no training has seen: those held out from it, and all large ones."""
+    large = set(photos.large)
+    return replace(
+        photos,
+        copied=[file for file in photos.copied if file in large or held_out(file.name)],
+        different=[file for file in photos.different if held_out(file.name)] + photos.large,
+    )
+
+
+def photos_for(tool: Tool, photos: Photos) -> Photos:
+    """Return the photos that a tool is measured on beside all others."""
+    if tool.name.partition(":")[0] in TRAINED:
+        return never_trained_on(photos)
+    if tool.numbers > LONG_ROW:
+        return replace(photos, different=evenly(photos.different, FEW_PHOTOS))
+    return photos
 
 
 # --- in the worker processes ---
@@ -121,41 +148,71 @@ def _low_texture_rows(
 def evaluate(photos: Photos, names: list[str], weights: str | None, workers: int) -> dict[str, Any]:
     """Return all figures as JSON would hold them, and under "_sheets" what the contact sheets show."""
     tools = _tools(names, weights)
-    with ProcessPoolExecutor(workers) as pool:
-        copies = list(pool.map(partial(_copies_of, names, weights, photos.seed), photos.copied, chunksize=4))
-        _say(f"{len(photos.copied)} photos, {len(TRANSFORMS)} copies of each")
-        different = list(pool.map(partial(_photo_rows, names, weights), photos.different, chunksize=64))
-        _say(f"{len(different)} different photos")
-        items = [(name, number) for name in low_texture.CLASSES for number in range(low_texture.COUNT)]
-        plain = list(pool.map(partial(_low_texture_rows, names, weights, photos.seed), items, chunksize=8))
-    _say(f"{len(plain)} low-texture pictures")
-    results, sheets = [], {}
+    found = _described_photos(photos, names, weights, workers)
+    unseen = never_trained_on(photos)
+    results, held, sheets = [], [], {}
     for index, tool in enumerate(tools):
-        own = Distances(
-            tool,
-            np.stack([rows[index] for rows, _ in copies]),
-            np.stack([squared[index] for _, squared in copies]),
-            np.stack([rows[index] for rows in different]),
-            items,
-            [(rows[index], squared[index]) for rows, squared in plain],
-        )
-        figures, sheets[tool.name] = measure(own, photos)
-        results.append(figures)
+        chosen = photos_for(tool, photos)
+        figures, sheets[tool.name] = measure(found.of(tool, index, chosen), chosen)
+        held.append(figures if chosen == unseen else measure(found.of(tool, index, unseen), unseen)[0])
+        results.append({**figures, "cpu_ms": cpu_ms(tool, photos.copied)})
         _say(f"{tool.name} measured")
-    found = {
+    figures = {
         "photos": len(photos.copied),
         "seed": photos.seed,
         "different_photos": len(photos.different),
         "low_texture_pictures": low_texture.COUNT,
         "tools": results,
+        "held_out": held,
         "clips": distances_by_gap(tools[0], photos.camera) if photos.camera.is_dir() else {},
         "clips_by": tools[0].name,
     }
-    return {**found, "_sheets": sheets}
+    return {**figures, "_sheets": sheets}
+
+
+def _described_photos(photos: Photos, names: list[str], weights: str | None, workers: int) -> "Described":
+    """Describe all photos and pictures, each once."""
+    with ProcessPoolExecutor(workers) as pool:
+        copies = list(pool.map(partial(_copies_of, names, weights, photos.seed), photos.copied, chunksize=4))
+        _say(f"{len(photos.copied)} photos, {len(TRANSFORMS)} copies of each")
+        copied = set(photos.copied)
+        others = [file for file in (*photos.different, *photos.large) if file not in copied]
+        rows = list(pool.map(partial(_photo_rows, names, weights), others, chunksize=64))
+        _say(f"{len(others)} other photos")
+        items = [(name, number) for name in low_texture.CLASSES for number in range(low_texture.COUNT)]
+        plain = list(pool.map(partial(_low_texture_rows, names, weights, photos.seed), items, chunksize=8))
+    _say(f"{len(plain)} low-texture pictures")
+    return Described(
+        dict(zip((*photos.copied, *others), [*(rows for rows, _ in copies), *rows], strict=True)),
+        dict(zip(photos.copied, [squared for _, squared in copies], strict=True)),
+        items,
+        plain,
+    )
 
 
 def _say(text: str) -> None:
     print(f"[{time.perf_counter():.0f} s] {text}", flush=True)
+
+
+@dataclass(frozen=True)
+class Described:
+    """What all tools made of everything: each tool's row of a photo, and squared distances (tools, transforms)."""
+
+    rows: dict[Path, list[Rows]]
+    copies: dict[Path, Rows]
+    items: list[tuple[str, int]]
+    plain: list[tuple[list[Rows], Rows]]
+
+    def of(self, tool: Tool, index: int, photos: Photos) -> "Distances":
+        """Return what one tool made of some of the photos."""
+        return Distances(
+            tool,
+            np.stack([self.rows[file][index] for file in photos.copied]),
+            np.stack([self.copies[file][index] for file in photos.copied]),
+            np.stack([self.rows[file][index] for file in photos.different]),
+            self.items,
+            [(rows[index], squared[index]) for rows, squared in self.plain],
+        )
 
 
 @dataclass(frozen=True)
@@ -171,24 +228,23 @@ class Distances:
 
 
 def measure(found: Distances, photos: Photos) -> tuple[dict[str, Any], dict[str, Any]]:
-    """Return a tool's figures, and what its contact sheets are to show."""
+    """Return a tool's figures on these photos, and what its contact sheets are to show."""
     tool = found.tool
     files, rows = _described(photos.different, found.different)
-    if tool.numbers > LONG_ROW:
-        picked = np.linspace(0, len(rows) - 1, min(FEW_PHOTOS, len(rows))).round().astype(int)
-        files, rows = [files[index] for index in picked], rows[picked]
     near = _near(tool, rows)
     point = point_at_rate(tool.distances(near.squared), near.pairs, FALSE_RATE, whole=tool.unit == "bits")
     distances = tool.distances(found.copies)
     thresholds = {"at_rate": point.threshold, "at_default": tool.default}
     figures = {
         "tool": tool.name,
+        "photos": len(photos.copied),
+        "different_photos": len(photos.different),
         "numbers": tool.numbers,
         "member_bytes": tool.member_bytes,
         "unit": tool.unit,
         "default": tool.default,
         "no_row": {
-            "photos": 1 - len(files) / len(found.different) if tool.numbers <= LONG_ROW else 0.0,
+            "photos": 1 - len(files) / len(found.different),
             "low_texture": float(np.mean([np.isnan(row).any() for row, _ in found.plain])),
         },
         "at_rate": {**_point_figures(point), "recall": _recall(distances, point.threshold)},
@@ -198,7 +254,6 @@ def measure(found: Distances, photos: Photos) -> tuple[dict[str, Any], dict[str,
         },
         "precision_recall": _curve(found, distances),
         "hard_negatives": _hard_negatives(tool, files, rows, thresholds),
-        "cpu_ms": cpu_ms(tool, photos.copied),
         "low_texture": {key: _low_texture(found, threshold) for key, threshold in thresholds.items()},
     }
     false = [
@@ -262,18 +317,36 @@ def _hard_negatives(
 
 
 def cpu_ms(tool: Tool, files: Sequence[Path]) -> dict[str, float]:
-    """Return milliseconds of one thread's CPU an image, of describing alone and with decoding, medians."""
-    alone, both = [], []
+    """Return milliseconds of one thread's CPU an image, medians: decoding, describing, both; describing 32 at once."""
+    decoding, alone, both, decoded = [], [], [], []
     for file in files[:TIMED_PHOTOS]:
         data = file.read_bytes()
         start = time.thread_time()
         pixels = tool.decode(data)
-        decoded = time.thread_time()
+        middle = time.thread_time()
         tool.describe(pixels)
         end = time.thread_time()
-        alone.append(end - decoded)
+        decoding.append(middle - start)
+        alone.append(end - middle)
         both.append(end - start)
-    return {"describe": 1e3 * float(np.median(alone)), "with_decode": 1e3 * float(np.median(both))}
+        if isinstance(tool, OwnTool):
+            decoded.append(pixels)
+    taken = {"decode": decoding, "describe": alone, "with_decode": both}
+    if isinstance(tool, OwnTool):
+        taken["describe_in_32"] = [_seconds_an_image(tool, batch) for batch in _batches(decoded)]
+    return {key: 1e3 * float(np.median(seconds)) for key, seconds in taken.items()}
+
+
+def _batches(images: Sequence[Pixels]) -> list[list[Pixels]]:
+    """Return whole batches of 32; where there is not even one, the images are repeated to fill it."""
+    filled = [images[number % len(images)] for number in range(max(len(images), BATCH))]
+    return [filled[start : start + BATCH] for start in range(0, len(filled) - BATCH + 1, BATCH)]
+
+
+def _seconds_an_image(tool: OwnTool, images: Sequence[Pixels]) -> float:
+    start = time.thread_time()
+    tool.describe_all(images)
+    return (time.thread_time() - start) / len(images)
 
 
 def _low_texture(found: Distances, threshold: float | None) -> dict[str, dict[str, float | None]]:

@@ -9,7 +9,7 @@ their folder (default: ../shared/data).
 import argparse
 import json
 from concurrent.futures import ProcessPoolExecutor
-from functools import partial
+from functools import cache, partial
 from pathlib import Path
 from typing import Any
 
@@ -20,11 +20,13 @@ from PIL import Image
 from benchmarks.quality import low_texture
 from benchmarks.quality.__main__ import data_folder
 from benchmarks.quality.evaluate import cores, evenly
+from benchmarks.quality.tools import TRAINED
 from benchmarks.quality.transforms import CORE, CORE_UPRIGHT, TRANSFORMS, jpeg, make_copy, photo_seed
 from bootstrap.calibration.seeds import calibrate_seeds
 from neardup.decode import decode
 from neardup.describing import Describer
-from neardup.descriptors import load_descriptor
+from neardup.descriptors import DEFAULT, load_descriptor
+from neardup.descriptors.base import Descriptor
 from neardup.distance import l2_distances, paired_l2_distances
 from neardup.filter import SketchTrees
 from neardup.local_change import largest_change, thumbnail_of
@@ -33,6 +35,7 @@ from neardup.projection import fit_projection
 from neardup.relation import Relation
 from neardup.sources import find_images
 from neardup.types import Descriptors
+from training.photos import held_out
 
 ROOT = Path(__file__).resolve().parents[2]
 DEFAULT_FALSE_PAIRS = 1e-6
@@ -40,27 +43,32 @@ NAMES = ("none", "scraper", "dataset")
 _QUERIES = 512
 
 
-def described(relation: Relation, images: list[bytes]) -> Descriptors:
+@cache
+def _loaded(spec: str) -> Descriptor:
+    return load_descriptor(spec)
+
+
+def described(spec: str, relation: Relation, images: list[bytes]) -> Descriptors:
     """Return float16 (images, variants, d), the image as it came first."""
-    describer = Describer(load_descriptor("dct"), relation)
+    describer = Describer(_loaded(spec), relation)
     prepared = [describer.prepare(decode(image, reduce_to_px=describer.reduce_to_px)) for image in images]
     rows: Descriptors = np.stack([[variant.descriptor for variant in image] for image in describer.describe(prepared)])
     return rows
 
 
-def described_file(relation: Relation, file: Path) -> Descriptors:
+def described_file(spec: str, relation: Relation, file: Path) -> Descriptors:
     """Return float16 (variants, d) of a photo."""
-    rows: Descriptors = described(relation, [file.read_bytes()])[0]
+    rows: Descriptors = described(spec, relation, [file.read_bytes()])[0]
     return rows
 
 
-def copy_distances(relation: Relation, file: Path) -> NDArray[np.float64]:
+def copy_distances(spec: str, relation: Relation, file: Path) -> NDArray[np.float64]:
     """Return float64 (transforms,): of each copy of a photo, by its nearest variant."""
     data = file.read_bytes()
     image = Image.fromarray(decode(data))
     copies = [make_copy(name, image, photo_seed(0, file.name)) for name in TRANSFORMS]
-    (original,) = described(relation, [data])[:, :1]
-    rows = described(relation, copies)
+    (original,) = described(spec, relation, [data])[:, :1]
+    rows = described(spec, relation, copies)
     distances = l2_distances(rows.reshape(-1, rows.shape[2]), original).reshape(rows.shape[:2])
     return np.asarray(distances.min(axis=1))
 
@@ -84,16 +92,19 @@ def false_pairs(rows: Descriptors, radius: float) -> int:
 
 
 def measure(name: str, seeds: list[Path], copied: list[Path], others: list[Path]) -> dict[str, Any]:
-    """Return the figures of a profile."""
+    """Return the figures of a profile; of one whose descriptor was trained, on photos that were held out."""
     profile = PROFILES.get(name, {})
+    spec = str(profile.get("descriptor", DEFAULT))
+    if spec in TRAINED:
+        seeds, others = ([file for file in files if held_out(file.name)] for files in (seeds, others))
     relation = Relation(0.0, match_flips=bool(profile.get("match_flips")))
     rate = float(str(profile.get("false_pairs", DEFAULT_FALSE_PAIRS)))
     with ProcessPoolExecutor(cores()) as pool:
-        rows = np.stack(list(pool.map(partial(described_file, relation), others, chunksize=64)))
-        of_seeds = np.stack(list(pool.map(partial(described_file, relation), seeds, chunksize=64)))[:, 0]
-        distances = np.stack(list(pool.map(partial(copy_distances, relation), copied, chunksize=4)))
+        rows = np.stack(list(pool.map(partial(described_file, spec, relation), others, chunksize=64)))
+        of_seeds = np.stack(list(pool.map(partial(described_file, spec, relation), seeds, chunksize=64)))[:, 0]
+        distances = np.stack(list(pool.map(partial(copy_distances, spec, relation), copied, chunksize=4)))
     sources = find_images([str(seed) for seed in seeds])
-    descriptor = load_descriptor("dct")
+    descriptor = load_descriptor(spec)
     comparisons = 1 + len(relation.symmetries)
     ids = [source.image_id for source in sources]
     calibration = calibrate_seeds(sources, ids, of_seeds, descriptor, rate, comparisons=comparisons)
@@ -102,6 +113,7 @@ def measure(name: str, seeds: list[Path], copied: list[Path], others: list[Path]
     false = false_pairs(rows, calibration.radius)
     return {
         "profile": name,
+        "descriptor": descriptor.fingerprint,
         "false_pairs_asked": rate,
         "comparisons": comparisons,
         "seeds": len(seeds),
@@ -115,6 +127,8 @@ def measure(name: str, seeds: list[Path], copied: list[Path], others: list[Path]
         "recall_of_22": float(np.mean([recall[each] for each in CORE])),
         "flip": recall["flip"],
         "crop10": recall["crop10"],
+        "crop20": recall["crop20"],
+        "meme": recall["meme"],
     }
 
 
@@ -124,7 +138,7 @@ def measure_low_texture(name: str) -> dict[str, Any]:
     edits = near_edits = found_edits = 0
     for number in range(low_texture.COUNT):
         images = [jpeg(low_texture.picture(name, number, 0)), *low_texture.edits(name, number, 0).values()]
-        described_images = described(Relation(0.0), images)[:, 0]
+        described_images = described(DEFAULT, Relation(0.0), images)[:, 0]
         thumbs = np.stack([thumbnail_of(decode(image)) for image in images])
         near = l2_distances(described_images[:1], described_images[1:])[0] <= CAMERA_RADIUS
         unchanged = largest_change(thumbs[0], thumbs[1:]) <= CAMERA_LOCAL_CHANGE
@@ -167,7 +181,6 @@ def main() -> None:
     for row in [*rows, *of_camera]:
         print(row)
     result = {
-        "descriptor": load_descriptor("dct").fingerprint,
         "photos": len(copied),
         "profiles": rows,
         "camera_on_low_texture": of_camera,

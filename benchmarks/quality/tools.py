@@ -6,7 +6,7 @@ distance of two is the number of bits in which they differ, exactly.
 
 import importlib.util
 from abc import ABC, abstractmethod
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
@@ -19,6 +19,8 @@ from neardup.types import Pixels
 
 Row = NDArray[np.float16]
 
+TRAINED = frozenset({"copynet"})
+"""Descriptors that were trained on photos of `photos_small`: they are measured on the others alone."""
 PDQ_MIN_QUALITY = 50
 """The PDQ paper's advice: hashes of a lower quality are not to be used."""
 
@@ -82,7 +84,11 @@ class OwnTool(Tool):
 
     def describe(self, pixels: Pixels) -> Row | None:
         """Return float16 (numbers,)."""
-        return np.asarray(self._descriptor.describe([self._descriptor.prepare(pixels)])[0])
+        return np.asarray(self.describe_all([pixels])[0])
+
+    def describe_all(self, images: Sequence[Pixels]) -> NDArray[np.float16]:
+        """Return float16 (images, numbers), described at once."""
+        return self._descriptor.describe([self._descriptor.prepare(pixels) for pixels in images])
 
 
 class HashTool(Tool):

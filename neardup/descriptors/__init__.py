@@ -5,9 +5,9 @@ import difflib
 from neardup.descriptors.base import Descriptor
 from neardup.errors import Misconfigured
 
-NAMES = ("dct", "pixels", "vgg16", "keras", "file")
+NAMES = ("dct", "copynet", "pixels", "vgg16", "keras", "file")
 DEFAULT = "dct"
-SPECS = "dct, dct:notrim, pixels, pixels:SIDE, vgg16, keras:NAME, keras:NAME:flat or file:PATH"
+SPECS = "dct, dct:notrim, copynet, copynet:FOLDER, pixels, pixels:SIDE, vgg16, keras:NAME, keras:NAME:flat or file:PATH"
 """What a descriptor may be called, for help texts."""
 _MAX_SIDE_PX = 1024
 
@@ -18,7 +18,8 @@ def load_descriptor(spec: str, weights: str | None = None) -> Descriptor:
     Parameters
     ----------
     spec
-        ``dct``, ``dct:notrim`` (bars and frames stay), ``pixels``, ``pixels:SIDE``, ``keras:NAME``,
+        ``dct``, ``dct:notrim`` (bars and frames stay), ``copynet`` (the network that ships), ``copynet:FOLDER`` (one
+        trained by ``make train``), ``pixels``, ``pixels:SIDE``, ``keras:NAME``,
         ``keras:NAME:pooled``, ``keras:NAME:flat`` (NAME as in keras.applications), ``vgg16`` (short for
         ``keras:VGG16:flat``, the article's) or ``file:PATH``.
     weights
@@ -31,8 +32,8 @@ def load_descriptor(spec: str, weights: str | None = None) -> Descriptor:
         Unknown name, bad argument, or weights that cannot be had.
     """
     name, _, argument = spec.partition(":")
-    if weights is not None and name in {"dct", "pixels", "file"}:
-        has = "has them in its file" if name == "file" else "has none"
+    if weights is not None and name in {"dct", "copynet", "pixels", "file"}:
+        has = {"copynet": "brings its own", "file": "has them in its file"}.get(name, "has none")
         raise Misconfigured(f"--weights: descriptor {spec!r} {has}; leave --weights out")
     if name == "pixels":
         return _pixels(spec, argument)
@@ -40,6 +41,10 @@ def load_descriptor(spec: str, weights: str | None = None) -> Descriptor:
         from neardup.descriptors.model_file import ModelFileDescriptor  # noqa: PLC0415 - see above
 
         return ModelFileDescriptor(argument)
+    if spec == "copynet" or (name == "copynet" and argument):
+        from neardup.descriptors.copynet import CopynetDescriptor  # noqa: PLC0415 - see above
+
+        return CopynetDescriptor(argument or None)
     if name == "keras" and argument:
         return _keras(spec, argument, weights)
     if spec == "vgg16":

@@ -7,7 +7,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from neardup.descriptors.base import Descriptor, thumbnail
-from neardup.descriptors.faint import FREQUENCIES, LARGEST_ANGLE, FinePart, faintness
+from neardup.descriptors.faint import FREQUENCIES, FinePart
 from neardup.descriptors.trim import trimmed
 from neardup.types import Pixels
 
@@ -27,11 +27,13 @@ LOOK_GREY_LEVELS = 0.5
 """Strength of the look in every image: what is flatter than this is told by its colour and brightness alone."""
 FEW_COEFFICIENTS = 4.0
 """An image with so few of effect (a gradient has 3, one photo in a thousand 5) counts half by its look."""
+LARGEST_ANGLE = 0.4
+"""Of a faint image's vector to what it is without its fine part, in radians: see `neardup.descriptors.faint`."""
 LOOK_RADIANS = np.array([5.0, 7.0, 7.0, 3.0])
 """Angle that the root of the brightness, Cb, Cr and the logarithm of contrast turn by in a unit of each."""
 
 # ITU-R BT.601, as JPEG uses it (JFIF 1.02): rows Y, Cb, Cr.
-_YCBCR_OF_RGB = np.array(
+YCBCR_OF_RGB = np.array(
     [
         [0.299, 0.587, 0.114],
         [-0.168735892, -0.331264108, 0.5],
@@ -49,7 +51,7 @@ def _lowest_frequencies(count: int) -> tuple[NDArray[np.intp], NDArray[np.intp]]
     return rows[order], columns[order]
 
 
-def _dct_basis(count: int) -> NDArray[np.float64]:
+def dct_basis(count: int) -> NDArray[np.float64]:
     """Return the first `count` rows of the DCT-II of a side, float64 (count, 64).
 
     Orthonormal rows keep the sum of squares; these are divided by the root of the side, so that the unit of a
@@ -104,8 +106,8 @@ class DctDescriptor(Descriptor):
         self._chroma = _lowest_frequencies(CHROMA_COEFFICIENTS)
         self._luma_weights = np.hypot(*self._luma) ** -FREQUENCY_POWER
         self._chroma_weights = CHROMA_WEIGHT * (1 + np.hypot(*self._chroma)) ** -FREQUENCY_POWER
-        self._basis = _dct_basis(1 + int(np.max(self._luma))) * _hann_window()
-        self._fine = FinePart(_dct_basis(FREQUENCIES), _YCBCR_OF_RGB)
+        self._basis = dct_basis(1 + int(np.max(self._luma))) * _hann_window()
+        self._fine = FinePart(dct_basis(FREQUENCIES), YCBCR_OF_RGB, self.dimension, LARGEST_ANGLE)
         of_ones = self._basis.sum(axis=1)
         self._of_a_constant = np.outer(of_ones, of_ones)
 
@@ -121,17 +123,7 @@ class DctDescriptor(Descriptor):
         chroma = self._chroma_weights * _rooted(np.ascontiguousarray(spectrum[:, 1:, *self._chroma]))
         look = _look(means, np.linalg.norm(coefficients, axis=1)) * _look_strength(np.square(luma))
         numbers = np.concatenate([luma, chroma.reshape(len(prepared), -1), look], axis=1)
-        return self._with_fine_part(numbers, prepared).astype(np.float32)
-
-    def _with_fine_part(self, numbers: NDArray[np.float64], prepared: NDArray[np.uint8]) -> NDArray[np.float64]:
-        """Return float64 (n, 128) with the rows of faint images turned towards their fine part."""
-        angles = LARGEST_ANGLE * faintness(prepared)
-        faint = np.flatnonzero(angles)
-        if len(faint):
-            lengths = np.array([[np.sqrt(row @ row)] for row in numbers[faint]])
-            turned = angles[faint, np.newaxis]
-            numbers[faint] = np.cos(turned) * numbers[faint] / lengths + np.sin(turned) * self._fine(prepared[faint])
-        return numbers
+        return self._fine.turn(numbers, prepared).astype(np.float32)
 
     def _spectrum(self, prepared: NDArray[np.uint8]) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
         """Return float64 (n, 3, k, k) low frequencies of Y, Cb and Cr less their means, and the means (n, 3).
@@ -142,7 +134,7 @@ class DctDescriptor(Descriptor):
         """
         planes = np.ascontiguousarray(prepared.transpose(0, 3, 1, 2), dtype=np.float64)
         low = np.matmul(np.matmul(self._basis, planes), self._basis.T)
-        colours = np.matmul(_YCBCR_OF_RGB, low.reshape(len(prepared), 3, -1)).reshape(low.shape)
+        colours = np.matmul(YCBCR_OF_RGB, low.reshape(len(prepared), 3, -1)).reshape(low.shape)
         means = colours[:, :, 0, 0] / self._of_a_constant[0, 0]
         return colours - means[:, :, np.newaxis, np.newaxis] * self._of_a_constant, means
 

@@ -15,12 +15,6 @@ FAINT_GREY_LEVELS = (8.0, 12.0)
 Forms have up to 8, dark rooms, fog and covered lenses up to 5. Between the two the part grows little by little: a copy
 of a fifth less contrast is within the radius of its original all the same.
 """
-LARGEST_ANGLE = 0.4
-"""Of a faint image's vector to what it is without the part, in radians.
-
-Two whose parts have nothing in common lie sqrt(2) * sin(0.4) = 0.55 apart; parts that differ by up to 0.9, as a copy's
-do, leave room within a radius of 0.36.
-"""
 FREQUENCIES = 12
 """Along each side: words and ticks of a form are seen from there on."""
 _BLOCKS = 8
@@ -33,7 +27,6 @@ _FINENESS = 10.0
 """A tenth of the contrast elsewhere makes another picture; a shift by 1 pixel of 320 moves a third of that."""
 _LOOK_RADIANS = np.array([4.0, 3.0, 3.0])
 """What the root of the brightness, Cb and Cr count, of 1 each."""
-_NUMBERS = 64
 
 
 def faintness(prepared: NDArray[np.uint8]) -> NDArray[np.float64]:
@@ -73,18 +66,26 @@ class FinePart:
         float64 (12, side): the first rows of a DCT without a window, of which the first sums up to 1.
     ycbcr_of_rgb
         float64 (3, 3).
+    numbers
+        How long the vectors are, even.
+    largest_angle
+        Of a faint image's vector to what it is without the part, in radians. Two whose parts have nothing in common lie
+        sqrt(2) * sin of it apart; those of a copy differ by up to 0.9, and have to leave room within the radius.
     """
 
-    def __init__(self, plain_basis: NDArray[np.float64], ycbcr_of_rgb: NDArray[np.float64]) -> None:
+    def __init__(
+        self, plain_basis: NDArray[np.float64], ycbcr_of_rgb: NDArray[np.float64], numbers: int, largest_angle: float
+    ) -> None:
+        self._largest_angle = largest_angle
         self._basis = plain_basis
         self._ycbcr_of_rgb = ycbcr_of_rgb
         rows, columns = np.divmod(np.arange(FREQUENCIES**2), FREQUENCIES)
         low = np.hypot(rows, columns)
         self._chosen = np.flatnonzero((low > 0) & (low < FREQUENCIES - 0.5))
-        self._directions = _normal_numbers(len(self._chosen) + len(_LOOK_RADIANS), _NUMBERS)
+        self._directions = _normal_numbers(len(self._chosen) + len(_LOOK_RADIANS), numbers // 2)
 
     def __call__(self, prepared: NDArray[np.uint8]) -> NDArray[np.float64]:
-        """Return float64 (n, 128) of uint8 (n, side, side, 3): unit length, the same in every batch."""
+        """Return float64 (n, numbers) of uint8 (n, side, side, 3): unit length, the same in every batch."""
         planes = np.ascontiguousarray(prepared.transpose(0, 3, 1, 2), dtype=np.float64)
         low = np.matmul(np.matmul(self._basis, planes), self._basis.T).reshape(len(prepared), 3, -1)
         colours = np.matmul(self._ycbcr_of_rgb, low)
@@ -94,7 +95,25 @@ class FinePart:
         # One product an image, of rows side by side in memory: one over the batch would be rounded by its size.
         made_from = np.ascontiguousarray(np.concatenate([shape, look], axis=1))
         angles = np.matmul(made_from[:, np.newaxis], self._directions)[:, 0]
-        return np.asarray(np.concatenate([np.cos(angles), np.sin(angles)], axis=1) / np.sqrt(_NUMBERS))
+        return np.asarray(np.concatenate([np.cos(angles), np.sin(angles)], axis=1) / np.sqrt(angles.shape[1]))
+
+    def turn(self, vectors: NDArray[np.float64], prepared: NDArray[np.uint8]) -> NDArray[np.float64]:
+        """Return float64 (n, numbers) with the rows of faint images turned towards their part; others as they are.
+
+        Parameters
+        ----------
+        vectors
+            float64 (n, numbers), of any length; changed.
+        prepared
+            uint8 (n, side, side, 3), of the same images.
+        """
+        angles = self._largest_angle * faintness(prepared)
+        faint = np.flatnonzero(angles)
+        if len(faint):
+            lengths = np.array([[np.sqrt(row @ row)] for row in vectors[faint]])
+            turned = angles[faint, np.newaxis]
+            vectors[faint] = np.cos(turned) * vectors[faint] / lengths + np.sin(turned) * self(prepared[faint])
+        return vectors
 
 
 def _direction(coefficients: NDArray[np.float64]) -> NDArray[np.float64]:

@@ -129,7 +129,8 @@ def test_contradictions_are_told_together(arguments: list[str], names: list[str]
 def test_a_profile_sets_what_is_not_given() -> None:
     camera, scraper, dataset = (settings_of("photos", "--profile", name) for name in PROFILES)
     assert (camera.local_change, camera.match_flips) == (DEFAULT_LOCAL_CHANGE, False)
-    assert (scraper.local_change, scraper.match_flips, scraper.match_rotations) == (None, True, False)
+    assert (scraper.local_change, scraper.match_flips, scraper.match_rotations) == (None, False, False)
+    assert [each.descriptor for each in (camera, scraper, dataset)] == ["dct", "copynet", "dct"]
     assert (dataset.local_change, dataset.match_flips, dataset.match_rotations) == (None, False, False)
     assert dataset.false_pairs < scraper.false_pairs == Settings().false_pairs
     assert camera.threshold == DctDescriptor().default_radius
@@ -139,8 +140,8 @@ def test_what_is_given_wins_over_the_profile() -> None:
     camera = settings_of("photos", "--profile", "camera", "--local-change", "off", NEARDUP_FPS="5")
     assert (camera.local_change, camera.fps) == (None, 5.0)
     assert settings_of("photos", "--threshold", "auto", NEARDUP_PROFILE="camera").threshold is None
-    assert not settings_of("photos", "--profile", "scraper", "--no-match-flips").match_flips
-    assert not settings_of("photos", "--profile", "scraper", NEARDUP_MATCH_FLIPS="0").match_flips
+    assert settings_of("photos", "--profile", "scraper", "--descriptor", "dct").descriptor == "dct"
+    assert settings_of("photos", "--profile", "scraper", NEARDUP_DESCRIPTOR="pixels").descriptor == "pixels"
 
 
 @pytest.mark.parametrize("name", PROFILES)

@@ -17,7 +17,7 @@ from neardup.options import options_of
 from neardup.pca import fit_pca
 from tests.unit.pictures import GENERATED, flat, generated
 
-WEIGHTLESS = ("dct", "pixels", "pixels:320", "pixels:1")
+WEIGHTLESS = ("dct", "copynet", "pixels", "pixels:320", "pixels:1")
 DOCUMENTATION = Path(__file__).resolve().parents[2] / "docs/descriptors.md"
 PROJECTED = "projected"
 NETWORK = pytest.param("keras:MobileNetV3Small", marks=[pytest.mark.tensorflow, pytest.mark.timeout(600)])

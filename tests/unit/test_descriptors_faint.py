@@ -5,7 +5,7 @@ import pytest
 from numpy.typing import NDArray
 
 from neardup.descriptors import load_descriptor
-from neardup.descriptors.dct import _YCBCR_OF_RGB, DctDescriptor, _dct_basis
+from neardup.descriptors.dct import LARGEST_ANGLE, YCBCR_OF_RGB, DctDescriptor, dct_basis
 from neardup.descriptors.faint import FREQUENCIES, FinePart, faintness
 from neardup.distance import l2_distances
 from neardup.types import Pixels
@@ -27,7 +27,7 @@ def of_contrast(levels: float, seed: int = 1) -> Pixels:
 
 
 def fine_part() -> FinePart:
-    return FinePart(_dct_basis(FREQUENCIES), _YCBCR_OF_RGB)
+    return FinePart(dct_basis(FREQUENCIES), YCBCR_OF_RGB, 128, LARGEST_ANGLE)
 
 
 def test_photos_are_not_faint() -> None:

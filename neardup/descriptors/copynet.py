@@ -1,0 +1,155 @@
+"""The learned descriptor that ships with the package: a small network, trained to know copies; see docs/copynet.md."""
+
+import hashlib
+import io
+import json
+from collections.abc import Callable
+from functools import partial
+from importlib.resources import files
+from importlib.resources.abc import Traversable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from neardup.descriptors.base import Descriptor, thumbnail
+from neardup.descriptors.dct import YCBCR_OF_RGB, dct_basis
+from neardup.descriptors.faint import FREQUENCIES, FinePart
+from neardup.descriptors.trim import trimmed
+from neardup.errors import Misconfigured
+from neardup.types import Pixels
+
+BODY, HEAD, CARD = "copynet.tflite", "copynet.npz", "copynet.json"
+"""A model's files: convolutions in 8-bit whole numbers; what turns their places into one vector; the model card."""
+_BATCH = 32
+_FEW = 8
+_LARGEST_ANGLE = 0.7
+"""Of a faint image's vector to what it is without its fine part, in radians; chosen by docs/copynet.md."""
+_LEAST = 1e-4
+"""Activations are at least this before they are raised to a power; see `training.network.GeneralisedMean`."""
+
+
+class CopynetDescriptor(Descriptor):
+    """64 numbers of a residual network, of the 64 px thumbnail of what is inside the bars.
+
+    The network finds a photo again below a caption or a logo. Two forms of one layout, or two covered lenses, are the
+    same to it: vectors of faint images are turned, as those of `dct` are; see `neardup.descriptors.faint`.
+
+    Parameters
+    ----------
+    folder
+        A model of one's own, made by ``make train``; the shipped one if None.
+
+    Raises
+    ------
+    Misconfigured
+        The folder holds no model, or its files are not those that its card names.
+    """
+
+    def __init__(self, folder: str | None = None) -> None:
+        self.spec = "copynet" if folder is None else f"copynet:{folder}"
+        place = files("neardup.descriptors") / "weights" if folder is None else Path(folder)
+        body, head, card = (_read(place, name, self.spec) for name in (BODY, HEAD, CARD))
+        self.card = _card(card, self.spec)
+        digest = digest_of(body, head)
+        if digest != self.card.get("sha256"):
+            raise Misconfigured(
+                f"descriptor {self.spec}: SHA-256 of {BODY} and {HEAD} is {digest[:16]}, {CARD} says "
+                f"{str(self.card.get('sha256'))[:16]}: files of different models, or cut short; get all three anew"
+            )
+        try:
+            self.dimension, self._side_px = int(self.card["dimension"]), int(self.card["input_px"])
+            self.default_radius = float(self.card["radius"])
+        except (KeyError, TypeError, ValueError) as error:
+            raise Misconfigured(f"descriptor {self.spec}: {CARD} has no dimension, input_px and radius") from error
+        self.fingerprint = f"copynet-1:{digest[:16]}"
+        self.reduce_to_px = 2 * self._side_px
+        self._fine = FinePart(dct_basis(FREQUENCIES), YCBCR_OF_RGB, self.dimension, _LARGEST_ANGLE)
+        self._places = _runner(body, self._side_px)
+        with np.load(io.BytesIO(head)) as arrays:
+            self._exponent = float(arrays["exponent"])
+            self._matrix, self._offset = arrays["matrix"], arrays["offset"]
+
+    def prepare(self, pixels: Pixels) -> NDArray[np.uint8]:
+        """Return the uint8 (64, 64, 3) thumbnail of what is inside the bars."""
+        return _inside(pixels, self._side_px)
+
+    @property
+    def preparer(self) -> Callable[[Pixels], NDArray[np.uint8]]:
+        """The same without the network; see `Descriptor.preparer`."""
+        return partial(_inside, side_px=self._side_px)
+
+    def features(self, prepared: NDArray[np.uint8]) -> NDArray[np.float32]:
+        """Return float32 (n, 64)."""
+        starts = range(0, len(prepared), _BATCH)
+        vectors = np.concatenate([self._vectors(prepared[start : start + _BATCH]) for start in starts])
+        return self._fine.turn(vectors.astype(np.float64), prepared).astype(np.float32)
+
+    def _vectors(self, images: NDArray[np.uint8]) -> NDArray[np.float32]:
+        places = self._places(images)
+        powers = np.power(np.maximum(places, _LEAST), self._exponent)
+        pooled = np.power(powers.mean(axis=(1, 2)), 1.0 / self._exponent)
+        # One by one: a product of matrices may round otherwise in a batch of another size.
+        vectors: NDArray[np.float32] = np.stack([row @ self._matrix for row in pooled]) + self._offset
+        return vectors
+
+
+def digest_of(body: bytes, head: bytes) -> str:
+    """Return the SHA-256 of a model's numbers, as its card and its fingerprint name it."""
+    return hashlib.sha256(body + head).hexdigest()
+
+
+def _read(place: Traversable, name: str, spec: str) -> bytes:
+    try:
+        return place.joinpath(name).read_bytes()
+    except OSError as error:
+        raise Misconfigured(
+            f"descriptor {spec}: cannot read {name} in {str(place)!r} ({error.strerror}); a model is a folder with "
+            f"{BODY}, {HEAD} and {CARD}, as `make train` writes it"
+        ) from error
+
+
+def _card(text: bytes, spec: str) -> dict[str, Any]:
+    try:
+        card = json.loads(text)
+    except ValueError as error:
+        raise Misconfigured(f"descriptor {spec}: {CARD} is no JSON: {error}") from error
+    if not isinstance(card, dict):
+        raise Misconfigured(f"descriptor {spec}: {CARD} is no JSON object")
+    return card
+
+
+def _inside(pixels: Pixels, side_px: int) -> NDArray[np.uint8]:
+    return thumbnail(trimmed(pixels), side_px)
+
+
+def _runner(body: bytes, side_px: int) -> Callable[[NDArray[np.uint8]], NDArray[np.float32]]:
+    """Return the convolutions as a function of up to 32 images; whole numbers add up the same in any batch."""
+    # Not with the module: the core names this descriptor without needing what runs it.
+    from ai_edge_litert.interpreter import Interpreter  # noqa: PLC0415
+
+    one, many = (Interpreter(model_content=body, num_threads=1) for _ in range(2))
+    for interpreter, count in ((one, 1), (many, _BATCH)):
+        interpreter.resize_tensor_input(_input(interpreter), (count, side_px, side_px, 3))
+        interpreter.allocate_tensors()
+
+    def run(images: NDArray[np.uint8]) -> NDArray[np.float32]:
+        if len(images) < _FEW:
+            return np.concatenate([_output(one, image[np.newaxis]) for image in images])
+        # A batch that is not full is filled up: the interpreter plans anew for each size, which costs more.
+        filled = np.zeros((_BATCH, side_px, side_px, 3), dtype=np.uint8)
+        filled[: len(images)] = images
+        return _output(many, filled)[: len(images)]
+
+    return run
+
+
+def _input(interpreter: Any) -> int:  # noqa: ANN401 - the library ships no types
+    return int(interpreter.get_input_details()[0]["index"])
+
+
+def _output(interpreter: Any, images: NDArray[np.uint8]) -> NDArray[np.float32]:  # noqa: ANN401 - as above
+    interpreter.set_tensor(_input(interpreter), images)
+    interpreter.invoke()
+    return np.array(interpreter.get_tensor(interpreter.get_output_details()[0]["index"]), dtype=np.float32)

@@ -1,0 +1,1 @@
+"""Training of the descriptor ``copynet``: everything that its weights came from."""
