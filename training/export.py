@@ -4,6 +4,7 @@ import io
 import json
 import warnings
 from collections.abc import Iterator
+from contextlib import redirect_stdout
 from pathlib import Path
 from typing import Any
 
@@ -57,7 +58,7 @@ def _to_tflite(network: Any, output: Any, seen: Pixels) -> bytes:
     converter.optimizations = [tf.lite.Optimize.DEFAULT]
     converter.representative_dataset = samples
     converter.inference_input_type = tf.uint8
-    with warnings.catch_warnings():
+    with warnings.catch_warnings(), redirect_stdout(io.StringIO()):  # it prints every tensor's shape
         warnings.simplefilter("ignore")  # "statistics were expected": they are what `samples` is for
         return bytes(converter.convert())
 
