@@ -137,7 +137,7 @@ class TestLearning:
         losses = [line["contrast"] for line in curve() if "contrast" in line]
         untrained, trained = (np.mean([*quality.by_transform.values()]) for quality in reached)
         first, last = np.mean(losses[:8]), np.mean(losses[-8:])
-        assert last < 0.8 * first
+        assert last < 0.9 * first
         assert trained > untrained + 0.1
         # As if it had been stopped before its end: it goes on with the state that it wrote, and knows what it knew.
         saved = json.loads((tmp_path / "progress.json").read_text("utf-8"))
@@ -148,6 +148,6 @@ class TestLearning:
         train(feed, recipe, tmp_path, model, note_every_s=0.0)
         more = [line for line in curve()[noted:] if "contrast" in line]
         assert [line["steps"] for line in more] == list(range(221, 241))
-        assert np.mean([line["contrast"] for line in more]) < 0.8 * first
+        assert np.mean([line["contrast"] for line in more]) < 0.9 * first
         with pytest.raises(Misconfigured, match="holds a run by another recipe"):
             train(feed, Recipe(minutes=1, batch_size=32), tmp_path, model)
