@@ -11,6 +11,8 @@ import sys
 from pathlib import Path
 from typing import Any
 
+from benchmarks.quality.evaluate import cores
+
 ROOT = Path(__file__).resolve().parent.parent
 _LEAST_PHOTOS = 100
 _log = logging.getLogger(__name__)
@@ -42,7 +44,7 @@ def _arguments() -> argparse.Namespace:
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--batch", type=int, default=128, metavar="N", help="pictures in a batch")
     parser.add_argument("--width", type=float, default=1.0, help="of the network: 2 has twice the channels")
-    parser.add_argument("--workers", type=int, default=max(1, _cores() // 2), metavar="N", help="that make copies")
+    parser.add_argument("--workers", type=int, default=max(1, cores() // 2), metavar="N", help="that make copies")
     parser.add_argument("--model-every", type=float, default=20.0, metavar="MINUTES", help="write the model so far")
     given = parser.parse_args()
     if given.minutes <= 0:
@@ -56,10 +58,6 @@ def _arguments() -> argparse.Namespace:
 
 def _data() -> Path:
     return Path(os.environ.get("NEARDUP_DATA") or ROOT / "../shared/data").resolve()
-
-
-def _cores() -> int:
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 def _train(given: argparse.Namespace) -> None:

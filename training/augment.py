@@ -10,8 +10,7 @@ from functools import cache
 import numpy as np
 from PIL import Image, ImageDraw, ImageEnhance, ImageFilter, ImageFont
 
-from neardup.descriptors.base import thumbnail
-from neardup.descriptors.trim import trimmed
+from neardup.descriptors import copynet
 from neardup.types import Pixels
 from training.photos import INPUT_PX
 from training.photos import SOURCE_PX as SIDE
@@ -26,7 +25,7 @@ _SMALLEST_PICTURE = 40
 
 def as_seen(pixels: Pixels) -> Pixels:
     """Return uint8 (64, 64, 3), what the network sees of any uint8 (height, width, 3)."""
-    return thumbnail(trimmed(pixels), INPUT_PX)
+    return copynet.as_seen(pixels, INPUT_PX)
 
 
 def strong_copy(photo: Pixels, random: Random) -> Pixels:

@@ -73,12 +73,12 @@ class CopynetDescriptor(Descriptor):
 
     def prepare(self, pixels: Pixels) -> NDArray[np.uint8]:
         """Return the uint8 (64, 64, 3) thumbnail of what is inside the bars."""
-        return _inside(pixels, self._side_px)
+        return as_seen(pixels, self._side_px)
 
     @property
     def preparer(self) -> Callable[[Pixels], NDArray[np.uint8]]:
         """The same without the network; see `Descriptor.preparer`."""
-        return partial(_inside, side_px=self._side_px)
+        return partial(as_seen, side_px=self._side_px)
 
     def features(self, prepared: NDArray[np.uint8]) -> NDArray[np.float32]:
         """Return float32 (n, 64)."""
@@ -120,7 +120,8 @@ def _card(text: bytes, spec: str) -> dict[str, Any]:
     return card
 
 
-def _inside(pixels: Pixels, side_px: int) -> NDArray[np.uint8]:
+def as_seen(pixels: Pixels, side_px: int) -> NDArray[np.uint8]:
+    """Return uint8 (side_px, side_px, 3): what the network sees, in training as in the service."""
     return thumbnail(trimmed(pixels), side_px)
 
 

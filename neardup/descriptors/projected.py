@@ -43,7 +43,6 @@ class ProjectedDescriptor(Descriptor):
         self.dimension = pca.components
         self.reduce_to_px = raw.reduce_to_px
         self.default_radius = raw.default_radius
-        self.radius_is_measured = False
         self.radius_is_measured = False  # distances change with the projection
 
     def prepare(self, pixels: Pixels) -> NDArray[np.uint8]:

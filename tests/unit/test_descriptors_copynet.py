@@ -20,9 +20,9 @@ from tests.unit.forms import scene
 from tests.unit.pictures import GENERATED, generated
 from training.ship import figures
 
-WEIGHTS = Path(__file__).resolve().parents[2] / "neardup/descriptors/weights"
-MOST_BYTES = 3_000_000
 ROOT = Path(__file__).resolve().parents[2]
+WEIGHTS = ROOT / "neardup/descriptors/weights"
+MOST_BYTES = 3_000_000
 PAGE_COLUMNS = (
     *("core20", "core22", "beyond", "crop10", "crop20", "letterbox"),
     *("flip", "rotate90", "screenshot", "meme", "watermark"),
