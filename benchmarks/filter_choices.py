@@ -1,8 +1,9 @@
 """Measure what the sizes in `neardup.filter` cost and save, each varied alone: the filter by itself, on one thread.
 
-    .venv/bin/python benchmarks/filter_choices.py [--members 1000000]
+    .venv/bin/python benchmarks/filter_choices.py [--members 1000000] [--descriptor dct]
 
-Members and queries as in `index_search.py`.
+Members and queries as in `index_search.py`. The first line is as the code has it; where `_PASSING` is 1 the short shape
+is taken whatever passes it, where it is -1 the long one.
 """
 
 import argparse
@@ -18,19 +19,18 @@ from threadpoolctl import threadpool_limits
 
 from neardup import filter as filters
 from neardup.descriptors import load_descriptor
-from neardup.filter import Sketches, SketchTrees
+from neardup.filter import Shape, Sketches, SketchTrees
 from neardup.projection import fit_projection
 
 ROOT = Path(__file__).resolve().parent.parent
-CHOICES: tuple[dict[str, int], ...] = (
-    {"PREFIX": filters.PREFIX},
-    {"PREFIX": 16},
-    {"PREFIX": 20},
-    {"PREFIX": 32},
-    {"_FRONT": 8},
-    {"_FRONT": 10},
-    {"_FRONT": 16},
-    {"_FRONT": 24},
+SHORTER = ((12, 16), (12, 20), (12, 32), (8, 24), (10, 24), (16, 24))
+LONGER = ((18, 24), (18, 32), (24, 24), (28, 32))
+CHOICES: tuple[dict[str, Any], ...] = (
+    {"_PASSING": filters._PASSING},  # noqa: SLF001 - as it is
+    {"_PASSING": 1.0},
+    {"_PASSING": -1.0},
+    *({"SHORT": Shape(*sizes), "_PASSING": 1.0} for sizes in SHORTER),
+    *({"LONG": Shape(*sizes), "_PASSING": -1.0} for sizes in LONGER),
     {"_BOX_PREFIX": 4},
     {"_BOX_PREFIX": 8},
     {"_GROUP_LEAVES": 8},
@@ -50,15 +50,20 @@ def main() -> None:
     """Measure, print, write JSON."""
     parser = argparse.ArgumentParser(description=(__doc__ or "").split("\n\n", maxsplit=1)[0])
     parser.add_argument("--members", type=int, default=1_000_000)
-    parser.add_argument("--out", type=Path, default=ROOT / "benchmarks/results/filter.json")
+    parser.add_argument("--descriptor", default="dct", metavar="SPEC")
+    parser.add_argument("--out", type=Path, help="default: benchmarks/results/filter[-SPEC].json")
     given = parser.parse_args()
-    rows, source = descriptors_of_images(given.members + 10_000)
+    out = (
+        given.out
+        or ROOT / f"benchmarks/results/filter{'' if given.descriptor == 'dct' else f'-{given.descriptor}'}.json"
+    )
+    rows, source = descriptors_of_images(given.members + 10_000, given.descriptor)
     members, others = np.ascontiguousarray(rows[: given.members]), rows[given.members : given.members + 10_000]
     projection = fit_projection(members[:: max(1, given.members // 20_000)])
     sketches = np.concatenate(
         [projection.sketch(members[start : start + 4096]) for start in range(0, len(members), 4096)]
     )
-    radii = (0.1, load_descriptor("dct").default_radius)
+    radii = (0.1, load_descriptor(given.descriptor).default_radius)
     queries = {radius: projection.sketch(queries_from(others, members, radius)) for radius in radii}
     measured = []
     with threadpool_limits(1):
@@ -67,18 +72,22 @@ def main() -> None:
                 measured.append({"choice": choice, **measure(sketches, queries)})
             print(measured[-1], flush=True)
     report = {"data": source, "dimension": int(rows.shape[1]), "members": given.members, "choices": measured}
-    given.out.write_text(json.dumps(report, indent=1) + "\n", encoding="utf-8")
+    out.write_text(json.dumps(report, indent=1) + "\n", encoding="utf-8")
 
 
 def measure(sketches: Sketches, queries: dict[float, Sketches]) -> dict[str, Any]:
     """Return what one choice costs, milliseconds a query."""
     began_s = time.perf_counter()
-    trees = SketchTrees(sketches.shape[1])
+    trees = SketchTrees(sketches.shape[1], max(queries))
     for start in range(0, len(sketches), _CHUNK):
         part = sketches[start : start + _CHUNK]
         trees.add(part, np.arange(start, start + len(part), dtype=np.int32))
     built_s = time.perf_counter() - began_s
-    figures: dict[str, Any] = {"built_s": round(built_s, 1), "bytes_a_member": round(trees.nbytes / len(sketches), 1)}
+    figures: dict[str, Any] = {
+        "shape": trees.shape,
+        "built_s": round(built_s, 1),
+        "bytes_a_member": round(trees.nbytes / len(sketches), 1),
+    }
     for radius, asked in queries.items():
         batches = [asked[start : start + BATCH] for start in range(0, BATCHES * BATCH, BATCH)]
         let_through = sum(len(trees.within(batch, radius)[0]) for batch in batches) / (BATCHES * BATCH)

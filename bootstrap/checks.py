@@ -188,7 +188,7 @@ def all_pairs(descriptors: Descriptors, radius: float) -> Iterator[tuple[int, in
 def close_pairs(descriptors: Descriptors, projection: Projection, radius: float) -> Iterator[tuple[int, int, float]]:
     """Iterate over the same pairs among many rows: exact distances of what the sketches do not exclude."""
     sketches = projection.sketch(descriptors)
-    found = SketchTrees(projection.size)
+    found = SketchTrees(projection.size, radius)
     found.add(sketches, np.arange(len(sketches), dtype=np.int32))
     for start in range(0, len(sketches), _QUERIES):
         rows, slots = found.within(sketches[start : start + _QUERIES], radius)

@@ -114,8 +114,8 @@ class DuplicateFinder:
         self._unique_of = np.arange(count)
         self._l2_distance = np.zeros(count)
         self._settled = np.arange(count) < settled
-        self._filter = SketchTrees(self.projection.size)
-        self._variant_filter = SketchTrees(self.projection.size)
+        self._filter = SketchTrees(self.projection.size, relation.radius)
+        self._variant_filter = SketchTrees(self.projection.size, relation.radius)
         first = np.arange(settled)
         if judge_settled:
             self._judge(first)

@@ -2,12 +2,13 @@
 
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
-from typing import Any, TypeVar
+from typing import NamedTuple, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
 from scipy.spatial import cKDTree
 
+from neardup.boxes import Boxes, leaf_starts
 from neardup.projection import SLACK
 
 Sketches = NDArray[np.float64]
@@ -15,13 +16,29 @@ Slots = NDArray[np.int32]
 Pairs = tuple[NDArray[np.intp], Slots]
 Real = TypeVar("Real", np.float32, np.float64)
 
-PREFIX = 24
-"""Leading coordinates of a sketch that are kept.
 
-A longer prefix lets fewer members through to the exact comparison and takes more memory (docs/index-performance.md).
-"""
-_FRONT = 12
-"""Coordinates that are looked at first: they leave out nearly all, and of most rows they are all that is read."""
+class Shape(NamedTuple):
+    """How much of a sketch is kept.
+
+    A longer sketch lets fewer members through to the exact comparison and takes more memory; a longer front leaves less
+    to look at again and is slower itself (docs/index-performance.md).
+
+    Attributes
+    ----------
+    front
+        Coordinates that are looked at first: of most rows they are all that is read.
+    kept
+        Coordinates, those of the front included.
+    """
+
+    front: int
+    kept: int
+
+
+SHORT, LONG = Shape(12, 24), Shape(24, 32)
+"""For descriptors whose first numbers tell nearly all images apart (`dct`), and for those that spread more evenly."""
+_PASSING = 1 / 128
+"""When more strangers than this pass the front of the short shape, looking at them again costs more than the long."""
 _CROWDED = 16
 """When more than one pair in so many passes the front, one product of all the rest costs less than picking pairs."""
 _BOX_PREFIX = 5
@@ -35,6 +52,8 @@ _FEW_QUERIES = 8
 """Up to here queries go through the leaves one by one."""
 _AT_ONCE = 1_000_000
 """Multiplications in one product: up to here OpenBLAS takes a path that is twice as fast for so few columns."""
+_SHIFTS = 8
+"""Rounds of pairs that are looked at to choose the shape, each of all sketches."""
 _BUFFER = 4096
 """Sketches that wait to be put in order: looking at so few costs little."""
 _GROWTH = 4
@@ -88,6 +107,10 @@ class _Rows:
         """Return a copy of some rows, in the order given."""
         return _Rows(np.take(self.front, rows, axis=1), self.tail[rows], self.slots[rows])
 
+    def sketches(self) -> NDArray[np.float32]:
+        """Return what is kept of the sketches, (n, p + 1)."""
+        return np.column_stack([self.front[:-3].T, self.tail[:, :-1]])
+
     def corners(self) -> NDArray[np.float32]:
         """Return what boxes are around, float32 (n, k): the first coordinates, the residual as seen from these."""
         return _cut(self.front[:-2].T, _BOX_PREFIX)
@@ -112,9 +135,9 @@ class _Rows:
         return queries, self.slots[found]
 
 
-def _rows(sketches: Sketches, slots: Slots) -> _Rows:
-    kept = _cut(sketches, PREFIX)
-    front = _cut(kept, _FRONT)
+def _rows(sketches: Sketches, slots: Slots, shape: Shape) -> _Rows:
+    kept = _cut(sketches, shape.kept)
+    front = _cut(kept, shape.front)
     half_squares = np.square(sketches).sum(axis=1) / 2.0
     return _Rows(
         np.vstack([front.T, half_squares, np.ones(len(sketches))]).astype(np.float32),
@@ -153,64 +176,15 @@ class _Ask:
         return len(self.front)
 
 
-def _ask(queries: Sketches, radius: float) -> _Ask:
+def _ask(queries: Sketches, radius: float, shape: Shape) -> _Ask:
     reach = radius + SLACK
-    rows = _rows(queries, np.empty(len(queries), dtype=np.int32))
+    rows = _rows(queries, np.empty(len(queries), dtype=np.int32), shape)
     # |q - s|^2 <= r^2  is  q.s - |s|^2 / 2 - (|q|^2 - r^2) / 2 >= 0
     bounds = (np.square(queries).sum(axis=1) - reach * reach) / 2.0 - _FLOAT32_SLACK
     rows.front[-2] = -1.0
     rows.front[-1] = -bounds
     rows.tail[:, -1] *= -1.0
     return _Ask(np.ascontiguousarray(rows.front.T), rows.tail, rows.corners().T, reach + SLACK)
-
-
-@dataclass(frozen=True, slots=True)
-class _Boxes:
-    """Runs of rows, each within a box.
-
-    Attributes
-    ----------
-    starts
-        intp (n + 1,): box i holds the rows from ``starts[i]`` to before ``starts[i + 1]``.
-    low, high
-        float32 (k, n): corners, one column a box.
-    """
-
-    starts: NDArray[np.intp]
-    low: NDArray[np.float32]
-    high: NDArray[np.float32]
-
-    def __len__(self) -> int:
-        return len(self.starts) - 1
-
-    @property
-    def nbytes(self) -> int:
-        return self.starts.nbytes + self.low.nbytes + self.high.nbytes
-
-    def reached(self, queries: NDArray[np.float32], reach: float) -> NDArray[np.bool_]:
-        """Return bool (n, m): whether a box comes within reach of each of float32 (k, m) queries."""
-        squared = np.zeros((len(self), queries.shape[1]), dtype=np.float32)
-        for low, high, values in zip(self.low, self.high, queries, strict=True):
-            gap = np.maximum(low[:, np.newaxis] - values, values - high[:, np.newaxis])
-            np.maximum(gap, 0.0, out=gap)
-            squared += np.square(gap, out=gap)
-        return np.asarray(squared <= np.float32(reach * reach))
-
-    def grouped(self, count: int) -> "_Boxes":
-        """Return the boxes around each `count` boxes in a row."""
-        firsts = np.arange(0, len(self), count)
-        starts = np.append(self.starts[firsts], self.starts[-1])
-        low = np.minimum.reduceat(self.low, firsts, axis=1)
-        return _Boxes(starts, low, np.maximum.reduceat(self.high, firsts, axis=1))
-
-    def followed_by(self, others: "_Boxes") -> "_Boxes":
-        """Return these boxes as far as the others' first row, and the others."""
-        kept = int(np.searchsorted(self.starts, others.starts[0]))
-        return _Boxes(
-            np.concatenate([self.starts[:kept], others.starts]),
-            np.concatenate([self.low[:, :kept], others.low], axis=1),
-            np.concatenate([self.high[:, :kept], others.high], axis=1),
-        )
 
 
 class SketchTrees:
@@ -229,11 +203,15 @@ class SketchTrees:
     ----------
     size
         Numbers in a sketch.
+    radius
+        That most searches will be made with; others miss nothing either.
     """
 
-    def __init__(self, size: int) -> None:
-        self._rows = _empty_rows(size, _BUFFER)
+    def __init__(self, size: int, radius: float) -> None:
         self._size = size
+        self._radius = radius
+        self._shape = LONG
+        self._rows = _empty_rows(size, _BUFFER, self._shape)
         self._begin_with(0)
 
     def _begin_with(self, count: int) -> None:
@@ -241,11 +219,16 @@ class SketchTrees:
         self._ordered = 0
         self._parts: list[int] = []  # the first row of each
         none = self._rows.part(0, 0).corners().T
-        self._leaves = self._groups = _Boxes(np.zeros(1, dtype=np.intp), none, none)
+        self._leaves = self._groups = Boxes(np.zeros(1, dtype=np.intp), none, none)
 
     def __len__(self) -> int:
         """Return the number of sketches."""
         return self._count
+
+    @property
+    def shape(self) -> Shape:
+        """What is kept of a sketch: the long shape, until there are enough to see that the short one does."""
+        return self._shape
 
     @property
     def nbytes(self) -> int:
@@ -256,10 +239,10 @@ class SketchTrees:
         """Add float64 (n, size) sketches."""
         first, self._count = self._count, self._count + len(slots)
         if self._count > len(self._rows):
-            grown = _empty_rows(self._size, self._count + self._count // 4)
+            grown = _empty_rows(self._size, self._count + self._count // 4, self._shape)
             grown.part(0, first).assign(self._rows.part(0, first))
             self._rows = grown
-        self._rows.part(first, self._count).assign(_rows(sketches, slots))
+        self._rows.part(first, self._count).assign(_rows(sketches, slots, self._shape))
         self._put_in_order()
 
     def renumber(self, slots: Slots) -> None:
@@ -276,16 +259,30 @@ class SketchTrees:
             return
         while self._parts and first - self._parts[-1] < _GROWTH * (end - first):
             first = self._parts.pop()
+        if first == 0 and self._shape is LONG and self._tells_strangers(SHORT):
+            self._reshape(SHORT)
         self._parts.append(first)
         self._ordered = end
         rows = self._rows.part(first, end)
         tree = cKDTree(rows.corners().astype(np.float64), leafsize=_LEAF_ROWS, balanced_tree=False)
         rows.assign(rows.taken(tree.indices))
-        corners, starts = rows.corners(), np.array(_leaf_starts(tree.tree))
+        corners, starts = rows.corners(), np.array(leaf_starts(tree.tree))
         low, high = (np.ascontiguousarray(ends.reduceat(corners, starts).T) for ends in (np.minimum, np.maximum))
-        leaves = _Boxes(np.append(starts, len(rows)) + first, low, high)
+        leaves = Boxes(np.append(starts, len(rows)) + first, low, high)
         self._leaves = self._leaves.followed_by(leaves)
         self._groups = self._groups.followed_by(leaves.grouped(_GROUP_LEAVES))
+
+    def _tells_strangers(self, shape: Shape) -> bool:
+        """Tell whether the front excludes nearly all pairs of those far apart in order: cells are read one by one."""
+        seen = _cut(_cut(self._rows.part(0, self._count).sketches(), shape.kept), shape.front)
+        shifts = np.linspace(self._count // 4, 3 * self._count // 4, _SHIFTS).astype(int)
+        apart = [np.square(seen - np.roll(seen, shift, axis=0)).sum(axis=1) for shift in shifts]
+        return bool(np.mean(np.stack(apart) <= self._radius**2) <= _PASSING)
+
+    def _reshape(self, shape: Shape) -> None:
+        rows, self._shape = self._rows.part(0, self._count), shape
+        self._rows = _rows(rows.sketches().astype(np.float64), rows.slots, shape)
+        self._begin_with(len(rows))
 
     def within(self, queries: Sketches, radius: float) -> Pairs:
         """Return every (row of `queries`, slot) whose sketches lie within the radius, and rounding's slack.
@@ -299,7 +296,7 @@ class SketchTrees:
         """
         if not len(queries):
             return _NO_PRODUCTS[0], _NO_PRODUCTS[0].astype(np.int32)
-        ask = _ask(queries, radius)
+        ask = _ask(queries, radius, self._shape)
         waiting = (self._ordered, self._count, np.arange(len(queries)))
         if len(queries) > _FEW_QUERIES:
             return self._rows.pairs(ask, [*self._groups_near(ask), waiting])
@@ -332,25 +329,13 @@ class SketchTrees:
         return np.full(len(rows), query, dtype=np.intp), self._rows.slots[rows]
 
 
-def _empty_rows(size: int, count: int) -> _Rows:
-    like = _rows(np.zeros((1, size)), np.zeros(1, dtype=np.int32))
+def _empty_rows(size: int, count: int, shape: Shape) -> _Rows:
+    like = _rows(np.zeros((1, size)), np.zeros(1, dtype=np.int32), shape)
     return _Rows(
         np.empty((len(like.front), count), dtype=np.float32),
         np.empty((count, like.tail.shape[1]), dtype=np.float32),
         np.empty(count, dtype=np.int32),
     )
-
-
-def _leaf_starts(node: Any) -> list[int]:  # noqa: ANN401 - of scipy, untyped
-    """Return the first row of each leaf below a node, in order."""
-    starts, waiting = [], [node]
-    while waiting:
-        node = waiting.pop()
-        if node.lesser is None:
-            starts.append(int(node.start_idx))
-        else:
-            waiting += [node.greater, node.lesser]
-    return starts
 
 
 _NO_PRODUCTS = (np.empty(0, dtype=np.intp), np.empty(0, dtype=np.intp), np.empty(0, dtype=np.float32))

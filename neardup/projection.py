@@ -20,7 +20,7 @@ from neardup.types import Descriptors
 SLACK = 1e-5
 """By how much rounding may make a sketch distance too large: the basis is orthonormal up to float32."""
 COMPONENTS = 32
-"""Kept with an index: a search uses the first of them (`neardup.filter.PREFIX`), a split any."""
+"""Kept with an index: a search uses the first of them (`neardup.filter.LONG`), a split any."""
 _BLOCK = 8192
 _SAMPLE_NUMBERS = 1 << 24
 _NEGLIGIBLE = 1e-9

@@ -77,7 +77,7 @@ def false_pairs(rows: Descriptors, radius: float) -> int:
     """Count pairs of float16 (n, variants, d) images of which a variant of the later one is near the earlier one."""
     stored = np.ascontiguousarray(rows[:, 0])
     projection = fit_projection(stored)
-    trees = SketchTrees(projection.size)
+    trees = SketchTrees(projection.size, radius)
     trees.add(projection.sketch(stored), np.arange(len(stored), dtype=np.int32))
     found: set[tuple[int, int]] = set()
     for variant in range(rows.shape[1]):

@@ -115,7 +115,7 @@ class GenerationView:
         self._place_of = np.empty(_FIRST_SLOTS, dtype=np.int32)
         self._count = 0
         self._gone = 0
-        self._filter = SketchTrees(projection.size)
+        self._filter = SketchTrees(projection.size, radius)
         self.rows_touched = 0
         self.grown: set[int] = set()
 

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from neardup import filter as filters
 from neardup.cells import Cells
 from neardup.distance import l2_distances
-from neardup.filter import SketchTrees
+from neardup.filter import LONG, SHORT, Shape, SketchTrees
 from neardup.index.events import Split
 from neardup.index.tree import CellTree, bitmaps, choose_split
 from neardup.projection import SLACK, Projection, fit_projection
@@ -56,8 +56,8 @@ def test_degenerate_samples_give_a_basis_that_bounds(dimension: int, count: int,
 @contextmanager
 def small_filters(sizes: int) -> Iterator[None]:
     """Make few rows many: buffers fill, parts merge, leaves divide."""
-    names = {"_BUFFER": 4 * sizes, "_LEAF_ROWS": 2 * sizes, "_GROUP_LEAVES": 2, "_GROWTH": 2}
-    names |= {"PREFIX": 4, "_FRONT": 2, "_BRIDGED": 1}
+    names: dict[str, object] = {"_BUFFER": 4 * sizes, "_LEAF_ROWS": 2 * sizes, "_GROUP_LEAVES": 2, "_GROWTH": 2}
+    names |= {"SHORT": Shape(2, 4), "LONG": Shape(3, 6), "_BRIDGED": 1}
     with ExitStack() as stack:
         for name, value in names.items():
             stack.enter_context(patch.object(filters, name, value))
@@ -72,14 +72,20 @@ def distances_cut_after(coordinates: int, left: np.ndarray, right: np.ndarray) -
 
 
 @settings(max_examples=150, deadline=None)
-@given(scenes(), st.integers(1, 8), st.lists(st.integers(1, 40), min_size=1, max_size=8), st.integers(1, 40))
-def test_the_filter_misses_nothing(scene: Scene, sizes: int, steps: list[int], asked: int) -> None:
+@given(
+    scenes(),
+    st.integers(1, 8),
+    st.lists(st.integers(1, 40), min_size=1, max_size=8),
+    st.integers(1, 40),
+    st.sampled_from([0.0, 1.0, 10.0]),
+)
+def test_the_filter_misses_nothing(scene: Scene, sizes: int, steps: list[int], asked: int, expected: float) -> None:
     rows = scene.descriptors
     projection = fit_projection(rows[:20])
     sketches = projection.sketch(rows)
     slots = np.random.default_rng(scene.seed).permutation(len(rows)).astype(np.int32)
     with small_filters(sizes):
-        chosen = SketchTrees(projection.size)
+        chosen = SketchTrees(projection.size, expected * scene.radius)
         start = 0
         while start < len(rows):
             end = start + steps[start % len(steps)]
@@ -96,13 +102,15 @@ def test_the_filter_misses_nothing(scene: Scene, sizes: int, steps: list[int], a
     assert chosen.nbytes > 0
 
 
-@pytest.mark.parametrize("decay", [0.0, 1.0])
-@pytest.mark.parametrize("radius", [0.0, 0.1, 0.6])
-def test_the_filter_at_full_size(decay: float, radius: float) -> None:
+@pytest.mark.parametrize(
+    ("decay", "radius", "shape"),
+    [(0.0, 0.0, SHORT), (0.0, 0.1, SHORT), (0.0, 0.6, LONG), (1.0, 0.0, SHORT), (1.0, 0.1, SHORT), (1.0, 0.6, LONG)],
+)
+def test_the_filter_at_full_size(decay: float, radius: float, shape: Shape) -> None:
     rows = described(np.random.default_rng(7), 9000, 64, decay, 0.3)
     projection = fit_projection(rows[:2000])
     sketches = projection.sketch(rows)
-    chosen = SketchTrees(projection.size)
+    chosen = SketchTrees(projection.size, radius)
     for start in range(0, len(rows), 700):
         part = slice(start, min(start + 700, len(rows)))
         chosen.add(sketches[part], np.arange(part.start, part.stop, dtype=np.int32))
@@ -110,6 +118,7 @@ def test_the_filter_at_full_size(decay: float, radius: float) -> None:
         pairs = chosen.within(sketches[queries], radius)
         found = {(int(query), int(slot)) for query, slot in zip(*pairs, strict=True)}
         assert brute_force(rows[queries], rows, radius) <= found
+    assert chosen.shape == shape
 
 
 def grown_tree(scene: Scene, projection: Projection, limit: int) -> tuple[CellTree, dict[int, list[int]]]:

@@ -1,0 +1,69 @@
+"""Boxes around rows that stand side by side: what none of a query's ball reaches is left out unseen."""
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+
+@dataclass(frozen=True, slots=True)
+class Boxes:
+    """Runs of rows, each within a box.
+
+    Attributes
+    ----------
+    starts
+        intp (n + 1,): box i holds the rows from ``starts[i]`` to before ``starts[i + 1]``.
+    low, high
+        float32 (k, n): corners, one column a box.
+    """
+
+    starts: NDArray[np.intp]
+    low: NDArray[np.float32]
+    high: NDArray[np.float32]
+
+    def __len__(self) -> int:
+        return len(self.starts) - 1
+
+    @property
+    def nbytes(self) -> int:
+        """Memory held, in bytes."""
+        return self.starts.nbytes + self.low.nbytes + self.high.nbytes
+
+    def reached(self, queries: NDArray[np.float32], reach: float) -> NDArray[np.bool_]:
+        """Return bool (n, m): whether a box comes within reach of each of float32 (k, m) queries."""
+        squared = np.zeros((len(self), queries.shape[1]), dtype=np.float32)
+        for low, high, values in zip(self.low, self.high, queries, strict=True):
+            gap = np.maximum(low[:, np.newaxis] - values, values - high[:, np.newaxis])
+            np.maximum(gap, 0.0, out=gap)
+            squared += np.square(gap, out=gap)
+        return np.asarray(squared <= np.float32(reach * reach))
+
+    def grouped(self, count: int) -> "Boxes":
+        """Return the boxes around each `count` boxes in a row."""
+        firsts = np.arange(0, len(self), count)
+        starts = np.append(self.starts[firsts], self.starts[-1])
+        low = np.minimum.reduceat(self.low, firsts, axis=1)
+        return Boxes(starts, low, np.maximum.reduceat(self.high, firsts, axis=1))
+
+    def followed_by(self, others: "Boxes") -> "Boxes":
+        """Return these boxes as far as the others' first row, and the others."""
+        kept = int(np.searchsorted(self.starts, others.starts[0]))
+        return Boxes(
+            np.concatenate([self.starts[:kept], others.starts]),
+            np.concatenate([self.low[:, :kept], others.low], axis=1),
+            np.concatenate([self.high[:, :kept], others.high], axis=1),
+        )
+
+
+def leaf_starts(node: Any) -> list[int]:  # noqa: ANN401 - of scipy, untyped
+    """Return the first row of each leaf below a node, in order."""
+    starts, waiting = [], [node]
+    while waiting:
+        node = waiting.pop()
+        if node.lesser is None:
+            starts.append(int(node.start_idx))
+        else:
+            waiting += [node.greater, node.lesser]
+    return starts
