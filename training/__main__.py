@@ -44,6 +44,8 @@ def _arguments() -> argparse.Namespace:
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--batch", type=int, default=128, metavar="N", help="pictures in a batch")
     parser.add_argument("--width", type=float, default=1.0, help="of the network: 2 has twice the channels")
+    parser.add_argument("--mixed", type=float, default=0.0, metavar="SHARE", help="of copies that show two photos")
+    parser.add_argument("--drawn", type=float, default=0.125, metavar="SHARE", help="drawn pictures for each photo")
     parser.add_argument("--workers", type=int, default=max(1, cores() // 2), metavar="N", help="that make copies")
     parser.add_argument("--model-every", type=float, default=20.0, metavar="MINUTES", help="write the model so far")
     given = parser.parse_args()
@@ -51,6 +53,9 @@ def _arguments() -> argparse.Namespace:
         parser.error("--minutes: say how long, more than 0")
     if given.steps < 0:
         parser.error("--steps: 0 or more")
+    for name in ("mixed", "drawn"):
+        if not 0 <= getattr(given, name) <= 1:
+            parser.error(f"--{name}: a share from 0 to 1")
     if given.batch < 4:
         parser.error("--batch: 4 pictures at least, of which one is another's look-alike")
     return given
@@ -68,7 +73,7 @@ def _train(given: argparse.Namespace) -> None:
     photos = image_files(given.photos)
     if len(photos) < _LEAST_PHOTOS:
         raise Misconfigured(f"--photos: {str(given.photos)!r} holds {len(photos)} pictures, {_LEAST_PHOTOS} are needed")
-    pictures = make_training_set(given.photos, given.out / "set", given.seed)
+    pictures = make_training_set(given.photos, given.out / "set", given.seed, given.drawn)
 
     import keras  # noqa: PLC0415
 
@@ -79,7 +84,15 @@ def _train(given: argparse.Namespace) -> None:
 
     trial = load_trial([path for path in photos if held_out(path.name)], given.out / "set" / "trial.npz")
     samples = take_samples(pictures, given.seed)
-    recipe = Recipe(given.minutes, given.steps, given.batch, width=given.width, seed=given.seed)
+    recipe = Recipe(
+        given.minutes,
+        given.steps,
+        given.batch,
+        width=given.width,
+        seed=given.seed,
+        mixed=given.mixed,
+        drawn=given.drawn,
+    )
     exports = keras.backend.backend() == "tensorflow"
 
     def model(network: Any, progress: Progress) -> dict[str, Any]:
@@ -89,7 +102,7 @@ def _train(given: argparse.Namespace) -> None:
         return make_model(network, samples, trial, facts, given.out / "model").figures()
 
     train(
-        Feed(pictures, given.batch, given.seed),
+        Feed(pictures, given.batch, given.seed, given.mixed),
         recipe,
         given.out,
         model,

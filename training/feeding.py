@@ -8,17 +8,37 @@ from functools import cache
 from itertools import count
 from multiprocessing import get_context
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
 from neardup.types import Pixels
 from training.augment import light_copy, strong_copy
+from training.mixing import Parts, mixed
 from training.photos import TrainingSet
 
 _AHEAD = 6
 _LOOK_ALIKE_SHARE = 0.25
 """Of a batch: look-alikes of other pictures in it, which are told apart the hardest."""
+
+
+class Batch(NamedTuple):
+    """What one step learns from.
+
+    Attributes
+    ----------
+    pairs
+        uint8 (2, n, 64, 64, 3): photos as they are, and copies.
+    photos
+        int32 (n,): the photos' numbers, which are not all different.
+    parts
+        float32 (n, n): how much of each copy, a row, is of which photo.
+    """
+
+    pairs: Pixels
+    photos: NDArray[np.int32]
+    parts: Parts
 
 
 @dataclass(frozen=True)
@@ -33,11 +53,14 @@ class Feed:
         Pictures in a batch, look-alikes included; what an epoch has left after whole batches is left out of it.
     seed
         What is drawn depends on the seed and on the number of the batch alone: a resumed run goes on as if whole.
+    mixed
+        Share of the copies that show a second photo.
     """
 
     pictures: TrainingSet
     batch_size: int
     seed: int
+    mixed: float = 0.0
 
     @property
     def look_alikes(self) -> int:
@@ -49,10 +72,10 @@ class Feed:
         """How many batches see each picture once, look-alikes not counted."""
         return max(1, self.pictures.count // (self.batch_size - self.look_alikes))
 
-    def batches(self, first: int, workers: int) -> Generator[tuple[Pixels, NDArray[np.int32]], None, None]:
-        """Yield from batch `first` on, for ever: uint8 (2, n, 64, 64, 3) and the pictures' numbers, int32 (2, n)."""
+    def batches(self, first: int, workers: int) -> Generator[Batch, None, None]:
+        """Yield from batch `first` on, for ever."""
         with ProcessPoolExecutor(workers, mp_context=get_context("spawn")) as executor:
-            waiting: deque[Future[tuple[Pixels, NDArray[np.int32]]]] = deque()
+            waiting: deque[Future[Batch]] = deque()
             try:
                 for number in count(first):
                     waiting.append(executor.submit(make_batch, self, number))
@@ -67,8 +90,8 @@ def _mapped(path: Path) -> NDArray[np.uint8]:
     return np.asarray(np.load(path, mmap_mode="r"))
 
 
-def make_batch(feed: Feed, number: int) -> tuple[Pixels, NDArray[np.int32]]:
-    """Return batch `number` of a feed: pictures as they are, and copies of them."""
+def make_batch(feed: Feed, number: int) -> Batch:
+    """Return batch `number` of a feed."""
     epoch, within = divmod(number, feed.batches_an_epoch)
     order = np.random.default_rng([feed.seed, epoch]).permutation(feed.pictures.count)
     fresh = feed.batch_size - feed.look_alikes
@@ -77,5 +100,8 @@ def make_batch(feed: Feed, number: int) -> tuple[Pixels, NDArray[np.int32]]:
     near = _mapped(feed.pictures.look_alikes)[chosen[: feed.look_alikes]]
     chosen = np.concatenate([chosen, near[np.arange(len(near)), random.integers(near.shape[1], size=len(near))]])
     squares = _mapped(feed.pictures.squares)
-    pairs = [[make(squares[index], random) for index in chosen] for make in (light_copy, strong_copy)]
-    return np.array(pairs), np.stack([chosen, chosen]).astype(np.int32)
+    photos, copies = (
+        np.stack([make(squares[index], random) for index in chosen]) for make in (light_copy, strong_copy)
+    )
+    copies, parts = mixed(copies, feed.mixed, random)
+    return Batch(np.stack([photos, copies]), chosen.astype(np.int32), parts)

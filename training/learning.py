@@ -16,10 +16,12 @@ class CopyLearner(keras.Model):  # type: ignore[misc]  # Keras ships no types
     """The network with its loss: contrast (InfoNCE) and entropy, over the batch and a queue of earlier ones.
 
     A batch is ``(2, n, 64, 64, 3)``: photos as they are, and copies of the same photos in the same order; its targets
-    are the photos' numbers, (2, n), so that a photo is not taken for another one when the queue holds it.
+    are the photos' numbers, (n,), so that a photo is not taken for another one when it comes twice, and how much of
+    each copy is of which photo, (n, n). A copy of two photos is to lie near both, and each counts by its part.
 
     Sources: van den Oord, Li and Vinyals, "Representation Learning with Contrastive Predictive Coding", 2018,
-    equation 4; Pizzi et al., "A Self-Supervised Descriptor for Image Copy Detection", CVPR 2022, section 4.2 (entropy);
+    equation 4; Pizzi et al., "A Self-Supervised Descriptor for Image Copy Detection", CVPR 2022, section 4 (entropy,
+    copies of two photos);
     Wang et al., "Cross-Batch Memory for Embedding Learning", CVPR 2020 (queue).
 
     Parameters
@@ -60,27 +62,32 @@ class CopyLearner(keras.Model):  # type: ignore[misc]  # Keras ships no types
         sample_weight: Any = None,  # noqa: ARG002
         training: bool = True,  # noqa: FBT001, FBT002
     ) -> Any:
-        """Return the loss of unit vectors `y_pred` of the pictures numbered `y`."""
-        photos = ops.reshape(ops.cast(y, "int32"), (-1,))
-        half = ops.shape(y_pred)[0] // 2
+        """Return the loss of unit vectors `y_pred`, of photos and copies `y`."""
+        photos, parts = y
+        half = ops.shape(photos)[0]
         originals, copies = y_pred[:half], y_pred[half:]
-        pair = ops.sum(originals * copies, axis=1)
-        together = ops.concatenate([pair, pair], axis=0) / self.temperature
-        same = ops.expand_dims(photos, 1) == ops.expand_dims(photos, 0)
-        cosines = ops.matmul(y_pred, ops.transpose(y_pred))
-        others = ops.where(same, _NEVER, cosines / self.temperature)
+        # What a picture shows, (2 n, n): any photo in common, and two are not different ones.
+        shown = ops.concatenate([ops.eye(half), parts], axis=0)
+        alike = ops.cast(ops.expand_dims(photos, 1) == photos, "float32")
+        same = ops.matmul(ops.matmul(shown, alike), ops.transpose(shown)) > 0
+        earlier = ops.cast(ops.expand_dims(photos, 1) == self.queue_photos, "float32")
         # Empty places of the queue hold -1, the number of no photo.
-        known = ops.expand_dims(self.queue_photos, 0)
-        hidden = ops.logical_or(known == -1, ops.expand_dims(photos, 1) == known)
-        earlier = ops.where(hidden, _NEVER, ops.matmul(y_pred, ops.transpose(self.queue)) / self.temperature)
-        every = ops.concatenate([ops.expand_dims(together, 1), others, earlier], axis=1)
-        contrast = ops.mean(ops.logsumexp(every, axis=1) - together)
+        hidden = ops.logical_or(self.queue_photos == -1, ops.matmul(shown, earlier) > 0)
+        cosines = ops.matmul(y_pred, ops.transpose(y_pred))
+        of_queue = ops.matmul(y_pred, ops.transpose(self.queue))
+        others = ops.concatenate([ops.where(same, _NEVER, cosines), ops.where(hidden, _NEVER, of_queue)], axis=1)
+        others = ops.logsumexp(others / self.temperature, axis=1)
+        # A row a copy, a column a photo. -log(e^p / (e^p + e^o)) = log(1 + e^(o - p)), as seen from both.
+        pairs = ops.matmul(copies, ops.transpose(originals))
+        near = pairs / self.temperature
+        costs = ops.softplus(others[:half] - near) + ops.softplus(ops.expand_dims(others[half:], 1) - near)
+        contrast = ops.sum(parts * costs) / (2.0 * half)
         nearest = ops.max(ops.where(same, -1.0, cosines), axis=1)
         entropy = ops.mean(0.5 * ops.log(ops.maximum(2.0 - 2.0 * nearest, 1e-6)))
         if training:
-            self._remember(ops.stop_gradient(originals), photos[:half])
+            self._remember(ops.stop_gradient(originals), photos)
         self.contrast.update_state(contrast)
-        self.together.update_state(ops.mean(pair))
+        self.together.update_state(ops.sum(parts * pairs) / half)
         return contrast - self.entropy_weight * entropy
 
     def _remember(self, vectors: Any, photos: Any) -> None:

@@ -66,7 +66,7 @@ def image_files(folder: Path) -> list[Path]:
     return files
 
 
-def make_training_set(photos: Path, folder: Path, seed: int) -> TrainingSet:
+def make_training_set(photos: Path, folder: Path, seed: int, drawn_share: float = DRAWN_SHARE) -> TrainingSet:
     """Return the set of the photos in a folder that are not held out; made once, and kept in `folder`.
 
     Raises
@@ -79,7 +79,7 @@ def make_training_set(photos: Path, folder: Path, seed: int) -> TrainingSet:
     paths = [path for path in image_files(photos) if not held_out(path.name)]
     if len(paths) <= LOOK_ALIKES:
         raise Misconfigured(f"--photos: {str(photos)!r} has {len(paths)} pictures to train on: more are needed")
-    drawn = round(DRAWN_SHARE * len(paths))
+    drawn = round(drawn_share * len(paths))
     made = TrainingSet(folder / "squares.npy", folder / "look-alikes.npy", len(paths) + drawn)
     listed = "\n".join([f"{drawn} drawn, seed {seed}", *(str(path) for path in paths)])
     names = folder / "pictures.txt"
@@ -87,7 +87,8 @@ def make_training_set(photos: Path, folder: Path, seed: int) -> TrainingSet:
         folder.mkdir(parents=True, exist_ok=True)
         with ProcessPoolExecutor() as executor:
             squares = np.stack(list(executor.map(_square, paths, chunksize=64)))
-        squares = np.concatenate([squares, drawn_squares(drawn, seed)])
+        if drawn:
+            squares = np.concatenate([squares, drawn_squares(drawn, seed)])
         np.save(made.squares, squares)
         np.save(made.look_alikes, _nearest(squares))
         names.write_text(listed, "utf-8")

@@ -16,6 +16,7 @@ from neardup.errors import Misconfigured
 from training.feeding import Feed
 from training.learning import CopyLearner
 from training.network import build_network
+from training.photos import DRAWN_SHARE
 
 _STATE, _PROGRESS, _CURVE = "state.weights.h5", "progress.json", "curve.jsonl"
 _LEAST_RATE = 0.02
@@ -40,6 +41,8 @@ class Recipe:
     averaging: float = 0.998
     warm_up_steps: int = 200
     seed: int = 0
+    mixed: float = 0.0
+    drawn: float = DRAWN_SHARE
 
     def share(self, progress: "Progress") -> float:
         """Return how much of the run is done, 0 to 1."""
@@ -109,9 +112,9 @@ def train(
     began_s, noted_s, modelled_s = now_s - progress.seconds, now_s, now_s
     with closing(feed.batches(progress.steps, workers)) as batches:
         while recipe.share(progress) < 1.0:
-            pairs, photos = next(batches)
+            pairs, *targets = next(batches)
             optimizer.learning_rate.assign(_rate(recipe, progress))
-            measures = learner.train_on_batch(pairs, photos, return_dict=True)
+            measures = learner.train_on_batch(pairs, tuple(targets), return_dict=True)
             now_s = time.monotonic()
             progress.steps, progress.seconds = progress.steps + 1, now_s - began_s
             if now_s - noted_s >= note_every_s:

@@ -15,6 +15,7 @@ from training.augment import light_copy, strong_copy
 from training.drawn import drawn_squares
 from training.feeding import Feed, make_batch
 from training.head import fit_rotation
+from training.mixing import mixed
 from training.photos import LOOK_ALIKES, TrainingSet, held_out, image_files, make_training_set
 
 PHOTOS = 220
@@ -82,17 +83,35 @@ class TestCopies:
         for workers in (1, 2):
             fed = feed.batches(1, workers)
             for number in (1, 2):
-                pairs, numbers = next(fed)
-                assert (pairs == made[number][0]).all()
-                assert (numbers == made[number][1]).all()
+                batch = next(fed)
+                assert (batch.pairs == made[number].pairs).all()
+                assert np.array_equal(batch.photos, made[number].photos)
+                assert (batch.parts == made[number].parts).all()
             fed.close()
 
     def test_a_quarter_of_a_batch_are_look_alikes(self, pictures: TrainingSet) -> None:
         near = np.load(pictures.look_alikes)
-        pairs, numbers = make_batch(Feed(pictures, batch_size=32, seed=1), 0)
-        assert pairs.shape == (2, 32, 64, 64, 3)
-        assert (numbers[0] == numbers[1]).all()
-        assert all(numbers[0, 24 + place] in near[numbers[0, place]] for place in range(8))
+        batch = make_batch(Feed(pictures, batch_size=32, seed=1), 0)
+        assert batch.pairs.shape == (2, 32, 64, 64, 3)
+        assert all(batch.photos[24 + place] in near[batch.photos[place]] for place in range(8))
+        assert (batch.parts == np.eye(32)).all()
+
+    def test_a_share_of_the_copies_shows_two_photos(self) -> None:
+        random = np.random.default_rng(0)
+        copies = random.integers(0, 256, (400, 1, 1, 3), dtype=np.uint8).repeat(64, 1).repeat(64, 2)
+        shown, parts = mixed(copies, 0.3, random)
+        assert shown.dtype == np.uint8
+        assert parts.sum(axis=1) == pytest.approx(np.ones(400), abs=1e-6)
+        two = np.flatnonzero((parts > 0).sum(axis=1) == 2)
+        assert len(two) == pytest.approx(120, abs=40)
+        assert np.delete(shown, two, axis=0) == pytest.approx(np.delete(copies, two, axis=0))
+        # Of one colour each: the mean of what is shown says how much of each there is.
+        assert shown.mean(axis=(1, 2)) == pytest.approx(parts @ copies[:, 0, 0].astype(float), abs=0.51)
+        in_boxes = [len(np.unique(shown[one].reshape(-1, 3), axis=0)) == 2 for one in two]
+        assert np.mean(in_boxes) == pytest.approx(0.5, abs=0.15)
+        whole, parts = mixed(copies, 0.0, random)
+        assert (whole == copies).all()
+        assert (parts == np.eye(400)).all()
 
 
 class TestHead:
@@ -104,6 +123,51 @@ class TestHead:
         assert np.abs(kept.T @ turned[:, :4]) == pytest.approx(np.eye(4), abs=0.05)
         lighter = fit_rotation(vectors.astype(np.float32), numbers=4, decay_from=2)
         assert np.linalg.norm(lighter, axis=0) == pytest.approx((1 + np.arange(4) / 2) ** -0.5, abs=1e-5)
+
+
+@pytest.mark.tensorflow
+class TestLoss:
+    @staticmethod
+    def losses(parts: np.ndarray, *, photos: list[int], queued: list[int]) -> tuple[float, float]:
+        """Return the loss without entropy, as it is and as its formula says, of vectors drawn from a seed."""
+        import keras  # noqa: PLC0415 - takes seconds
+
+        from training.learning import TEMPERATURE, CopyLearner  # noqa: PLC0415
+
+        random = np.random.default_rng(4)
+        vectors = random.standard_normal((2 * len(photos) + len(queued), 6)).astype(np.float32)
+        vectors /= np.linalg.norm(vectors, axis=1, keepdims=True)
+        pixels = keras.Input((2,))
+        learner = CopyLearner(keras.Model(pixels, keras.layers.Dense(6)(pixels)), entropy_weight=0.0, queue=8)
+        learner.queue.assign(np.resize(vectors[2 * len(photos) :], (8, 6)))
+        learner.queue_photos.assign([*queued, *[-1] * (8 - len(queued))])
+        asked = vectors[: 2 * len(photos)]
+        loss = learner.compute_loss(y=(np.array(photos, np.int32), parts), y_pred=asked, training=False)
+        own = [{photo} for photo in photos]
+        shown = [*own, *({photo for photo, part in zip(photos, row, strict=True) if part} for row in parts)]
+        shown += [{photo} for photo in queued]
+        expected = 0.0
+        for copy, photo in np.argwhere(parts):
+            for one, other in ((photo, len(photos) + copy), (len(photos) + copy, photo)):
+                near = asked[one] @ asked[other] / TEMPERATURE
+                strange = [row for row, photos_of in enumerate(shown) if not photos_of & shown[one]]
+                rest = np.exp(vectors[strange] @ asked[one] / TEMPERATURE).sum()
+                expected -= parts[copy, photo] * np.log(np.exp(near) / (np.exp(near) + rest)) / (2 * len(photos))
+        return float(loss), float(expected)
+
+    def test_a_copy_is_told_from_other_photos(self) -> None:
+        loss, expected = self.losses(np.eye(4, dtype=np.float32), photos=[5, 6, 7, 8], queued=[9, 6])
+        assert loss == pytest.approx(expected, rel=1e-4)
+
+    def test_a_photo_that_comes_twice_is_not_another_one(self) -> None:
+        loss, expected = self.losses(np.eye(4, dtype=np.float32), photos=[5, 6, 5, 8], queued=[5])
+        assert loss == pytest.approx(expected, rel=1e-4)
+
+    def test_a_copy_of_two_photos_is_to_be_near_both(self) -> None:
+        parts = np.eye(4, dtype=np.float32)
+        parts[1, 1], parts[1, 3] = 0.75, 0.25
+        loss, expected = self.losses(parts, photos=[5, 6, 7, 8], queued=[8, 9])
+        assert loss == pytest.approx(expected, rel=1e-4)
 
 
 @pytest.mark.tensorflow
