@@ -44,7 +44,11 @@ def _arguments() -> argparse.Namespace:
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--batch", type=int, default=128, metavar="N", help="pictures in a batch")
     parser.add_argument("--width", type=float, default=1.0, help="of the network: 2 has twice the channels")
-    parser.add_argument("--mixed", type=float, default=0.0, metavar="SHARE", help="of copies that show two photos")
+    parser.add_argument("--start", type=Path, metavar="FOLDER", help="begin with the weights of another run's --out")
+    parser.add_argument(
+        "--learning-rate", type=float, default=2e-3, metavar="RATE", help="at its highest (default: 0.002)"
+    )
+    parser.add_argument("--mixed", type=float, default=0.25, metavar="SHARE", help="of copies that show two photos")
     parser.add_argument("--drawn", type=float, default=0.125, metavar="SHARE", help="drawn pictures for each photo")
     parser.add_argument("--workers", type=int, default=max(1, cores() // 2), metavar="N", help="that make copies")
     parser.add_argument("--model-every", type=float, default=20.0, metavar="MINUTES", help="write the model so far")
@@ -53,6 +57,10 @@ def _arguments() -> argparse.Namespace:
         parser.error("--minutes: say how long, more than 0")
     if given.steps < 0:
         parser.error("--steps: 0 or more")
+    if given.learning_rate <= 0:
+        parser.error("--learning-rate: more than 0")
+    if given.start and not (given.start / "progress.json").exists():
+        parser.error(f"--start: {str(given.start)!r} holds no run")
     for name in ("mixed", "drawn"):
         if not 0 <= getattr(given, name) <= 1:
             parser.error(f"--{name}: a share from 0 to 1")
@@ -88,10 +96,12 @@ def _train(given: argparse.Namespace) -> None:
         given.minutes,
         given.steps,
         given.batch,
+        given.learning_rate,
         width=given.width,
         seed=given.seed,
         mixed=given.mixed,
         drawn=given.drawn,
+        start=str(given.start.resolve()) if given.start else "",
     )
     exports = keras.backend.backend() == "tensorflow"
 

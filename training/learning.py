@@ -90,6 +90,10 @@ class CopyLearner(keras.Model):  # type: ignore[misc]  # Keras ships no types
         self.together.update_state(ops.sum(parts * pairs) / half)
         return contrast - self.entropy_weight * entropy
 
+    def forget(self) -> None:
+        """Empty the queue: its pictures were numbered for another run."""
+        self.queue_photos.assign(ops.full_like(self.queue_photos, -1))
+
     def _remember(self, vectors: Any, photos: Any) -> None:
         count = ops.shape(vectors)[0]
         self.queue.assign(ops.concatenate([ops.cast(vectors, self.queue.dtype), self.queue[:-count]], axis=0))

@@ -30,7 +30,8 @@ class Recipe:
     """What a run depends on besides its pictures; a run can only be resumed by the same.
 
     It ends when its minutes are over, or earlier after so many steps, if they are not 0. One that ends by steps gives
-    the same weights again, as far as the machine adds up in the same order.
+    the same weights again, as far as the machine adds up in the same order. `start` is the folder of an earlier run
+    whose weights it begins with.
     """
 
     minutes: float
@@ -41,8 +42,9 @@ class Recipe:
     averaging: float = 0.998
     warm_up_steps: int = 200
     seed: int = 0
-    mixed: float = 0.0
+    mixed: float = 0.25
     drawn: float = DRAWN_SHARE
+    start: str = ""
 
     def share(self, progress: "Progress") -> float:
         """Return how much of the run is done, 0 to 1."""
@@ -50,8 +52,10 @@ class Recipe:
         return min(1.0, max(progress.seconds / (60 * self.minutes), by_steps))
 
     def facts(self) -> dict[str, Any]:
-        """Return what a model card tells of it."""
-        return asdict(self)
+        """Return what a model card tells of it, and of the run that it began with."""
+        facts = asdict(self)
+        start = facts.pop("start")
+        return {**facts, "before": _saved(Path(start))} if start else facts
 
 
 @dataclass
@@ -98,7 +102,7 @@ def train(
     Raises
     ------
     Misconfigured
-        The folder holds a run by another recipe.
+        The folder holds a run by another recipe, or the one to begin with holds none.
     """
     folder.mkdir(parents=True, exist_ok=True)
     keras.utils.set_random_seed(recipe.seed)
@@ -159,15 +163,27 @@ def _rate(recipe: Recipe, progress: Progress) -> float:
 
 
 def _resumed(learner: CopyLearner, recipe: Recipe, folder: Path) -> Progress:
-    if not (folder / _PROGRESS).exists():
-        return Progress()
-    saved = json.loads((folder / _PROGRESS).read_text("utf-8"))
-    if saved["recipe"] != asdict(recipe):
-        raise Misconfigured(
-            f"--out: {str(folder)!r} holds a run by another recipe, {saved['recipe']}: repeat it or name another"
-        )
-    learner.load_weights(folder / _STATE)
-    return Progress(**saved["progress"])
+    if (folder / _PROGRESS).exists():
+        saved = _saved(folder)
+        if saved["recipe"] != asdict(recipe):
+            raise Misconfigured(
+                f"--out: {str(folder)!r} holds a run by another recipe, {saved['recipe']}: repeat it or name another"
+            )
+        learner.load_weights(folder / _STATE)
+        return Progress(**saved["progress"])
+    if recipe.start:
+        width = _saved(Path(recipe.start))["recipe"]["width"]
+        if width != recipe.width:
+            raise Misconfigured(f"--start: the run in {recipe.start!r} is of width {width}, this one of {recipe.width}")
+        learner.load_weights(Path(recipe.start) / _STATE)
+        learner.forget()
+    return Progress()
+
+
+def _saved(folder: Path) -> dict[str, Any]:
+    """Return the recipe and the progress of a run."""
+    saved: dict[str, Any] = json.loads((folder / _PROGRESS).read_text("utf-8"))
+    return saved
 
 
 def _save(learner: CopyLearner, recipe: Recipe, progress: Progress, folder: Path) -> None:

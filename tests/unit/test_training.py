@@ -3,6 +3,7 @@
 import itertools
 import json
 import logging
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -215,3 +216,10 @@ class TestLearning:
         assert np.mean([line["contrast"] for line in more]) < 0.9 * first
         with pytest.raises(Misconfigured, match="holds a run by another recipe"):
             train(feed, Recipe(minutes=1, batch_size=32), tmp_path, model)
+        # Another run may begin with what this one knows.
+        further = tmp_path / "further"
+        train(feed, replace(recipe, steps=20, start=str(tmp_path)), further, model, note_every_s=0.0)
+        lines = (further / "curve.jsonl").read_text("utf-8").splitlines()[:-1]
+        assert np.mean([json.loads(line)["contrast"] for line in lines]) < 0.9 * first
+        with pytest.raises(Misconfigured, match=r"--start: .* is of width 0\.25, this one of 1\.0"):
+            train(feed, Recipe(1, start=str(tmp_path)), tmp_path / "wider", model)
