@@ -63,7 +63,7 @@ class CopyLearner(keras.Model):  # type: ignore[misc]  # Keras ships no types
         training: bool = True,  # noqa: FBT001, FBT002
     ) -> Any:
         """Return the loss of unit vectors `y_pred`, of photos and copies `y`."""
-        photos, parts = y
+        photos, parts = (ops.convert_to_tensor(target) for target in y)
         half = ops.shape(photos)[0]
         originals, copies = y_pred[:half], y_pred[half:]
         # What a picture shows, (2 n, n): any photo in common, and two are not different ones.
@@ -74,7 +74,8 @@ class CopyLearner(keras.Model):  # type: ignore[misc]  # Keras ships no types
         # Empty places of the queue hold -1, the number of no photo.
         hidden = ops.logical_or(self.queue_photos == -1, ops.matmul(shown, earlier) > 0)
         cosines = ops.matmul(y_pred, ops.transpose(y_pred))
-        of_queue = ops.matmul(y_pred, ops.transpose(self.queue))
+        # A copy: for its gradient PyTorch needs the queue as it was, and `_remember` changes it.
+        of_queue = ops.matmul(y_pred, ops.transpose(ops.copy(self.queue)))
         others = ops.concatenate([ops.where(same, _NEVER, cosines), ops.where(hidden, _NEVER, of_queue)], axis=1)
         others = ops.logsumexp(others / self.temperature, axis=1)
         # A row a copy, a column a photo. -log(e^p / (e^p + e^o)) = log(1 + e^(o - p)), as seen from both.

@@ -122,9 +122,8 @@ def train(
             now_s = time.monotonic()
             progress.steps, progress.seconds = progress.steps + 1, now_s - began_s
             if now_s - noted_s >= note_every_s:
-                _note({name: round(float(value), 4) for name, value in measures.items()}, progress, feed, folder)
                 _save(learner, recipe, progress, folder)
-                learner.reset_metrics()
+                _note({name: round(float(value), 4) for name, value in measures.items()}, progress, feed, folder)
                 noted_s = now_s
             if now_s - modelled_s >= model_every_s and recipe.share(progress) < 1.0:
                 with _averaged(learner, optimizer):
