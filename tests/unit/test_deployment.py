@@ -5,6 +5,7 @@ import importlib
 import importlib.metadata
 import itertools
 import json
+import platform
 import re
 import shutil
 import subprocess
@@ -18,6 +19,7 @@ import jsonschema
 import pytest
 import yaml
 from packaging.requirements import Requirement
+from packaging.specifiers import SpecifierSet
 from packaging.utils import canonicalize_name
 from prometheus_client.metrics import MetricWrapperBase
 
@@ -205,6 +207,16 @@ def test_the_runtime_lock_has_what_we_declare_and_tensorflow_for_the_cpu() -> No
     assert names([*declared, *extras]) <= set(locked)
     assert "platform_machine == 'x86_64' and sys_platform == 'linux'" in locked["tensorflow-cpu"]
     assert "platform_machine != 'x86_64' or sys_platform != 'linux'" in locked["tensorflow"]
+
+
+def test_pip_may_install_all_that_is_locked_on_this_python() -> None:
+    """The image is built by pip, which keeps to the upper bounds of Requires-Python; uv does not."""
+    installed = {canonicalize_name(one.metadata["Name"]): one.metadata for one in importlib.metadata.distributions()}
+    locked = {canonicalize_name(pin.split("==")[0]) for pin in pins("requirements-runtime.lock")}
+    bounds = {name: installed[name]["Requires-Python"] or "" for name in locked & installed.keys()}
+    assert len(bounds) > 50
+    refused = {name: wants for name, wants in bounds.items() if platform.python_version() not in SpecifierSet(wants)}
+    assert not refused
 
 
 def test_the_build_backend_is_taken_out_of_the_lock_with_all_that_it_needs() -> None:
