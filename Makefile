@@ -38,7 +38,8 @@ soak: $(VENV)/.installed  ## feed, three consumers, kills and restarts on server
 $(BENCH)/.installed: requirements-bench.lock $(VENV)/.installed
 	@echo "Installing what the benchmark compares with into $(BENCH) (once; hnswlib is compiled) ..."
 	@rm -rf $(BENCH)
-	@$(BIN)/uv pip install --quiet --python $(BIN)/python --target $(BENCH) --require-hashes --requirement requirements-bench.lock
+	@# No configuration: beside hashes uv takes no constraint, and pyproject.toml has one.
+	@$(BIN)/uv pip install --no-config --quiet --python $(BIN)/python --target $(BENCH) --require-hashes --requirement requirements-bench.lock
 	@touch $@
 
 bench-index: $(BENCH)/.installed  ## time and recall of the search, beside brute force, faiss, hnswlib and usearch

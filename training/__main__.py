@@ -33,7 +33,8 @@ def main() -> None:
         sys.exit(f"training: stopped; the same command goes on from what {given.out} holds")
 
 
-def _arguments() -> argparse.Namespace:
+def command_line() -> argparse.ArgumentParser:
+    """Return what reads the flags."""
     parser = argparse.ArgumentParser(
         prog="make train", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
@@ -48,10 +49,15 @@ def _arguments() -> argparse.Namespace:
     parser.add_argument(
         "--learning-rate", type=float, default=2e-3, metavar="RATE", help="at its highest (default: 0.002)"
     )
-    parser.add_argument("--mixed", type=float, default=0.25, metavar="SHARE", help="of copies that show two photos")
+    parser.add_argument("--mixed", type=float, default=0.0, metavar="SHARE", help="of copies that show two photos")
     parser.add_argument("--drawn", type=float, default=0.125, metavar="SHARE", help="drawn pictures for each photo")
     parser.add_argument("--workers", type=int, default=max(1, cores() // 2), metavar="N", help="that make copies")
     parser.add_argument("--model-every", type=float, default=20.0, metavar="MINUTES", help="write the model so far")
+    return parser
+
+
+def _arguments() -> argparse.Namespace:
+    parser = command_line()
     given = parser.parse_args()
     if given.minutes <= 0:
         parser.error("--minutes: say how long, more than 0")

@@ -42,7 +42,7 @@ class Recipe:
     averaging: float = 0.998
     warm_up_steps: int = 200
     seed: int = 0
-    mixed: float = 0.25
+    mixed: float = 0.0
     drawn: float = DRAWN_SHARE
     start: str = ""
 

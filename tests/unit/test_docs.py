@@ -25,6 +25,7 @@ import bootstrap.settings
 import consumer.__main__
 import consumer.settings
 import demo.__main__
+import training.__main__
 from consumer.health import STALLED_AFTER_S
 from consumer.messages import MAX_DETAIL_CHARACTERS, MAX_ENVELOPE_BYTES, MAX_IMAGE_ID_BYTES
 from consumer.metrics import OPERATIONS, STAGES, Metrics
@@ -48,6 +49,7 @@ SETTINGS: dict[str, list[type[Any]]] = {
     "`python -m bootstrap.calibrate`": [bootstrap.calibrate_settings.CalibrateSettings],
 }
 DEMO_FLAGS = {"--images", "--report"}
+TRAINING_FLAGS = set(re.findall(r"(--[a-z-]+)[ ,\]]", training.__main__.command_line().format_usage()))
 
 
 def text_of(name: str) -> str:
@@ -321,7 +323,9 @@ def test_command_lines_have_only_flags_that_exist() -> None:
 
 
 def test_flags_in_running_text_exist() -> None:
-    known = DEMO_FLAGS.union(*(flags_of(heading[len("`python -m ") : -1]) for heading in SETTINGS if "-m" in heading))
+    known = (DEMO_FLAGS | TRAINING_FLAGS).union(
+        *(flags_of(heading[len("`python -m ") : -1]) for heading in SETTINGS if "-m" in heading)
+    )
     for page in PAGES:
         spans = re.findall(r"(?<!`)`(--[a-z-]+)[^`]*`", page.read_text(encoding="utf-8"))
         spans = [span for span in spans if not span.endswith("-")]  # `--ssl-`: a family
