@@ -323,9 +323,8 @@ def test_command_lines_have_only_flags_that_exist() -> None:
 
 
 def test_flags_in_running_text_exist() -> None:
-    known = (DEMO_FLAGS | TRAINING_FLAGS).union(
-        *(flags_of(heading[len("`python -m ") : -1]) for heading in SETTINGS if "-m" in heading)
-    )
+    modules = [heading[len("`python -m ") : -1] for heading in SETTINGS if "-m" in heading]
+    known = (DEMO_FLAGS | TRAINING_FLAGS).union(*map(flags_of, modules))
     for page in PAGES:
         spans = re.findall(r"(?<!`)`(--[a-z-]+)[^`]*`", page.read_text(encoding="utf-8"))
         spans = [span for span in spans if not span.endswith("-")]  # `--ssl-`: a family
