@@ -63,6 +63,13 @@ def environ(url: str, password_file: Path) -> dict[str, str]:
     return {"NEARDUP_REDIS_URL": url, "NEARDUP_REDIS_PASSWORD_FILE": str(password_file), "NEARDUP_INDEX": INDEX}
 
 
+@pytest.fixture(scope="module")
+def indexed(server: SecuredRedis, images: Path, password_file: Path) -> None:
+    """Make the index, for those who ask for it, whatever ran before."""
+    ended = run(["-m", "bootstrap", str(images)], environ(server.url_of("neardup-bootstrap"), password_file))
+    assert ended.returncode == 0, ended.stderr
+
+
 def called(server: SecuredRedis) -> set[str]:
     """Return the commands that were called since the last question."""
     with redis.Redis.from_url(server.url) as administrator:
@@ -128,6 +135,7 @@ def urls(server: SecuredRedis, tmp_path_factory: pytest.TempPathFactory, images:
     }
 
 
+@pytest.mark.usefixtures("indexed")
 @pytest.mark.parametrize("name", REFUSALS)
 def test_who_is_refused_gets_one_clear_line(
     name: str, urls: Mapping[str, str], tmp_path: Path, capsys: pytest.CaptureFixture[str]
@@ -154,6 +162,7 @@ def test_an_index_of_somebody_else_is_out_of_reach(
     assert "Redis refused us: " in ended.stderr
 
 
+@pytest.mark.usefixtures("indexed")
 def test_a_server_that_asks_for_a_certificate_gets_ours(
     server: SecuredRedis, authority: Authority, password_file: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
