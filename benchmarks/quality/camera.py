@@ -1,6 +1,6 @@
 """How well the local change tells a change from a still scene: labelled frame pairs, made edits, streams of frames.
 
-    .venv/bin/python -m benchmarks.quality.camera [--local-change 2.5] [--out benchmarks/results/camera.json]
+    .venv/bin/python -m benchmarks.quality.camera [--local-change 2.5] [--descriptor dct]
 
 `camera_pairs.csv`, beside this file, names 200 pairs of frames of four real clips. A person looked at each pair: a
 `change` is an object that entered, left or moved by its own size or more; `same` is a still scene, or movement well
@@ -31,6 +31,7 @@ from PIL import Image
 
 from neardup.decode import decode
 from neardup.descriptors import DEFAULT, load_descriptor
+from neardup.descriptors.base import Descriptor
 from neardup.distance import l2_distances
 from neardup.local_change import DEFAULT_LOCAL_CHANGE, THUMBNAIL_BYTES, largest_change, thumbnail_of
 from neardup.types import Pixels
@@ -38,7 +39,7 @@ from neardup.types import Pixels
 ROOT = Path(__file__).resolve().parents[2]
 PAIRS = Path(__file__).with_name("camera_pairs.csv")
 REDUCE_TO_PX = 128
-"""As the service decodes for the default descriptor."""
+"""As the service decodes for `dct` and `copynet`."""
 FPS = {"vtest_pedestrians": 10.0, "car_detection": 12.5, "bottle_detection": 29.8, "dashcam_solidWhiteRight": 25.0}
 STILL_FRAMES: dict[str, tuple[int, ...]] = {
     "vtest_pedestrians": (20, 160, 300, 520),
@@ -203,9 +204,12 @@ def main() -> None:
     """Measure, print and store."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--local-change", type=float, default=DEFAULT_LOCAL_CHANGE)
-    parser.add_argument("--out", type=Path, default=ROOT / "benchmarks/results/camera.json")
+    parser.add_argument("--descriptor", default=DEFAULT, metavar="SPEC", help="says which frames are near at all")
+    parser.add_argument("--out", type=Path, help="where the JSON goes (default: benchmarks/results/camera[-SPEC].json)")
     arguments = parser.parse_args()
     most: float = arguments.local_change
+    descriptor = load_descriptor(arguments.descriptor)
+    out = arguments.out or ROOT / f"benchmarks/results/{results_name(arguments.descriptor)}"
     pairs, frames = labelled_pairs(), base_frames()
     changes, edits = labelled_changes(pairs, local_change), edited_changes(frames, local_change)
     report = {
@@ -213,6 +217,7 @@ def main() -> None:
         "local_change": most,
         "bytes_a_member": THUMBNAIL_BYTES,
         "microseconds_a_comparison": timed(),
+        "near": near_by_label(pairs, descriptor),
         "pairs": by_clip(pairs, changes, most),
         "kinds": by_kind(pairs, changes, most),
         "wrong": wrong(pairs, changes, most),
@@ -220,10 +225,33 @@ def main() -> None:
         "edits": {name: {"largest": round(float(values.max()), 2)} for name, values in edits.items()},
         "sways": sways(frames, most),
         "objects": objects(frames, most),
-        "streams": [streamed(clip, pairs, most) for clip in FPS],
+        "streams": [streamed(clip, pairs, most, descriptor) for clip in FPS],
     }
     show(report)
-    arguments.out.write_text(json.dumps(report, indent=1) + "\n", encoding="utf-8")
+    out.write_text(json.dumps(report, indent=1) + "\n", encoding="utf-8")
+
+
+def results_name(spec: str) -> str:
+    """Return the name of the file of results of a descriptor."""
+    return "camera.json" if spec == DEFAULT else f"camera-{spec.replace(':', '-')}.json"
+
+
+def near_by_label(pairs: list[Pair], descriptor: Descriptor) -> dict[str, dict[str, int]]:
+    """Return by label how many pairs there are, and how many the descriptor alone calls duplicates."""
+    sides = [
+        descriptor.describe(
+            [descriptor.prepare(frame(pair.clip, number)) for pair, number in zip(pairs, numbers, strict=True)]
+        )
+        for numbers in ([pair.frame_a for pair in pairs], [pair.frame_b for pair in pairs])
+    ]
+    near = [
+        bool(l2_distances(a[None], b[None])[0, 0] <= descriptor.default_radius) for a, b in zip(*sides, strict=True)
+    ]
+    counts = {label: {"pairs": 0, "near": 0} for label in ("same", "change")}
+    for pair, is_near in zip(pairs, near, strict=True):
+        counts[pair.label]["pairs"] += 1
+        counts[pair.label]["near"] += is_near
+    return counts
 
 
 def timed() -> dict[str, float]:
@@ -332,9 +360,8 @@ def _share(frames: list[Pixels], most: float, edit: Callable[[Pixels], Pixels]) 
     return round(float(np.mean([local_change(through_jpeg(pixels), edit(pixels)) > most for pixels in bases])), 2)
 
 
-def streamed(clip: str, pairs: list[Pair], most: float) -> dict[str, Any]:
+def streamed(clip: str, pairs: list[Pair], most: float, descriptor: Descriptor) -> dict[str, Any]:
     """Send a clip's frames in order through a filter without and with the second test, at the descriptor's radius."""
-    descriptor = load_descriptor(DEFAULT)
     frames = [frame(clip, number) for number in range(len(list((camera_folder() / clip).glob("*.jpg"))))]
     described = descriptor.describe([descriptor.prepare(pixels) for pixels in frames])
     near = l2_distances(described, described)
@@ -374,7 +401,7 @@ def show(report: dict[str, Any]) -> None:
     """Print the report for people."""
     print(f"local change above {report['local_change']} is a change; {report['bytes_a_member']} bytes a member")
     print("microseconds a comparison:", report["microseconds_a_comparison"])
-    for title in ("pairs", "kinds", "held_out", "edits", "sways", "objects"):
+    for title in ("near", "pairs", "kinds", "held_out", "edits", "sways", "objects"):
         print(f"\n{title}")
         for name, row in report[title].items():
             print(f"  {name:32s}", "  ".join(f"{key} {value}" for key, value in row.items()))
