@@ -3,6 +3,7 @@
 import contextlib
 import logging
 import os
+import queue
 import signal
 import threading
 import time
@@ -81,22 +82,36 @@ def stopped_by_signals(stop: threading.Event) -> Iterator[None]:
 
     To leave in the middle costs nothing but time: it is what a crash would be, and is made good like one.
     """
+    # A handler runs wherever the main thread happens to be: in the middle of a line of the log, or of waiting for
+    # `stop`. Neither can be entered twice, so a thread does both; to put into this queue is safe anywhere.
+    numbers: queue.SimpleQueue[int | None] = queue.SimpleQueue()
+    noted = False
 
     def note(number: int, _frame: object) -> None:
-        name = signal.Signals(number).name
-        if stop.is_set():
+        nonlocal noted
+        if noted or stop.is_set():
             # Not by an exception: a thread that works, or a server that is away, could hold it up.
+            name = signal.Signals(number).name
             os.write(2, f"consumer: {name} again: leaving now, the batch in hand will be delivered again\n".encode())
             os._exit(128 + number)
-        _log.info("%s: finishing the batch in hand", name)
-        stop.set()
+        noted = True
+        numbers.put(number)
 
+    def obey() -> None:
+        if number := numbers.get():
+            stop.set()
+            _log.info("%s: finishing the batch in hand", signal.Signals(number).name)
+
+    obeying = threading.Thread(target=obey, name="signals", daemon=True)
+    obeying.start()
     earlier = {number: signal.signal(number, note) for number in (signal.SIGTERM, signal.SIGINT)}
     try:
         yield
     finally:
         for number, handler in earlier.items():
             signal.signal(number, handler)
+        numbers.put(None)
+        obeying.join()
 
 
 def open_redis_index(settings: Settings, stop: threading.Event, health: Health, metrics: Metrics) -> RedisIndex | None:

@@ -1,11 +1,17 @@
 """The service between its parts, without servers."""
 
+import io
+import logging
+import signal
+import sys
 import threading
+
+import pytest
 
 from consumer.health import Health
 from consumer.messages import ImageMessage, OutgoingMessage
 from consumer.metrics import Metrics
-from consumer.service import run
+from consumer.service import run, stopped_by_signals
 from consumer.settings import Settings
 from consumer.transport.in_turn import InTurnDelivery
 from consumer.transport.memory import MemorySink, MemorySource
@@ -53,3 +59,54 @@ def test_told_to_stop_while_the_server_is_away_it_ends_with_nothing_published() 
     delivery = InTurnDelivery(source, MemorySink(published.append))
     run(Settings(), Absent(meta), source, delivery, metrics=Metrics(), health=Health(), stop=stop)
     assert published == []
+
+
+class Interrupted(io.RawIOBase):
+    """What a log is written to, with a signal in the middle of the first line."""
+
+    def __init__(self) -> None:
+        self.said = b""
+
+    def writable(self) -> bool:
+        return True
+
+    def write(self, data: object, /) -> int:
+        first, line = not self.said, bytes(data)  # type: ignore[call-overload]
+        self.said += line
+        if first:
+            signal.raise_signal(signal.SIGTERM)
+        return len(line)
+
+
+def test_told_to_stop_in_the_middle_of_a_line_of_its_log_it_stops_and_says_so(monkeypatch: pytest.MonkeyPatch) -> None:
+    raw, stop = Interrupted(), threading.Event()
+    stream = io.TextIOWrapper(io.BufferedWriter(raw), write_through=True)
+    monkeypatch.setattr(sys, "stderr", stream)
+    log, handler = logging.getLogger("consumer.service"), logging.StreamHandler(stream)
+    monkeypatch.setattr(log, "level", logging.INFO)
+    log.addHandler(handler)
+    try:
+        with stopped_by_signals(stop):
+            log.info("a line")
+            assert stop.wait(10.0)
+    finally:
+        log.removeHandler(handler)
+    assert raw.said.decode().splitlines() == ["a line", "SIGTERM: finishing the batch in hand"]
+
+
+class Told(threading.Event):
+    """An event that remembers who set it."""
+
+    by: threading.Thread | None = None
+
+    def set(self) -> None:
+        self.by = threading.current_thread()
+        super().set()
+
+
+def test_a_signal_does_not_set_the_event_in_the_thread_that_may_be_waiting_for_it() -> None:
+    stop = Told()
+    with stopped_by_signals(stop):
+        signal.raise_signal(signal.SIGINT)
+        assert stop.wait(10.0)
+    assert stop.by is not threading.main_thread()
