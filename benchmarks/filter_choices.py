@@ -15,6 +15,7 @@ from unittest.mock import patch
 
 import numpy as np
 from real_descriptors import descriptors_of_images, queries_from
+from result_files import results_of
 from threadpoolctl import threadpool_limits
 
 from neardup import filter as filters
@@ -22,7 +23,6 @@ from neardup.descriptors import load_descriptor
 from neardup.filter import Shape, Sketches, SketchTrees
 from neardup.projection import fit_projection
 
-ROOT = Path(__file__).resolve().parent.parent
 SHORTER = ((12, 16), (12, 20), (12, 32), (8, 24), (10, 24), (16, 24))
 LONGER = ((18, 24), (18, 32), (24, 24), (28, 32))
 CHOICES: tuple[dict[str, Any], ...] = (
@@ -53,10 +53,7 @@ def main() -> None:
     parser.add_argument("--descriptor", default="dct", metavar="SPEC")
     parser.add_argument("--out", type=Path, help="default: benchmarks/results/filter[-SPEC].json")
     given = parser.parse_args()
-    out = (
-        given.out
-        or ROOT / f"benchmarks/results/filter{'' if given.descriptor == 'dct' else f'-{given.descriptor}'}.json"
-    )
+    out = given.out or results_of("filter", given.descriptor)
     rows, source = descriptors_of_images(given.members + 10_000, given.descriptor)
     members, others = np.ascontiguousarray(rows[: given.members]), rows[given.members : given.members + 10_000]
     projection = fit_projection(members[:: max(1, given.members // 20_000)])

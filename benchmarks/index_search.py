@@ -22,6 +22,7 @@ import numpy as np
 from index_material import member_of, place
 from numpy.typing import NDArray
 from real_descriptors import descriptors_of_images, queries_from
+from result_files import results_of
 from search_rivals import rivals
 from threadpoolctl import threadpool_limits
 
@@ -31,7 +32,6 @@ from neardup.index.codec import decode_head, encode_member
 from neardup.index.view import GenerationView
 from neardup.types import Descriptors
 
-ROOT = Path(__file__).resolve().parent.parent
 RADII = (0.1, 0.2)
 """And the default of the descriptor."""
 CACHE_BYTES = 4 << 30
@@ -113,14 +113,8 @@ def _arguments(words: list[str] | None = None) -> argparse.Namespace:
     parser.add_argument("--out", type=Path, help="where the JSON goes (default: benchmarks/results/index[-SPEC].json)")
     parser.add_argument("--plot", type=Path)
     given = parser.parse_args(words)
-    given.out = given.out or results_of(given.descriptor, held_out=given.held_out)
+    given.out = given.out or results_of("index", given.descriptor, *(["held-out"] if given.held_out else []))
     return given
-
-
-def results_of(spec: str, *, held_out: bool) -> Path:
-    """Return the file of results of a descriptor."""
-    words = ["index", *([] if spec == "dct" else [spec]), *(["held-out"] if held_out else [])]
-    return ROOT / "benchmarks/results" / f"{'-'.join(words).replace(':', '-')}.json"
 
 
 def _rivals_in(file: Path) -> dict[int, list[dict[str, Any]]]:

@@ -29,11 +29,14 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
+from benchmarks.result_files import results_of
 from neardup.decode import decode
+from neardup.describing import Describer
 from neardup.descriptors import DEFAULT, load_descriptor
 from neardup.descriptors.base import Descriptor
 from neardup.distance import l2_distances
 from neardup.local_change import DEFAULT_LOCAL_CHANGE, THUMBNAIL_BYTES, largest_change, thumbnail_of
+from neardup.relation import Relation
 from neardup.types import Pixels
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -99,9 +102,24 @@ def frame_bytes(clip: str, number: int) -> bytes:
 
 
 @cache
-def frame(clip: str, number: int) -> Pixels:
+def frame(clip: str, number: int, reduce_to_px: int = REDUCE_TO_PX) -> Pixels:
     """Return one frame as the service decodes it."""
-    return decode(frame_bytes(clip, number), reduce_to_px=REDUCE_TO_PX)
+    return decode(frame_bytes(clip, number), reduce_to_px=reduce_to_px)
+
+
+@cache
+def stream(clip: str, descriptor: Descriptor) -> list[Pixels]:
+    """Return all frames of a clip in order, as the service decodes them for a descriptor and thumbnails."""
+    relation = Relation(descriptor.default_radius, local_change=DEFAULT_LOCAL_CHANGE)
+    size = Describer(descriptor, relation).reduce_to_px
+    return [frame(clip, number, size) for number in range(len(list((camera_folder() / clip).glob("*.jpg"))))]
+
+
+@cache
+def frame_distances(clip: str, descriptor: Descriptor) -> Floats:
+    """Return the distances of all frames of a clip from each other, float64 (frames, frames)."""
+    rows = descriptor.describe([descriptor.prepare(pixels) for pixels in stream(clip, descriptor)])
+    return l2_distances(rows, rows)
 
 
 def through_jpeg(pixels: NDArray[Any], quality: int = 92) -> Pixels:
@@ -209,7 +227,7 @@ def main() -> None:
     arguments = parser.parse_args()
     most: float = arguments.local_change
     descriptor = load_descriptor(arguments.descriptor)
-    out = arguments.out or ROOT / f"benchmarks/results/{results_name(arguments.descriptor)}"
+    out = arguments.out or results_of("camera", arguments.descriptor)
     pairs, frames = labelled_pairs(), base_frames()
     changes, edits = labelled_changes(pairs, local_change), edited_changes(frames, local_change)
     report = {
@@ -231,26 +249,13 @@ def main() -> None:
     out.write_text(json.dumps(report, indent=1) + "\n", encoding="utf-8")
 
 
-def results_name(spec: str) -> str:
-    """Return the name of the file of results of a descriptor."""
-    return "camera.json" if spec == DEFAULT else f"camera-{spec.replace(':', '-')}.json"
-
-
 def near_by_label(pairs: list[Pair], descriptor: Descriptor) -> dict[str, dict[str, int]]:
     """Return by label how many pairs there are, and how many the descriptor alone calls duplicates."""
-    sides = [
-        descriptor.describe(
-            [descriptor.prepare(frame(pair.clip, number)) for pair, number in zip(pairs, numbers, strict=True)]
-        )
-        for numbers in ([pair.frame_a for pair in pairs], [pair.frame_b for pair in pairs])
-    ]
-    near = [
-        bool(l2_distances(a[None], b[None])[0, 0] <= descriptor.default_radius) for a, b in zip(*sides, strict=True)
-    ]
     counts = {label: {"pairs": 0, "near": 0} for label in ("same", "change")}
-    for pair, is_near in zip(pairs, near, strict=True):
+    for pair in pairs:
+        distance = frame_distances(pair.clip, descriptor)[pair.frame_a, pair.frame_b]
         counts[pair.label]["pairs"] += 1
-        counts[pair.label]["near"] += is_near
+        counts[pair.label]["near"] += int(distance <= descriptor.default_radius)
     return counts
 
 
@@ -362,9 +367,7 @@ def _share(frames: list[Pixels], most: float, edit: Callable[[Pixels], Pixels]) 
 
 def streamed(clip: str, pairs: list[Pair], most: float, descriptor: Descriptor) -> dict[str, Any]:
     """Send a clip's frames in order through a filter without and with the second test, at the descriptor's radius."""
-    frames = [frame(clip, number) for number in range(len(list((camera_folder() / clip).glob("*.jpg"))))]
-    described = descriptor.describe([descriptor.prepare(pixels) for pixels in frames])
-    near = l2_distances(described, described)
+    frames, near = stream(clip, descriptor), frame_distances(clip, descriptor)
     thumbnails = np.stack([thumbnail_of(pixels) for pixels in frames])
     local = np.stack([largest_change(thumbnail, thumbnails) for thumbnail in thumbnails])
     still = set(NOTHING_MOVES.get(clip, ()))

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from benchmarks import real_descriptors
+from benchmarks import real_descriptors, result_files
 from benchmarks.quality import evaluate, low_texture
 from benchmarks.quality.evaluate import Photos, cpu_ms, never_trained_on, photos_for
 from benchmarks.quality.report import tables
@@ -184,3 +184,8 @@ def test_each_descriptor_has_its_own_file_of_results(monkeypatch: pytest.MonkeyP
         for words in ([], ["--descriptor", "copynet"], ["--held-out"], ["--descriptor", "dct:notrim"])
     ]
     assert given == ["index.json", "index-copynet.json", "index-held-out.json", "index-dct-notrim.json"]
+
+
+def test_results_by_a_file_of_one_s_own_lie_beside_the_others() -> None:
+    file = result_files.results_of("camera", "copynet:further/model")
+    assert file == result_files.results_of("camera", "dct").with_name("camera-copynet-further-model.json")
