@@ -58,10 +58,15 @@ def measure(name: str) -> str:
     return f"| `{name}` | {side_px} | {' | '.join(f'{each:.1f}' for each in times)} | {'yes' if same else 'no'} |"
 
 
-def main() -> None:
-    """Print the table."""
+def one_thread() -> None:
+    """Keep TensorFlow to one thread; before it has done anything."""
     tf.config.threading.set_intra_op_parallelism_threads(1)
     tf.config.threading.set_inter_op_parallelism_threads(1)
+
+
+def main() -> None:
+    """Print the table."""
+    one_thread()
     print("| network | side | eager, 1 | compiled, 1 | compiled, 32 | as shipped, 1 | as shipped, 32 | same bits |")
     for name in sys.argv[1:] or NAMES:
         print(measure(name), flush=True)
