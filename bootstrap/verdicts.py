@@ -1,6 +1,5 @@
 """Members as the verdict topic tells of them: the only place of this package that knows Kafka."""
 
-import json
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -20,13 +19,11 @@ from kafka.errors import (
 
 from neardup.errors import CorruptIndex, KafkaUnavailable, Misconfigured
 from neardup.index.base import IndexMeta
-from neardup.index.codec import decode_member
 from neardup.kafka_refusals import refusals_told
 from neardup.kafka_settings import KafkaConnection
-from neardup.types import Descriptors, Member, Verdict
+from neardup.types import Descriptors, Member
+from neardup.wire import UniqueVerdict, decode_unique
 
-MEMBER_HEADER = "member"
-"""Of a unique's verdict: its record in the index, as `neardup.index.codec.encode_member` writes it."""
 _TIMEOUT_MS = 10_000
 _SILENCE_S = 30.0
 """After this long without a record, and not at the end, the broker counts as away."""
@@ -53,29 +50,24 @@ def member_of_verdict(record: Any, meta: IndexMeta) -> tuple[Member, int] | None
     NotRestorable
         It tells of one that cannot be put back.
     """
-    headers = dict(record.headers)
-    if headers.get("verdict") != Verdict.UNIQUE.value.encode():
-        return None
     try:
-        document = json.loads(record.value)
-        name, generation = document["index"]["name"], int(document["index"]["generation"])
-        fingerprint = document["descriptor"]
-    except (ValueError, TypeError, KeyError, RecursionError) as exc:
+        verdict = decode_unique(record.value, record.headers)
+    except ValueError as exc:
         raise NotRestorable("the verdict cannot be read") from exc
-    if name != meta.name:
+    if verdict is None or verdict.index != meta.name:
         return None
-    if fingerprint != meta.fingerprint:
+    if verdict.fingerprint != meta.fingerprint:
         raise NotRestorable("described by another descriptor")
-    return _member(headers.get(MEMBER_HEADER), meta), generation
+    return _member(verdict, meta), verdict.generation
 
 
-def _member(stored: bytes | None, meta: IndexMeta) -> Member:
-    if not stored:
-        raise NotRestorable("without the member header")
+def _member(verdict: UniqueVerdict, meta: IndexMeta) -> Member:
     try:
-        member = decode_member(stored, meta.dimension)
+        member = verdict.member(meta.dimension)
     except CorruptIndex as exc:
         raise NotRestorable("the member header cannot be read") from exc
+    if member is None:
+        raise NotRestorable("without the member header")
     if abs(_norm(member.descriptor) - 1.0) > _NORM_SLACK:
         raise NotRestorable("the member header holds no unit vector")
     if not meta.relation.has_thumbnails:

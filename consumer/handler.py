@@ -9,7 +9,6 @@ from functools import partial
 from consumer.messages import (
     ImageMessage,
     ImageRequest,
-    Judged,
     OutgoingMessage,
     dead_letter,
     parse_message,
@@ -24,6 +23,7 @@ from neardup.errors import BadInput, RelationMismatch
 from neardup.index.base import Index
 from neardup.index.block import member_of
 from neardup.types import Query, Variant
+from neardup.wire import Judged
 
 Compared = tuple[Variant, ...]
 """What an image is compared by, the image as it came first."""

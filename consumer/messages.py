@@ -1,28 +1,14 @@
-"""The contracts on the wire: image messages in, verdicts and dead letters out."""
+"""Messages in and out: image messages and their envelopes, and what is sent. The verdict itself is `neardup.wire`'s."""
 
 import json
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import UTC, datetime
-from typing import Any
+from datetime import datetime
 
-from neardup.distance import similarity
 from neardup.errors import BadEnvelope, BadImageId, BadInput, EmptyImage
-from neardup.index.base import IndexMeta
-from neardup.index.codec import encode_member
-from neardup.types import Decision, Member, Verdict
+from neardup.wire import Headers, Judged, encode_verdict
 
-Headers = tuple[tuple[str, bytes | None], ...]
-
-VERDICT_SCHEMA = "neardup.verdict/1"
-MEMBER_HEADER = "member"
-"""Header of a unique's verdict: its record in the index, some 570 bytes for 256 numbers.
-
-From these records ``python -m bootstrap.index repair`` puts back what Redis lost. The record travels with the verdict,
-and in no topic of its own, because then nobody can have one without the other: whoever was told that an image is
-unique was told in the same message what makes it a member.
-"""
 MAX_IMAGE_ID_BYTES = 1024
 MAX_ENVELOPE_BYTES = 64 * 1024
 MAX_DETAIL_CHARACTERS = 500
@@ -175,60 +161,10 @@ def _envelope(value: bytes) -> dict[str, str]:
     return envelope
 
 
-@dataclass(frozen=True, slots=True)
-class Judged:
-    """A message with the decision on its image; `meta` is of the index that decided.
-
-    `member` is what the image is as a member when it is unique.
-    """
-
-    message: ImageMessage
-    image_id: str
-    decision: Decision
-    meta: IndexMeta
-    decided_at: datetime
-    member: Member | None = None
-
-
 def verdict_message(topic: str, judged: Judged) -> OutgoingMessage:
-    """Return the verdict on a message, as ``schemas/verdict.schema.json`` describes it.
-
-    That of a unique carries the member's record, on every delivery: see `MEMBER_HEADER`.
-    """
-    value = json.dumps(verdict_document(judged), ensure_ascii=False, separators=(",", ":")).encode()
-    headers: Headers = (("verdict", judged.decision.verdict.value.encode()),)
-    if judged.member is not None and judged.decision.verdict is Verdict.UNIQUE:
-        headers += ((MEMBER_HEADER, encode_member(judged.member)),)
+    """Return the verdict on a message; it keeps the message's key."""
+    value, headers = encode_verdict(judged)
     return OutgoingMessage(topic, judged.message.key, value, headers)
-
-
-def verdict_document(judged: Judged) -> dict[str, Any]:
-    """Return the verdict as a JSON document."""
-    message, decision, meta = judged.message, judged.decision, judged.meta
-    l2_distance = decision.l2_distance
-    decided_at = judged.decided_at.astimezone(UTC)
-    return {
-        "schema": VERDICT_SCHEMA,
-        "image_id": judged.image_id,
-        "verdict": decision.verdict.value,
-        "duplicate_of": decision.duplicate_of,
-        "distance": l2_distance,
-        "similarity": None if l2_distance is None else similarity(l2_distance),
-        "radius": meta.radius,
-        "local_change": decision.local_change,
-        "symmetry": decision.symmetry.value if decision.verdict is Verdict.DUPLICATE else None,
-        "cluster": decision.cluster,
-        "index": {"name": meta.name, "generation": decision.generation},
-        "descriptor": meta.fingerprint,
-        "source": {
-            "topic": message.topic,
-            "partition": message.partition,
-            "offset": message.offset,
-            "timestamp": message.timestamp_ms,
-        },
-        "decided_at": decided_at.isoformat(timespec="milliseconds").replace("+00:00", "Z"),
-        "latency_ms": max(0, int(decided_at.timestamp() * 1000) - message.timestamp_ms),
-    }
 
 
 def dead_letter(topic: str, message: ImageMessage, error: BadInput) -> OutgoingMessage:

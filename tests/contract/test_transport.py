@@ -16,7 +16,7 @@ from kafka.errors import KafkaConfigurationError, KafkaTimeoutError, Unsupported
 from kafka.record.default_records import DefaultRecordBatch
 
 import consumer.transport.kafka
-from consumer.messages import Headers, ImageMessage, OutgoingMessage, dead_letter
+from consumer.messages import ImageMessage, OutgoingMessage, dead_letter
 from consumer.settings import KafkaSettings, Settings
 from consumer.transport.base import Delivery, Sink, Source
 from consumer.transport.in_turn import InTurnDelivery
@@ -27,6 +27,7 @@ from consumer.transport.transaction import TransactionalDelivery, _explained
 from demo.services import KafkaProgram, KafkaServer
 from demo.services.process import free_port
 from neardup.errors import EmptyImage, KafkaUnavailable, Misconfigured
+from neardup.wire import Headers
 from tests.acceptance.processes import read_topic
 
 DEADLINE_S = 30.0

@@ -3,6 +3,7 @@
 import gc
 import json
 import logging
+import math
 import secrets
 import time
 from collections.abc import Iterator, Sequence
@@ -16,15 +17,15 @@ from kafka.admin import KafkaAdminClient, NewTopic
 
 from bootstrap.exits import EXIT_MISCONFIGURED, EXIT_UNAVAILABLE
 from bootstrap.index import main
-from bootstrap.verdicts import MEMBER_HEADER
 from bootstrap.verify import Verification
-from consumer.messages import ImageMessage, Judged, OutgoingMessage, verdict_message
+from consumer.messages import ImageMessage, OutgoingMessage, verdict_message
 from consumer.settings import KafkaSettings
 from consumer.transport.kafka import KafkaSink
 from neardup.index.block import member_of
 from neardup.index.keys import IndexKeys
 from neardup.index.redis import RedisIndex
 from neardup.types import Query, Verdict
+from neardup.wire import MEMBER_HEADER, Judged
 from tests.integration.live_index import OPTIONS, build, queries, remove_keys, unit_rows
 
 pytestmark = [pytest.mark.redis, pytest.mark.kafka]
@@ -236,6 +237,7 @@ def test_what_cannot_be_restored_is_counted(rig: Rig, run: Run) -> None:
             other(index={"name": "another", "generation": 1}),
             other(index={"name": rig.name, "generation": 0}),
             other(index=None),
+            other(index={"name": rig.name, "generation": math.inf}),
             replace(base, value=b"\xff{"),
             replace(base, headers=((("verdict", b"duplicate")), *base.headers[1:])),
             replace(base, headers=()),
@@ -246,14 +248,14 @@ def test_what_cannot_be_restored_is_counted(rig: Rig, run: Run) -> None:
         ]
     )
     done = run.document()
-    assert done["read"] == 11
+    assert done["read"] == 12
     assert (done["uniques"], done["restored"]) == (0, 0)
     assert done["not_restorable"] == {
         "decided by an earlier generation": 1,
         "described by another descriptor": 1,
         "the member header cannot be read": 2,
         "the member header holds no unit vector": 1,
-        "the verdict cannot be read": 2,
+        "the verdict cannot be read": 3,
         "without the member header": 1,
     }
     rig.sink.publish([base])

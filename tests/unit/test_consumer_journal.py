@@ -12,11 +12,12 @@ import pytest
 
 from consumer.handler import Outcome
 from consumer.journal import configure_logging, tell
-from consumer.messages import ImageMessage, Judged, OutgoingMessage
+from consumer.messages import ImageMessage, OutgoingMessage
 from consumer.metrics import Metrics
 from neardup.errors import UndecodableImage
 from neardup.index.base import IndexMeta
 from neardup.types import Decision, Verdict
+from neardup.wire import Judged
 
 META = IndexMeta(name="default", generation=3, descriptor="dct", fingerprint="dct-1", dimension=4, radius=0.2)
 NASTY = 'a"b\\ \x1b[31m\n{"level": "error"}\r\u2028\x00 ä'

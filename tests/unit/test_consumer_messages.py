@@ -3,40 +3,32 @@
 import importlib.resources
 import json
 import string
-from dataclasses import replace
-from datetime import UTC, datetime, timedelta, timezone
+from datetime import UTC, datetime
 from typing import Any
 
 import jsonschema
-import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-import bootstrap.verdicts
 from consumer.messages import (
     LAST_CAPTURED_AT_MS,
     MAX_DETAIL_CHARACTERS,
     MAX_ENVELOPE_BYTES,
     MAX_IMAGE_ID_BYTES,
-    MEMBER_HEADER,
     BadCapturedAt,
-    Headers,
     ImageMessage,
-    Judged,
     dead_letter,
     last_offsets,
     parse_message,
-    verdict_document,
     verdict_message,
 )
 from neardup.errors import BadEnvelope, BadImageId, BadInput, EmptyImage, UndecodableImage
 from neardup.index.base import IndexMeta
-from neardup.index.codec import decode_member
-from neardup.types import Decision, Member, Verdict
+from neardup.types import Decision, Verdict
+from neardup.wire import Headers, Judged, encode_verdict
 
 TIMESTAMP_MS = 1_700_000_000_000
-DECIDED_AT = datetime.fromtimestamp(1_700_000_001.25, UTC)
 META = IndexMeta(name="default", generation=3, descriptor="dct", fingerprint="dct-1", dimension=4, radius=0.2)
 
 
@@ -252,108 +244,12 @@ def test_no_message_is_anything_but_a_request_or_bad_input(value: bytes, headers
 # Verdicts.
 
 
-def judged(decision: Decision, decided_at: datetime = DECIDED_AT) -> Judged:
-    return Judged(message(), "bild-ä", decision, META, decided_at)
-
-
-FIRST = Decision(Verdict.UNIQUE, None, None, None, 3)
-UNIQUE = Decision(Verdict.UNIQUE, None, 0.9, 4, 3)
-DUPLICATE = Decision(Verdict.DUPLICATE, "seed/1.jpg", 0.1, 0, 2)
-
-
-def is_date_time(text: object) -> bool:
-    assert isinstance(text, str)
-    return "T" in text and datetime.fromisoformat(text).utcoffset() == timedelta(0)
-
-
-def valid_verdict(document: object) -> None:
-    formats = jsonschema.FormatChecker(())
-    formats.checks("date-time", ValueError)(is_date_time)
-    jsonschema.Draft202012Validator(schema("verdict"), format_checker=formats).validate(document)
-
-
-@pytest.mark.parametrize("decision", [FIRST, UNIQUE, DUPLICATE], ids=["empty-index", "unique", "duplicate"])
-def test_a_verdict_is_as_its_schema_says(decision: Decision) -> None:
-    valid_verdict(verdict_document(judged(decision)))
-
-
-def test_a_verdict_says_it_all() -> None:
-    document = verdict_document(judged(DUPLICATE))
-    assert document.pop("similarity") == pytest.approx(1 - 0.1**2 / 2)
-    assert document == {
-        "schema": "neardup.verdict/1",
-        "image_id": "bild-ä",
-        "verdict": "duplicate",
-        "duplicate_of": "seed/1.jpg",
-        "distance": 0.1,
-        "radius": 0.2,
-        "local_change": None,
-        "symmetry": "none",
-        "cluster": 0,
-        "index": {"name": "default", "generation": 2},
-        "descriptor": "dct-1",
-        "source": {"topic": "images", "partition": 2, "offset": 7, "timestamp": TIMESTAMP_MS},
-        "decided_at": "2023-11-14T22:13:21.250Z",
-        "latency_ms": 1250,
-    }
-
-
-def test_the_first_verdict_of_an_empty_index_has_no_distance() -> None:
-    document = verdict_document(judged(FIRST))
-    assert (document["distance"], document["similarity"], document["cluster"]) == (None, None, None)
-
-
-def test_a_clock_that_is_behind_gives_no_negative_latency() -> None:
-    early = DECIDED_AT - timedelta(hours=1)
-    assert verdict_document(judged(UNIQUE, early))["latency_ms"] == 0
-
-
-def test_decided_at_is_utc_whatever_the_clocks_zone() -> None:
-    elsewhere = DECIDED_AT.astimezone(timezone(timedelta(hours=9)))
-    assert verdict_document(judged(UNIQUE, elsewhere))["decided_at"] == "2023-11-14T22:13:21.250Z"
-
-
-@pytest.mark.parametrize("decision", [UNIQUE, DUPLICATE])
-def test_a_verdict_keeps_the_key_and_repeats_itself_in_a_header(decision: Decision) -> None:
-    sent = verdict_message("verdicts", judged(decision))
+def test_a_verdict_keeps_the_key() -> None:
+    decision = Decision(Verdict.UNIQUE, None, 0.9, 4, 3)
+    judged = Judged(message(), "bild-ä", decision, META, datetime.fromtimestamp(1_700_000_001.25, UTC))
+    sent = verdict_message("verdicts", judged)
     assert (sent.topic, sent.key) == ("verdicts", b"camera")
-    assert sent.headers == (("verdict", decision.verdict.value.encode()),)
-    assert sent.value is not None
-    assert json.loads(sent.value) == verdict_document(judged(decision))
-    assert "bild-ä".encode() in sent.value
-
-
-def test_a_uniques_verdict_carries_its_member_and_a_duplicates_none() -> None:
-    member = Member("images-2-7", "bild-ä", np.array([0.6, 0.8], dtype=np.float16), TIMESTAMP_MS)
-    for decision in (FIRST, UNIQUE):
-        headers = dict(verdict_message("verdicts", replace(judged(decision), member=member)).headers)
-        assert headers.keys() == {"verdict", MEMBER_HEADER}
-        stored = decode_member(headers[MEMBER_HEADER] or b"", 2)
-        assert (stored.key, stored.image_id, stored.captured_at_ms) == ("images-2-7", "bild-ä", TIMESTAMP_MS)
-        assert stored.descriptor.tolist() == member.descriptor.tolist()
-    assert dict(verdict_message("verdicts", replace(judged(DUPLICATE), member=member)).headers).keys() == {"verdict"}
-
-
-def test_whoever_repairs_an_index_looks_for_the_same_header() -> None:
-    assert bootstrap.verdicts.MEMBER_HEADER == MEMBER_HEADER
-
-
-@pytest.mark.parametrize(
-    "change",
-    [
-        {"decided_at": "yesterday"},
-        {"decided_at": "2023-11-14T22:13:21"},
-        {"duplicate_of": None},
-        {"distance": None},
-        {"distance": -0.1},
-        {"verdict": "maybe"},
-        {"more": 1},
-        {"schema": "neardup.verdict/2"},
-    ],
-)
-def test_the_verdicts_schema_refuses_what_is_no_verdict(change: dict[str, Any]) -> None:
-    with pytest.raises(jsonschema.ValidationError):
-        valid_verdict(verdict_document(judged(DUPLICATE)) | change)
+    assert (sent.value, sent.headers) == encode_verdict(judged)
 
 
 @pytest.mark.parametrize("name", ["envelope", "verdict"])

@@ -1,0 +1,164 @@
+"""The verdict on the wire: as its schema says, and read back as it was written."""
+
+import importlib.resources
+import json
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta, timezone
+from typing import Any
+
+import jsonschema
+import numpy as np
+import pytest
+
+from consumer.messages import ImageMessage
+from neardup.errors import CorruptIndex
+from neardup.index.base import IndexMeta
+from neardup.types import Decision, Member, Verdict
+from neardup.wire import Judged, decode_unique, encode_verdict, verdict_document
+
+TIMESTAMP_MS = 1_700_000_000_000
+DECIDED_AT = datetime.fromtimestamp(1_700_000_001.25, UTC)
+META = IndexMeta(name="default", generation=3, descriptor="dct", fingerprint="dct-1", dimension=4, radius=0.2)
+MESSAGE = ImageMessage("images", 2, 7, TIMESTAMP_MS, b"camera", b"image")
+
+
+def schema() -> dict[str, Any]:
+    text = importlib.resources.files("consumer").joinpath("schemas", "verdict.schema.json").read_text("utf-8")
+    loaded: dict[str, Any] = json.loads(text)
+    return loaded
+
+
+def judged(decision: Decision, decided_at: datetime = DECIDED_AT) -> Judged:
+    return Judged(MESSAGE, "bild-ä", decision, META, decided_at)
+
+
+FIRST = Decision(Verdict.UNIQUE, None, None, None, 3)
+UNIQUE = Decision(Verdict.UNIQUE, None, 0.9, 4, 3)
+DUPLICATE = Decision(Verdict.DUPLICATE, "seed/1.jpg", 0.1, 0, 2)
+
+
+def is_date_time(text: object) -> bool:
+    assert isinstance(text, str)
+    return "T" in text and datetime.fromisoformat(text).utcoffset() == timedelta(0)
+
+
+def valid_verdict(document: object) -> None:
+    formats = jsonschema.FormatChecker(())
+    formats.checks("date-time", ValueError)(is_date_time)
+    jsonschema.Draft202012Validator(schema(), format_checker=formats).validate(document)
+
+
+@pytest.mark.parametrize("decision", [FIRST, UNIQUE, DUPLICATE], ids=["empty-index", "unique", "duplicate"])
+def test_a_verdict_is_as_its_schema_says(decision: Decision) -> None:
+    valid_verdict(verdict_document(judged(decision)))
+
+
+def test_a_verdict_says_it_all() -> None:
+    document = verdict_document(judged(DUPLICATE))
+    assert document.pop("similarity") == pytest.approx(1 - 0.1**2 / 2)
+    assert document == {
+        "schema": "neardup.verdict/1",
+        "image_id": "bild-ä",
+        "verdict": "duplicate",
+        "duplicate_of": "seed/1.jpg",
+        "distance": 0.1,
+        "radius": 0.2,
+        "local_change": None,
+        "symmetry": "none",
+        "cluster": 0,
+        "index": {"name": "default", "generation": 2},
+        "descriptor": "dct-1",
+        "source": {"topic": "images", "partition": 2, "offset": 7, "timestamp": TIMESTAMP_MS},
+        "decided_at": "2023-11-14T22:13:21.250Z",
+        "latency_ms": 1250,
+    }
+
+
+def test_the_first_verdict_of_an_empty_index_has_no_distance() -> None:
+    document = verdict_document(judged(FIRST))
+    assert (document["distance"], document["similarity"], document["cluster"]) == (None, None, None)
+
+
+def test_a_clock_that_is_behind_gives_no_negative_latency() -> None:
+    early = DECIDED_AT - timedelta(hours=1)
+    assert verdict_document(judged(UNIQUE, early))["latency_ms"] == 0
+
+
+def test_decided_at_is_utc_whatever_the_clocks_zone() -> None:
+    elsewhere = DECIDED_AT.astimezone(timezone(timedelta(hours=9)))
+    assert verdict_document(judged(UNIQUE, elsewhere))["decided_at"] == "2023-11-14T22:13:21.250Z"
+
+
+@pytest.mark.parametrize("decision", [UNIQUE, DUPLICATE])
+def test_a_verdict_repeats_itself_in_a_header(decision: Decision) -> None:
+    value, headers = encode_verdict(judged(decision))
+    assert headers == (("verdict", decision.verdict.value.encode()),)
+    assert json.loads(value) == verdict_document(judged(decision))
+    assert "bild-ä".encode() in value
+
+
+# Read back.
+
+MEMBER = Member("images-2-7", "bild-ä", np.array([0.6, 0.8], dtype=np.float16), TIMESTAMP_MS)
+
+
+@pytest.mark.parametrize("decision", [FIRST, UNIQUE])
+def test_a_unique_is_read_back_with_its_member(decision: Decision) -> None:
+    value, headers = encode_verdict(replace(judged(decision), member=MEMBER))
+    assert dict(headers).keys() == {"verdict", "member"}
+    read = decode_unique(value, [("verdict", b"duplicate"), ("\\xff", b"odd"), *headers])
+    assert read is not None
+    assert (read.index, read.generation, read.fingerprint) == ("default", 3, "dct-1")
+    member = read.member(2)
+    assert member is not None
+    assert (member.key, member.image_id, member.captured_at_ms) == ("images-2-7", "bild-ä", TIMESTAMP_MS)
+    assert member.descriptor.tolist() == MEMBER.descriptor.tolist()
+    with pytest.raises(CorruptIndex):
+        read.member(3)
+
+
+def test_a_unique_without_its_member_is_read_back_without() -> None:
+    read = decode_unique(*encode_verdict(judged(UNIQUE)))
+    assert read is not None
+    assert read.member(2) is None
+
+
+def test_a_duplicate_carries_no_member_and_is_not_read_back() -> None:
+    value, headers = encode_verdict(replace(judged(DUPLICATE), member=MEMBER))
+    assert dict(headers).keys() == {"verdict"}
+    assert decode_unique(value, headers) is None
+    assert decode_unique(value, ()) is None
+
+
+@pytest.mark.parametrize("generation", ['"x"', "null", "NaN", "Infinity", "1" * 5000])
+def test_no_generation_is_no_verdict(generation: str) -> None:
+    value = f'{{"index": {{"name": "default", "generation": {generation}}}, "descriptor": "dct-1"}}'.encode()
+    with pytest.raises(ValueError, match="no verdict"):
+        decode_unique(value, [("verdict", b"unique")])
+
+
+@pytest.mark.parametrize("value", [None, b"", b"\xff", b"[]", b"{}", b'{"index": null}', b"[" * 100_000])
+def test_what_is_no_verdict_is_told_as_that(value: bytes | None) -> None:
+    with pytest.raises(ValueError, match="no verdict"):
+        decode_unique(value, [("verdict", b"unique")])
+
+
+# The schema.
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"decided_at": "yesterday"},
+        {"decided_at": "2023-11-14T22:13:21"},
+        {"duplicate_of": None},
+        {"distance": None},
+        {"distance": -0.1},
+        {"verdict": "maybe"},
+        {"more": 1},
+        {"schema": "neardup.verdict/2"},
+    ],
+)
+def test_the_verdicts_schema_refuses_what_is_no_verdict(change: dict[str, Any]) -> None:
+    with pytest.raises(jsonschema.ValidationError):
+        valid_verdict(verdict_document(judged(DUPLICATE)) | change)
