@@ -20,10 +20,11 @@ from kafka.structs import MemberState, OffsetAndMetadata
 
 from consumer.messages import ImageMessage, OutgoingMessage, last_offsets
 from consumer.settings import KafkaSettings, Settings
-from consumer.transport.kafka_client import PLACE_TAKEN, Client, text_of, translated_errors
 from consumer.transport.lost_data import LOST, LostData
 from consumer.transport.partitions import Partitions
 from neardup.errors import KafkaUnavailable, Misconfigured
+from neardup.kafka.client import Client
+from neardup.kafka.errors import PLACE_TAKEN, translated_errors, unreadable
 
 CONNECT_TIMEOUT_MS = 10_000
 FETCH_TIMEOUT_MS = 30_000
@@ -119,7 +120,8 @@ class KafkaSource:
         except LOST as exc:
             self._lost_data.go_on(consumer, exc)
         except CorruptRecordError as exc:
-            raise _unreadable(consumer, exc) from exc
+            places = {place: _position(consumer, place) for place in consumer.assignment()}
+            raise unreadable(exc, places, "move the group's offset past it") from exc
         return {}
 
     @staticmethod
@@ -353,15 +355,6 @@ def producer_config(settings: KafkaSettings) -> dict[str, Any]:
         "bootstrap_timeout_ms": CONNECT_TIMEOUT_MS,
         "metrics_enabled": False,
     }
-
-
-def _unreadable(consumer: Any, error: CorruptRecordError) -> Misconfigured:  # noqa: ANN401 - kafka-python has no types
-    # kafka-python neither tells which record it is nor gets past it: its next poll would never return.
-    places = [f"{place.topic}-{place.partition}-{_position(consumer, place)}" for place in consumer.assignment()]
-    return Misconfigured(
-        f"Kafka gave a record that cannot be read, one of {', '.join(sorted(places))}: {text_of(error)}; "
-        "move the group's offset past it"
-    )
 
 
 def _image_message(record: Any) -> ImageMessage:  # noqa: ANN401 - kafka-python has no types

@@ -19,8 +19,9 @@ from kafka.errors import (
 from consumer.messages import ImageMessage, OutgoingMessage
 from consumer.settings import Settings
 from consumer.transport.kafka import KafkaSource, await_topic, let_go, offsets_behind, producer_config, send_all
-from consumer.transport.kafka_client import Client, text_of, translated_errors
 from neardup.errors import KafkaUnavailable, Misconfigured
+from neardup.kafka.client import Client
+from neardup.kafka.errors import text_of, translated_errors
 
 TRANSACTION_TIMEOUT_MS = 20_000
 """After this the broker aborts a transaction whose producer is gone. Until then nobody is told the offsets of its

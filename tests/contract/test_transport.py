@@ -21,14 +21,15 @@ from consumer.settings import KafkaSettings, Settings
 from consumer.transport.base import Delivery, Sink, Source
 from consumer.transport.in_turn import InTurnDelivery
 from consumer.transport.kafka import KafkaSink, KafkaSource
-from consumer.transport.kafka_client import mend_kafka_python
 from consumer.transport.memory import MemorySink, MemorySource
 from consumer.transport.transaction import TransactionalDelivery, _explained
 from demo.services import KafkaProgram, KafkaServer
 from demo.services.process import free_port
 from neardup.errors import EmptyImage, KafkaUnavailable, Misconfigured
+from neardup.kafka.patch import mend_kafka_python
 from neardup.wire import Headers
 from tests.acceptance.processes import read_topic
+from tests.odd_headers import NotUtf8
 
 DEADLINE_S = 30.0
 QUICKLY_S = 10.0
@@ -702,16 +703,6 @@ def test_the_dead_letter_of_a_largest_message_passes(kafka: KafkaRig) -> None:
     assert written.value == large.value
     assert written.key == BINARY
     assert dict(written.headers)["error.reason"] == b"empty"
-
-
-class NotUtf8(str):
-    """The name of a header as no Python client writes it, and others may."""
-
-    __slots__ = ()
-
-    def encode(self, encoding: str = "utf-8", errors: str = "strict") -> bytes:
-        del encoding, errors
-        return b"\xff\xfe"
 
 
 @pytest.mark.kafka

@@ -4,7 +4,10 @@ import gc
 import json
 import logging
 import math
+import os
 import secrets
+import subprocess
+import sys
 import time
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
@@ -14,6 +17,7 @@ import numpy as np
 import pytest
 import redis
 from kafka.admin import KafkaAdminClient, NewTopic
+from kafka.record.default_records import DefaultRecordBatch
 
 from bootstrap.exits import EXIT_MISCONFIGURED, EXIT_UNAVAILABLE
 from bootstrap.index import main
@@ -27,6 +31,7 @@ from neardup.index.redis import RedisIndex
 from neardup.types import Query, Verdict
 from neardup.wire import MEMBER_HEADER, Judged
 from tests.integration.live_index import OPTIONS, build, queries, remove_keys, unit_rows
+from tests.odd_headers import NotUtf8
 
 pytestmark = [pytest.mark.redis, pytest.mark.kafka]
 
@@ -263,6 +268,39 @@ def test_what_cannot_be_restored_is_counted(rig: Rig, run: Run) -> None:
     assert list(rig.members()) == [images[0].key]
 
 
+def test_a_header_whose_name_is_not_utf8_keeps_nothing_from_coming_back(rig: Rig) -> None:
+    before = rig.stored()
+    verdicts = rig.judge(queries(20))
+    odd = OutgoingMessage(rig.topic, None, b"somebody else's", ((NotUtf8("x"), b"1"), ("verdict", b"unique")))
+    rig.sink.publish([odd])
+    verdicts += rig.judge(queries(40)[20:])
+    whole = rig.members()
+    rig.lose_writes_since(before)
+    # In a process of its own: in this one the sink has mended kafka-python.
+    ended = subprocess.run(
+        [sys.executable, "-m", "bootstrap.index", "repair", "--json"],
+        env={**os.environ, **rig.environ},
+        capture_output=True,
+        check=False,
+        text=True,
+    )
+    assert ended.returncode == 0, ended.stderr
+    done = json.loads(ended.stdout)
+    assert (done["read"], done["restored"]) == (41, verdicts.count(Verdict.UNIQUE))
+    assert done["not_restorable"] == {"the verdict cannot be read": 1}
+    assert rig.members() == whole
+
+
+def test_a_record_that_cannot_be_read_is_named(rig: Rig, run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+    rig.sink.publish([OutgoingMessage(rig.topic, b"key", b"odd", ((NotUtf8("x"), b"1"),))])
+    # As kafka-python reads by itself.
+    monkeypatch.setattr(DefaultRecordBatch, "_read_msg", DefaultRecordBatch._read_strictly, raising=True)
+    code, text = run()
+    assert (code, text.count("\n")) == (EXIT_MISCONFIGURED, 1)
+    assert f"{rig.topic}-0-0" in text
+    assert "begin later than it with --since" in text
+
+
 @pytest.mark.parametrize(("carried", "restored"), [(3, 30), (0, 0)])
 def test_a_generation_that_carried_members_over_gets_those_of_the_one_before(
     carried: int, restored: int, rig: Rig, run: Run
@@ -310,7 +348,7 @@ def leaked_sockets(caplog: pytest.LogCaptureFixture) -> Iterator[None]:
 @pytest.mark.filterwarnings("ignore:unclosed <socket:ResourceWarning")
 @pytest.mark.usefixtures("leaked_sockets")
 def test_a_missing_topic_and_an_absent_kafka_are_one_line(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("bootstrap.verdicts._TIMEOUT_MS", 1000)
+    monkeypatch.setattr("neardup.kafka.reading.CONNECT_TIMEOUT_MS", 1000)
     code, text = run("--verdicts", "no-such-topic")
     assert (code, text) == (
         EXIT_MISCONFIGURED,

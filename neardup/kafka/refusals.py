@@ -1,18 +1,19 @@
 """Why brokers turn a client away.
 
 kafka-python tells it to its log alone: to its caller a wrong password, a certificate that nobody trusts and a broker
-that is down are the same, a time that ran out. So its log is listened to while a client reaches for the brokers.
+that is down are the same, a time that ran out. So each connection is watched while a client reaches for the brokers.
 """
 
-import logging
-from collections.abc import Iterable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import contextmanager, suppress
+from typing import Any
+
+from kafka.net.compat import KafkaNetClient
 
 from neardup.errors import KafkaUnavailable, Misconfigured
+from neardup.kafka.errors import text_of
 
-_LOGGER = "kafka.net.connection"
-_LOST = "Connection lost: "
-# What the line holds, and what it means. The first that fits is told.
+# What the error holds that a connection ended with, and what it means. The first that fits is told.
 _REFUSALS = {
     "SaslAuthenticationFailedError": "user name or password is wrong (--sasl-username, --sasl-password)",
     "UnsupportedSaslMechanismError": "it does not offer this --sasl-mechanism",
@@ -32,45 +33,62 @@ _HANGS_UP_AT_LOGIN = 3
 """Times. A broker that goes down hangs up once, and does not answer after that."""
 
 
-class _Listener(logging.Handler):
-    """Keeps what is said of connections that ended."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.endings: list[str] = []
-
-    def emit(self, record: logging.LogRecord) -> None:
-        """Keep the line, if it tells of a connection that ended."""
-        if _LOST in (line := record.getMessage()):
-            self.endings.append(line)
-
-
 @contextmanager
-def refusals_told(*, login: bool) -> Iterator[None]:
+def refusals_told() -> Iterator[Callable[..., Any]]:
     """Tell a refusal from an outage, around the making of a client of kafka-python.
 
-    Parameters
-    ----------
-    login
-        Whether the client logs in (SASL).
+    Yields
+    ------
+    callable
+        What the client is to be constructed with, as ``kafka_client``.
 
     Raises
     ------
     Misconfigured
         In place of KafkaUnavailable: a broker answered, and will give the same answer the next time.
     KafkaUnavailable
-        With what was heard last, when brokers only hung up.
+        With what the connections came to, when none was refused.
     """
-    listener, logger = _Listener(), logging.getLogger(_LOGGER)
-    logger.addHandler(listener)
+    watch = _Watch()
     try:
-        yield
+        yield watch.net_client
     except KafkaUnavailable as exc:
-        if refusal := refusal_among(listener.endings, login=login):
+        watch.close()
+        if refusal := refusal_among(watch.endings, login=watch.login):
             raise Misconfigured(f"Kafka refused us: {refusal}") from exc
-        raise KafkaUnavailable(f"{exc}: {silence_among(listener.endings)}") from exc
-    finally:
-        logger.removeHandler(listener)
+        raise KafkaUnavailable(f"{exc}: {silence_among(watch.endings)}") from exc
+    except Exception:
+        watch.close()
+        raise
+
+
+class _Watch:
+    """Sees why connections of a client under construction end: kafka-python itself only logs it, and tries on."""
+
+    def __init__(self) -> None:
+        self.endings: list[str] = []
+        self.login = False
+        self._net: Any = None
+
+    def net_client(self, **config: Any) -> Any:  # noqa: ANN401 - kafka-python has no types
+        self.login = config["security_protocol"].startswith("SASL")
+        self._net = KafkaNetClient(**config)
+        manager = self._net._manager  # noqa: SLF001 - there is no public way
+        get_connection = manager.get_connection
+
+        def watched(*args: Any, **options: Any) -> Any:  # noqa: ANN401 - as above
+            connection = get_connection(*args, **options)
+            connection.close_future.add_errback(lambda error: self.endings.append(f"{connection}: {text_of(error)}"))
+            return connection
+
+        manager.get_connection = watched
+        return self._net
+
+    def close(self) -> None:
+        """Let go of what the constructor opened before it failed, which kafka-python does not."""
+        if self._net is not None:
+            with suppress(Exception):  # half made as it is, it may fail in any way
+                self._net.close()
 
 
 def refusal_among(endings: Sequence[str], *, login: bool) -> str | None:
@@ -86,7 +104,7 @@ def refusal_among(endings: Sequence[str], *, login: bool) -> str | None:
     for sign, meaning in _REFUSALS.items():
         for ending in endings:
             if sign in ending:
-                return f"{meaning}: {ending.rpartition('>: ')[2].removeprefix(_LOST)}"
+                return f"{meaning}: {ending.rpartition('>: ')[2]}"
     # Over TLS most last words are lost: kafka-python drops what comes together with the end of a connection.
     hung_up = [_CLOSED in ending and _NOT_ANSWERED not in ending for ending in endings if _OUR_OWN not in ending]
     if login and len(hung_up) >= _HANGS_UP_AT_LOGIN and all(hung_up):

@@ -1,0 +1,82 @@
+"""Our errors for those of kafka-python."""
+
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+
+from kafka import TopicPartition
+from kafka.errors import (
+    AuthorizationError,
+    CorruptRecordError,
+    FencedInstanceIdError,
+    InvalidTopicError,
+    KafkaConfigurationError,
+    KafkaError,
+    MessageSizeTooLargeError,
+    RecordListTooLargeError,
+    SaslAuthenticationFailedError,
+    UnsupportedSaslMechanismError,
+)
+
+from neardup.errors import KafkaUnavailable, Misconfigured
+
+PLACE_TAKEN = (
+    "another consumer has joined the group with our --group-instance-id and taken our place: "
+    "give each consumer an id of its own"
+)
+_FATAL = (
+    AuthorizationError,
+    InvalidTopicError,
+    KafkaConfigurationError,
+    SaslAuthenticationFailedError,
+    UnsupportedSaslMechanismError,
+)
+_TOO_LARGE = (MessageSizeTooLargeError, RecordListTooLargeError)
+
+
+@contextmanager
+def translated_errors() -> Iterator[None]:
+    """Raise the project's errors in place of kafka-python's.
+
+    Raises
+    ------
+    KafkaUnavailable
+        It may pass.
+    Misconfigured
+        Not allowed in, or never possible.
+    """
+    try:
+        yield
+    except _FATAL as exc:
+        raise Misconfigured(f"Kafka refused us: {text_of(exc)}") from exc
+    except FencedInstanceIdError as exc:
+        raise Misconfigured(PLACE_TAKEN) from exc
+    except _TOO_LARGE as exc:
+        raise Misconfigured(
+            f"a message is larger than Kafka takes: {text_of(exc)}; raise max.message.bytes of the verdict and "
+            "dead-letter topics above that of the image topic, and --max-message-bytes with it"
+        ) from exc
+    except (KafkaError, OSError) as exc:
+        raise KafkaUnavailable(f"Kafka does not serve: {text_of(exc)}") from exc
+
+
+def unreadable(error: CorruptRecordError, places: Mapping[TopicPartition, int | None], advice: str) -> Misconfigured:
+    """Return the error for a record that cannot be read.
+
+    kafka-python neither tells which record it is nor gets past it: its next poll would never return.
+
+    Parameters
+    ----------
+    error
+        As kafka-python raised it.
+    places
+        The partitions that are read, each with the offset where the reader stands: the record is at one of them.
+    advice
+        How to get past it.
+    """
+    at = ", ".join(sorted(f"{place.topic}-{place.partition}-{offset}" for place, offset in places.items()))
+    return Misconfigured(f"Kafka gave a record that cannot be read, one of {at}: {text_of(error)}; {advice}")
+
+
+def text_of(exc: BaseException) -> str:
+    """Return an error in one line, its kind included."""
+    return f"{type(exc).__name__}: {exc}" if str(exc) else type(exc).__name__
