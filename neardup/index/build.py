@@ -26,13 +26,6 @@ _PUSH_RECORDS = 5000
 """Lua unpacks no more than some 8,000 values."""
 
 
-def live_generation(client: redis.Redis, name: str) -> int | None:
-    """Return the number of an index's live generation; None when there is no such index."""
-    with translated_errors():
-        live = cast("bytes | None", client.get(IndexKeys(name).live))
-    return None if live is None else int(live)
-
-
 class MoreToCarry(Exception):
     """The predecessor had events that its build does not know of."""
 
