@@ -54,16 +54,12 @@ class Suspect:
 
 
 def head_suspects(generation: LiveGeneration) -> Iterator[str]:
-    """Tell what is wrong with centroids, projection and principal components; the metadata could be read."""
+    """Tell what is wrong with the numbers of a head that could be read."""
     norms = np.linalg.norm(generation.roots.centroids.astype(np.float64), axis=1)
     too_long = int((norms > 1.0 + _NORM_SLACK).sum())
     if too_long:
         yield f"{too_long} centroids are longer than 1, which means of descriptors are not"
     yield from _basis_suspects(generation.projection)
-    try:
-        generation.pca()
-    except CorruptIndex as exc:
-        yield str(exc)
     if not 0.0 <= generation.meta.radius <= 2.0:  # noqa: PLR2004 - unit vectors are at most 2 apart
         yield f"the radius is {generation.meta.radius}"
 

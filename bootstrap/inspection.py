@@ -247,7 +247,7 @@ def load_descriptor_of(generation: LiveGeneration, weights: str | None, spec: st
     Misconfigured
         There is no such descriptor here, or it is another one.
     """
-    descriptor = projected(load_descriptor(spec or generation.meta.descriptor, weights), generation.pca())
+    descriptor = projected(load_descriptor(spec or generation.meta.descriptor, weights), generation.live.pca)
     generation.meta.check_descriptor(descriptor.fingerprint)
     return descriptor
 

@@ -31,10 +31,10 @@ from neardup.descriptors import load_descriptor
 from neardup.descriptors.base import Descriptor
 from neardup.descriptors.projected import pca_of
 from neardup.index.base import IndexMeta
-from neardup.index.build import live_generation
 from neardup.index.carry import Predecessor, find_predecessor, live_pca
 from neardup.index.connection import connect, masked, require_no_eviction
 from neardup.index.keys import IndexKeys
+from neardup.index.live import live_generation
 from neardup.kmeans import fit_bounded_centroids, fit_centroids
 from neardup.pca import Pca
 from neardup.relation import Relation

@@ -10,13 +10,14 @@ from numpy.typing import NDArray
 
 from bootstrap.layout import Layout
 from neardup.cells import Cells
-from neardup.errors import CorruptIndex, IndexMissing, Unavailable
+from neardup.errors import CorruptIndex, Unavailable
 from neardup.index.base import IndexMeta
-from neardup.index.codec import decode_projection, required_thumbnail, split_record
+from neardup.index.codec import required_thumbnail, split_record
 from neardup.index.connection import translated_errors
 from neardup.index.keys import IndexKeys
+from neardup.index.live import read_live, read_splits, stored_splits
 from neardup.local_change import Thumbnails
-from neardup.pca import Pca
+from neardup.projection import Projection
 from neardup.types import Descriptors, Thumbnail
 
 _CELLS_A_CALL = 64
@@ -83,6 +84,8 @@ class LiveGeneration:
         From `neardup.index.connection.connect`.
     name
         Of the index.
+    strict
+        Whether a list of splits that is corrupt is an error; else its layout tells of it.
 
     Raises
     ------
@@ -90,44 +93,28 @@ class LiveGeneration:
         When it is opened.
     """
 
-    def __init__(self, client: redis.Redis, name: str) -> None:
+    def __init__(self, client: redis.Redis, name: str, *, strict: bool = True) -> None:
         self.client: Any = client
         self.keys = IndexKeys(name)
-        with translated_errors():
-            live = self.client.get(self.keys.live)
-        if live is None:
-            raise IndexMissing(f"there is no index {name!r} in this Redis: run python -m bootstrap first")
-        if not live.isdigit():
-            raise CorruptIndex(f"the number of the live generation reads {live[:40]!r}: bootstrap again")
-        self.number = int(live)
-        self._live = live
-        self.meta, self.roots, self.projection = self._read_head()
+        self.live = read_live(client, name)
+        self.number = self.meta.generation
+        if strict:
+            read_splits(client, self.live)
 
-    def _read_head(self) -> tuple[IndexMeta, Cells, Any]:
-        keys = self.keys
-        wanted = [keys.metadata(self.number), keys.centroids(self.number), keys.projection(self.number)]
-        with translated_errors():
-            metadata, centroids, projection = self.client.mget(wanted)
-        self.require_live()
-        if metadata is None:
-            raise CorruptIndex(f"generation {self.number} is live and has no metadata: bootstrap again")
-        meta = IndexMeta.from_json(metadata)
-        if (meta.name, meta.generation) != (keys.name, self.number):
-            raise CorruptIndex(f"the metadata is that of index {meta.name!r}, generation {meta.generation}")
-        return meta, Cells(_centroids(centroids, meta)), decode_projection(projection, meta.dimension)
+    @property
+    def meta(self) -> IndexMeta:
+        """What it is made for."""
+        return self.live.meta
 
-    def pca(self) -> Pca | None:
-        """Return the principal components that make its descriptors short; None without any.
+    @property
+    def roots(self) -> Cells:
+        """The k-means cells."""
+        return self.live.roots
 
-        Raises
-        ------
-        CorruptIndex
-            They are missing, or others.
-        """
-        with translated_errors():
-            stored = self.client.get(self.keys.pca(self.number)) if self.meta.pca else None
-        self.require_live()
-        return self.meta.read_pca(stored)
+    @property
+    def projection(self) -> Projection:
+        """What sketches are made with."""
+        return self.live.projection
 
     def require_live(self) -> None:
         """Refuse to go on when another generation is live by now.
@@ -142,16 +129,14 @@ class LiveGeneration:
         self._require(live)
 
     def _require(self, live: bytes | None) -> None:
-        if live != self._live:
+        if live != b"%d" % self.number:
             raise Unavailable(f"generation {self.number} has been replaced while it was read: run this again")
 
     # -- cells --------------------------------------------------------------------------------------------------------
 
     def layout(self) -> Layout:
         """Return the cells that there are now."""
-        with translated_errors():
-            stored = self.client.lrange(self.keys.splits(self.number), 0, -1)
-        return Layout(len(self.roots), stored)
+        return Layout(len(self.roots), stored_splits(self.client, self.live))
 
     def read_cells(self, cells: Sequence[int], *, strict: bool = True) -> list[list[bytes]]:
         """Return the records of each cell.
@@ -264,14 +249,3 @@ class LiveGeneration:
             beyond = sketches[:, split.axis] - split.threshold
             home &= beyond >= -_CUT_SLACK if high else beyond < _CUT_SLACK
         return np.asarray(home)
-
-
-def _centroids(stored: bytes | None, meta: IndexMeta) -> NDArray[np.float32]:
-    expected = 4 * meta.clusters * meta.dimension
-    if stored is None or len(stored) != expected or not meta.clusters:
-        held = "no" if stored is None else len(stored)
-        raise CorruptIndex(f"the centroids of generation {meta.generation} take {expected} bytes, Redis holds {held}")
-    centroids = np.frombuffer(stored, dtype="<f4").reshape(meta.clusters, meta.dimension).astype(np.float32)
-    if not np.isfinite(centroids).all():
-        raise CorruptIndex("the centroids hold NaN or infinity")
-    return centroids

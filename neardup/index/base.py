@@ -114,10 +114,10 @@ class IndexMeta:
         if not self.pca:
             return None
         if stored is None:
-            raise CorruptIndex(f"generation {self.generation} has no principal components: bootstrap again")
+            raise CorruptIndex("there are no principal components, which its descriptors are made with")
         pca = Pca.from_bytes(stored)
         if pca.fingerprint != self.pca:
-            raise CorruptIndex(f"the index's principal components are {pca.fingerprint}, not {self.pca}")
+            raise CorruptIndex(f"the principal components are {pca.fingerprint}, not {self.pca}")
         return pca
 
     @classmethod
@@ -134,17 +134,18 @@ class IndexMeta:
         try:
             fields = json.loads(text)
             version = fields["format_version"]
+            readable = version in _READABLE
         except (ValueError, KeyError, TypeError, RecursionError) as exc:
-            raise CorruptIndex(f"the index's metadata is not readable: {text[:80]!r}") from exc
-        if version not in _READABLE:
+            raise CorruptIndex(f"the metadata is not readable: {text[:80]!r}") from exc
+        if not readable:
             raise IndexMismatch(f"the index has format {version}, this version reads {FORMAT_VERSION}: bootstrap again")
         try:
             meta = cls(**fields)
         except TypeError as exc:
-            raise CorruptIndex(f"the index's metadata has other fields than it should: {exc}") from exc
+            raise CorruptIndex(f"the metadata has other fields than it should: {exc}") from exc
         wrong = [name for name, kinds in _JSON_TYPES.items() if not isinstance(getattr(meta, name), kinds)]
         if wrong:
-            raise CorruptIndex(f"the index's metadata has values of the wrong type: {', '.join(wrong)}")
+            raise CorruptIndex(f"the metadata has values of the wrong type: {', '.join(wrong)}")
         return meta
 
 

@@ -16,6 +16,7 @@ from neardup.index.codec import encode_member, encode_projection
 from neardup.index.connection import require_no_eviction, translated_errors
 from neardup.index.events import Split, encode_split
 from neardup.index.keys import IndexKeys
+from neardup.index.scripts import load_script
 from neardup.pca import Pca
 from neardup.projection import Projection
 from neardup.types import Member
@@ -23,61 +24,6 @@ from neardup.types import Member
 _PUSH_BYTES = 1 << 20
 _PUSH_RECORDS = 5000
 """Lua unpacks no more than some 8,000 values."""
-
-# APPEND: add records to a cell of a generation that is being built, once.
-#   KEYS[1] cell (list); ARGV[1] its length before, ARGV[2...] records
-#   A client that lost the reply sends again: the length tells that it was done.
-_APPEND = """
-if redis.call('LLEN', KEYS[1]) == tonumber(ARGV[1]) then
-  redis.call('RPUSH', KEYS[1], unpack(ARGV, 2))
-end
-"""
-
-# FLIP: make a complete generation the live one, unless a later one already is, or there is more to carry over.
-#   KEYS[1] live (string), KEYS[2] metadata of the generation (string), KEYS[3] log of its predecessor (list), KEYS[4]
-#   how many events have left that log (string); ARGV[1] generation, ARGV[2] predecessor, 0 for none, '' for whatever
-#   is live, ARGV[3] events of the predecessor that are carried over, ARGV[4] how the last of them begins
-#   Returns 'LIVE' when it is live now, also when it was already (the reply to the first call was lost); 'NEWS' when
-#   the predecessor has had other events; 'LATE' when the generation is not complete any more, or another is live.
-_FLIP = """
-local live = redis.call('GET', KEYS[1]) or '0'
-if live == ARGV[1] then
-  return 'LIVE'
-end
-if (tonumber(live) or 0) > tonumber(ARGV[1]) or redis.call('EXISTS', KEYS[2]) == 0 then
-  return 'LATE'
-end
-if ARGV[2] ~= '' then
-  if live ~= ARGV[2] then
-    return 'LATE'
-  end
-  local count = tonumber(redis.call('GET', KEYS[4]) or '0') + redis.call('LLEN', KEYS[3])
-  local last = redis.call('LINDEX', KEYS[3], -1) or ''
-  if count ~= tonumber(ARGV[3]) or string.sub(last, 1, #ARGV[4]) ~= ARGV[4] then
-    return 'NEWS'
-  end
-end
-redis.call('SET', KEYS[1], ARGV[1])
-return 'LIVE'
-"""
-
-# ABANDON: make sure that a generation can never become the live one.
-#   KEYS[1] live (string), KEYS[2] metadata of the generation (string); ARGV[1] generation
-#   Returns 0 when it is live already and must stay, else 1: without its metadata FLIP refuses it.
-_ABANDON = """
-if redis.call('GET', KEYS[1]) == ARGV[1] then
-  return 0
-end
-redis.call('DEL', KEYS[2])
-return 1
-"""
-
-
-def live_generation(client: redis.Redis, name: str) -> int | None:
-    """Return the number of an index's live generation; None when there is no such index."""
-    with translated_errors():
-        live = cast("bytes | None", client.get(IndexKeys(name).live))
-    return None if live is None else int(live)
 
 
 class MoreToCarry(Exception):
@@ -124,9 +70,9 @@ class GenerationBuild:
     ) -> None:
         self._client: Any = client
         self._keys = IndexKeys(meta.name)
-        self._append = client.register_script(_APPEND)
-        self._flip = client.register_script(_FLIP)
-        self._give_up = client.register_script(_ABANDON)
+        self._append, self._flip, self._give_up = (
+            load_script(client, name) for name in ("append.lua", "flip.lua", "abandon.lua")
+        )
         require_no_eviction(client)
         with translated_errors():
             generation = int(self._client.incr(self._keys.last))
@@ -211,7 +157,8 @@ class GenerationBuild:
 
     def _remove_earlier(self) -> None:
         with translated_errors():
-            known = sorted(int(number) for number in self._client.smembers(self._keys.generations))
+            numbers = self._client.smembers(self._keys.generations)
+        known = sorted(int(number) for number in numbers if number.isdigit())
         for generation in known:
             if generation < self.meta.generation:
                 self._remove(generation)

@@ -12,6 +12,7 @@ from neardup.index.codec import decode_member, head_key, split_record
 from neardup.index.connection import translated_errors
 from neardup.index.events import Appended, Event, Rewritten, Split
 from neardup.index.keys import IndexKeys
+from neardup.index.live import Live, find_live, live_generation, read_splits
 from neardup.index.scripts import FellBehind, GenerationChanged, GenerationScripts, Position
 from neardup.pca import Pca
 from neardup.types import Member
@@ -138,48 +139,43 @@ def find_predecessor(
         Of the next generation's descriptor; descriptors of another cannot be compared with its own.
     with_thumbnails
         Whether the next generation needs a thumbnail of each member; those of members without one cannot be made.
+
+    Raises
+    ------
+    CorruptIndex
+        There is a live generation that cannot be read: only ``--fresh`` takes its place.
     """
-    keys = IndexKeys(name)
-    live, stored = _live_metadata(client, keys)
-    if live is None:
-        return Predecessor(client, name, None)
     try:
-        if stored is None:
-            raise CorruptIndex("it has no metadata")  # noqa: TRY301 - as any other that cannot be read
-        meta = IndexMeta.from_json(stored)
-        meta.check_descriptor(fingerprint)
-        if with_thumbnails and not meta.relation.has_thumbnails:
-            raise IndexMismatch("its members have no thumbnails, which --local-change compares")  # noqa: TRY301 - as above
-    except (CorruptIndex, IndexMismatch) as exc:
-        _LOG.warning("no member of generation %s is carried over: %s", live.decode(errors="replace"), exc)
+        live = _find_whole(client, name)
+        if live is None:
+            return Predecessor(client, name, None)
+        live.meta.check_descriptor(fingerprint)
+        if with_thumbnails and not live.meta.relation.has_thumbnails:
+            raise IndexMismatch("its members have no thumbnails, which --local-change compares")  # noqa: TRY301 - told as another descriptor is
+    except IndexMismatch as exc:
+        _LOG.warning("no member of generation %s is carried over: %s", live_generation(client, name), exc)
         return None
-    return Predecessor(client, name, meta)
+    return Predecessor(client, name, live.meta)
 
 
 def live_pca(client: redis.Redis, name: str) -> tuple[str, Pca] | None:
     """Return the fingerprint of the live generation's descriptor and the principal components in it, if it has any.
 
-    Components that cannot be read are none: `find_predecessor` tells of an index that cannot.
+    Raises
+    ------
+    CorruptIndex
+        As `find_predecessor`, and before the work.
     """
-    keys = IndexKeys(name)
-    live, stored = _live_metadata(client, keys)
     try:
-        meta = None if live is None or stored is None else IndexMeta.from_json(stored)
-        if meta is None or not meta.pca:
-            return None
-        with translated_errors():
-            pca = meta.read_pca(cast("bytes | None", client.get(keys.pca(meta.generation))))
-    except (CorruptIndex, IndexMismatch):
+        live = _find_whole(client, name)
+    except IndexMismatch:  # of which nothing can be used: `find_predecessor` tells
         return None
-    return None if pca is None else (meta.fingerprint, pca)
+    return None if live is None or live.pca is None else (live.meta.fingerprint, live.pca)
 
 
-def _live_metadata(client: redis.Redis, keys: IndexKeys) -> tuple[bytes | None, bytes | None]:
-    with translated_errors():
-        live = cast("bytes | None", client.get(keys.live))
-        while live is not None and live.isdigit():
-            stored, still_live = cast("list[bytes | None]", client.mget([keys.metadata(int(live)), keys.live]))
-            if still_live == live:
-                return live, stored
-            live = still_live  # a bootstrap finished between the two calls
-    return live, None
+def _find_whole(client: redis.Redis, name: str) -> Live | None:
+    """Return the head of the live generation; its list of splits, which tells the cells to carry, is in order."""
+    live = find_live(client, name)
+    if live is not None:
+        read_splits(client, live)
+    return live

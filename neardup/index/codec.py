@@ -173,11 +173,11 @@ def decode_projection(stored: bytes | None, dimension: int) -> Projection:
         It is none, or of another dimension.
     """
     if stored is None or len(stored) < _COMPONENTS.size:
-        raise CorruptIndex("the index has no projection: bootstrap again")
+        raise CorruptIndex("there is no projection")
     (components,) = _COMPONENTS.unpack_from(stored)
     if len(stored) != _COMPONENTS.size + 4 * dimension * (components + 1):
-        raise CorruptIndex(f"the index's projection of {len(stored)} bytes is not one of {dimension} numbers")
+        raise CorruptIndex(f"the projection of {len(stored)} bytes is not one of {dimension} numbers")
     numbers = np.frombuffer(stored, dtype="<f4", offset=_COMPONENTS.size).astype(np.float32).reshape(-1, dimension)
     if not np.isfinite(numbers).all():
-        raise CorruptIndex("the index's projection holds NaN or infinity")
+        raise CorruptIndex("the projection holds NaN or infinity")
     return Projection(numbers[0], numbers[1:])

@@ -5,17 +5,16 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import Any
 
-import numpy as np
 import redis
 
-from neardup.cells import Cells
-from neardup.errors import CorruptIndex, IndexMissing
+from neardup.errors import CorruptIndex
 from neardup.index.base import IndexMeta, IndexStats, require_fit
 from neardup.index.batch import Batch
-from neardup.index.codec import decode_decision, decode_head, decode_member, decode_projection
+from neardup.index.codec import decode_decision, decode_head, decode_member
 from neardup.index.connection import require_no_eviction, translated_errors
-from neardup.index.events import Event, Rewritten, Split, decode_event
+from neardup.index.events import Event, Rewritten
 from neardup.index.keys import IndexKeys
+from neardup.index.live import read_live, read_splits
 from neardup.index.retention import FOR_EVER, UNKNOWN_MS, Retention
 from neardup.index.scripts import CommitReply, FellBehind, GenerationChanged, GenerationScripts
 from neardup.index.tree import CellTree, choose_split
@@ -89,7 +88,7 @@ class RedisIndex:
 
     Raises
     ------
-    IndexMissing, IndexMismatch, Misconfigured, RedisUnavailable
+    IndexMissing, IndexMismatch, CorruptIndex, Misconfigured, RedisUnavailable
         When it is opened.
     """
 
@@ -114,7 +113,7 @@ class RedisIndex:
     @property
     def meta(self) -> IndexMeta:
         """What the live generation is made for."""
-        return self._meta
+        return self._live.meta
 
     # -- following the index ------------------------------------------------------------------------------------------
 
@@ -122,51 +121,33 @@ class RedisIndex:
         """Read the live generation; begin anew when yet another one becomes live meanwhile."""
         self._in_step = False
         while True:
-            live, metadata, centroids, projection = self._read_live()
-            self._meta = _checked_meta(metadata, live, self._fingerprint)
+            live = read_live(self._client, self._keys.name)
+            if self._fingerprint is not None:
+                live.meta.check_descriptor(self._fingerprint)
             # Another generation may come while this process runs, another descriptor may not.
-            self._fingerprint = self._meta.fingerprint
-            self._roots = Cells(_centroids(centroids, self._meta))
-            self._projection = decode_projection(projection, self._meta.dimension)
-            self._scripts = GenerationScripts(self._client, self._keys, live)
+            self._live, self._fingerprint = live, live.meta.fingerprint
+            self._scripts = GenerationScripts(self._client, self._keys, self.meta.generation)
             try:
                 self._read_members()
             except GenerationChanged:
                 continue
             return
 
-    def _read_live(self) -> tuple[int, bytes | None, bytes | None, bytes | None]:
-        with translated_errors():
-            live = self._client.get(self._keys.live)
-            while live is not None:
-                generation = _generation(live)
-                wanted = [self._keys.metadata(generation), self._keys.centroids(generation)]
-                wanted += [self._keys.projection(generation), self._keys.live]
-                metadata, centroids, projection, still_live = self._client.mget(wanted)
-                if still_live == live:
-                    return generation, metadata, centroids, projection
-                live = still_live  # a bootstrap finished between the two calls
-        raise IndexMissing(f"there is no index {self._keys.name!r} in this Redis: run python -m bootstrap first")
-
     def _read_members(self) -> None:
         # The position comes first: what happens while the members are read is followed afterwards, and what was read
         # already is recognised by its place.
         self._in_step = False
         self._position = self._scripts.latest()
-        tree = CellTree(self._roots)
-        with translated_errors():
-            splits = self._client.lrange(self._keys.splits(self._meta.generation), 0, -1)
-        for split in map(decode_event, splits):
-            if not isinstance(split, Split):
-                raise CorruptIndex("the list of splits holds something else")
+        tree = CellTree(self._live.roots)
+        for split in read_splits(self._client, self._live):
             tree.apply(split)
         self._view = GenerationView(
             tree,
-            self._projection,
-            self._meta.radius,
+            self._live.projection,
+            self.meta.radius,
             self._read_cells,
             self._options.cache_bytes,
-            self._meta.local_change,
+            self.meta.local_change,
         )
         self._view.load(tree.leaves)
         self._in_step = True
@@ -175,7 +156,7 @@ class RedisIndex:
         with translated_errors():
             pipeline = self._client.pipeline(transaction=False)
             for cell in cells:
-                pipeline.lrange(self._keys.cell(self._meta.generation, cell), 0, -1)
+                pipeline.lrange(self._keys.cell(self.meta.generation, cell), 0, -1)
             return list(pipeline.execute())
 
     def _catch_up(self) -> None:
@@ -295,9 +276,9 @@ class RedisIndex:
         return decided
 
     def _new_batch(self, queries: Sequence[Query]) -> Batch:
-        require_fit(queries, self._meta.relation, as_stored=self._options.as_stored)
+        require_fit(queries, self.meta.relation, as_stored=self._options.as_stored)
         own_cell_only = self._options.probe is Probe.NEAREST
-        return Batch(queries, self._view, self._meta, self._options.retention, own_cell_only=own_cell_only)
+        return Batch(queries, self._view, self.meta, self._options.retention, own_cell_only=own_cell_only)
 
     def _follow(self, batch: Batch, reply: CommitReply, decided: int) -> None:
         self._contended = reply.events is not None
@@ -319,20 +300,18 @@ class RedisIndex:
         start = 0
         while True:
             with translated_errors():
-                key = self._keys.cell(self._meta.generation, cell)
+                key = self._keys.cell(self.meta.generation, cell)
                 records = self._client.lrange(key, start, start + _PAGE - 1)
             for record in records:
-                yield decode_member(record, self._meta.dimension)
+                yield decode_member(record, self.meta.dimension)
             if len(records) < _PAGE:
                 return
             start += _PAGE
 
     def pca(self) -> Pca | None:
         """Return the principal components that make its descriptors short; see `Index.pca`."""
-        self._catch_up()  # of an earlier generation they may be gone
-        with translated_errors():
-            stored = self._client.get(self._keys.pca(self._meta.generation)) if self._meta.pca else None
-        return self._meta.read_pca(stored)
+        self._catch_up()  # a later generation may have others, and is refused then
+        return self._live.pca
 
     def stats(self) -> IndexStats:
         """Return sizes, after one round trip for what is new."""
@@ -345,26 +324,3 @@ class RedisIndex:
             cache_bytes=self._view.nbytes,
             retries=self._retries,
         )
-
-
-def _generation(live: bytes) -> int:
-    if not live.isdigit():
-        raise CorruptIndex(f"the number of the live generation reads {live[:40]!r}: bootstrap again")
-    return int(live)
-
-
-def _checked_meta(metadata: bytes | None, generation: int, fingerprint: str | None) -> IndexMeta:
-    if metadata is None:
-        raise CorruptIndex(f"generation {generation} is live and has no metadata: bootstrap again")
-    meta = IndexMeta.from_json(metadata)
-    if fingerprint is not None:
-        meta.check_descriptor(fingerprint)
-    return meta
-
-
-def _centroids(stored: bytes | None, meta: IndexMeta) -> np.ndarray[Any, np.dtype[np.float32]]:
-    expected = 4 * meta.clusters * meta.dimension
-    if stored is None or len(stored) != expected or not meta.clusters:
-        held = "no" if stored is None else len(stored)
-        raise CorruptIndex(f"the centroids of generation {meta.generation} take {expected} bytes, Redis holds {held}")
-    return np.frombuffer(stored, dtype="<f4").reshape(meta.clusters, meta.dimension).astype(np.float32)

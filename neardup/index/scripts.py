@@ -72,6 +72,11 @@ class Position:
             self.last = events[-1][:BEGINNING]
 
 
+def load_script(client: Any, name: str) -> Any:  # noqa: ANN401 - redis.Redis, or a cluster; redis-py's script
+    """Return a script of this folder, as something to be called; Redis is told of it at the first call."""
+    return client.register_script(files("neardup.index").joinpath(name).read_text(encoding="utf-8"))
+
+
 class GenerationScripts:
     """Runs the scripts on one generation.
 
@@ -89,8 +94,7 @@ class GenerationScripts:
         self._keys = keys
         self._generation = generation
         self._commit, self._events, self._split, self._rewrite = (
-            client.register_script(files("neardup.index").joinpath(name).read_text(encoding="utf-8"))
-            for name in ("commit.lua", "events.lua", "split.lua", "rewrite.lua")
+            load_script(client, name) for name in ("commit.lua", "events.lua", "split.lua", "rewrite.lua")
         )
         self._log_keys = [keys.live, keys.log(generation), keys.trimmed(generation)]
 

@@ -141,7 +141,7 @@ def test_members_are_in_the_cells_where_they_are_looked_for(
     by_cell = [list(found._members_of(cell)) for cell in range(found.meta.clusters)]
     assert all(by_cell)
     for cell, members in enumerate(by_cell):
-        assert set(found._roots.assign(np.stack([member.descriptor for member in members]))) == {cell}
+        assert set(found._live.roots.assign(np.stack([member.descriptor for member in members]))) == {cell}
 
 
 def test_a_second_run_carries_the_first_over(

@@ -188,8 +188,13 @@ def test_another_descriptor_carries_nothing_and_says_so(
         assert find_predecessor(client, name, "another") is None
     (record,) = caplog.records
     assert record.getMessage().startswith("no member of generation 1 is carried over: index ")
+
+
+def test_what_cannot_be_read_is_not_replaced_without_a_word(client: redis.Redis, name: str) -> None:
+    bootstrap(client, name, Seeds.of(scenes(3)))
     client.delete(IndexKeys(name).metadata(1))
-    assert find_predecessor(client, name, PIXELS.fingerprint) is None
+    with pytest.raises(CorruptIndex, match="--fresh"):
+        find_predecessor(client, name, PIXELS.fingerprint)
 
 
 def test_a_record_that_is_none_stops_the_build(client: redis.Redis, name: str) -> None:
@@ -278,7 +283,7 @@ def test_the_reply_to_the_flip_may_be_lost(client: redis.Redis, name: str) -> No
     assert predecessor is not None
     snapshot = Seeds.of(scenes(3)).analysed(predecessor).snapshot()
     meta = RedisIndex(client, name).meta
-    build = GenerationBuild(client, meta, snapshot.cells.centroids, RedisIndex(client, name)._projection)
+    build = GenerationBuild(client, meta, snapshot.cells.centroids, RedisIndex(client, name)._live.projection)
     build.append(0, snapshot.members)
     assert build._try_to_flip(predecessor) == build._try_to_flip(predecessor) == b"LIVE"
 

@@ -113,9 +113,9 @@ class TestIndex:
         stored = {"gone": None, "cut": pca.to_bytes()[:-1], "another": replace(pca, offset=pca.offset + 1).to_bytes()}
         changed(client, built.meta.name, stored[how])
         with pytest.raises(CorruptIndex, match="principal components"):
-            built.pca()
+            RedisIndex(client, built.meta.name)
         with pytest.raises(CorruptIndex, match="principal components"):
-            LiveGeneration(client, built.meta.name).pca()
+            LiveGeneration(client, built.meta.name)
         checks = {check["check"]: check for check in Verification(client, built.meta.name).run()["checks"]}
         assert checks["metadata"]["holds"] == "no"
         assert "principal components" in checks["metadata"]["examples"][0]
@@ -174,11 +174,13 @@ class TestNextGeneration:
         with pytest.raises(IndexMismatch):
             built.pca()
 
-    def test_a_projection_that_is_damaged_is_fit_anew(
+    def test_a_projection_that_is_damaged_is_fit_anew_when_that_is_said(
         self, settings: Settings, built: RedisIndex, client: redis.Redis
     ) -> None:
         changed(client, built.meta.name, b"x")
-        run(settings)
+        with pytest.raises(CorruptIndex, match="--fresh"):
+            run(settings)
+        run(replace(settings, fresh=True))
         pca = RedisIndex(client, settings.index).pca()
         assert pca is not None
         assert pca.fingerprint == built.meta.pca  # the same seeds

@@ -1,0 +1,11 @@
+-- APPEND: add records to a list of a generation that is being built, once.
+--
+-- Keys
+--   KEYS[1]     neardup:{NAME}:gG:cell:C or neardup:{NAME}:gG:splits   list   what grows
+-- Arguments
+--   ARGV[1]     its length before
+--   ARGV[2...]  records, no more than Lua can unpack: some 8,000
+-- Returns nothing. A client that lost the reply sends again: the length tells that it was done.
+if redis.call('LLEN', KEYS[1]) == tonumber(ARGV[1]) then
+  redis.call('RPUSH', KEYS[1], unpack(ARGV, 2))
+end

@@ -1,0 +1,50 @@
+-- FLIP: make a complete generation the live one, unless a later one already is, or there is more to carry over.
+--
+-- Keys
+--   KEYS[1]   neardup:{NAME}:live          string   number of the live generation
+--   KEYS[2]   neardup:{NAME}:gG:meta       string   metadata of the generation that is to be live
+--   KEYS[3]   neardup:{NAME}:gP:log        list     the latest events of its predecessor, oldest first
+--   KEYS[4]   neardup:{NAME}:gP:trimmed    string   how many events have left that log
+--   and       neardup:{NAME}:gL:meta       string   metadata of whatever is live: its name is known only here
+-- Arguments
+--   ARGV[1]   generation
+--   ARGV[2]   its predecessor; 0 for none, '' for whatever is live
+--   ARGV[3]   events of the predecessor that are carried over
+--   ARGV[4]   how the last of them begins
+-- Returns
+--   'LIVE'    it is live now, or was already (the reply to the first call was lost)
+--   'NEWS'    the predecessor has had other events
+--   'LATE'    the generation is not complete any more, or another is live
+--
+-- A pointer that is no number, or leads to a generation without metadata, is corrupt. It is in nobody's way who takes the
+-- place of whatever is live.
+local live = redis.pcall('GET', KEYS[1]) or '0'
+if type(live) == 'table' then
+  if not string.find(live.err, 'WRONGTYPE', 1, true) then
+    return live
+  end
+  live = 'another type'
+end
+if live == ARGV[1] then
+  return 'LIVE'
+end
+local is_later = false
+if string.find(live, '^%d+$') and tonumber(live) > tonumber(ARGV[1]) then
+  local metadata = string.gsub(KEYS[2], 'g%d+:meta$', 'g' .. live .. ':meta')
+  is_later = redis.call('EXISTS', metadata) == 1
+end
+if is_later or redis.call('EXISTS', KEYS[2]) == 0 then
+  return 'LATE'
+end
+if ARGV[2] ~= '' then
+  if live ~= ARGV[2] then
+    return 'LATE'
+  end
+  local count = tonumber(redis.call('GET', KEYS[4]) or '0') + redis.call('LLEN', KEYS[3])
+  local last = redis.call('LINDEX', KEYS[3], -1) or ''
+  if count ~= tonumber(ARGV[3]) or string.sub(last, 1, #ARGV[4]) ~= ARGV[4] then
+    return 'NEWS'
+  end
+end
+redis.call('SET', KEYS[1], ARGV[1])
+return 'LIVE'

@@ -1,0 +1,193 @@
+"""The one reader of what stands at the head of an index: which generation is live, and what it is made for.
+
+Consumers, bootstrap and the operator's tools all begin here. So whatever is wrong with a head is refused by all of
+them, in the same line.
+"""
+
+import re
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Any, cast
+
+import numpy as np
+import redis
+from numpy.typing import NDArray
+
+from neardup.cells import Cells
+from neardup.errors import CorruptIndex, IndexMissing
+from neardup.index.base import IndexMeta
+from neardup.index.codec import decode_projection
+from neardup.index.connection import translated_errors
+from neardup.index.events import Split, decode_event
+from neardup.index.keys import IndexKeys
+from neardup.pca import Pca
+from neardup.projection import Projection
+
+CURE = "restore Redis, or begin anew by python -m bootstrap --fresh, which carries no member over"
+_NUMBER = re.compile(rb"[1-9][0-9]{0,17}")
+"""As Redis counts: scripts compare the text, and one that only means the same number would never be equal."""
+
+
+@dataclass(frozen=True, slots=True)
+class Live:
+    """The head of a generation, read while it was live, all of it as of one moment.
+
+    Attributes
+    ----------
+    meta
+        What it is made for; its name and number are those that were asked for.
+    roots
+        The k-means cells.
+    projection
+        What sketches are made with.
+    pca
+        What makes descriptors short; None without any.
+    """
+
+    meta: IndexMeta
+    roots: Cells
+    projection: Projection
+    pca: Pca | None
+
+
+def live_generation(client: redis.Redis, name: str) -> int | None:
+    """Return the number of an index's live generation; None when there is no such index.
+
+    Raises
+    ------
+    CorruptIndex
+        What should be the number is none.
+    """
+    keys = IndexKeys(name)
+    with _told(f"index {name!r}"):
+        try:
+            with translated_errors():
+                live = cast("bytes | None", client.get(keys.live))
+        except CorruptIndex:
+            raise CorruptIndex(
+                "the key that should hold the number of its live generation is of another type"
+            ) from None
+        if live is None:
+            return None
+        if not _NUMBER.fullmatch(live):
+            raise CorruptIndex(f"the number of its live generation reads {live[:40]!r}")
+    return int(live)
+
+
+def find_live(client: redis.Redis, name: str) -> Live | None:
+    """Return the head of an index's live generation; None when there is no such index.
+
+    Raises
+    ------
+    CorruptIndex
+        A part of it is missing, or not what it should be.
+    IndexMismatch
+        Another version of neardup wrote it.
+    RedisUnavailable
+        Redis does not answer.
+    """
+    keys = IndexKeys(name)
+    while True:
+        generation = live_generation(client, name)
+        if generation is None:
+            return None
+        wanted = [keys.metadata(generation), keys.centroids(generation), keys.projection(generation)]
+        wanted += [keys.pca(generation), keys.live]
+        with translated_errors():
+            *parts, still_live = cast("list[bytes | None]", client.mget(wanted))
+        if still_live == b"%d" % generation:  # else a bootstrap finished between the two calls
+            with _told(f"index {name!r}, generation {generation},"):
+                return _head(name, generation, *parts)
+
+
+def read_live(client: redis.Redis, name: str) -> Live:
+    """Return the same.
+
+    Raises
+    ------
+    IndexMissing
+        There is no such index.
+    CorruptIndex, IndexMismatch, RedisUnavailable
+        As above.
+    """
+    live = find_live(client, name)
+    if live is None:
+        raise IndexMissing(f"there is no index {name!r} in this Redis: run python -m bootstrap first")
+    return live
+
+
+def read_splits(client: redis.Redis, live: Live) -> list[Split]:
+    """Return how cells were divided since the generation began, in order.
+
+    Raises
+    ------
+    CorruptIndex
+        The list holds something else, or the splits do not follow one another.
+    """
+    stored = stored_splits(client, live)
+    with _told(_generation_of(live.meta)):
+        return _in_sequence(stored, live)
+
+
+def stored_splits(client: redis.Redis, live: Live) -> list[bytes]:
+    """Return the same as it is stored, right or wrong.
+
+    Raises
+    ------
+    CorruptIndex
+        It is no list.
+    """
+    meta = live.meta
+    with _told(_generation_of(meta)), translated_errors():
+        return cast("list[bytes]", client.lrange(IndexKeys(meta.name).splits(meta.generation), 0, -1))
+
+
+def _in_sequence(stored: Sequence[bytes], live: Live) -> list[Split]:
+    found: dict[int, Split] = {}
+    for number, split in enumerate(map(decode_event, stored)):
+        low = len(live.roots) + 2 * number
+        if not isinstance(split, Split):
+            raise CorruptIndex(f"entry {number} of the list of splits is none")
+        if (split.low, split.high) != (low, low + 1) or split.cell >= low or split.cell in found:
+            raise CorruptIndex(f"split {number} does not follow those before it")
+        if split.axis >= len(live.projection.basis) or not np.isfinite(split.threshold):
+            raise CorruptIndex(f"split {number} cuts where there is nothing to cut")
+        found[split.cell] = split
+    return list(found.values())
+
+
+def _generation_of(meta: IndexMeta) -> str:
+    return f"index {meta.name!r}, generation {meta.generation},"
+
+
+@contextmanager
+def _told(what: str) -> Iterator[None]:
+    """Name what is corrupt, and what to do."""
+    try:
+        yield
+    except CorruptIndex as exc:
+        raise CorruptIndex(f"{what} is corrupt: {exc}; {CURE}") from exc
+
+
+def _head(name: str, generation: int, *parts: bytes | None) -> Live:
+    metadata, centroids, projection, pca = parts
+    if metadata is None:
+        raise CorruptIndex("it is live and has no metadata")
+    meta = IndexMeta.from_json(metadata)
+    if (meta.name, meta.generation) != (name, generation):
+        raise CorruptIndex(f"the metadata is that of index {meta.name!r}, generation {meta.generation}")
+    return Live(
+        meta, Cells(_centroids(centroids, meta)), decode_projection(projection, meta.dimension), meta.read_pca(pca)
+    )
+
+
+def _centroids(stored: bytes | None, meta: IndexMeta) -> NDArray[np.float32]:
+    expected = 4 * meta.clusters * meta.dimension
+    if stored is None or len(stored) != expected or meta.clusters < 1 or meta.dimension < 1:
+        held = "no" if stored is None else len(stored)
+        raise CorruptIndex(f"the centroids take {expected} bytes, Redis holds {held}")
+    centroids: NDArray[Any] = np.frombuffer(stored, dtype="<f4").reshape(meta.clusters, meta.dimension)
+    if not np.isfinite(centroids).all():
+        raise CorruptIndex("the centroids hold NaN or infinity")
+    return centroids.astype(np.float32)
