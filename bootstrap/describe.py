@@ -18,7 +18,7 @@ from neardup.descriptors.base import Descriptor
 from neardup.errors import BadInput, Misconfigured
 from neardup.local_change import THUMBNAIL_BYTES, Thumbnails
 from neardup.relation import Relation
-from neardup.sources import EncodedImage, SourceImage
+from neardup.source_images import EncodedImage, SourceImage
 from neardup.types import Descriptors, Member, Thumbnail, Variant
 
 BATCH = 64

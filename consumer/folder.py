@@ -22,7 +22,8 @@ from neardup.descriptors import DEFAULT, load_descriptor
 from neardup.errors import Misconfigured
 from neardup.index.base import Index, IndexMeta
 from neardup.index.memory import MemoryIndex
-from neardup.sources import FileImage, SourceImage, find_images
+from neardup.source_images import FileImage, SourceImage
+from neardup.sources import find_images
 from neardup.types import Verdict
 
 
