@@ -23,12 +23,11 @@ from consumer.uris import FetchSettings, UriReader
 from neardup import __version__
 from neardup.decode_pool import Decoder, open_decoder
 from neardup.decode_settings import decode_limits, work_limits
-from neardup.descriptors import load_descriptor
 from neardup.descriptors.base import Descriptor
-from neardup.descriptors.projected import projected
 from neardup.errors import RedisUnavailable, Unavailable
 from neardup.index.base import Index
 from neardup.index.connection import connect
+from neardup.index.descriptor import descriptor_of
 from neardup.index.redis import Probe, RedisIndex, RedisIndexOptions
 from neardup.index.retention import Retention
 
@@ -165,7 +164,9 @@ def run(
     stop: threading.Event,
 ) -> None:
     """Judge what the source gives with the index's own descriptor, until stopped or exhausted."""
-    descriptor = _await_redis(lambda: descriptor_of(index, settings), stop, health, metrics)
+    descriptor = _await_redis(
+        lambda: descriptor_of(index, settings.descriptor, settings.weights), stop, health, metrics
+    )
     if descriptor is None:
         return
     with (
@@ -217,20 +218,6 @@ def _close(client: Source | Delivery) -> None:
         client.close()
     except Unavailable as error:
         _log.warning("closing: %s", error)
-
-
-def descriptor_of(index: Index, settings: Settings) -> Descriptor:
-    """Load the descriptor that the index was built by, and check that it is the very same one.
-
-    Raises
-    ------
-    IndexMismatch
-        Other version, other weights, or the settings ask for another one.
-    """
-    wanted = settings.descriptor or index.meta.descriptor
-    descriptor = projected(load_descriptor(wanted, settings.weights), index.pca())
-    index.meta.check_descriptor(descriptor.fingerprint)
-    return descriptor
 
 
 def _handler(
