@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Sequence
 from concurrent.futures import Executor
-from dataclasses import dataclass
+from dataclasses import astuple, dataclass
 from datetime import UTC, datetime
 
 from consumer.messages import (
@@ -41,20 +41,34 @@ class Described:
 
 @dataclass(frozen=True, slots=True)
 class Outcome:
-    """What a message comes to: `judged` or `error`, and what is to be published for it."""
+    """What a message comes to: `judged` or `error`, and what is to be published for it, any number of messages."""
 
     message: ImageMessage
-    outgoing: OutgoingMessage
+    outgoing: tuple[OutgoingMessage, ...]
     judged: Judged | None = None
     error: BadInput | None = None
 
 
 @dataclass(frozen=True, slots=True)
 class OutputTopics:
-    """Where outcomes go."""
+    """Where outcomes go; each topic must exist."""
 
     verdicts: str
     dead_letters: str
+
+    @property
+    def names(self) -> list[str]:
+        """All of them."""
+        return list(astuple(self))
+
+    def judged(self, judged: Judged) -> tuple[OutgoingMessage, ...]:
+        """Return what is published for an image that was judged."""
+        # A unique is published with its record, a redelivered one again: Redis may lose its last writes.
+        return (verdict_message(self.verdicts, judged),)
+
+    def refused(self, message: ImageMessage, error: BadInput) -> tuple[OutgoingMessage, ...]:
+        """Return what is published for a message that holds no image that could be judged."""
+        return (dead_letter(self.dead_letters, message, error),)
 
 
 def _request(message: ImageMessage) -> ImageRequest | BadInput:
@@ -168,12 +182,10 @@ class Handler:
         outcomes = []
         for message, query in described.items:
             if isinstance(query, BadInput):
-                letter = dead_letter(self._topics.dead_letters, message, query)
-                outcomes.append(Outcome(message, letter, error=query))
+                outcomes.append(Outcome(message, self._topics.refused(message, query), error=query))
             else:
-                # A unique is published with its record, a redelivered one again: Redis may lose its last writes.
                 judged = Judged(
                     message, query.image_id, next(decisions), self._index.meta, decided_at, member_of(query)
                 )
-                outcomes.append(Outcome(message, verdict_message(self._topics.verdicts, judged), judged=judged))
+                outcomes.append(Outcome(message, self._topics.judged(judged), judged=judged))
         return outcomes

@@ -68,11 +68,16 @@ def kafka_transport(settings: Settings, metrics: Metrics) -> tuple[Source, Deliv
     from consumer.transport.transaction import TransactionalDelivery  # noqa: PLC0415 - as above
 
     exactly_once = settings.delivery == EXACTLY_ONCE
-    topics = [settings.verdicts, settings.dead_letters]
+    topics = output_topics(settings).names
     source = KafkaSource(settings, read_committed=exactly_once, count_lost=metrics.lost_messages.inc)
     if exactly_once:
         return source, TransactionalDelivery(settings, source, topics)
     return source, InTurnDelivery(source, KafkaSink(settings, topics))
+
+
+def output_topics(settings: Settings) -> OutputTopics:
+    """Return where outcomes go."""
+    return OutputTopics(settings.verdicts, settings.dead_letters)
 
 
 @contextlib.contextmanager
@@ -233,7 +238,7 @@ def _handler(
     return Handler(
         descriptor=descriptor,
         index=index,
-        topics=OutputTopics(settings.verdicts, settings.dead_letters),
+        topics=output_topics(settings),
         executor=executor,
         decoder=decoder,
         uris=uris,
