@@ -144,7 +144,7 @@ def _timed(settings: Settings, warm_up: int, images: int) -> _Run:
     source, delivery = kafka_transport(settings, metrics)
     deliver, ends, took_s = delivery.deliver, {0: time.perf_counter()}, {0: 0.0}
 
-    def timed(messages: Sequence[ImageMessage], outgoing: Sequence[OutgoingMessage]) -> list[bool]:
+    def timed(messages: Sequence[ImageMessage], outgoing: Sequence[Sequence[OutgoingMessage]]) -> list[bool]:
         began = time.perf_counter()
         answered = deliver(messages, outgoing)
         done = max(ends) + len(messages)

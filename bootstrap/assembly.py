@@ -1,6 +1,7 @@
 """Who is a member of the next generation: what the live one has, and what new images add to it."""
 
 import hashlib
+import logging
 from collections.abc import Sequence
 from dataclasses import replace
 
@@ -9,9 +10,11 @@ from numpy.typing import NDArray
 
 from bootstrap.duplicates import DuplicateFinder
 from bootstrap.images import Images, images_of, joined
+from neardup.index.carry import Predecessor
 from neardup.relation import Relation
 from neardup.types import Member
 
+_LOG = logging.getLogger(__name__)
 _DIGEST_CHARACTERS = 12
 
 
@@ -134,6 +137,17 @@ class Assembly:
         self.kept += late_rows
         self.unique += len(change.added) - late_rows - len(change.removed)
         return [self.rows[row] for row in change.added], [self.rows[row] for row in change.removed]
+
+
+def assemble(
+    predecessor: Predecessor | None, candidates: Sequence[Member], images: Images, relation: Relation
+) -> Assembly:
+    """Judge candidates against the members of the generation before, if any, and against one another."""
+    if predecessor is None or predecessor.meta is None:
+        return Assembly([], candidates, images, relation)
+    carried = predecessor.news()
+    _LOG.info("%d members of generation %d are carried over", len(carried), predecessor.generation)
+    return Assembly(carried, candidates, images, relation, predecessor.meta.relation)
 
 
 def _as_stored(members: Sequence[Member], relation: Relation) -> list[Member]:

@@ -1,7 +1,5 @@
 """The cluster map: every image as a point in the plane of the first two principal components."""
 
-from typing import TYPE_CHECKING
-
 import numpy as np
 from matplotlib import colormaps
 from matplotlib.axes import Axes
@@ -9,17 +7,15 @@ from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 from numpy.typing import NDArray
 
-from bootstrap.report import first_components
-
-if TYPE_CHECKING:
-    from bootstrap.job import SeedResult
+from bootstrap.plane import first_components
+from bootstrap.seed_result import SeedResult
 
 _NAMED_CLUSTERS = 10
 """Up to here each cluster has its own colour and a line in the legend."""
 _DRAWN_POINTS = 20_000
 
 
-def cluster_map(result: "SeedResult") -> Figure:
+def cluster_map(result: SeedResult) -> Figure:
     """Draw images coloured by cluster, centroids marked with a plus and duplicates with an X."""
     points, centroids, parts = first_components(result.descriptors, result.cells.centroids)
     drawn = np.unique(np.linspace(0, len(points) - 1, min(len(points), _DRAWN_POINTS)).astype(int))
@@ -42,7 +38,7 @@ def cluster_map(result: "SeedResult") -> Figure:
     return figure
 
 
-def _draw_points(axes: Axes, result: "SeedResult", points: NDArray[np.float64], drawn: NDArray[np.intp]) -> None:
+def _draw_points(axes: Axes, result: SeedResult, points: NDArray[np.float64], drawn: NDArray[np.intp]) -> None:
     colours = _colours(len(result.cells))
     size = 36 if len(drawn) <= 1000 else 8  # noqa: PLR2004 - smaller where there are many
     unique = result.duplicates.is_unique
@@ -93,7 +89,7 @@ def _colours(clusters: int) -> NDArray[np.float64]:
     return np.asarray(colormaps["turbo"](0.05 + 0.9 * golden))
 
 
-def _describe_axes(axes: Axes, result: "SeedResult", parts: NDArray[np.float64], drawn: int) -> None:
+def _describe_axes(axes: Axes, result: SeedResult, parts: NDArray[np.float64], drawn: int) -> None:
     counts = result.counts
     sampled = "" if drawn == len(result.clusters) else f" ({drawn} of them drawn)"
     carried = f" and {counts['carried']} members carried over" if counts["carried"] else ""

@@ -3,7 +3,8 @@
 import os
 from collections import Counter, deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor
+from concurrent.futures import Executor, ThreadPoolExecutor
+from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from functools import partial
 from itertools import islice, repeat
@@ -12,20 +13,18 @@ import numpy as np
 
 from bootstrap.images import Images
 from neardup.decode_limits import DecodeLimits, WorkLimits
-from neardup.decode_pool import PrepareAll, open_decoder
+from neardup.decode_pool import open_decoder
+from neardup.describe_batch import BATCH, BatchDescriber, Compared
 from neardup.describing import Describer, PreparedImage
 from neardup.descriptors.base import Descriptor
 from neardup.errors import BadInput, Misconfigured
 from neardup.local_change import THUMBNAIL_BYTES, Thumbnails
 from neardup.relation import Relation
-from neardup.sources import EncodedImage, SourceImage
+from neardup.source_images import EncodedImage, SourceImage
 from neardup.types import Descriptors, Member, Thumbnail, Variant
 
-BATCH = 64
 UNREADABLE_FILE = "unreadable-file"
 """Reason of what could not even be read; all other reasons are those of `neardup.errors.BadInput`."""
-_WINDOW_PER_WORKER = 4
-"""Images in flight for each thread: more would only take memory."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,12 +92,6 @@ class DescribedSeeds:
         return replace(self, descriptors=project(self.descriptors), variants=variants)
 
 
-@dataclass(frozen=True, slots=True)
-class _Prepared:
-    image: SeedImage
-    prepared: PreparedImage
-
-
 def describe_seeds(
     seeds: Iterable[SourceImage],
     descriptor: Descriptor,
@@ -140,13 +133,13 @@ def describe_seeds(
     limits, threads = limits or DecodeLimits(), workers or os.cpu_count() or 1
     batches: deque[Images] = deque()
     result = DescribedSeeds([], np.empty((0, descriptor.dimension), dtype=np.float16))
-    with open_decoder(threads, limits, work_limits) as decoder:
-        prepare_all = decoder.preparing(describer.preparation)
-        prepare = partial(_prepare, prepare_all=prepare_all, describer=describer, limits=limits)
-        share = min(_WINDOW_PER_WORKER, decoder.share(BATCH * threads))
-        prepared = _in_threads(prepare, seeds, threads, share)
+    taken: deque[SeedImage] = deque()
+    with open_decoder(threads, limits, work_limits) as decoder, _threads(threads) as executor:
+        path = BatchDescriber(describer, decoder, executor)
+        read = partial(_read, describer=describer, limits=limits)
+        prepared = path.prepare_few(_noted(seeds, taken), read, threads)
         while batch := list(islice(prepared, BATCH)):
-            batches.append(_describe_batch(batch, describer, result))
+            batches.append(_sorted_out(path.describe(batch), taken, describer, result))
             progress(len(batch))
     if not result.images:
         raise Misconfigured(f"SEEDS: there is no readable image ({_counts(result.unreadable) or 'no file at all'})")
@@ -155,12 +148,20 @@ def describe_seeds(
     return result
 
 
-def _prepare(
-    seeds: Sequence[SourceImage], prepare_all: PrepareAll, describer: Describer, limits: DecodeLimits
-) -> list[_Prepared | Unreadable]:
-    read: Iterator[bytes | PreparedImage | BadInput | OSError] = (_read(seed, describer, limits) for seed in seeds)
-    answers: list[PreparedImage | BadInput | OSError] = prepare_all(read)
-    return [_sorted_out(seed, answer) for seed, answer in zip(seeds, answers, strict=True)]
+@contextmanager
+def _threads(count: int) -> Iterator[Executor]:
+    pool = ThreadPoolExecutor(count, thread_name_prefix="decode")
+    try:
+        yield pool
+    finally:
+        pool.shutdown(cancel_futures=True)
+
+
+def _noted(seeds: Iterable[SourceImage], taken: deque[SeedImage]) -> Iterator[SourceImage]:
+    """Iterate over the seeds, and note what each is called: a seed itself may hold the pixels of a frame."""
+    for seed in seeds:
+        taken.append(SeedImage(seed.image_id, seed.captured_at_ms))
+        yield seed
 
 
 def _read(seed: SourceImage, describer: Describer, limits: DecodeLimits) -> bytes | PreparedImage | BadInput | OSError:
@@ -172,66 +173,28 @@ def _read(seed: SourceImage, describer: Describer, limits: DecodeLimits) -> byte
         return exc
 
 
-def _sorted_out(seed: SourceImage, answer: PreparedImage | BadInput | OSError) -> _Prepared | Unreadable:
-    if isinstance(answer, BadInput):
-        return Unreadable(seed.image_id, answer.reason, str(answer))
-    if isinstance(answer, OSError):
-        return Unreadable(seed.image_id, UNREADABLE_FILE, answer.strerror or str(answer))
-    return _Prepared(SeedImage(seed.image_id, seed.captured_at_ms), answer)
-
-
-def _in_threads(
-    prepare: Callable[[Sequence[SourceImage]], list[_Prepared | Unreadable]],
-    seeds: Iterable[SourceImage],
-    threads: int,
-    share: int,
-) -> Iterator[_Prepared | Unreadable]:
-    """Map shares of the seeds in threads, in order, with a bounded number in flight."""
-    pool = ThreadPoolExecutor(threads, thread_name_prefix="decode")
-    window: deque[Future[list[_Prepared | Unreadable]]] = deque()
-    remaining = iter(seeds)
-    try:
-        while taken := list(islice(remaining, share)):
-            window.append(pool.submit(prepare, taken))
-            if len(window) >= max(threads + 1, threads * _WINDOW_PER_WORKER // share):
-                yield from window.popleft().result()
-        while window:
-            yield from window.popleft().result()
-    finally:
-        pool.shutdown(cancel_futures=True)
-
-
-def _describe_batch(batch: Iterable[_Prepared | Unreadable], describer: Describer, result: DescribedSeeds) -> Images:
-    prepared = []
-    for item in batch:
-        if isinstance(item, Unreadable):
-            result.unreadable.append(item)
+def _sorted_out(
+    results: Iterable[Compared | BadInput | OSError],
+    taken: deque[SeedImage],
+    describer: Describer,
+    result: DescribedSeeds,
+) -> Images:
+    """Note what each of the seeds taken came to; return what those described are compared by."""
+    described = []
+    for compared in results:
+        image = taken.popleft()
+        if isinstance(compared, BadInput):
+            result.unreadable.append(Unreadable(image.image_id, compared.reason, str(compared)))
+        elif isinstance(compared, OSError):
+            detail = compared.strerror or str(compared)
+            result.unreadable.append(Unreadable(image.image_id, UNREADABLE_FILE, detail))
         else:
-            prepared.append(item)
-    try:
-        described = describer.describe([item.prepared for item in prepared])
-    except BadInput:
-        described = _describe_singly(prepared, describer, result)
-    else:
-        result.images += [item.image for item in prepared]
+            result.images.append(image)
+            described.append(compared)
     return _side_by_side(described, describer)
 
 
-def _describe_singly(
-    prepared: Iterable[_Prepared], describer: Describer, result: DescribedSeeds
-) -> list[tuple[Variant, ...]]:
-    described = []
-    for item in prepared:
-        try:
-            described += describer.describe([item.prepared])
-        except BadInput as exc:
-            result.unreadable.append(Unreadable(item.image.image_id, exc.reason, str(exc)))
-        else:
-            result.images.append(item.image)
-    return described
-
-
-def _side_by_side(described: Sequence[tuple[Variant, ...]], describer: Describer) -> Images:
+def _side_by_side(described: Sequence[Compared], describer: Describer) -> Images:
     """Return what images are compared by as matrices."""
     columns = [[image[number] for image in described] for number in range(1 + len(describer.symmetries))]
     image, *variants = (_matrices(column, describer) for column in columns)

@@ -14,9 +14,9 @@ from bootstrap.jsonstream import JsonObjectReader
 from bootstrap.snapshot import FORMAT, FORMAT_VERSION, META_FIELDS, RELATION_FIELDS, Snapshot
 from neardup.cells import Cells
 from neardup.descriptors.base import Descriptor
-from neardup.descriptors.projected import projected
-from neardup.errors import CorruptIndex, Misconfigured
+from neardup.errors import CorruptIndex, IndexMismatch, Misconfigured
 from neardup.index.base import IndexMeta
+from neardup.index.descriptor import fitted_to
 from neardup.local_change import THUMBNAIL_BYTES
 from neardup.pca import Pca
 from neardup.types import Member, Thumbnail
@@ -139,7 +139,8 @@ def _require_text(text: str, what: str) -> None:
 
 def _checked(parts: dict[str, Any], descriptor: Descriptor) -> Snapshot:
     pca: Pca | None = parts.get("pca")
-    meta = _meta(parts["meta"], projected(descriptor, pca))
+    meta = _meta(parts["meta"])
+    _require_descriptor(meta, pca, descriptor)
     members = [member for member, _ in parts["members"]]
     _require_thumbnails(members, meta)
     _require_dimension(parts["centroids"], meta.dimension, "centroid")
@@ -154,17 +155,10 @@ def _checked(parts: dict[str, Any], descriptor: Descriptor) -> Snapshot:
     return snapshot
 
 
-def _meta(fields: Any, descriptor: Descriptor) -> IndexMeta:  # noqa: ANN401 - JSON
+def _meta(fields: Any) -> IndexMeta:  # noqa: ANN401 - JSON
     missing = [name for name in META_FIELDS if not isinstance(fields, dict) or name not in fields]
     if missing:
         raise ValueError(f'"meta" has no {", ".join(missing)}')
-    if fields["fingerprint"] != descriptor.fingerprint:
-        raise ValueError(
-            f"its members were described by {fields['descriptor']} ({fields['fingerprint']}), the descriptor at hand "
-            f"is {descriptor.spec} ({descriptor.fingerprint}): say --descriptor, and --weights if it has any, as then"
-        )
-    if fields["dimension"] != descriptor.dimension:
-        raise ValueError(f"its dimension is {fields['dimension']}, that of {descriptor.spec} is {descriptor.dimension}")
     if not isinstance(fields["radius"], int | float) or not 0 <= fields["radius"] <= _MAX_L2:
         raise ValueError(f"its radius {fields['radius']!r} is not a number from 0 to {_MAX_L2:g}")
     if not isinstance(fields["seed"], dict):
@@ -176,6 +170,18 @@ def _meta(fields: Any, descriptor: Descriptor) -> IndexMeta:  # noqa: ANN401 - J
         raise ValueError('"meta": "calibration" is not an object')  # noqa: TRY004 - a wrong file, not a wrong call
     known = {name: fields[name] for name in META_FIELDS}
     return IndexMeta(name="", generation=0, **known, **relation, calibration=calibration)
+
+
+def _require_descriptor(meta: IndexMeta, pca: Pca | None, raw: Descriptor) -> None:
+    try:
+        descriptor = fitted_to(meta, pca, raw)
+    except IndexMismatch as exc:
+        raise ValueError(
+            f"its members were described by {meta.descriptor} ({meta.fingerprint}), the descriptor at hand is "
+            f"{raw.spec} ({raw.fingerprint}): say --descriptor, and --weights if it has any, as then"
+        ) from exc
+    if meta.dimension != descriptor.dimension:
+        raise ValueError(f"its dimension is {meta.dimension}, that of {raw.spec} is {descriptor.dimension}")
 
 
 def _require_relation(relation: dict[str, Any]) -> None:

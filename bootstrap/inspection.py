@@ -16,14 +16,12 @@ from numpy.typing import NDArray
 from bootstrap.reading import Block, LiveGeneration
 from neardup.decode import decode
 from neardup.describing import Describer
-from neardup.descriptors import load_descriptor
-from neardup.descriptors.base import Descriptor
-from neardup.descriptors.projected import projected
 from neardup.distance import l2_distances, similarity
 from neardup.errors import BadInput, Misconfigured
 from neardup.index.base import decision_of
 from neardup.index.codec import decode_decision, decode_head, head_key
 from neardup.index.connection import translated_errors
+from neardup.index.descriptor import descriptor_of
 from neardup.local_change import largest_change
 from neardup.types import Descriptors, Match, Member, Variant
 
@@ -239,24 +237,26 @@ def neighbours(
     }
 
 
-def load_descriptor_of(generation: LiveGeneration, weights: str | None, spec: str | None = None) -> Descriptor:
-    """Return the descriptor that an index was built by; `spec` names it where the index's own name does not lead to it.
+def describe_file(
+    generation: LiveGeneration, image: Path, weights: str | None, spec: str | None = None
+) -> tuple[Variant, ...]:
+    """Return what an image file is compared by, as the index's members were described.
+
+    Parameters
+    ----------
+    generation
+        The live one.
+    image
+        The file.
+    weights, spec
+        As in `neardup.index.descriptor.descriptor_of`.
 
     Raises
     ------
     Misconfigured
-        There is no such descriptor here, or it is another one.
+        It cannot be read or judged, or there is no such descriptor here, or it is another one.
     """
-    descriptor = projected(load_descriptor(spec or generation.meta.descriptor, weights), generation.live.pca)
-    generation.meta.check_descriptor(descriptor.fingerprint)
-    return descriptor
-
-
-def describe_file(
-    generation: LiveGeneration, image: Path, weights: str | None, spec: str | None = None
-) -> tuple[Variant, ...]:
-    """Return what an image file is compared by, as the index's members were described; errors as above."""
-    descriptor = load_descriptor_of(generation, weights, spec)
+    descriptor = descriptor_of(generation, spec, weights)
     try:
         describer = Describer(descriptor, generation.meta.relation)
         pixels = decode(image.read_bytes(), reduce_to_px=describer.reduce_to_px)

@@ -2,9 +2,8 @@
 
 import logging
 import sys
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from dataclasses import dataclass, field, replace
-from datetime import UTC, datetime
 from functools import partial
 from pathlib import Path
 
@@ -12,209 +11,33 @@ import numpy as np
 import redis
 from numpy.typing import NDArray
 
-from bootstrap.assembly import Assembly
+from bootstrap.analyse import analyse_seeds
+from bootstrap.assembly import Assembly, assemble
 from bootstrap.calibration.choice import Calibration
 from bootstrap.calibration.seeds import calibrate_seeds
-from bootstrap.describe import DescribedSeeds, Unreadable, describe_seeds
-from bootstrap.duplicates import Duplicates
-from bootstrap.images import Images, images_of
+from bootstrap.describe import DescribedSeeds, describe_seeds
+from bootstrap.images import images_of
 from bootstrap.importing import import_snapshot
 from bootstrap.progress import shown_progress
 from bootstrap.projecting import describe_projected
+from bootstrap.seed_result import SeedResult
 from bootstrap.settings import Settings
 from bootstrap.snapshot import CarryOver, Snapshot, Stored, export_snapshot, require_writable, store
 from bootstrap.stopwatch import Stopwatch
-from neardup.cells import Cells
 from neardup.decode_limits import DecodeLimits
 from neardup.decode_settings import decode_limits, work_limits
 from neardup.descriptors import load_descriptor
 from neardup.descriptors.base import Descriptor
-from neardup.descriptors.projected import pca_of
 from neardup.index.base import IndexMeta
 from neardup.index.carry import Predecessor, find_predecessor, live_pca
 from neardup.index.connection import connect, masked, require_no_eviction
 from neardup.index.keys import IndexKeys
 from neardup.index.live import live_generation
-from neardup.kmeans import fit_bounded_centroids, fit_centroids
-from neardup.pca import Pca
 from neardup.relation import Relation
-from neardup.sources import ImageSet, SourceImage, find_images
-from neardup.types import Descriptors, Member
+from neardup.source_images import SourceImage
+from neardup.sources import ImageSet, find_images
 
 _LOG = logging.getLogger(__name__)
-
-
-@dataclass(frozen=True)
-class SeedResult:
-    """What the job found out about a seed set, and about the members that were carried over into its index.
-
-    Both have a row each: first the members, then the seeds that were described, in their order.
-
-    Attributes
-    ----------
-    assembly
-        Who is a member, and what each duplicates.
-    cells
-        The centroids, fit on the members; each is the nearest of at least one.
-    clusters
-        intp (n,): the cell of each row.
-    unreadable
-        What was left out.
-    descriptor, fingerprint
-        Spec and fingerprint of the descriptor.
-    pca
-        What projects it, if anything does.
-    calibration
-        Where the radius is from; None when it was given.
-    """
-
-    assembly: Assembly
-    cells: Cells
-    clusters: NDArray[np.intp]
-    unreadable: list[Unreadable]
-    descriptor: str
-    fingerprint: str
-    pca: Pca | None = None
-    calibration: Calibration | None = None
-
-    @property
-    def descriptors(self) -> Descriptors:
-        """float16 (n, d), a row each."""
-        return self.assembly.finder.descriptors[: len(self.clusters)]
-
-    @property
-    def images(self) -> list[Member]:
-        """What each row is."""
-        return self.assembly.rows[: len(self.clusters)]
-
-    @property
-    def uniques(self) -> NDArray[np.intp]:
-        """Rows of the unique seeds in order, intp (u,)."""
-        return self.assembly.uniques
-
-    @property
-    def duplicates(self) -> Duplicates:
-        """What each row duplicates."""
-        return self.assembly.finder.found
-
-    @property
-    def radius(self) -> float:
-        """Largest L2 distance that counts as duplicate, inclusive."""
-        return self.relation.radius
-
-    @property
-    def relation(self) -> Relation:
-        """When an image is a duplicate of another."""
-        return self.assembly.relation
-
-    @property
-    def counts(self) -> dict[str, int]:
-        """Images, unique, duplicates, unreadable; and members carried over, the images among them included."""
-        images, unique = len(self.assembly.candidates), self.assembly.unique
-        return {
-            "images": images,
-            "unique": unique,
-            "duplicates": images - unique,
-            "unreadable": len(self.unreadable),
-            "carried": self.assembly.kept,
-        }
-
-    def snapshot(self) -> Snapshot:
-        """Return what goes into the index: the centroids, and the unique images as members."""
-        meta = IndexMeta(
-            name="",
-            generation=0,
-            descriptor=self.descriptor,
-            fingerprint=self.fingerprint,
-            dimension=self.descriptors.shape[1],
-            radius=self.radius,
-            clusters=len(self.cells),
-            seed=self.counts,
-            created_at=datetime.now(UTC).isoformat(timespec="seconds"),
-            local_change=self.relation.local_change,
-            match_flips=self.relation.match_flips,
-            match_rotations=self.relation.match_rotations,
-            calibration=self.calibration.document() if self.calibration else {},
-        )
-        rows = self.assembly.members
-        return Snapshot(meta, self.cells, [self.assembly.rows[row] for row in rows], self.clusters[rows], self.pca)
-
-
-def cluster_seeds(descriptors: Descriptors, clusters: int | None = None) -> tuple[Cells, NDArray[np.intp]]:
-    """Cluster descriptors, and return the cells and the cell of each row; every cell has at least one row.
-
-    Parameters
-    ----------
-    descriptors
-        float16 (n, d), unit norm, n at least 1.
-    clusters
-        How many, at most; None makes as many as keep a cell at a few hundred rows.
-    """
-    centroids = fit_bounded_centroids(descriptors) if clusters is None else fit_centroids(descriptors, clusters)
-    # A centroid that is nobody's nearest can go without moving anybody else to another cell.
-    used, assigned = np.unique(Cells(centroids).assign(descriptors), return_inverse=True)
-    return Cells(centroids[used]), assigned.astype(np.intp)
-
-
-def analyse_seeds(
-    described: DescribedSeeds,
-    descriptor: Descriptor,
-    *,
-    clusters: int | None = None,
-    radius: float | None = None,
-    relation: Relation | None = None,
-    predecessor: Predecessor | None = None,
-    stopwatch: Stopwatch | None = None,
-) -> SeedResult:
-    """Find the duplicates among the described seeds, and cluster the members.
-
-    Parameters
-    ----------
-    described
-        From `bootstrap.describe.describe_seeds`.
-    descriptor
-        What described them.
-    clusters
-        As in `cluster_seeds`.
-    radius
-        Largest L2 distance that counts as duplicate; None takes the descriptor's default.
-    relation
-        What else decides, as the seeds were described for it; its own radius does not count.
-    predecessor
-        Whose members are carried over.
-    stopwatch
-        Told the seconds of both phases.
-    """
-    stopwatch = stopwatch or Stopwatch()
-    radius = descriptor.default_radius if radius is None else radius
-    relation = replace(relation or Relation(radius), radius=radius)
-    with stopwatch.phase("compare"):
-        assembly = assemble(predecessor, described.members(), described.compared, relation)
-    with stopwatch.phase("cluster"):
-        descriptors = assembly.finder.descriptors
-        # Of the members alone: cells are to hold a few hundred of them, however many copies there are.
-        cells, _ = cluster_seeds(descriptors[assembly.members], clusters)
-        assigned = cells.assign(descriptors)
-    return SeedResult(
-        assembly,
-        cells,
-        assigned,
-        described.unreadable,
-        descriptor.spec,
-        descriptor.fingerprint,
-        pca_of(descriptor),
-    )
-
-
-def assemble(
-    predecessor: Predecessor | None, candidates: Sequence[Member], images: Images, relation: Relation
-) -> Assembly:
-    """Judge candidates against the members of the generation before, if any, and against one another."""
-    if predecessor is None or predecessor.meta is None:
-        return Assembly([], candidates, images, relation)
-    carried = predecessor.news()
-    _LOG.info("%d members of generation %d are carried over", len(carried), predecessor.generation)
-    return Assembly(carried, candidates, images, relation, predecessor.meta.relation)
 
 
 @dataclass(frozen=True)

@@ -9,7 +9,8 @@ from bootstrap.settings import AUTO, AUTO_ABOVE, AUTO_COMPONENTS, OFF
 from neardup.descriptors.base import Descriptor
 from neardup.descriptors.projected import ProjectedDescriptor
 from neardup.pca import Pca, fit_pca
-from neardup.sources import ImageSet, SourceImage
+from neardup.source_images import SourceImage
+from neardup.sources import ImageSet
 
 _SAMPLE_ROWS = 5000
 _SAMPLE_NUMBERS = 1 << 26

@@ -17,6 +17,7 @@ from neardup.index.connection import translated_errors
 from neardup.index.keys import IndexKeys
 from neardup.index.live import read_live, read_splits, stored_splits
 from neardup.local_change import Thumbnails
+from neardup.pca import Pca
 from neardup.projection import Projection
 from neardup.types import Descriptors, Thumbnail
 
@@ -105,6 +106,10 @@ class LiveGeneration:
     def meta(self) -> IndexMeta:
         """What it is made for."""
         return self.live.meta
+
+    def pca(self) -> Pca | None:
+        """Return what makes its descriptors short; None without any."""
+        return self.live.pca
 
     @property
     def roots(self) -> Cells:

@@ -9,18 +9,16 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
-from numpy.typing import NDArray
 from PIL import Image
 
+from bootstrap.seed_result import SeedResult
 from neardup.decode_limits import DecodeLimits
 from neardup.errors import BadInput, Misconfigured
-from neardup.sources import SourceImage
-from neardup.types import Descriptors, Pixels
+from neardup.source_images import SourceImage
+from neardup.types import Pixels
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
-
-    from bootstrap.job import SeedResult
 
 CLUSTERS_FILE = "clusters.png"
 DUPLICATES_FILE = "duplicates.png"
@@ -48,7 +46,7 @@ def require_report(folder: Path) -> None:
 
 
 def write_report(
-    result: "SeedResult", seeds: Iterable[SourceImage], folder: Path, limits: DecodeLimits | None = None
+    result: SeedResult, seeds: Iterable[SourceImage], folder: Path, limits: DecodeLimits | None = None
 ) -> list[Path]:
     """Write the pictures and return their paths; other files in the folder are left alone.
 
@@ -83,7 +81,7 @@ def write_report(
     ]
 
 
-def _calibration(result: "SeedResult", folder: Path) -> list[Path]:
+def _calibration(result: SeedResult, folder: Path) -> list[Path]:
     """Draw where the radius is from, if it was calibrated; a picture of an earlier run would tell of another radius."""
     path = folder / CALIBRATION_FILE
     if result.calibration is None or not result.calibration.curve:
@@ -95,7 +93,7 @@ def _calibration(result: "SeedResult", folder: Path) -> list[Path]:
 
 
 def _tiles(
-    result: "SeedResult", rows: Iterable[int], seeds: Iterable[SourceImage], limits: DecodeLimits
+    result: SeedResult, rows: Iterable[int], seeds: Iterable[SourceImage], limits: DecodeLimits
 ) -> Mapping[int, Pixels]:
     """Return small pictures by row; what cannot be read any more is left out."""
     wanted = {result.images[row].image_id: row for row in rows if row in result.assembly.candidates}
@@ -124,48 +122,3 @@ def _save(figure: "Figure", path: Path) -> Path:
     except OSError as exc:
         raise Misconfigured(f"--report: cannot write {path}: {exc.strerror or exc}") from exc
     return path
-
-
-def first_components(
-    descriptors: Descriptors, others: NDArray[np.float32], sample_numbers: int = 1 << 24
-) -> tuple[NDArray[np.float64], NDArray[np.float64], NDArray[np.float64]]:
-    """Project both on the first two principal components of the descriptors.
-
-    Parameters
-    ----------
-    descriptors
-        float16 (n, d), n at least 1.
-    others
-        float32 (k, d).
-    sample_numbers
-        The components are those of a sample of about this many numbers at most, which bounds memory.
-
-    Returns
-    -------
-    tuple
-        float64 (n, 2), float64 (k, 2), and float64 (2,): each component's part of the variance, in [0, 1].
-    """
-    dimension = descriptors.shape[1]
-    step = max(1, -(-len(descriptors) * dimension // sample_numbers))
-    sample = descriptors[::step].astype(np.float32)
-    mean = sample.mean(axis=0)
-    components, parts = _principal(sample - mean)
-    block = max(1, sample_numbers // dimension)
-    projected = [
-        (descriptors[start : start + block].astype(np.float32) - mean) @ components.T
-        for start in range(0, len(descriptors), block)
-    ]
-    return np.concatenate(projected).astype(np.float64), ((others - mean) @ components.T).astype(np.float64), parts
-
-
-def _principal(centred: NDArray[np.float32]) -> tuple[NDArray[np.float32], NDArray[np.float64]]:
-    """Return float32 (2, d) components and float64 (2,) parts of the variance; zeros where there are fewer."""
-    from sklearn.utils.extmath import randomized_svd  # noqa: PLC0415 - a second to import
-
-    rank = min(2, *centred.shape)
-    _, singular, right = randomized_svd(centred, rank, random_state=0)
-    components = np.zeros((2, centred.shape[1]), dtype=np.float32)
-    components[:rank] = right
-    parts = np.zeros(2)
-    parts[:rank] = np.square(singular) / max(float(np.square(centred).sum()), np.finfo(np.float64).tiny)
-    return components, parts

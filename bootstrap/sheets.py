@@ -2,16 +2,14 @@
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 
+from bootstrap.seed_result import SeedResult
 from neardup.types import Pixels
-
-if TYPE_CHECKING:
-    from bootstrap.job import SeedResult
 
 GROUPS = 12
 DUPLICATES_PER_GROUP = 6
@@ -26,21 +24,21 @@ Groups = Mapping[int, Sequence[int]]
 """Rows of duplicates by the row of the unique image that they duplicate."""
 
 
-def shown_groups(result: "SeedResult") -> Groups:
+def shown_groups(result: SeedResult) -> Groups:
     """Return the largest groups in seed order, and of each the first duplicates."""
     groups = result.assembly.groups()
     largest = sorted(groups, key=lambda row: len(groups[row]), reverse=True)[:GROUPS]
     return {row: groups[row][:DUPLICATES_PER_GROUP] for row in sorted(largest)}
 
 
-def shown_uniques(result: "SeedResult") -> Sequence[int]:
+def shown_uniques(result: SeedResult) -> Sequence[int]:
     """Return rows of unique images, evenly over the seed set."""
     uniques = result.uniques
     places = np.unique(np.linspace(0, len(uniques) - 1, min(len(uniques), UNIQUES)).astype(int))
     return [int(row) for row in uniques[places]]
 
 
-def duplicates_sheet(result: "SeedResult", groups: Groups, tiles: Mapping[int, Pixels]) -> Figure:
+def duplicates_sheet(result: SeedResult, groups: Groups, tiles: Mapping[int, Pixels]) -> Figure:
     """Draw a line a group: the unique image first, then its duplicates with their distance."""
     every = result.assembly.groups()
     sheet = _Sheet(rows=len(groups), title=_duplicates_title(result, len(every)), note=_left_out(every, groups))
@@ -55,7 +53,7 @@ def duplicates_sheet(result: "SeedResult", groups: Groups, tiles: Mapping[int, P
     return sheet.figure
 
 
-def _duplicates_title(result: "SeedResult", groups: int) -> str:
+def _duplicates_title(result: SeedResult, groups: int) -> str:
     if not groups:
         return f"No duplicates among {result.counts['images']} images (radius {result.radius:g})"
     return f"{result.counts['duplicates']} duplicates in {groups} groups (radius {result.radius:g})"
@@ -68,7 +66,7 @@ def _left_out(every: Groups, shown: Groups) -> str:
     return largest + order
 
 
-def uniques_sheet(result: "SeedResult", rows: Sequence[int], tiles: Mapping[int, Pixels]) -> Figure:
+def uniques_sheet(result: SeedResult, rows: Sequence[int], tiles: Mapping[int, Pixels]) -> Figure:
     """Draw unique images in seed order, with their cluster."""
     count = len(result.uniques)
     note = "" if len(rows) == count else f"{len(rows)} of them, evenly over the seed set; {count - len(rows)} left out."
@@ -79,7 +77,7 @@ def uniques_sheet(result: "SeedResult", rows: Sequence[int], tiles: Mapping[int,
     return sheet.figure
 
 
-def _id(result: "SeedResult", row: int) -> str:
+def _id(result: SeedResult, row: int) -> str:
     """Return an image id that fits under its tile: the end says more than the middle."""
     image_id = result.images[row].image_id
     if len(image_id) <= _ID_CHARACTERS:

@@ -7,7 +7,8 @@ import numpy as np
 from bootstrap.assembly import Assembly
 from bootstrap.calibration.words import radius_origin
 from bootstrap.describe import reasons
-from bootstrap.job import Outcome, SeedResult
+from bootstrap.job import Outcome
+from bootstrap.seed_result import SeedResult
 from bootstrap.settings import Settings
 from neardup.index.connection import masked
 from neardup.relation import Relation

@@ -17,7 +17,7 @@ from neardup.options import read_settings
 if TYPE_CHECKING:
     from consumer.messages import OutgoingMessage
     from consumer.transport.base import Sink
-    from neardup.sources import SourceImage
+    from neardup.source_images import SourceImage
 
 CHUNK_MESSAGES = 64
 CHUNK_BYTES = 8 * 1024 * 1024

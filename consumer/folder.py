@@ -11,10 +11,11 @@ from pathlib import Path
 from types import TracebackType
 from typing import Self, TextIO
 
+from consumer.handler import OutputTopics
 from consumer.health import Health
 from consumer.messages import ImageMessage, OutgoingMessage
 from consumer.metrics import Metrics
-from consumer.service import open_redis_index, run, stopped_by_signals
+from consumer.service import open_redis_index, output_topics, run, stopped_by_signals
 from consumer.settings import MEMORY, Settings
 from consumer.transport.in_turn import InTurnDelivery
 from consumer.transport.memory import MemorySink, MemorySource
@@ -22,7 +23,8 @@ from neardup.descriptors import DEFAULT, load_descriptor
 from neardup.errors import Misconfigured
 from neardup.index.base import Index, IndexMeta
 from neardup.index.memory import MemoryIndex
-from neardup.sources import FileImage, SourceImage, find_images
+from neardup.source_images import FileImage, SourceImage
+from neardup.sources import find_images
 from neardup.types import Verdict
 
 
@@ -51,7 +53,7 @@ def judge_folder(settings: Settings) -> None:
         index = _index(settings, stop, health, metrics)
         if index is None:
             return
-        lines = stack.enter_context(_Lines(Path(settings.output), settings.dead_letters))
+        lines = stack.enter_context(_Lines(Path(settings.output), output_topics(settings)))
         source = MemorySource(_messages(images, settings))
         allow_all = settings.allowing("file:///")
         delivery = InTurnDelivery(source, MemorySink(lines.write))
@@ -108,10 +110,13 @@ def _identity(image: SourceImage, root: Path) -> str:
 
 
 class _Lines:
-    """The two output files, written as they come and named when they are whole."""
+    """The two output files, written as they come and named when they are whole.
 
-    def __init__(self, output: Path, dead_letters: str) -> None:
-        self._dead_letters = dead_letters
+    Verdicts and dead letters have one each; what goes to any other topic stands in the verdicts already.
+    """
+
+    def __init__(self, output: Path, topics: OutputTopics) -> None:
+        self._topics = topics
         self._paths = {False: output, True: output.with_name(f"{output.stem}.dead.jsonl")}
         self._files: dict[bool, TextIO] = {}
 
@@ -124,8 +129,8 @@ class _Lines:
         return self
 
     def write(self, message: OutgoingMessage) -> None:
-        """Write one line."""
-        if message.topic == self._dead_letters:
+        """Write a line for a verdict or a dead letter."""
+        if message.topic == self._topics.dead_letters:
             headers = {name: (text or b"").decode(errors="replace") for name, text in message.headers}
             line = json.dumps(
                 {
@@ -136,7 +141,7 @@ class _Lines:
                 ensure_ascii=False,
             )
             self._files[True].write(f"{line}\n")
-        else:
+        elif message.topic == self._topics.verdicts:
             self._files[False].write(f"{(message.value or b'').decode()}\n")
 
     def __exit__(

@@ -2,9 +2,8 @@
 
 from collections.abc import Callable, Sequence
 from concurrent.futures import Executor
-from dataclasses import dataclass
+from dataclasses import astuple, dataclass
 from datetime import UTC, datetime
-from functools import partial
 
 from consumer.messages import (
     ImageMessage,
@@ -16,17 +15,15 @@ from consumer.messages import (
 )
 from consumer.metrics import Metrics
 from consumer.uris import UriReader
-from neardup.decode_pool import Decoder, PrepareAll
+from neardup.decode_pool import Decoder
+from neardup.describe_batch import BatchDescriber, Compared
 from neardup.describing import Describer, PreparedImage
 from neardup.descriptors.base import Descriptor
 from neardup.errors import BadInput, RelationMismatch
 from neardup.index.base import Index
 from neardup.index.block import member_of
-from neardup.types import Query, Variant
+from neardup.types import Query
 from neardup.wire import Judged
-
-Compared = tuple[Variant, ...]
-"""What an image is compared by, the image as it came first."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,26 +41,34 @@ class Described:
 
 @dataclass(frozen=True, slots=True)
 class Outcome:
-    """What a message comes to: `judged` or `error`, and what is to be published for it."""
+    """What a message comes to: `judged` or `error`, and what is to be published for it, any number of messages."""
 
     message: ImageMessage
-    outgoing: OutgoingMessage
+    outgoing: tuple[OutgoingMessage, ...]
     judged: Judged | None = None
     error: BadInput | None = None
 
 
 @dataclass(frozen=True, slots=True)
 class OutputTopics:
-    """Where outcomes go."""
+    """Where outcomes go; each topic must exist."""
 
     verdicts: str
     dead_letters: str
 
+    @property
+    def names(self) -> list[str]:
+        """All of them."""
+        return list(astuple(self))
 
-@dataclass(frozen=True, slots=True)
-class _Prepared:
-    request: ImageRequest
-    image: PreparedImage
+    def judged(self, judged: Judged) -> tuple[OutgoingMessage, ...]:
+        """Return what is published for an image that was judged."""
+        # A unique is published with its record, a redelivered one again: Redis may lose its last writes.
+        return (verdict_message(self.verdicts, judged),)
+
+    def refused(self, message: ImageMessage, error: BadInput) -> tuple[OutgoingMessage, ...]:
+        """Return what is published for a message that holds no image that could be judged."""
+        return (dead_letter(self.dead_letters, message, error),)
 
 
 def _request(message: ImageMessage) -> ImageRequest | BadInput:
@@ -73,10 +78,20 @@ def _request(message: ImageMessage) -> ImageRequest | BadInput:
         return error
 
 
-def _prepared(request: ImageRequest | BadInput, answer: PreparedImage | BadInput) -> _Prepared | BadInput:
+def _query(message: ImageMessage, request: ImageRequest | BadInput, compared: Compared | BadInput) -> Query | BadInput:
     if isinstance(request, BadInput):
         return request
-    return answer if isinstance(answer, BadInput) else _Prepared(request, answer)
+    if isinstance(compared, BadInput):
+        return compared
+    image, *variants = compared
+    return Query(
+        key=message.coordinates,
+        image_id=request.image_id,
+        descriptor=image.descriptor,
+        captured_at_ms=request.captured_at_ms,
+        thumbnail=image.thumbnail,
+        variants=tuple(variants),
+    )
 
 
 def _now() -> datetime:
@@ -117,7 +132,6 @@ class Handler:
         now: Callable[[], datetime] = _now,
     ) -> None:
         self._descriptor = descriptor
-        self._describer = Describer(descriptor, index.meta.relation)
         self._index = index
         self._topics = topics
         self._executor = executor
@@ -131,30 +145,14 @@ class Handler:
 
         What images are compared by is the index's to say: a later generation may say something else.
         """
-        self._describer = Describer(self._descriptor, self._index.meta.relation)
+        describer = Describer(self._descriptor, self._index.meta.relation)
+        batch = BatchDescriber(describer, self._decoder, self._executor)
         with self._metrics.stage("decode"):
-            prepared = self._decode(messages)
+            requests = [_request(message) for message in messages]
+            prepared: list[PreparedImage | BadInput] = batch.prepare(requests, self._encoded)
         with self._metrics.stage("describe"):
-            results = self._describe_prepared(prepared)
-        return Described(
-            tuple(
-                (message, self._query(message, part, result))
-                for message, part, result in zip(messages, prepared, results, strict=True)
-            )
-        )
-
-    def _decode(self, messages: Sequence[ImageMessage]) -> list[_Prepared | BadInput]:
-        prepare_all = self._decoder.preparing(self._describer.preparation)
-        size = max(1, self._decoder.share(len(messages)))
-        shares = [messages[start : start + size] for start in range(0, len(messages), size)]
-        return [
-            prepared for share in self._executor.map(partial(self._prepare, prepare_all), shares) for prepared in share
-        ]
-
-    def _prepare(self, prepare_all: PrepareAll, messages: Sequence[ImageMessage]) -> list[_Prepared | BadInput]:
-        requests = [_request(message) for message in messages]
-        answers = prepare_all(self._encoded(request) for request in requests)
-        return [_prepared(request, answer) for request, answer in zip(requests, answers, strict=True)]
+            results = batch.describe(prepared)
+        return Described(tuple(zip(messages, map(_query, messages, requests, results), strict=True)))
 
     def _encoded(self, request: ImageRequest | BadInput) -> bytes | BadInput:
         if isinstance(request, BadInput):
@@ -163,36 +161,6 @@ class Handler:
             return self._uris.read(request.uri) if request.uri is not None else request.data or b""
         except BadInput as error:
             return error
-
-    def _describe_prepared(self, prepared: Sequence[_Prepared | BadInput]) -> list[Compared | BadInput]:
-        good = [part.image for part in prepared if isinstance(part, _Prepared)]
-        described = iter(self._describe_each(good))
-        return [next(described) if isinstance(part, _Prepared) else part for part in prepared]
-
-    def _describe_each(self, images: Sequence[PreparedImage]) -> list[Compared | BadInput]:
-        try:
-            return list(self._describer.describe(images))
-        except BadInput as error:
-            if len(images) == 1:
-                return [error]
-        # One image spoils the batch: alone, each shows whether it was the one.
-        return [self._describe_each([one])[0] for one in images]
-
-    @staticmethod
-    def _query(message: ImageMessage, part: _Prepared | BadInput, result: Compared | BadInput) -> Query | BadInput:
-        if isinstance(part, BadInput):
-            return part
-        if isinstance(result, BadInput):
-            return result
-        image, *variants = result
-        return Query(
-            key=message.coordinates,
-            image_id=part.request.image_id,
-            descriptor=image.descriptor,
-            captured_at_ms=part.request.captured_at_ms,
-            thumbnail=image.thumbnail,
-            variants=tuple(variants),
-        )
 
     def decide(self, described: Described) -> list[Outcome]:
         """Let the index decide the batch; return an outcome for each message, in order.
@@ -214,12 +182,10 @@ class Handler:
         outcomes = []
         for message, query in described.items:
             if isinstance(query, BadInput):
-                letter = dead_letter(self._topics.dead_letters, message, query)
-                outcomes.append(Outcome(message, letter, error=query))
+                outcomes.append(Outcome(message, self._topics.refused(message, query), error=query))
             else:
-                # A unique is published with its record, a redelivered one again: Redis may lose its last writes.
                 judged = Judged(
                     message, query.image_id, next(decisions), self._index.meta, decided_at, member_of(query)
                 )
-                outcomes.append(Outcome(message, verdict_message(self._topics.verdicts, judged), judged=judged))
+                outcomes.append(Outcome(message, self._topics.judged(judged), judged=judged))
         return outcomes

@@ -23,12 +23,11 @@ from consumer.uris import FetchSettings, UriReader
 from neardup import __version__
 from neardup.decode_pool import Decoder, open_decoder
 from neardup.decode_settings import decode_limits, work_limits
-from neardup.descriptors import load_descriptor
 from neardup.descriptors.base import Descriptor
-from neardup.descriptors.projected import projected
 from neardup.errors import RedisUnavailable, Unavailable
 from neardup.index.base import Index
 from neardup.index.connection import connect
+from neardup.index.descriptor import descriptor_of
 from neardup.index.redis import Probe, RedisIndex, RedisIndexOptions
 from neardup.index.retention import Retention
 
@@ -69,11 +68,16 @@ def kafka_transport(settings: Settings, metrics: Metrics) -> tuple[Source, Deliv
     from consumer.transport.transaction import TransactionalDelivery  # noqa: PLC0415 - as above
 
     exactly_once = settings.delivery == EXACTLY_ONCE
-    topics = [settings.verdicts, settings.dead_letters]
+    topics = output_topics(settings).names
     source = KafkaSource(settings, read_committed=exactly_once, count_lost=metrics.lost_messages.inc)
     if exactly_once:
         return source, TransactionalDelivery(settings, source, topics)
     return source, InTurnDelivery(source, KafkaSink(settings, topics))
+
+
+def output_topics(settings: Settings) -> OutputTopics:
+    """Return where outcomes go."""
+    return OutputTopics(settings.verdicts, settings.dead_letters)
 
 
 @contextlib.contextmanager
@@ -165,7 +169,9 @@ def run(
     stop: threading.Event,
 ) -> None:
     """Judge what the source gives with the index's own descriptor, until stopped or exhausted."""
-    descriptor = _await_redis(lambda: descriptor_of(index, settings), stop, health, metrics)
+    descriptor = _await_redis(
+        lambda: descriptor_of(index, settings.descriptor, settings.weights), stop, health, metrics
+    )
     if descriptor is None:
         return
     with (
@@ -219,20 +225,6 @@ def _close(client: Source | Delivery) -> None:
         _log.warning("closing: %s", error)
 
 
-def descriptor_of(index: Index, settings: Settings) -> Descriptor:
-    """Load the descriptor that the index was built by, and check that it is the very same one.
-
-    Raises
-    ------
-    IndexMismatch
-        Other version, other weights, or the settings ask for another one.
-    """
-    wanted = settings.descriptor or index.meta.descriptor
-    descriptor = projected(load_descriptor(wanted, settings.weights), index.pca())
-    index.meta.check_descriptor(descriptor.fingerprint)
-    return descriptor
-
-
 def _handler(
     settings: Settings,
     index: Index,
@@ -246,7 +238,7 @@ def _handler(
     return Handler(
         descriptor=descriptor,
         index=index,
-        topics=OutputTopics(settings.verdicts, settings.dead_letters),
+        topics=output_topics(settings),
         executor=executor,
         decoder=decoder,
         uris=uris,

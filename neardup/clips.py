@@ -11,7 +11,7 @@ from PIL import Image
 
 from neardup.decode_limits import DecodeLimits
 from neardup.errors import TooManyPixels, UndecodableImage
-from neardup.sources import BrokenImage, SourceImage
+from neardup.source_images import BrokenImage, SourceImage
 from neardup.types import Pixels
 
 # A frame's time is a multiple of the clip's time base, not of the interval asked for.

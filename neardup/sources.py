@@ -6,12 +6,9 @@ from dataclasses import dataclass
 from importlib.util import find_spec
 from itertools import chain, count
 from pathlib import Path
-from typing import Protocol
 
-from neardup.decode import decode
-from neardup.decode_limits import DecodeLimits
-from neardup.errors import Misconfigured, TooManyBytes
-from neardup.types import Pixels
+from neardup.errors import Misconfigured
+from neardup.source_images import BrokenImage, FileImage, SourceImage
 
 VIDEO_SUFFIXES = frozenset(
     {".3gp", ".avi", ".flv", ".m2ts", ".m4v", ".mkv", ".mov", ".mp4", ".mpeg", ".mpg", ".mts", ".ogv", ".webm", ".wmv"}
@@ -20,108 +17,6 @@ VIDEO_SUFFIXES = frozenset(
 
 # An image id travels in headers, logs and captions, where a line break would end something.
 _CONTROL_CHARACTERS = dict.fromkeys([*range(32), *range(127, 160)], "\ufffd")
-
-
-class SourceImage(Protocol):
-    """One image, not yet read.
-
-    Attributes
-    ----------
-    image_id
-        Unique among the images found together.
-    captured_at_ms
-        Milliseconds since the epoch, 0 when unknown.
-    """
-
-    @property
-    def image_id(self) -> str:
-        """What the image is called."""
-
-    @property
-    def captured_at_ms(self) -> int:
-        """When it was taken."""
-
-    def encoded(self, max_bytes: int) -> bytes:
-        """Return the image as a camera would publish it.
-
-        Raises
-        ------
-        BadInput, OSError
-            It is larger than `max_bytes`, or cannot be read.
-        """
-
-    def pixels(self, reduce_to_px: int | None, limits: DecodeLimits) -> Pixels:
-        """Read and decode the image; see `neardup.decode.decode`.
-
-        Raises
-        ------
-        BadInput, OSError
-            It cannot be decoded, or not even be read.
-        """
-
-
-@dataclass(frozen=True, slots=True)
-class BytesImage:
-    """An encoded image in memory."""
-
-    image_id: str
-    data: bytes
-    captured_at_ms: int = 0
-
-    def encoded(self, max_bytes: int) -> bytes:
-        """Return the bytes."""
-        return _small_enough(self.data, max_bytes)
-
-    def pixels(self, reduce_to_px: int | None, limits: DecodeLimits) -> Pixels:
-        """Decode the bytes."""
-        return decode(self.data, reduce_to_px=reduce_to_px, limits=limits)
-
-
-@dataclass(frozen=True, slots=True)
-class FileImage:
-    """An image file."""
-
-    image_id: str
-    path: str
-    captured_at_ms: int = 0
-
-    def encoded(self, max_bytes: int) -> bytes:
-        """Read the file, and no more of it than one byte over the limit."""
-        with Path(self.path).open("rb") as file:
-            return _small_enough(file.read(max_bytes + 1), max_bytes)
-
-    def pixels(self, reduce_to_px: int | None, limits: DecodeLimits) -> Pixels:
-        """Read and decode the file."""
-        return decode(self.encoded(limits.max_bytes), reduce_to_px=reduce_to_px, limits=limits)
-
-
-def _small_enough(data: bytes, max_bytes: int) -> bytes:
-    if len(data) > max_bytes:
-        raise TooManyBytes(f"more than {max_bytes} bytes")
-    return data
-
-
-EncodedImage = BytesImage | FileImage
-"""What comes as an encoded image, to be decoded like the stream's."""
-
-
-@dataclass(frozen=True, slots=True)
-class BrokenImage:
-    """Something that is known to be unreadable: a closed folder, the rest of a damaged clip."""
-
-    image_id: str
-    error: Exception
-    captured_at_ms: int = 0
-
-    def encoded(self, max_bytes: int) -> bytes:
-        """Raise why."""
-        del max_bytes
-        raise self.error
-
-    def pixels(self, reduce_to_px: int | None, limits: DecodeLimits) -> Pixels:
-        """Raise why."""
-        del reduce_to_px, limits
-        raise self.error
 
 
 @dataclass(frozen=True, slots=True)

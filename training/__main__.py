@@ -82,7 +82,8 @@ def _data() -> Path:
 def _train(given: argparse.Namespace) -> None:
     # Here, and not above: Keras takes seconds, and --help and a wrong folder are told at once.
     from neardup.errors import Misconfigured  # noqa: PLC0415
-    from training.photos import held_out, image_files, make_training_set  # noqa: PLC0415
+    from training.photos import held_out, image_files  # noqa: PLC0415
+    from training.training_set import make_training_set  # noqa: PLC0415
 
     photos = image_files(given.photos)
     if len(photos) < _LEAST_PHOTOS:

@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from neardup.types import Pixels
 from training.augment import light_copy, strong_copy
 from training.mixing import Parts, mixed
-from training.photos import TrainingSet
+from training.training_set import TrainingSet
 
 _AHEAD = 6
 _LOOK_ALIKE_SHARE = 0.25

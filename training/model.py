@@ -13,7 +13,8 @@ from training.augment import as_seen, light_copy, strong_copy
 from training.evaluate import Quality, Trial, measure
 from training.export import export, write_card
 from training.head import NUMBERS
-from training.photos import INPUT_PX, TrainingSet
+from training.photos import INPUT_PX
+from training.training_set import TrainingSet
 
 _SEEN = 4096
 """Pictures and copies that means and variances of activations are taken from."""

@@ -16,7 +16,7 @@ from neardup.errors import Misconfigured
 from training.feeding import Feed
 from training.learning import CopyLearner
 from training.network import build_network
-from training.photos import DRAWN_SHARE
+from training.training_set import DRAWN_SHARE
 
 _STATE, _PROGRESS, _CURVE = "state.weights.h5", "progress.json", "curve.jsonl"
 _LEAST_RATE = 0.02

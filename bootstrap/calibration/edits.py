@@ -14,7 +14,7 @@ from neardup.decode_limits import DecodeLimits
 from neardup.descriptors.base import Descriptor
 from neardup.distance import l2_distances
 from neardup.errors import BadInput
-from neardup.sources import SourceImage
+from neardup.source_images import SourceImage
 from neardup.types import Descriptors
 
 Edit = Callable[[Image.Image], bytes]

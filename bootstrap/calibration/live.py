@@ -11,13 +11,13 @@ from bootstrap.calibration.distances import in_order_of_digest, most_images, nea
 from bootstrap.calibration.isolation import originals_of
 from bootstrap.calibration.marks import Mark, errors_at, fewest_errors, named_images, refuse
 from bootstrap.calibration.tail import tail_bound
-from bootstrap.inspection import load_descriptor_of
 from bootstrap.reading import Block, LiveGeneration
 from neardup.decode import decode
 from neardup.descriptors.base import Descriptor
 from neardup.distance import paired_l2_distances
 from neardup.errors import BadInput
 from neardup.index.codec import decode_head
+from neardup.index.descriptor import descriptor_of
 from neardup.types import Descriptors
 
 Document = dict[str, Any]
@@ -96,7 +96,7 @@ def calibrate_live(
     members = Members(generation, lines)
     document = _proposal(generation, members, false_pairs)
     if marks:
-        described = _described(generation, members, pairs or Path(), lines, (weights, descriptor))
+        described = _described(generation, members, pairs or Path(), lines, (descriptor, weights))
         document["marked"] = _judged(marks, described, generation.meta.radius, document["proposed"])
     return document
 
@@ -156,7 +156,7 @@ def _described(
 ) -> dict[str, Descriptors]:
     described, wrong = dict(members.found), []
     files = [name for name in lines if name not in described]
-    descriptor = load_descriptor_of(generation, *model) if files else None
+    descriptor = descriptor_of(generation, *model) if files else None
     for name in files:
         try:
             described[name] = _describe(Path(name), descriptor)

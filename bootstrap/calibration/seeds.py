@@ -14,7 +14,7 @@ from bootstrap.calibration.edits import edit_distances
 from bootstrap.calibration.isolation import originals_of
 from neardup.decode_limits import DecodeLimits
 from neardup.descriptors.base import Descriptor
-from neardup.sources import SourceImage
+from neardup.source_images import SourceImage
 from neardup.types import Descriptors
 
 Rows = NDArray[np.intp]

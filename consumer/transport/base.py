@@ -57,15 +57,17 @@ class Delivery(Protocol):
     def connect(self) -> None:
         """Reach the servers and check that the topics are there; errors as `Source.connect`."""
 
-    def deliver(self, messages: Sequence[ImageMessage], outgoing: Sequence[OutgoingMessage]) -> list[bool]:
+    def deliver(self, messages: Sequence[ImageMessage], outgoing: Sequence[Sequence[OutgoingMessage]]) -> list[bool]:
         """Publish the outcome of each message, and commit the messages; return when both are acknowledged.
 
-        Messages of partitions that were taken from us are left out: somebody else answers them.
+        Messages of partitions that were taken from us are left out, with all that they come to: somebody else answers
+        them.
 
         Parameters
         ----------
         messages, outgoing
-            A batch of one poll, and what each of its messages comes to.
+            A batch of one poll, and what is to be published for each of its messages: any number of messages, also
+            none, in the order in which they are sent, to any of the topics. One with none is committed all the same.
 
         Returns
         -------

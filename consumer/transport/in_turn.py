@@ -27,12 +27,12 @@ class InTurnDelivery:
         """Reach the servers and check that the topics are there."""
         self._sink.connect()
 
-    def deliver(self, messages: Sequence[ImageMessage], outgoing: Sequence[OutgoingMessage]) -> list[bool]:
+    def deliver(self, messages: Sequence[ImageMessage], outgoing: Sequence[Sequence[OutgoingMessage]]) -> list[bool]:
         """Publish, then commit; when only the commit failed, the next attempt does not publish again."""
         ours = self._source.ours(messages)
         batch = [message.coordinates for message in messages]
         if batch != self._published:
-            self._sink.publish([sent for sent, own in zip(outgoing, ours, strict=True) if own])
+            self._sink.publish([sent for each, own in zip(outgoing, ours, strict=True) if own for sent in each])
             self._published = batch
         self._source.commit([message for message, own in zip(messages, ours, strict=True) if own])
         self._published = []

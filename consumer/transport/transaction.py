@@ -1,4 +1,4 @@
-"""Exactly once: a batch's verdicts, its dead letters and its offsets, in one Kafka transaction."""
+"""Exactly once: all that a batch comes to and its offsets, in one Kafka transaction."""
 
 import logging
 import secrets
@@ -94,7 +94,7 @@ class TransactionalDelivery:
             raise _explained(exc) from exc
         return producer
 
-    def deliver(self, messages: Sequence[ImageMessage], outgoing: Sequence[OutgoingMessage]) -> list[bool]:
+    def deliver(self, messages: Sequence[ImageMessage], outgoing: Sequence[Sequence[OutgoingMessage]]) -> list[bool]:
         """Publish and commit in one transaction; see `Delivery.deliver`."""
         producer = self._get_producer()
         ours = self._source.ours(messages)
@@ -102,7 +102,7 @@ class TransactionalDelivery:
         self._unsure = False
         todo = [at for at, own in enumerate(ours) if own and settled[at] is None]
         if todo:
-            self._transact(producer, [messages[at] for at in todo], [outgoing[at] for at in todo])
+            self._transact(producer, [messages[at] for at in todo], [sent for at in todo for sent in outgoing[at]])
         return [own and settled[at] is not False for at, own in enumerate(ours)]
 
     def _settled(self, messages: Sequence[ImageMessage], ours: Sequence[bool]) -> list[bool | None]:

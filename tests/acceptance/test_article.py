@@ -11,13 +11,14 @@ import numpy as np
 import pytest
 from scipy.spatial.distance import cdist
 
+from bootstrap.analyse import analyse_seeds
 from bootstrap.describe import DescribedSeeds, describe_seeds
 from bootstrap.importing import import_snapshot
-from bootstrap.job import SeedResult, analyse_seeds
+from bootstrap.seed_result import SeedResult
 from bootstrap.snapshot import Snapshot, export_snapshot
 from demo.scenes import Shot, clip, stream
 from neardup.descriptors import load_descriptor
-from neardup.sources import BytesImage
+from neardup.source_images import BytesImage
 from neardup.types import Descriptors
 
 ARTICLE = load_descriptor("pixels:320")

@@ -50,10 +50,11 @@ class Sent:
 
 
 class Rig(Protocol):
-    """One transport with an image topic of two partitions and an output topic of one."""
+    """One transport with an image topic of two partitions and two output topics of one."""
 
     images: str
     output: str
+    other: str
 
     def write(self, messages: Sequence[Sent]) -> None:
         """Append messages to the image topic."""
@@ -62,19 +63,19 @@ class Rig(Protocol):
         """Make another member of the one group."""
 
     def sink(self) -> Sink:
-        """Make a sink to the output topic."""
+        """Make a sink to the first output topic."""
 
     def delivery(self, source: Source) -> Delivery:
         """Make what answers the messages of a source."""
 
-    def written(self) -> list[OutgoingMessage]:
-        """Read the output topic, as readers do who leave out what was not committed."""
+    def written(self, topic: str | None = None) -> list[OutgoingMessage]:
+        """Read an output topic (None: the first), as readers do who leave out what was not committed."""
 
 
 class MemoryRig:
     """Lists of this process."""
 
-    images, output = "images", "output"
+    images, output, other = "images", "output", "other"
 
     def __init__(self) -> None:
         self._log: list[ImageMessage] = []
@@ -99,8 +100,8 @@ class MemoryRig:
     def delivery(self, source: Source) -> Delivery:
         return InTurnDelivery(source, self._sink)
 
-    def written(self) -> list[OutgoingMessage]:
-        return self._sink.topics[self.output]
+    def written(self, topic: str | None = None) -> list[OutgoingMessage]:
+        return self._sink.topics[topic or self.output]
 
 
 class KafkaRig:
@@ -108,13 +109,14 @@ class KafkaRig:
 
     def __init__(self, address: str, admin: KafkaAdminClient, producer: KafkaProducer) -> None:
         run = secrets.token_hex(4)
-        self.images, self.output, self.group = f"images-{run}", f"output-{run}", f"group-{run}"
+        self.images, self.group = f"images-{run}", f"group-{run}"
+        self.output, self.other = f"output-{run}", f"other-{run}"
         self.address = address
         self.admin = admin
         self._producer = producer
         self._clients: list[Source | Sink | Delivery] = []
         self.exactly_once = True
-        admin.create_topics([NewTopic(self.images, 2, 1), NewTopic(self.output, 1, 1)])
+        admin.create_topics([NewTopic(self.images, 2, 1), NewTopic(self.output, 1, 1), NewTopic(self.other, 1, 1)])
 
     @property
     def settings(self) -> Settings:
@@ -145,7 +147,7 @@ class KafkaRig:
 
     def delivery(self, source: Source) -> Delivery:
         assert isinstance(source, KafkaSource)
-        topics = [self.output]
+        topics = [self.output, self.other]
         made = (
             TransactionalDelivery(self.settings, source, topics)
             if self.exactly_once
@@ -154,9 +156,10 @@ class KafkaRig:
         self._clients.append(made)
         return made
 
-    def written(self) -> list[OutgoingMessage]:
-        records = read_topic(self.address, self.output, committed=self.exactly_once)
-        return [OutgoingMessage(self.output, record.key, record.value, tuple(record.headers)) for record in records]
+    def written(self, topic: str | None = None) -> list[OutgoingMessage]:
+        topic = topic or self.output
+        records = read_topic(self.address, topic, committed=self.exactly_once)
+        return [OutgoingMessage(topic, record.key, record.value, tuple(record.headers)) for record in records]
 
     def committed(self) -> Mapping[int, int]:
         offsets = self.admin.list_group_offsets([self.group])[self.group]
@@ -165,7 +168,7 @@ class KafkaRig:
     def close(self) -> None:
         for client in self._clients:
             client.close()
-        self.admin.delete_topics([self.images, self.output])
+        self.admin.delete_topics([self.images, self.output, self.other])
 
 
 def until_deadline(deadline_s: float = DEADLINE_S) -> Iterator[None]:
@@ -411,6 +414,11 @@ def answers(rig: Rig, messages: Sequence[ImageMessage]) -> list[OutgoingMessage]
     return [outgoing(rig.output, message.value, headers=(("place", b"here"),)) for message in messages]
 
 
+def answered(rig: Rig, messages: Sequence[ImageMessage]) -> list[tuple[OutgoingMessage, ...]]:
+    """Return what messages come to where each has one answer."""
+    return [(answer,) for answer in answers(rig, messages)]
+
+
 def test_what_is_delivered_is_there_and_not_given_again(delivering: Rig) -> None:
     rig = delivering
     rig.write([*numbered(5, 0), *numbered(5, 1)])
@@ -419,9 +427,9 @@ def test_what_is_delivered_is_there_and_not_given_again(delivering: Rig) -> None
     delivery.connect()
     taken = take(source, 10)
     first, second = taken[:6], taken[6:]
-    assert delivery.deliver(first, answers(rig, first)) == [True] * 6
+    assert delivery.deliver(first, answered(rig, first)) == [True] * 6
     assert rig.written() == answers(rig, first)
-    assert delivery.deliver(second, answers(rig, second)) == [True] * 4
+    assert delivery.deliver(second, answered(rig, second)) == [True] * 4
     assert rig.written() == answers(rig, taken)
     source.close()
     rig.write(numbered(1, start=5))
@@ -436,6 +444,73 @@ def test_delivering_nothing_is_allowed(delivering: Rig) -> None:
     take(source, 1)
     assert delivery.deliver([], []) == []
     assert delivering.written() == []
+
+
+def outcomes(rig: Rig, messages: Sequence[ImageMessage]) -> list[tuple[OutgoingMessage, ...]]:
+    """Return no message, one and three in turn, over both topics."""
+    made: list[tuple[OutgoingMessage, ...]] = []
+    for number, message in enumerate(messages):
+        one, two = outgoing(rig.output, message.value), outgoing(rig.other, message.value)
+        last = outgoing(rig.output, b"last of %b" % (message.value or b""))
+        made.append([(), (two,), (one, two, last)][number % 3])
+    return made
+
+
+def sent_to(topic: str, outcomes: Sequence[Sequence[OutgoingMessage]]) -> list[OutgoingMessage]:
+    return [message for outcome in outcomes for message in outcome if message.topic == topic]
+
+
+def test_a_message_may_come_to_any_number_of_messages_for_any_topics(delivering: Rig) -> None:
+    rig = delivering
+    rig.write(numbered(7))
+    source = connected(rig.source())
+    delivery = rig.delivery(source)
+    delivery.connect()
+    taken = take(source, 7)
+    wanted = outcomes(rig, taken)
+    assert delivery.deliver(taken, wanted) == [True] * 7
+    for topic, count in {rig.output: 4, rig.other: 4}.items():
+        assert len(sent_to(topic, wanted)) == count
+        assert rig.written(topic) == sent_to(topic, wanted)
+    source.close()
+    rig.write(numbered(1, start=7))
+    assert values(take(connected(rig.source()), 1)) == [b"7"]
+
+
+def test_messages_that_come_to_nothing_are_committed_all_the_same(delivering: Rig) -> None:
+    rig = delivering
+    rig.write(numbered(4))
+    source = connected(rig.source())
+    delivery = rig.delivery(source)
+    delivery.connect()
+    taken = take(source, 4)
+    assert delivery.deliver(taken[:2], [(), ()]) == [True] * 2
+    assert delivery.deliver(taken[2:], [(), ()]) == [True] * 2
+    assert (rig.written(), rig.written(rig.other)) == ([], [])
+    source.close()
+    rig.write(numbered(1, start=4))
+    assert values(take(connected(rig.source()), 1)) == [b"4"]
+
+
+def test_of_a_partition_that_was_taken_away_nothing_is_published(
+    delivering: Rig, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    rig = delivering
+    rig.write([*numbered(3, 0), *numbered(3, 1)])
+    source = connected(rig.source())
+    delivery = rig.delivery(source)
+    delivery.connect()
+    taken = sorted(take(source, 6), key=lambda message: (message.offset, message.partition))
+    three_each = [outcomes(rig, [message] * 3)[2] for message in taken]
+    ours = [message.partition == 0 for message in taken]
+    monkeypatch.setattr(source, "ours", lambda _messages: ours)
+    assert delivery.deliver(taken, three_each) == ours
+    wanted = [outcome for outcome, own in zip(three_each, ours, strict=True) if own]
+    for topic in (rig.output, rig.other):
+        assert rig.written(topic) == sent_to(topic, wanted)
+    source.close()
+    again = take(connected(rig.source()), 3)
+    assert (values(again, 0), values(again, 1)) == ([], [b"0", b"1", b"2"])
 
 
 # Only Kafka.
@@ -562,14 +637,14 @@ def test_a_commit_whose_end_nobody_heard_is_not_made_twice(
     with monkeypatch.context() as patch:
         patch.setattr(TransactionalDelivery, "_commit", cut_off)
         with pytest.raises(KafkaUnavailable, match="cut off"):
-            delivery.deliver(taken, answers(kafka, taken))
-    assert delivery.deliver(taken, answers(kafka, taken)) == [True] * 5
+            delivery.deliver(taken, answered(kafka, taken))
+    assert delivery.deliver(taken, answered(kafka, taken)) == [True] * 5
     assert kafka.written() == answers(kafka, taken)
     assert kafka.committed() == {0: 5}
     assert ("nothing of it is sent again" in caplog.text) == arrived
     kafka.write(numbered(1, start=5))
     more = take(source, 1)
-    assert delivery.deliver(more, answers(kafka, more)) == [True]
+    assert delivery.deliver(more, answered(kafka, more)) == [True]
     assert kafka.written() == answers(kafka, [*taken, *more])
 
 
@@ -592,8 +667,8 @@ def test_a_transaction_whose_epoch_was_taken_is_made_again(kafka: KafkaRig, monk
 
     monkeypatch.setattr(TransactionalDelivery, "_commit", aborted_first)
     with pytest.raises(KafkaUnavailable, match="ProducerFenced"):
-        delivery.deliver(taken, answers(kafka, taken))
-    assert delivery.deliver(taken, answers(kafka, taken)) == [True] * 3
+        delivery.deliver(taken, answered(kafka, taken))
+    assert delivery.deliver(taken, answered(kafka, taken)) == [True] * 3
     assert kafka.written() == answers(kafka, taken)
     assert kafka.committed() == {0: 3}
 

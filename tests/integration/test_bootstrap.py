@@ -17,8 +17,8 @@ import pytest
 import redis
 from PIL import Image
 
+from bootstrap.analyse import analyse_seeds
 from bootstrap.describe import describe_seeds
-from bootstrap.job import analyse_seeds
 from bootstrap.snapshot import Snapshot, store
 from neardup.descriptors import load_descriptor
 from neardup.errors import IndexMissing, Misconfigured, RedisUnavailable

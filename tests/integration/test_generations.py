@@ -16,8 +16,9 @@ import pytest
 import redis
 
 import neardup.index.scripts
+from bootstrap.analyse import analyse_seeds
 from bootstrap.describe import DescribedSeeds, SeedImage
-from bootstrap.job import SeedResult, analyse_seeds
+from bootstrap.seed_result import SeedResult
 from bootstrap.snapshot import CarryOver, Stored, store
 from neardup.descriptors.base import unit_float16
 from neardup.descriptors.pixels import PixelsDescriptor

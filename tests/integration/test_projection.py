@@ -19,9 +19,8 @@ from bootstrap.reading import LiveGeneration
 from bootstrap.settings import Settings
 from bootstrap.verify import Verification
 from consumer.__main__ import main
-from consumer.service import descriptor_of
-from consumer.settings import Settings as ConsumerSettings
 from neardup.errors import CorruptIndex, IndexMismatch, Misconfigured
+from neardup.index.descriptor import descriptor_of
 from neardup.index.keys import IndexKeys
 from neardup.index.redis import RedisIndex
 
@@ -138,8 +137,8 @@ class TestConsumer:
 
     def test_another_descriptor_is_refused(self, built: RedisIndex) -> None:
         with pytest.raises(IndexMismatch, match="take descriptors of 768 numbers, dct gives "):
-            descriptor_of(built, ConsumerSettings(descriptor="dct"))
-        assert descriptor_of(built, ConsumerSettings()).fingerprint == built.meta.fingerprint
+            descriptor_of(built, "dct")
+        assert descriptor_of(built).fingerprint == built.meta.fingerprint
 
 
 def carried(name: str, client: redis.Redis) -> int:

@@ -233,7 +233,7 @@ def test_lost_members_are_put_back_by_the_relation(
     for dry_run in (True, False):
         generation = LiveGeneration(client, name)
         repairing = Repairing(generation, client, RedisIndexOptions(), dry_run=dry_run)
-        repairing.take([outcome.outgoing for outcome in outcomes])
+        repairing.take([sent for outcome in outcomes for sent in outcome.outgoing])
         report = repairing.report
         assert (report.restored, report.conflicts, report.not_restorable) == (len(lost), [], {})
     assert {each.key: encode_member(each) for each in RedisIndex(client, name).members() if each.key in lost} == lost

@@ -7,9 +7,9 @@ from pathlib import Path
 import numpy as np
 from threadpoolctl import threadpool_limits  # type: ignore[import-untyped]
 
+from bootstrap.analyse import cluster_seeds
 from bootstrap.assembly import Assembly
 from bootstrap.images import Images
-from bootstrap.job import cluster_seeds
 from bootstrap.snapshot import CarryOver, Snapshot, store
 from neardup.index.carry import Predecessor, find_predecessor
 from neardup.index.connection import connect

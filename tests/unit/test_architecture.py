@@ -3,7 +3,8 @@
 import ast
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
+from graphlib import CycleError, TopologicalSorter
 from pathlib import Path
 
 import pytest
@@ -65,6 +66,45 @@ def _outside_functions(node: ast.AST) -> Iterator[ast.AST]:
     if not isinstance(node, ast.Lambda):
         for child in ast.iter_child_nodes(node):
             yield from _outside_functions(child)
+
+
+def module_of(path: Path) -> str:
+    """Return the name that a file is imported by."""
+    return ".".join(path.relative_to(ROOT).with_suffix("").parts).removesuffix(".__init__")
+
+
+def circle_in(paths: Mapping[str, Path]) -> list[str]:
+    """Return modules that import one another in a circle, the first once more at its end; none where there is none.
+
+    Imports inside functions count, and those for type checking: a reader goes round in circles either way.
+    """
+    known = {module: {_module_in(paths, name) for name in imports_of(path)} for module, path in paths.items()}
+    try:
+        TopologicalSorter({module: others - {module, ""} for module, others in known.items()}).prepare()
+    except CycleError as error:
+        return list(error.args[1])
+    return []
+
+
+def _module_in(paths: Mapping[str, Path], name: str) -> str:
+    """Return the module that a full name leads to, which is the name or what stands before its last dot."""
+    return next((module for module in (name, name.rpartition(".")[0]) if module in paths), "")
+
+
+def test_no_modules_import_one_another_in_a_circle() -> None:
+    packages = (*PACKAGES, "demo", "training")
+    paths = {module_of(path): path for package in packages for path in (ROOT / package).rglob("*.py")}
+    assert circle_in(paths) == []
+
+
+@pytest.mark.parametrize(
+    "back", ["import one", "def later():\n  from one import x", "if TYPE_CHECKING:\n  from one import X"]
+)
+def test_the_check_of_circles_sees_them(tmp_path: Path, back: str) -> None:
+    for module, text in {"one": "from two import y", "two": "import three", "three": back}.items():
+        (tmp_path / f"{module}.py").write_text(text)
+    paths = {path.stem: path for path in tmp_path.glob("*.py")}
+    assert set(circle_in(paths)) == set(paths)
 
 
 @pytest.mark.parametrize("path", NEARDUP, ids=name_of)

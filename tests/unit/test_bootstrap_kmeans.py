@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 
 import neardup.kmeans
-from bootstrap.job import cluster_seeds
+from bootstrap.analyse import cluster_seeds
 from neardup.cells import Cells
 from neardup.descriptors.base import unit_float16
 from neardup.kmeans import CLUSTER_LIMIT, fit_bounded_centroids, fit_centroids

@@ -6,13 +6,15 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from bootstrap.analyse import analyse_seeds
 from bootstrap.describe import describe_seeds
-from bootstrap.job import SeedResult, analyse_seeds
-from bootstrap.report import first_components, require_report, write_report
+from bootstrap.plane import first_components
+from bootstrap.report import require_report, write_report
+from bootstrap.seed_result import SeedResult
 from neardup.descriptors.base import unit_float16
 from neardup.descriptors.pixels import PixelsDescriptor
 from neardup.errors import Misconfigured
-from neardup.sources import BrokenImage, BytesImage, SourceImage
+from neardup.source_images import BrokenImage, BytesImage, SourceImage
 
 pytest.importorskip("matplotlib", reason="extra report is not installed")
 

@@ -12,9 +12,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 import bootstrap.jsonstream
+from bootstrap.analyse import analyse_seeds
 from bootstrap.describe import DescribedSeeds, SeedImage
 from bootstrap.importing import import_snapshot
-from bootstrap.job import analyse_seeds
 from bootstrap.jsonstream import JsonObjectReader
 from bootstrap.snapshot import Snapshot, _float16_texts, export_snapshot, require_writable
 from neardup.descriptors.base import unit_float16

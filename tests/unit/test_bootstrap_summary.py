@@ -4,8 +4,9 @@ import logging
 import numpy as np
 import pytest
 
+from bootstrap.analyse import analyse_seeds
 from bootstrap.describe import DescribedSeeds, SeedImage, Unreadable
-from bootstrap.job import Outcome, analyse_seeds
+from bootstrap.job import Outcome
 from bootstrap.progress import _Lines, shown_progress
 from bootstrap.settings import Settings
 from bootstrap.stopwatch import Stopwatch

@@ -14,7 +14,7 @@ from neardup.decode_limits import DecodeLimits
 from neardup.descriptors.base import Descriptor
 from neardup.descriptors.dct import DctDescriptor
 from neardup.descriptors.pixels import PixelsDescriptor
-from neardup.sources import BrokenImage, BytesImage, SourceImage
+from neardup.source_images import BrokenImage, BytesImage, SourceImage
 from neardup.types import Pixels
 
 DCT = DctDescriptor()

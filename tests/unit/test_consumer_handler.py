@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from consumer.handler import Handler, Outcome, OutputTopics
-from consumer.messages import ImageMessage
+from consumer.messages import ImageMessage, OutgoingMessage
 from consumer.metrics import STAGES, Metrics
 from consumer.uris import UriReader
 from neardup.decode_limits import DecodeLimits
@@ -131,6 +131,12 @@ def handle(handler: Handler, batch: Sequence[ImageMessage]) -> list[Outcome]:
     return handler.decide(handler.describe(batch))
 
 
+def sent(outcome: Outcome) -> OutgoingMessage:
+    """Return the one message that an outcome publishes."""
+    (message,) = outcome.outgoing
+    return message
+
+
 def said(outcomes: Sequence[Outcome]) -> list[str]:
     """Return each outcome as a word: its verdict, or the reason of its dead letter."""
     return [
@@ -154,9 +160,9 @@ def test_a_unique_is_published_with_its_member_on_every_delivery(handler: Handle
     unique, duplicate = handle(handler, batch)
     again, _ = handle(handler, batch)
     [member] = index.members()
-    assert dict(unique.outgoing.headers)["member"] == encode_member(member)
-    assert again.outgoing.headers == unique.outgoing.headers
-    assert duplicate.outgoing.headers == (("verdict", b"duplicate"),)
+    assert dict(sent(unique).headers)["member"] == encode_member(member)
+    assert sent(again).headers == sent(unique).headers
+    assert sent(duplicate).headers == (("verdict", b"duplicate"),)
 
 
 def test_bad_messages_go_where_they_belong_and_hold_up_nobody(handler: Handler) -> None:
@@ -174,14 +180,20 @@ def test_bad_messages_go_where_they_belong_and_hold_up_nobody(handler: Handler) 
     ]
     assert [outcome.message for outcome in outcomes] == batch
     for outcome in outcomes:
-        assert outcome.outgoing.key == outcome.message.key
-        assert outcome.outgoing.topic == ("dead" if outcome.error else "verdicts")
+        assert sent(outcome).key == outcome.message.key
+        assert sent(outcome).topic == ("dead" if outcome.error else "verdicts")
         assert (outcome.error is None) != (outcome.judged is None)
+
+
+def test_every_topic_that_an_outcome_goes_to_is_told_beforehand(handler: Handler) -> None:
+    outcomes = handle(handler, messages(photo(1), photo(1), b"garbage"))
+    topics = {message.topic for outcome in outcomes for message in outcome.outgoing}
+    assert topics == set(OutputTopics("verdicts", "dead").names)
 
 
 def test_a_verdict_carries_the_clocks_time(handler: Handler) -> None:
     (outcome,) = handle(handler, messages(photo(1)))
-    document: dict[str, Any] = json.loads(outcome.outgoing.value or b"")
+    document: dict[str, Any] = json.loads(sent(outcome).value or b"")
     assert document["decided_at"] == "2026-01-02T03:04:05.000Z"
     assert document["descriptor"] == DctDescriptor().fingerprint
 
@@ -326,7 +338,7 @@ def test_how_a_copy_was_turned_is_published(handler: Handler, index: Index) -> N
     )
     outcomes = handle(handler, batch)
     assert said(outcomes) == ["unique", "duplicate", "duplicate", "duplicate", "unique"]
-    told = [json.loads(outcome.outgoing.value or b"")["symmetry"] for outcome in outcomes]
+    told = [json.loads(sent(outcome).value or b"")["symmetry"] for outcome in outcomes]
     # What is told is what to do to the image in hand, so that it is the member: turn it back.
     assert told == [None, "mirror", "rotate270", "mirror-rotate90", None]
     assert len(list(index.members())) == 2
@@ -345,7 +357,7 @@ def test_a_frame_in_which_something_has_changed_is_unique(handler: Handler, inde
 
     outcomes = handle(handler, messages(jpeg(scene, 90), jpeg(scene, 70), jpeg(visitor, 90), jpeg(visitor, 70)))
     assert said(outcomes) == ["unique", "duplicate", "unique", "duplicate"]
-    documents = [json.loads(outcome.outgoing.value or b"") for outcome in outcomes]
+    documents = [json.loads(sent(outcome).value or b"") for outcome in outcomes]
     assert documents[3]["duplicate_of"] == "images-0-2"
     changes = [document["local_change"] for document in documents]
     assert (changes[0], changes[2]) == (None, None)

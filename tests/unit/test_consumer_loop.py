@@ -101,8 +101,9 @@ class Delivery(InTurnDelivery):
         self._world = world
         self.taken: set[int] = set()
 
-    def deliver(self, messages: Sequence[ImageMessage], outgoing: Sequence[OutgoingMessage]) -> list[bool]:
-        places = [f"{message.offset}: {sent.topic}" for message, sent in zip(messages, outgoing, strict=True)]
+    def deliver(self, messages: Sequence[ImageMessage], outgoing: Sequence[Sequence[OutgoingMessage]]) -> list[bool]:
+        pairs = zip(messages, outgoing, strict=True)
+        places = [f"{message.offset}: {sent.topic}" for message, each in pairs for sent in each]
         self._world.happens("deliver", f" {places}")
         super().deliver(messages, outgoing)
         return [message.offset not in self.taken for message in messages]

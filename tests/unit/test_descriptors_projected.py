@@ -19,7 +19,8 @@ from neardup.descriptors.projected import ProjectedDescriptor, pca_of, projected
 from neardup.distance import l2_distances
 from neardup.errors import IndexMismatch, Misconfigured
 from neardup.pca import Pca, fit_pca
-from neardup.sources import BytesImage, ImageSet, SourceImage
+from neardup.source_images import BytesImage, SourceImage
+from neardup.sources import ImageSet
 from neardup.types import Pixels
 from tests.unit.pictures import generated
 

@@ -5,12 +5,12 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from bootstrap.analyse import cluster_seeds
 from bootstrap.describe import DescribedSeeds, describe_seeds
-from bootstrap.job import cluster_seeds
 from demo.scenes import Shot, clip, stream
 from neardup.descriptors import load_descriptor
 from neardup.distance import l2_distances
-from neardup.sources import BytesImage
+from neardup.source_images import BytesImage
 
 DCT = load_descriptor("dct")
 

@@ -13,7 +13,8 @@ from bootstrap.describe import describe_seeds
 from neardup.decode_limits import DecodeLimits, WorkLimits
 from neardup.descriptors.pixels import PixelsDescriptor
 from neardup.errors import Misconfigured, Undescribable
-from neardup.sources import BytesImage, Clip, FileImage, ImageSet, SourceImage, find_images
+from neardup.source_images import BytesImage, FileImage, SourceImage
+from neardup.sources import Clip, ImageSet, find_images
 
 LIMITS = DecodeLimits()
 

@@ -17,7 +17,8 @@ from training.drawn import drawn_squares
 from training.feeding import Feed, make_batch
 from training.head import fit_rotation
 from training.mixing import mixed
-from training.photos import LOOK_ALIKES, TrainingSet, held_out, image_files, make_training_set
+from training.photos import held_out, image_files
+from training.training_set import LOOK_ALIKES, TrainingSet, make_training_set
 
 PHOTOS = 220
 
