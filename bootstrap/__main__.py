@@ -23,8 +23,8 @@ from typing import NoReturn
 
 from bootstrap.exits import exit_code_of
 from bootstrap.settings import Settings
-from neardup.options import read_settings
-from neardup.relation_settings import profile_defaults
+from neardup.settings.options import read_settings
+from neardup.settings.relation import profile_defaults
 
 EXIT_TERMINATED = 143
 _DESCRIPTION = "Describe, cluster and compare a seed set, and store it in Redis as a new generation of an index."

@@ -19,7 +19,7 @@ from typing import Any
 from bootstrap.calibrate_settings import CalibrateSettings
 from bootstrap.calibration.words import radius_origin
 from bootstrap.exits import exit_code_of
-from neardup.options import read_settings
+from neardup.settings.options import read_settings
 
 _DESCRIPTION = "Say what radius would fit a live index by now, and what would change; change nothing."
 _FEW = "too few different members to say: 100 are needed, and a few hundred pairs beyond the radius"

@@ -3,8 +3,9 @@
 from dataclasses import dataclass
 from pathlib import Path
 
-from neardup.options import number, option
-from neardup.redis_settings import redis_password_option, redis_url_option
+from neardup.settings.options import option
+from neardup.settings.parsers import number
+from neardup.settings.redis import redis_password_option, redis_url_option
 
 
 @dataclass(frozen=True)

@@ -21,7 +21,7 @@ from typing import TYPE_CHECKING, Any
 from bootstrap.calibration.words import radius_origin
 from bootstrap.exits import exit_code_of
 from bootstrap.index_settings import IndexSettings
-from neardup.options import read_settings
+from neardup.settings.options import read_settings
 
 if TYPE_CHECKING:
     from neardup.index.retention import Retention

@@ -2,9 +2,10 @@
 
 from dataclasses import dataclass
 
-from neardup.kafka_settings import KafkaConnection
-from neardup.options import duration_or_off, integer, one_of, option, refuse
-from neardup.redis_settings import redis_password_option, redis_url_option
+from neardup.settings.kafka import KafkaConnection
+from neardup.settings.options import option, refuse
+from neardup.settings.parsers import duration_or_off, integer, one_of
+from neardup.settings.redis import redis_password_option, redis_url_option
 
 COMMANDS = ("stats", "show", "neighbours", "verify", "repair")
 _WITH_TARGET = {"show": "an image id or a key", "neighbours": "an image file"}

@@ -26,7 +26,6 @@ from bootstrap.snapshot import CarryOver, Snapshot, Stored, export_snapshot, req
 from bootstrap.stopwatch import Stopwatch
 from neardup.cells import Cells
 from neardup.decode_limits import DecodeLimits
-from neardup.decode_settings import decode_limits, work_limits
 from neardup.descriptors import load_descriptor
 from neardup.descriptors.base import Descriptor
 from neardup.descriptors.projected import pca_of
@@ -38,6 +37,7 @@ from neardup.index.keys import IndexKeys
 from neardup.kmeans import fit_bounded_centroids, fit_centroids
 from neardup.pca import Pca
 from neardup.relation import Relation
+from neardup.settings.decoding import decode_limits, work_limits
 from neardup.sources import ImageSet, SourceImage, find_images
 from neardup.types import Descriptors, Member
 

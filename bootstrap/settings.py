@@ -3,10 +3,11 @@
 from dataclasses import dataclass
 from pathlib import Path
 
-from neardup.decode_settings import decode_memory_option, decode_timeout_option, formats_option, truncated_option
-from neardup.options import auto_or, integer, number, option, refuse
-from neardup.redis_settings import redis_password_option, redis_url_option
-from neardup.relation_settings import (
+from neardup.settings.decoding import decode_memory_option, decode_timeout_option, formats_option, truncated_option
+from neardup.settings.options import option, refuse
+from neardup.settings.parsers import auto_or, integer, number
+from neardup.settings.redis import redis_password_option, redis_url_option
+from neardup.settings.relation import (
     local_change_option,
     match_flips_option,
     match_rotations_option,

@@ -22,7 +22,7 @@ from neardup.errors import CorruptIndex, KafkaUnavailable, Misconfigured
 from neardup.index.base import IndexMeta
 from neardup.index.codec import decode_member
 from neardup.kafka_refusals import refusals_told
-from neardup.kafka_settings import KafkaConnection
+from neardup.settings.kafka import KafkaConnection
 from neardup.types import Descriptors, Member, Verdict
 
 MEMBER_HEADER = "member"

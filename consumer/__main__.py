@@ -12,7 +12,7 @@ from collections.abc import Mapping, Sequence
 
 from consumer.settings import Settings, profile_defaults
 from neardup.errors import Misconfigured
-from neardup.options import read_settings
+from neardup.settings.options import read_settings
 
 
 def main(arguments: Sequence[str], environ: Mapping[str, str]) -> int:

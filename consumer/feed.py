@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 
 from consumer.settings import FeedSettings
 from neardup.errors import BadInput, Misconfigured, Unavailable
-from neardup.options import read_settings
+from neardup.settings.options import read_settings
 
 if TYPE_CHECKING:
     from consumer.messages import OutgoingMessage

@@ -22,7 +22,6 @@ from consumer.transport.in_turn import InTurnDelivery
 from consumer.uris import FetchSettings, UriReader
 from neardup import __version__
 from neardup.decode_pool import Decoder, open_decoder
-from neardup.decode_settings import decode_limits, work_limits
 from neardup.descriptors import load_descriptor
 from neardup.descriptors.base import Descriptor
 from neardup.descriptors.projected import projected
@@ -31,6 +30,7 @@ from neardup.index.base import Index
 from neardup.index.connection import connect
 from neardup.index.redis import Probe, RedisIndex, RedisIndexOptions
 from neardup.index.retention import Retention
+from neardup.settings.decoding import decode_limits, work_limits
 
 REFRESH_S = 5.0
 """Sizes of the index are read this often: one round trip with a length for each cluster."""

@@ -4,17 +4,18 @@ from collections.abc import Mapping
 from dataclasses import dataclass, fields, replace
 from typing import Any
 
-from neardup.decode_settings import decode_memory_option, decode_timeout_option, formats_option, truncated_option
-from neardup.kafka_settings import KafkaConnection
-from neardup.options import auto_or, duration_or_off, integer, number, one_of, option
-from neardup.redis_settings import redis_password_option, redis_url_option
-from neardup.relation_settings import (
+from neardup.settings.decoding import decode_memory_option, decode_timeout_option, formats_option, truncated_option
+from neardup.settings.kafka import KafkaConnection
+from neardup.settings.options import option
+from neardup.settings.parsers import auto_or, duration_or_off, integer, number, one_of
+from neardup.settings.redis import redis_password_option, redis_url_option
+from neardup.settings.relation import (
     local_change_option,
     match_flips_option,
     match_rotations_option,
     profile_option,
 )
-from neardup.relation_settings import profile_defaults as by_profile
+from neardup.settings.relation import profile_defaults as by_profile
 
 MEBIBYTE = 1024 * 1024
 MEMORY = "memory"

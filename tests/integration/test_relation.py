@@ -27,8 +27,8 @@ from neardup.decode_pool import DecodeHere
 from neardup.descriptors import load_descriptor
 from neardup.index.codec import encode_member
 from neardup.index.redis import RedisIndex, RedisIndexOptions
-from neardup.options import read_settings
-from neardup.relation_settings import profile_defaults
+from neardup.settings.options import read_settings
+from neardup.settings.relation import profile_defaults
 
 pytestmark = pytest.mark.redis
 

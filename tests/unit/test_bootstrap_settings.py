@@ -14,9 +14,10 @@ from neardup.descriptors import DEFAULT
 from neardup.descriptors.dct import DctDescriptor
 from neardup.errors import Misconfigured
 from neardup.local_change import DEFAULT_LOCAL_CHANGE
-from neardup.options import boolean, options_of, read_settings
-from neardup.profiles import PROFILES
-from neardup.relation_settings import profile_defaults
+from neardup.settings.options import options_of, read_settings
+from neardup.settings.parsers import boolean
+from neardup.settings.profiles import PROFILES
+from neardup.settings.relation import profile_defaults
 
 
 def settings_of(*arguments: str, **environ: str) -> Settings:

@@ -15,7 +15,7 @@ import consumer.service
 from consumer.__main__ import main
 from consumer.settings import FeedSettings, Settings, profile_defaults
 from neardup.errors import IndexMissing
-from neardup.options import options_of
+from neardup.settings.options import options_of
 from tests.acceptance.processes import get, metrics, photo, run, running
 
 HELP_S = 0.5

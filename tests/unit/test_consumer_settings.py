@@ -9,7 +9,7 @@ import pytest
 
 from consumer.settings import FeedSettings, KafkaSettings, Settings
 from neardup.errors import Misconfigured
-from neardup.options import options_of, read_settings
+from neardup.settings.options import options_of, read_settings
 from tests.certificates import Authority
 
 

@@ -26,7 +26,7 @@ from prometheus_client.metrics import MetricWrapperBase
 from consumer.health import MAX_CONNECTIONS
 from consumer.metrics import Metrics
 from consumer.settings import Settings
-from neardup.options import Option, options_of
+from neardup.settings.options import Option, options_of
 
 ROOT = Path(__file__).parents[2]
 PROMETHEUS = ROOT / "deploy/prometheus"

@@ -34,7 +34,7 @@ from neardup.descriptors import DEFAULT, load_descriptor
 from neardup.distance import similarity
 from neardup.errors import BadInput, Misconfigured, NeardupError, Unavailable, reasons
 from neardup.index.keys import IndexKeys
-from neardup.options import Option, options_of
+from neardup.settings.options import Option, options_of
 
 ROOT = Path(__file__).parents[2]
 DOCS = sorted((ROOT / "docs").glob("*.md"))

@@ -18,8 +18,8 @@ from bootstrap.reading import LogSnapshot
 from neardup.errors import Misconfigured
 from neardup.index.codec import encode_member
 from neardup.index.events import PLACE, Rewritten, Split, encode_rewritten, encode_split
-from neardup.options import options_of, read_settings
 from neardup.projection import fit_projection
+from neardup.settings.options import options_of, read_settings
 from neardup.types import Member
 
 Document = dict[str, Any]

@@ -9,7 +9,8 @@ from typing import Any
 import pytest
 
 from neardup.errors import Misconfigured
-from neardup.options import auto_or, boolean, integer, number, one_of, option, options_of, read_settings
+from neardup.settings.options import option, options_of, read_settings
+from neardup.settings.parsers import auto_or, boolean, integer, number, one_of
 
 
 @dataclasses.dataclass(frozen=True, slots=True)

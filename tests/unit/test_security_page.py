@@ -10,7 +10,7 @@ from consumer.health import MAX_CONNECTIONS, MAX_REQUEST_BYTES, REQUEST_TIMEOUT_
 from consumer.messages import MAX_DETAIL_CHARACTERS, MAX_ENVELOPE_BYTES, MAX_IMAGE_ID_BYTES
 from consumer.settings import Settings
 from neardup.errors import reasons
-from neardup.options import options_of
+from neardup.settings.options import options_of
 
 ROOT = Path(__file__).parents[2]
 PAGE = (ROOT / "docs/security.md").read_text("utf-8")

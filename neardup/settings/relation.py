@@ -3,8 +3,9 @@
 from collections.abc import Mapping
 from typing import Any, Protocol
 
-from neardup.options import number, off_or, one_of, option
-from neardup.profiles import PROFILES
+from neardup.settings.options import option
+from neardup.settings.parsers import number, off_or, one_of
+from neardup.settings.profiles import PROFILES
 
 
 class RelationSettings(Protocol):
@@ -53,5 +54,5 @@ def match_rotations_option(where: str = "") -> Any:  # noqa: ANN401 - as above
 
 
 def profile_defaults(given: Mapping[str, Any]) -> Mapping[str, Any]:
-    """Return what settings are that were not given, by the profile that was; see `neardup.options.read_settings`."""
+    """Return what settings are that were not given, by the profile that was: the defaults of `read_settings`."""
     return PROFILES[given["profile"]] if "profile" in given else {}

@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from neardup.options import option
+from neardup.settings.options import option
 
 
 def redis_url_option() -> Any:  # noqa: ANN401 - stands where a field's default stands, as `option` does

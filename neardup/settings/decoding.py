@@ -4,7 +4,8 @@ from typing import Any, Protocol
 
 from neardup.decode_limits import DECODE_MEMORY_BYTES, DECODE_TIMEOUT_S, DecodeLimits, WorkLimits
 from neardup.formats import FORMATS, formats_of
-from neardup.options import integer, number, off_or, one_of, option
+from neardup.settings.options import option
+from neardup.settings.parsers import integer, number, off_or, one_of
 
 MEBIBYTE = 1024 * 1024
 ACCEPT = "accept"

@@ -6,7 +6,8 @@ from pathlib import Path
 from typing import Any
 
 from neardup.errors import Misconfigured
-from neardup.options import integer, one_of, option
+from neardup.settings.options import option
+from neardup.settings.parsers import integer, one_of
 
 _MEBIBYTE = 1024 * 1024
 _WITH_PASSWORD = ("PLAIN", "SCRAM-SHA-256", "SCRAM-SHA-512")
