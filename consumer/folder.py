@@ -11,11 +11,12 @@ from pathlib import Path
 from types import TracebackType
 from typing import Self, TextIO
 
+from consumer.handler import OutputTopics
 from consumer.health import Health
 from consumer.messages import ImageMessage, OutgoingMessage
 from consumer.metrics import Metrics
 from consumer.service import open_redis_index, run, stopped_by_signals
-from consumer.settings import MEMORY, Settings
+from consumer.settings import MEMORY, ClaimCheckSettings, FolderSettings
 from consumer.transport.in_turn import InTurnDelivery
 from consumer.transport.memory import MemorySink, MemorySource
 from neardup.descriptors import DEFAULT, load_descriptor
@@ -25,9 +26,12 @@ from neardup.index.memory import MemoryIndex
 from neardup.sources import FileImage, SourceImage, find_images
 from neardup.types import Verdict
 
+_TOPICS = OutputTopics("verdicts", "dead letters")
+"""Which of the two files a line goes to; nothing is published."""
 
-def judge_folder(settings: Settings) -> None:
-    """Judge every image of ``--input`` and write a verdict a line to ``--output``.
+
+def judge_folder(settings: FolderSettings) -> None:
+    """Judge every image of a folder and write a verdict a line to ``--output``.
 
     What is no image goes to a second file beside it, ``NAME.dead.jsonl``. Both files appear when all is done;
     until then they are called ``.partial``, and what stood there before stays.
@@ -39,7 +43,7 @@ def judge_folder(settings: Settings) -> None:
     ShutdownTimeout
         Told to stop while Redis was away.
     """
-    images = find_images([settings.input or "."], settings.fps)
+    images = find_images([settings.input], settings.fps)
     metrics, health, stop = Metrics(), Health(), threading.Event()
     with ExitStack() as stack:
         if settings.log_level != "DEBUG":
@@ -51,19 +55,29 @@ def judge_folder(settings: Settings) -> None:
         index = _index(settings, stop, health, metrics)
         if index is None:
             return
-        lines = stack.enter_context(_Lines(Path(settings.output), settings.dead_letters))
+        lines = stack.enter_context(_Lines(Path(settings.output)))
         source = MemorySource(_messages(images, settings))
-        allow_all = settings.allowing("file:///")
         delivery = InTurnDelivery(source, MemorySink(lines.write))
-        run(allow_all, index, source, delivery, metrics=metrics, health=health, stop=stop)
+        files = ClaimCheckSettings(allow_uri=("file:///",))
+        run(
+            settings,
+            index,
+            source,
+            delivery,
+            topics=_TOPICS,
+            claim_checks=files,
+            metrics=metrics,
+            health=health,
+            stop=stop,
+        )
     sys.stdout.write(f"{summary(metrics)} -> {settings.output}\n")
 
 
-def _index(settings: Settings, stop: threading.Event, health: Health, metrics: Metrics) -> Index | None:
+def _index(settings: FolderSettings, stop: threading.Event, health: Health, metrics: Metrics) -> Index | None:
     if settings.index != MEMORY:
         return open_redis_index(settings, stop, health, metrics)
     descriptor = load_descriptor(settings.descriptor or DEFAULT, settings.weights)
-    radius = descriptor.default_radius if settings.threshold is None else settings.threshold
+    radius = descriptor.default_radius if settings.radius is None else settings.radius
     return MemoryIndex(
         IndexMeta(
             name=MEMORY,
@@ -79,9 +93,9 @@ def _index(settings: Settings, stop: threading.Event, health: Health, metrics: M
     )
 
 
-def _messages(images: Iterable[SourceImage], settings: Settings) -> Iterator[ImageMessage]:
+def _messages(images: Iterable[SourceImage], settings: FolderSettings) -> Iterator[ImageMessage]:
     """Iterate over what a camera would publish: files as claim checks, so that the decoding threads read them."""
-    root = Path(settings.input or ".").resolve()
+    root = Path(settings.input).resolve()
     for offset, image in enumerate(images):
         image_id = image.image_id.encode()
         headers: tuple[tuple[str, bytes], ...] = (("image_id", image_id),)
@@ -110,8 +124,7 @@ def _identity(image: SourceImage, root: Path) -> str:
 class _Lines:
     """The two output files, written as they come and named when they are whole."""
 
-    def __init__(self, output: Path, dead_letters: str) -> None:
-        self._dead_letters = dead_letters
+    def __init__(self, output: Path) -> None:
         self._paths = {False: output, True: output.with_name(f"{output.stem}.dead.jsonl")}
         self._files: dict[bool, TextIO] = {}
 
@@ -125,7 +138,7 @@ class _Lines:
 
     def write(self, message: OutgoingMessage) -> None:
         """Write one line."""
-        if message.topic == self._dead_letters:
+        if message.topic == _TOPICS.dead_letters:
             headers = {name: (text or b"").decode(errors="replace") for name, text in message.headers}
             line = json.dumps(
                 {

@@ -19,7 +19,8 @@ from kafka.errors import (
 from kafka.structs import MemberState, OffsetAndMetadata
 
 from consumer.messages import ImageMessage, OutgoingMessage, last_offsets
-from consumer.settings import KafkaSettings, Settings
+from consumer.settings import KafkaSettings
+from consumer.settings import ServiceSettings as Settings
 from consumer.transport.kafka_client import PLACE_TAKEN, Client, text_of, translated_errors
 from consumer.transport.lost_data import LOST, LostData
 from consumer.transport.partitions import Partitions

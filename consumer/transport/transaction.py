@@ -17,7 +17,7 @@ from kafka.errors import (
 )
 
 from consumer.messages import ImageMessage, OutgoingMessage
-from consumer.settings import Settings
+from consumer.settings import ServiceSettings as Settings
 from consumer.transport.kafka import KafkaSource, await_topic, let_go, offsets_behind, producer_config, send_all
 from consumer.transport.kafka_client import Client, text_of, translated_errors
 from neardup.errors import KafkaUnavailable, Misconfigured

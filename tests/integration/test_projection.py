@@ -20,7 +20,7 @@ from bootstrap.settings import Settings
 from bootstrap.verify import Verification
 from consumer.__main__ import main
 from consumer.service import descriptor_of
-from consumer.settings import Settings as ConsumerSettings
+from consumer.settings import ServiceSettings as ConsumerSettings
 from neardup.errors import CorruptIndex, IndexMismatch, Misconfigured
 from neardup.index.keys import IndexKeys
 from neardup.index.redis import RedisIndex
@@ -62,7 +62,7 @@ def settings(redis_url: str, index: str, photos: Path) -> Settings:
         index=index,
         descriptor="pixels:16",
         project=COMPONENTS,
-        threshold=0.3,
+        radius=0.3,
         workers=1,
     )
 
@@ -191,7 +191,7 @@ class TestFiles:
         file = tmp_path / "index.json"
         run(replace(settings, export=file))
         before = RedisIndex(client, index)
-        imported = replace(settings, seeds=(), project="off", import_from=file, threshold=None)
+        imported = replace(settings, seeds=(), project="off", import_from=file, radius=None)
         run(imported)
         after = RedisIndex(client, index)
         assert after.meta.generation == 2

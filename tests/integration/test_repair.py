@@ -14,13 +14,13 @@ import pytest
 import redis
 from kafka.admin import KafkaAdminClient, NewTopic
 
-from bootstrap.exits import EXIT_MISCONFIGURED, EXIT_UNAVAILABLE
 from bootstrap.index import main
 from bootstrap.verdicts import MEMBER_HEADER
 from bootstrap.verify import Verification
 from consumer.messages import ImageMessage, Judged, OutgoingMessage, verdict_message
 from consumer.settings import KafkaSettings
 from consumer.transport.kafka import KafkaSink
+from neardup.cli.running import EXIT_MISCONFIGURED, EXIT_UNAVAILABLE
 from neardup.index.block import member_of
 from neardup.index.keys import IndexKeys
 from neardup.index.redis import RedisIndex

@@ -12,6 +12,7 @@ ROOT = Path(__file__).resolve().parents[2]
 PACKAGES = ("neardup", "bootstrap", "consumer")
 MODULES = sorted(path for package in PACKAGES for path in (ROOT / package).rglob("*.py"))
 NEARDUP = [path for path in MODULES if path.is_relative_to(ROOT / "neardup")]
+DOOR = ROOT / "neardup/cli"
 BOOTSTRAP = [path for path in MODULES if path.is_relative_to(ROOT / "bootstrap")]
 CONSUMER = [path for path in MODULES if path.is_relative_to(ROOT / "consumer")]
 MOST_LINES = 400
@@ -71,9 +72,13 @@ def test_the_core_knows_no_application_and_no_kafka(path: Path) -> None:
     assert not roots_of(path) & {"kafka", "prometheus_client", "bootstrap", "consumer", "demo", "tests"}
 
 
-@pytest.mark.parametrize("path", [path for path in NEARDUP if path.name != "options.py"], ids=name_of)
-def test_the_core_knows_no_command_line(path: Path) -> None:
-    assert "argparse" not in roots_of(path)
+@pytest.mark.parametrize("path", [path for path in NEARDUP if not path.is_relative_to(DOOR)], ids=name_of)
+def test_only_settings_and_the_door_know_the_command_line(path: Path) -> None:
+    of_settings = path.is_relative_to(ROOT / "neardup/settings")
+    assert of_settings or "argparse" not in roots_of(path)
+    packages = {".".join(name.split(".")[:2]) for name in imports_of(path)}
+    assert of_settings or "neardup.settings" not in packages
+    assert "neardup.cli" not in packages
 
 
 @pytest.mark.parametrize("path", NEARDUP, ids=name_of)

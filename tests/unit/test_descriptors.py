@@ -156,7 +156,7 @@ class TestLoading:
         with pytest.raises(Misconfigured, match=f"did you mean {near}\\?$"):
             load_descriptor(spec)
 
-    @pytest.mark.parametrize("settings", [bootstrap.settings.Settings, consumer.settings.Settings])
+    @pytest.mark.parametrize("settings", [bootstrap.settings.Settings, consumer.settings.FolderSettings])
     def test_help_names_them_all(self, settings: type[object]) -> None:
         texts = {option.flag: option.text for _, option in options_of(settings)}
         assert SPECS in texts["--descriptor"]

@@ -1,0 +1,1 @@
+"""The one command: ``neardup consume|folder|feed|bootstrap|calibrate|index``."""
