@@ -193,7 +193,12 @@ class ServiceSettings(KafkaSettings, JudgingSettings, ClaimCheckSettings):
         "--metrics-host", "address that /metrics, /healthz and /readyz listen on", "127.0.0.1", subject=RUNNING
     )
     metrics_port: int = option(
-        "--metrics-port", "their port; 0 takes a free one", 9108, integer(0, 65535), subject=RUNNING, common=True
+        "--metrics-port",
+        "port of /metrics, /healthz and /readyz; 0 takes a free one",
+        9108,
+        integer(0, 65535),
+        subject=RUNNING,
+        common=True,
     )
     batch_bytes: int = option(
         "--batch-bytes",

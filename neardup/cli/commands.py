@@ -110,6 +110,12 @@ COMMANDS = (
         f"{_INDEX}:RepairSettings",
         "bootstrap.index:repair",
     ),
+    Command(
+        "completion",
+        "print what makes a shell complete commands and flags",
+        "neardup.cli.completion:CompletionSettings",
+        "neardup.cli.completion:completion",
+    ),
 )
 
 

@@ -91,16 +91,16 @@ def _of_file(name: str) -> str:
 
 
 def add_option(
-    parser: "argparse.ArgumentParser | argparse._ArgumentGroup", name: str, declared: Option
+    parser: "argparse.ArgumentParser | argparse._ArgumentGroup", name: str, declared: Option, *, with_file: bool = True
 ) -> argparse.Action:
-    """Add a setting to a parser, with its aliases and its file; return the action of its own name."""
+    """Add a setting to a parser, with its aliases and, for a secret, its file; return the action of its own name."""
     text = _help(declared).replace("%", "%%")
     names = [name] if declared.positional else [declared.flag]
     added = parser.add_argument(*names, help=text, **_argparse_words(declared, name, positional=declared.positional))
     for alias in declared.aliases:
         words = _argparse_words(declared, _dest(declared, name, alias), positional=False)
         parser.add_argument(alias, help=argparse.SUPPRESS, **words)
-    if declared.file_flag:
+    if declared.file_flag and with_file:
         text = f"file that holds {declared.flag} [{declared.file_env}]"
         parser.add_argument(declared.file_flag, dest=_of_file(name), metavar="PATH", help=text)
     return added
@@ -134,7 +134,7 @@ def help_text(settings: type[Any], *, prog: str, description: str, everything: b
     for title, members in _groups(shown):
         group = parser.add_argument_group(title)
         for name, each in members:
-            add_option(group, name, each)
+            add_option(group, name, each, with_file=everything)
     return parser.format_help()
 
 
@@ -146,7 +146,9 @@ def _epilog(hidden: int, prog: str) -> str:
 
 
 def _groups(shown: Sequence[tuple[str, Option]]) -> Iterator[tuple[str, list[tuple[str, Option]]]]:
-    yield _MOST_USED, [each for each in shown if each[1].common]
+    common = [each for each in shown if each[1].common]
+    if common:
+        yield _MOST_USED, sorted(common, key=lambda each: SUBJECTS.index(each[1].subject))
     for subject in SUBJECTS:
         members = [each for each in shown if each[1].subject == subject and not each[1].common]
         if members:

@@ -1,6 +1,7 @@
 """What a setting's text may be: each parser makes a value of it, or raises ValueError that says what it should be."""
 
 from collections.abc import Callable
+from dataclasses import dataclass
 from typing import Any
 
 
@@ -40,15 +41,24 @@ def number(minimum: float, maximum: float) -> Callable[[str], float]:
     return parse
 
 
-def one_of(*choices: str) -> Callable[[str], str]:
-    """Return a parser that takes one of the choices."""
+@dataclass(frozen=True, slots=True)
+class _OneOf:
+    choices: tuple[str, ...]
 
-    def parse(text: str) -> str:
-        if text not in choices:
-            raise ValueError(f"it should be one of {', '.join(choices)}")
+    def __call__(self, text: str) -> str:
+        if text not in self.choices:
+            raise ValueError(f"it should be one of {', '.join(self.choices)}")
         return text
 
-    return parse
+
+def one_of(*choices: str) -> Callable[[str], str]:
+    """Return a parser that takes one of the choices."""
+    return _OneOf(choices)
+
+
+def choices_of(parse: Callable[[str], Any]) -> tuple[str, ...]:
+    """Return the choices of `one_of`; none of any other parser."""
+    return parse.choices if isinstance(parse, _OneOf) else ()
 
 
 def auto_or(parse: Callable[[str], Any]) -> Callable[[str], Any]:

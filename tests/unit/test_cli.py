@@ -9,21 +9,26 @@ import pytest
 
 import bootstrap.index
 import consumer.__main__
+from neardup import __version__
+from neardup.cli import main
 from neardup.cli.commands import COMMANDS, Command, command, family, named
-from neardup.cli.running import EXIT_MISCONFIGURED, foreign_lines, run_command, settings_of
+from neardup.cli.running import EXIT_MISCONFIGURED, exit_code_of, foreign_lines, run_command, settings_of
+from neardup.errors import Misconfigured, RedisUnavailable
 from neardup.settings.command_line import flags_of
-from neardup.settings.options import Option
+from neardup.settings.options import Option, options_of
+from neardup.settings.subjects import SUBJECTS
 
 ROOT = Path(__file__).parents[2]
 HEAVY = ("numpy", "PIL", "kafka", "redis", "sklearn", "scipy", "tensorflow", "prometheus_client", "rich", "shtab")
 ENTRANCES: dict[str, list[list[str]]] = {
+    "neardup": [[], *(each.name.split() for each in COMMANDS)],
     "consumer": [[], ["--input", "x"]],
     "consumer.feed": [[]],
     "bootstrap": [[]],
     "bootstrap.calibrate": [[]],
     "bootstrap.index": [[], *([each.name.split()[1]] for each in family("index"))],
 }
-NEEDS = {"folder": ["x"], "index show": ["x"], "index neighbours": ["x"], "bootstrap": ["x"]}
+NEEDS = {"folder": ["x"], "index show": ["x"], "index neighbours": ["x"], "bootstrap": ["x"], "completion": ["bash"]}
 """What has to be there for the settings of a command to be whole."""
 
 
@@ -154,7 +159,7 @@ def test_a_folder_with_an_index_in_redis_refuses_what_that_index_answers(
 
 
 def test_a_family_that_is_whole_goes_by_its_first_word() -> None:
-    assert list(named(COMMANDS))[-2:] == ["neardup calibrate", "neardup index"]
+    assert list(named(COMMANDS))[-3:] == ["neardup calibrate", "neardup index", "neardup completion"]
     assert list(named([command("index show")])) == ["neardup index show"]
 
 
@@ -208,3 +213,158 @@ def loaded_by(module: str, arguments: list[str]) -> str:
 )
 def test_help_waits_for_nothing_heavy(module: str, arguments: list[str]) -> None:
     assert loaded_by(module, [*arguments, "--help"]) in {"LOADED 0 []", "LOADED None []"}
+
+
+# The door.
+
+
+def test_alone_it_lists_the_commands(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main([], {}) == 0
+    alone = capsys.readouterr().out
+    assert main(["--help"], {}) == 0
+    assert capsys.readouterr().out == alone
+    for each in COMMANDS:
+        assert f"\n  {each.name} " in alone
+        assert each.text in alone
+
+
+def test_the_version(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["--version"], {}) == 0
+    assert capsys.readouterr().out == f"neardup {__version__}\n"
+
+
+@pytest.mark.parametrize(
+    ("word", "instead"),
+    [
+        ("consum", "; did you mean consume?"),
+        ("indx", "; did you mean index?"),
+        ("xyzzy", ""),
+        ("--versoin", "; did you mean --version?"),
+    ],
+)
+def test_a_mistyped_command(word: str, instead: str, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main([word, "--index", "x"], {}) == EXIT_MISCONFIGURED
+    assert capsys.readouterr().err == f"neardup: there is no command {word!r}{instead}\n"
+
+
+@pytest.mark.parametrize("each", COMMANDS, ids=ids)
+class TestEachCommand:
+    def test_help_has_what_is_common_and_names_the_rest(
+        self, each: Command, capsys: pytest.CaptureFixture[str]
+    ) -> None:
+        short, full = (help_of(each, flag, capsys) for flag in ("--help", "--help-all"))
+        assert short.startswith(f"usage: neardup {each.name} [")
+        hidden = 0
+        for _, declared in options_of(each.settings_class):
+            shown = declared.flag if declared.positional else f"  {declared.flag} "
+            assert shown in full.replace(",", " ")
+            assert (shown in short.replace(",", " ")) is declared.common
+            hidden += not declared.common
+        assert (f"neardup {each.name} --help-all" in short) is bool(hidden)
+        titles = [line[:-1] for line in full.splitlines() if line.endswith(":") and not line.startswith(" ")]
+        assert titles[0] == "Most used"
+        assert titles[1:] == [subject for subject in SUBJECTS if subject in titles]
+
+    def test_a_mistyped_flag(self, each: Command, capsys: pytest.CaptureFixture[str]) -> None:
+        flag = next(iter(flags_of(each.settings_class)), None)
+        typo = f"{flag[:-1]}~" if flag else "--shel"
+        assert main([*each.name.split(), *NEEDS.get(each.name, []), typo, "x"], {}) == EXIT_MISCONFIGURED
+        [line] = capsys.readouterr().err.splitlines()
+        assert line.startswith(f"{each.says}{typo}: there is no such flag")
+        assert not flag or "; did you mean --" in line
+
+    def test_a_flag_without_its_value(self, each: Command, capsys: pytest.CaptureFixture[str]) -> None:
+        flags = [flag for flag, option in flags_of(each.settings_class).items() if not option.switch]
+        for flag in flags:
+            assert main([*each.name.split(), flag], {}) == EXIT_MISCONFIGURED
+            assert capsys.readouterr().err == f"{each.says}argument {flag}: expected one argument\n"
+
+
+def help_of(each: Command, flag: str, capsys: pytest.CaptureFixture[str]) -> str:
+    with pytest.raises(SystemExit) as ended:
+        main([*each.name.split(), flag], {})
+    assert not ended.value.code
+    return capsys.readouterr().out
+
+
+def test_the_door_and_the_modules_do_the_same() -> None:
+    for door, module in (
+        (["folder", "/no/such"], ["consumer", "--input", "/no/such"]),
+        (["feed", "/no/such"], ["consumer.feed", "/no/such"]),
+        (["bootstrap"], ["bootstrap"]),
+        (["index", "show"], ["bootstrap.index", "show"]),
+        (["calibrate", "--false-pairs", "2"], ["bootstrap.calibrate", "--false-pairs", "2"]),
+        (["consume", "--group"], ["consumer", "--group"]),
+    ):
+        ended = [run_as_process("-m", *words) for words in (["neardup", *door], module)]
+        assert ended[0] == ended[1]
+        assert ended[0][0] == EXIT_MISCONFIGURED
+        assert len(ended[0][1].splitlines()) == 1
+
+
+def run_as_process(*words: str) -> tuple[int, str]:
+    ran = subprocess.run([sys.executable, *words], capture_output=True, text=True, check=False, cwd=ROOT)
+    return ran.returncode, ran.stderr
+
+
+@pytest.mark.parametrize(
+    ("error", "code", "said"),
+    [
+        (Misconfigured("one\ntwo"), 2, "x: one\nx: two\n"),
+        (RedisUnavailable("away"), 1, "x: away\n"),
+        (KeyboardInterrupt(), 130, "x: interrupted\n"),
+        (None, 7, ""),
+    ],
+)
+def test_exit_codes(error: BaseException | None, code: int, said: str, capsys: pytest.CaptureFixture[str]) -> None:
+    def work() -> int:
+        if error:
+            raise error
+        return 7
+
+    assert exit_code_of(work, "x: ") == code
+    assert capsys.readouterr().err == said
+
+
+# Completion.
+
+
+def completion_of(shell: str, capsys: pytest.CaptureFixture[str]) -> str:
+    assert main(["completion", shell], {}) == 0
+    return capsys.readouterr().out
+
+
+@pytest.mark.parametrize("shell", ["bash", "zsh", "tcsh", "fish"])
+def test_each_shell_has_a_script(shell: str, capsys: pytest.CaptureFixture[str]) -> None:
+    script = completion_of(shell, capsys)
+    assert "neardup" in script
+    assert "verify" in script
+
+
+def test_another_shell_is_refused(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["completion", "ksh"], {}) == EXIT_MISCONFIGURED
+    assert capsys.readouterr().err == "SHELL: 'ksh' is wrong: it should be one of bash, zsh, tcsh, fish\n"
+
+
+@pytest.mark.parametrize(
+    ("words", "completed"),
+    [
+        (["fol"], ["folder"]),
+        (["index", "ver"], ["verify"]),
+        (["consume", "--verd"], ["--verdicts-topic"]),
+        (["bootstrap", "--prof"], ["--profile"]),
+        (["bootstrap", "--profile", "sc"], ["scraper"]),
+        (["index", "repair", "--dr"], ["--dry-run"]),
+        (["completion", "z"], ["zsh"]),
+    ],
+)
+def test_bash_completes(
+    words: list[str], completed: list[str], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    script = tmp_path / "completion.bash"
+    script.write_text(completion_of("bash", capsys))
+    ask = "source $1; shift; COMP_WORDS=(neardup $@); COMP_CWORD=$#; _shtab_neardup; echo ${COMPREPLY[@]}"
+    for program in (["-n", str(script)], ["--norc", "-c", ask, "bash", str(script), *words]):
+        ran = subprocess.run(["bash", *program], capture_output=True, text=True, check=True)  # noqa: S607 - any bash
+        assert ran.stderr == ""
+    assert ran.stdout.split() == completed

@@ -15,12 +15,7 @@ from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
 from prometheus_client.metrics import MetricWrapperBase
 
-import bootstrap.__main__
-import bootstrap.calibrate
 import bootstrap.describe
-import bootstrap.index
-import consumer.__main__
-import demo.__main__
 import training.__main__
 from consumer.health import STALLED_AFTER_S
 from consumer.messages import MAX_DETAIL_CHARACTERS, MAX_ENVELOPE_BYTES, MAX_IMAGE_ID_BYTES
@@ -47,6 +42,7 @@ MODULES = {
     "bootstrap.index": [each.name for each in family("index")],
     "bootstrap.calibrate": ["calibrate"],
 }
+DOOR = {each.name.partition(" ")[0] for each in COMMANDS}
 DEMO_FLAGS = {"--images", "--report"}
 TRAINING_FLAGS = set(re.findall(r"(--[a-z-]+)[ ,\]]", training.__main__.command_line().format_usage()))
 
@@ -295,13 +291,16 @@ def test_exit_codes_are_documented() -> None:
     for row in table:
         command = row[0].strip("`") or command
         told.setdefault(command, set()).add(int(row[1]))
-    modules = {"consumer": consumer.__main__, "bootstrap": bootstrap.__main__, "demo": demo.__main__}
-    texts = {name: module.__doc__ or "" for name, module in modules.items()}
-    texts["bootstrap.index"] = bootstrap.index.__doc__ or ""
-    texts["bootstrap.calibrate"] = bootstrap.calibrate.__doc__ or ""
-    texts["consumer.feed"] = ast.get_docstring(ast.parse(text_of("consumer/feed.py"))) or ""
-    codes = {f"python -m {name}": exit_codes(text) for name, text in texts.items()}
-    assert told == codes
+    sources = {
+        "neardup consume": "consumer/__main__.py",
+        "neardup feed": "consumer/feed.py",
+        "neardup bootstrap": "bootstrap/__main__.py",
+        "neardup index": "bootstrap/index.py",
+        "neardup calibrate": "bootstrap/calibrate.py",
+        "python -m demo": "demo/__main__.py",
+    }
+    texts = {name: ast.get_docstring(ast.parse(text_of(path))) or "" for name, path in sources.items()}
+    assert told == {name: exit_codes(text) for name, text in texts.items()}
 
 
 def exit_codes(docstring: str) -> set[int]:
@@ -312,39 +311,38 @@ def exit_codes(docstring: str) -> set[int]:
 
 
 def command_lines() -> Iterator[tuple[str, str, list[str]]]:
-    """Iterate over (page, module, flags) of each `python -m` that a page shows."""
+    """Iterate over (page, command, flags) of each command line that a page shows, by module or through the door."""
+    modules = "|".join(re.escape(name) for name in sorted([*MODULES, "demo"], reverse=True))
     for page in PAGES:
         text = page.read_text(encoding="utf-8")
-        for found in re.finditer(
-            r"python -m (consumer\.feed|consumer|bootstrap\.index|bootstrap\.calibrate|bootstrap|demo)\b([^`\n]*)", text
-        ):
+        for found in re.finditer(rf"(python -m (?:{modules})|neardup (?:{'|'.join(DOOR)}))\b([^`\n]*)", text):
             yield page.name, found[1], re.findall(r"(?<![\w-])--[a-z][a-z-]*", found[2])
 
 
-def flags_of_module(module: str) -> set[str]:
-    if module == "demo":
+def flags_of_command_line(command: str) -> set[str]:
+    by_module = command.startswith("python -m ")
+    name = command.removeprefix("python -m ").removeprefix("neardup ")
+    if name == "demo":
         return DEMO_FLAGS
-    flags = {flag for name in MODULES[module] for flag in flags_of(SETTINGS[name])}
-    return {"--help", "--help-all", *flags}
+    commands = MODULES[name] if by_module else [each.name for each in family(name)] or [name]
+    return {"--help", "--help-all", *(flag for each in commands for flag in flags_of(SETTINGS[each]))}
 
 
 def test_command_lines_have_only_flags_that_exist() -> None:
     shown = list(command_lines())
-    assert {module for _, module, _ in shown} == {
-        "consumer",
-        "consumer.feed",
-        "bootstrap",
-        "bootstrap.index",
-        "bootstrap.calibrate",
-        "demo",
-    }
+    assert {command for _, command, _ in shown} >= {f"neardup {name}" for name in DOOR}
     assert [
-        (page, module, flag) for page, module, flags in shown for flag in flags if flag not in flags_of_module(module)
+        (page, command, flag)
+        for page, command, flags in shown
+        for flag in flags
+        if flag not in flags_of_command_line(command)
     ] == []
 
 
 def test_flags_in_running_text_exist() -> None:
-    known = (DEMO_FLAGS | TRAINING_FLAGS).union(*map(flags_of_module, MODULES))
+    known = (DEMO_FLAGS | TRAINING_FLAGS).union(
+        *map(flags_of, SETTINGS.values()), {"--help", "--help-all", "--version"}
+    )
     for page in PAGES:
         spans = re.findall(r"(?<!`)`(--[a-z-]+)[^`]*`", page.read_text(encoding="utf-8"))
         spans = [span for span in spans if not span.endswith("-")]  # `--ssl-`: a family
