@@ -29,7 +29,7 @@ from consumer.health import Health
 from consumer.messages import ImageMessage, OutgoingMessage
 from consumer.metrics import Metrics
 from consumer.service import kafka_transport, open_redis_index, run
-from consumer.settings import AT_LEAST_ONCE, EXACTLY_ONCE, Settings
+from consumer.settings import AT_LEAST_ONCE, EXACTLY_ONCE, ServiceSettings
 from demo.services import open_kafka, open_redis
 from neardup.index.connection import connect
 
@@ -66,9 +66,9 @@ def _options(arguments: Sequence[str]) -> argparse.Namespace:
     return parser.parse_args(arguments)
 
 
-def _settings(address: str, redis_url: str, way: str, batch_size: int) -> Settings:
+def _settings(address: str, redis_url: str, way: str, batch_size: int) -> ServiceSettings:
     run_id = secrets.token_hex(4)
-    return Settings(
+    return ServiceSettings(
         bootstrap_servers=address,
         redis_url=redis_url,
         delivery=way,
@@ -91,7 +91,7 @@ def _picture(number: int) -> bytes:
 
 
 @contextmanager
-def _index(settings: Settings) -> Iterator[None]:
+def _index(settings: ServiceSettings) -> Iterator[None]:
     with TemporaryDirectory() as folder:
         for number in range(3):
             (Path(folder) / f"{number}.jpg").write_bytes(_picture(PICTURES + number))
@@ -109,8 +109,8 @@ def _index(settings: Settings) -> Iterator[None]:
 
 
 @contextmanager
-def _topics(settings: Settings) -> Iterator[KafkaAdminClient]:
-    names = [settings.topic, settings.verdicts, settings.dead_letters]
+def _topics(settings: ServiceSettings) -> Iterator[KafkaAdminClient]:
+    names = [settings.topic, settings.verdicts_topic, settings.dead_letters_topic]
     with KafkaAdminClient(bootstrap_servers=settings.bootstrap_servers) as admin:
         admin.create_topics([NewTopic(name, 1, 1) for name in names])
         try:
@@ -127,7 +127,7 @@ class _Run:
     deliver_ms: float
 
 
-def _run(settings: Settings, images: int) -> _Run:
+def _run(settings: ServiceSettings, images: int) -> _Run:
     warm_up = WARM_UP_BATCHES * settings.batch_size
     with _topics(settings), _index(settings):
         with KafkaProducer(bootstrap_servers=settings.bootstrap_servers) as producer:
@@ -136,7 +136,7 @@ def _run(settings: Settings, images: int) -> _Run:
         return _timed(settings, warm_up, images)
 
 
-def _timed(settings: Settings, warm_up: int, images: int) -> _Run:
+def _timed(settings: ServiceSettings, warm_up: int, images: int) -> _Run:
     metrics, health, stop = Metrics(), Health(), threading.Event()
     index = open_redis_index(settings, stop, health, metrics)
     if index is None:

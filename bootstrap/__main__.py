@@ -1,4 +1,4 @@
-"""Build an index from a seed set: ``python -m bootstrap SEEDS...``.
+"""Build an index from a seed set: ``neardup bootstrap SEEDS...``.
 
 Exit codes
 
@@ -16,39 +16,33 @@ import logging
 import os
 import signal
 import sys
+import threading
 import warnings
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from types import FrameType
 from typing import NoReturn
 
-from bootstrap.exits import exit_code_of
 from bootstrap.settings import Settings
-from neardup.options import read_settings
-from neardup.relation_settings import profile_defaults
+from neardup.cli.commands import command
+from neardup.cli.running import run_command
 
 EXIT_TERMINATED = 143
-_DESCRIPTION = "Describe, cluster and compare a seed set, and store it in Redis as a new generation of an index."
 
 
 def main(arguments: Sequence[str] | None = None, environ: Mapping[str, str] | None = None) -> int:
     """Run the job and return the exit code."""
     arguments = sys.argv[1:] if arguments is None else arguments
     environ = os.environ if environ is None else environ
+    return run_command(command("bootstrap"), arguments, environ, "python -m bootstrap")
 
-    def command() -> int:
-        settings = read_settings(
-            Settings,
-            arguments,
-            environ,
-            prog="python -m bootstrap",
-            description=_DESCRIPTION,
-            defaults=profile_defaults,
-        )
-        settings.check()
+
+def bootstrap(settings: Settings) -> int:
+    """Run the job and return the exit code."""
+    logging.basicConfig(level=logging.INFO, stream=sys.stderr, format="%(asctime)s %(levelname)s %(message)s")
+    with _unwound_by_sigterm():
         _run(settings)
-        return 0
-
-    return exit_code_of(command)
+    return 0
 
 
 def _run(settings: Settings) -> None:
@@ -64,13 +58,23 @@ def _run(settings: Settings) -> None:
         sys.stdout.write(summary(outcome, settings) + "\n")
 
 
+@contextmanager
+def _unwound_by_sigterm() -> Iterator[None]:
+    """Let SIGTERM unwind like an interrupt, so that what was being built is removed."""
+    if threading.current_thread() is not threading.main_thread():
+        yield  # signals are the main thread's alone
+        return
+    earlier = signal.signal(signal.SIGTERM, _terminate)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, earlier)
+
+
 def _terminate(number: int, frame: FrameType | None) -> NoReturn:
-    # Unwinds like an interrupt, so that what was being built is removed.
     del number, frame
     raise SystemExit(EXIT_TERMINATED)
 
 
 if __name__ == "__main__":
-    logging.basicConfig(level=logging.INFO, stream=sys.stderr, format="%(asctime)s %(levelname)s %(message)s")
-    signal.signal(signal.SIGTERM, _terminate)
     sys.exit(main())

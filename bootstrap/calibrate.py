@@ -1,4 +1,4 @@
-"""Ask a live index what radius fits it, and what would change: ``python -m bootstrap.calibrate``.
+"""Ask a live index what radius fits it, and what would change: ``neardup calibrate``.
 
 Nothing is changed; it may be done while consumers run.
 
@@ -18,10 +18,9 @@ from typing import Any
 
 from bootstrap.calibrate_settings import CalibrateSettings
 from bootstrap.calibration.words import radius_origin
-from bootstrap.exits import exit_code_of
-from neardup.options import read_settings
+from neardup.cli.commands import command
+from neardup.cli.running import run_command
 
-_DESCRIPTION = "Say what radius would fit a live index by now, and what would change; change nothing."
 _FEW = "too few different members to say: 100 are needed, and a few hundred pairs beyond the radius"
 
 Document = dict[str, Any]
@@ -31,17 +30,15 @@ def main(arguments: Sequence[str] | None = None, environ: Mapping[str, str] | No
     """Run the command and return the exit code."""
     arguments = sys.argv[1:] if arguments is None else arguments
     environ = os.environ if environ is None else environ
+    return run_command(command("calibrate"), arguments, environ, "python -m bootstrap.calibrate")
 
-    def command() -> int:
-        settings = read_settings(
-            CalibrateSettings, arguments, environ, prog="python -m bootstrap.calibrate", description=_DESCRIPTION
-        )
-        document = run(settings)
-        text = json.dumps(document, ensure_ascii=False, indent=2) if settings.as_json else rendered(document)
-        sys.stdout.write(f"{text}\n")
-        return 0
 
-    return exit_code_of(command)
+def calibrate(settings: CalibrateSettings) -> int:
+    """Run the command and return the exit code."""
+    document = run(settings)
+    text = json.dumps(document, ensure_ascii=False, indent=2) if settings.as_json else rendered(document)
+    sys.stdout.write(f"{text}\n")
+    return 0
 
 
 def run(settings: CalibrateSettings) -> Document:
@@ -67,7 +64,7 @@ def run(settings: CalibrateSettings) -> Document:
 def rendered(document: Document) -> str:
     """Return the document as lines for a terminal."""
     lines = [*_about_index(document), *_about_proposal(document), *_about_marks(document)]
-    lines.append(("changed", "nothing; bootstrap again with --threshold to take another radius"))
+    lines.append(("changed", "nothing; bootstrap again with --radius to take another radius"))
     width = max(len(subject) for subject, _ in lines) + 2
     return "\n".join(f"{subject:{width}}{text}".rstrip() for subject, text in lines)
 

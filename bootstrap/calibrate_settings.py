@@ -3,22 +3,23 @@
 from dataclasses import dataclass
 from pathlib import Path
 
-from neardup.options import number, option
-from neardup.redis_settings import redis_password_option, redis_url_option
+from neardup.settings.options import option
+from neardup.settings.parsers import number
+from neardup.settings.redis import RedisSettings
+from neardup.settings.subjects import DUPLICATES, FILES, RUNNING
 
 
 @dataclass(frozen=True)
-class CalibrateSettings:
-    """All settings of ``python -m bootstrap.calibrate``."""
+class CalibrateSettings(RedisSettings):
+    """All settings of ``neardup calibrate``."""
 
-    redis_url: str = redis_url_option()
-    redis_password: str | None = redis_password_option()
-    index: str = option("--index", "name of the index in Redis", "default")
     false_pairs: float = option(
         "--false-pairs",
         "at most this part of all pairs of different images may count as duplicates",
         1e-6,
         number(1e-9, 1e-3),
+        subject=DUPLICATES,
+        common=True,
     )
     pairs: Path | None = option(  # noqa: RUF009 - a dataclass field, as all of these
         "--pairs",
@@ -26,13 +27,21 @@ class CalibrateSettings:
         "image id or a key of the index, or a file",
         None,
         Path,
+        subject=FILES,
+        common=True,
     )
     descriptor: str | None = option(
         "--descriptor",
         "file:PATH when the model of the index lies elsewhere on this machine and marked images are files",
         None,
+        subject=DUPLICATES,
     )
     weights: str | None = option(
-        "--weights", "weights file of the index's descriptor, when it has weights and marked images are files", None
+        "--weights",
+        "weights file of the index's descriptor, when it has weights and marked images are files",
+        None,
+        subject=DUPLICATES,
     )
-    as_json: bool = option("--json", "print one JSON document in place of lines", default=False)
+    as_json: bool = option(
+        "--json", "print one JSON document in place of lines", default=False, subject=RUNNING, common=True
+    )

@@ -1,4 +1,4 @@
-"""Look at a live index, check it, repair it: ``python -m bootstrap.index stats|show|neighbours|verify|repair``.
+"""Look at a live index, check it, repair it: ``neardup index stats|show|neighbours|verify|repair``.
 
 All but ``repair`` only read; all of it may be done while consumers run.
 
@@ -15,19 +15,27 @@ import json
 import logging
 import os
 import sys
-from collections.abc import Iterator, Mapping, Sequence
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from bootstrap.calibration.words import radius_origin
-from bootstrap.exits import exit_code_of
-from bootstrap.index_settings import IndexSettings
-from neardup.options import read_settings
+from bootstrap.index_settings import (
+    NeighboursSettings,
+    RepairSettings,
+    RetentionSettings,
+    ShowSettings,
+    StatsSettings,
+    VerifySettings,
+)
+from neardup.cli.commands import family
+from neardup.cli.running import run_member
 
 if TYPE_CHECKING:
+    from bootstrap.reading import LiveGeneration
     from neardup.index.retention import Retention
 
 EXIT_DOES_NOT_HOLD = 3
-_DESCRIPTION = "Look at a live index (stats, show ID, neighbours IMAGE), check it (verify) and repair it (repair)."
 
 Document = dict[str, Any]
 
@@ -36,89 +44,102 @@ def main(arguments: Sequence[str] | None = None, environ: Mapping[str, str] | No
     """Run a command and return the exit code."""
     arguments = sys.argv[1:] if arguments is None else arguments
     environ = os.environ if environ is None else environ
-
-    def command() -> int:
-        settings = read_settings(
-            IndexSettings, arguments, environ, prog="python -m bootstrap.index", description=_DESCRIPTION
-        )
-        settings.check()
-        document = run(settings)
-        text = json.dumps(document, ensure_ascii=False, indent=2) if settings.as_json else rendered(settings, document)
-        sys.stdout.write(f"{text}\n")
-        return 0 if document.get("holds", True) else EXIT_DOES_NOT_HOLD
-
-    return exit_code_of(command)
+    return run_member(family("index"), arguments, environ, "python -m bootstrap.index")
 
 
-def run(settings: IndexSettings) -> Document:
-    """Do what the settings say, and return what came of it.
+def stats(settings: StatsSettings) -> int:
+    """Tell of sizes, radius and memory; return the exit code."""
+    from bootstrap import inspection  # noqa: PLC0415 - numpy and redis-py: not for --help
 
-    Raises
-    ------
-    Misconfigured, Unavailable
-        One clear line.
-    """
-    from bootstrap.inspection import neighbours, show, stats  # noqa: PLC0415 - numpy and redis-py: not for --help
-    from bootstrap.reading import LiveGeneration  # noqa: PLC0415
-    from neardup.index.connection import connect  # noqa: PLC0415
-
-    client = connect(settings.redis_url, settings.redis_password)
-    if settings.command == "verify":
-        return _verify(settings, client)
-    if settings.command == "repair":
-        return _repair(settings, client)
-    generation = LiveGeneration(client, settings.index)
-    if settings.command == "show":
-        return show(generation, settings.target or "")
-    if settings.command == "neighbours":
-        return neighbours(generation, settings.target or "", settings.limit, settings.weights, settings.descriptor)
-    return stats(generation)
+    return _told(settings, "stats", inspection.stats(_generation(settings)))
 
 
-def _verify(settings: IndexSettings, client: Any) -> Document:  # noqa: ANN401 - of redis-py
-    from bootstrap.verify import Verification  # noqa: PLC0415
+def show(settings: ShowSettings) -> int:
+    """Tell of a member; return the exit code."""
+    from bootstrap import inspection  # noqa: PLC0415 - as above
 
-    return Verification(
-        client,
+    return _told(settings, "show", inspection.show(_generation(settings), settings.target))
+
+
+def neighbours(settings: NeighboursSettings) -> int:
+    """Tell what is next to an image; return the exit code."""
+    from bootstrap import inspection  # noqa: PLC0415 - as above
+
+    found = inspection.neighbours(
+        _generation(settings), settings.target, settings.limit, settings.weights, settings.descriptor
+    )
+    return _told(settings, "neighbours", found)
+
+
+def verify(settings: VerifySettings) -> int:
+    """Check the index; return the exit code."""
+    from bootstrap.verify import Verification  # noqa: PLC0415 - as above
+
+    check = Verification(
+        _client(settings),
         settings.index,
         sample=settings.sample,
         max_cluster=settings.max_cluster,
         retention=_retention(settings),
-    ).run()
-
-
-def _repair(settings: IndexSettings, client: Any) -> Document:  # noqa: ANN401 - of redis-py
-    import time  # noqa: PLC0415
-
-    from bootstrap.repair import repair  # noqa: PLC0415 - kafka-python: only when asked for
-    from neardup.index.redis import RedisIndexOptions  # noqa: PLC0415
-
-    options = RedisIndexOptions(max_cluster=settings.max_cluster, retention=_retention(settings))
-    since_ms = int((time.time() - settings.since_s) * 1000)
-    return repair(
-        client, settings.index, settings, settings.verdicts, since_ms, options=options, dry_run=settings.dry_run
     )
+    return _told(settings, "verify", check.run())
 
 
-def _retention(settings: IndexSettings) -> "Retention":
-    from neardup.index.retention import Retention  # noqa: PLC0415
+def repair(settings: RepairSettings) -> int:
+    """Put back what Redis lost; return the exit code."""
+    logging.getLogger("kafka").addHandler(logging.NullHandler())  # what fails is told in one line, by us
+    from bootstrap import repair as repairing  # noqa: PLC0415 - kafka-python: only when asked for
+    from neardup.index.redis import RedisIndexOptions  # noqa: PLC0415 - as above
+
+    restored = repairing.repair(
+        _client(settings),
+        settings.index,
+        settings,
+        settings.verdicts_topic,
+        int((time.time() - settings.since_s) * 1000),
+        options=RedisIndexOptions(max_cluster=settings.max_cluster, retention=_retention(settings)),
+        dry_run=settings.dry_run,
+    )
+    return _told(settings, "repair", restored)
+
+
+def _client(settings: StatsSettings) -> Any:  # noqa: ANN401 - of redis-py
+    from neardup.index.connection import connect  # noqa: PLC0415 - as above
+
+    return connect(settings.redis_url, settings.redis_password)
+
+
+def _generation(settings: StatsSettings) -> "LiveGeneration":
+    from bootstrap.reading import LiveGeneration  # noqa: PLC0415 - as above
+
+    return LiveGeneration(_client(settings), settings.index)
+
+
+def _retention(settings: RetentionSettings) -> "Retention":
+    from neardup.index.retention import Retention  # noqa: PLC0415 - as above
 
     return Retention(None if settings.retention_s is None else settings.retention_s * 1000)
+
+
+def _told(settings: StatsSettings, command: str, document: Document) -> int:
+    text = json.dumps(document, ensure_ascii=False, indent=2) if settings.as_json else rendered(command, document)
+    sys.stdout.write(f"{text}\n")
+    return 0 if document.get("holds", True) else EXIT_DOES_NOT_HOLD
 
 
 # -- as lines ---------------------------------------------------------------------------------------------------------
 
 
-def rendered(settings: IndexSettings, document: Document) -> str:
+def rendered(command: str, document: Document) -> str:
     """Return a command's document as lines for a terminal."""
-    lines = {
+    lines: dict[str, Callable[[Document], Iterator[str]]] = {
         "stats": _stats_lines,
         "show": _show_lines,
         "neighbours": _neighbour_lines,
         "verify": _verify_lines,
         "repair": _repair_lines,
-    }[settings.command]
-    return "\n".join(lines(document))
+    }
+    return "\n".join(lines[command](document))
 
 
 def _table(pairs: Sequence[tuple[str, object]]) -> Iterator[str]:
@@ -222,5 +243,4 @@ def _repair_lines(document: Document) -> Iterator[str]:
 
 
 if __name__ == "__main__":
-    logging.getLogger("kafka").addHandler(logging.NullHandler())  # what fails is told in one line, by us
     sys.exit(main())

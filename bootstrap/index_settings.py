@@ -1,13 +1,13 @@
-"""What the tools for a live index can be told."""
+"""What the tools for a live index can be told: each has the settings that it reads, and no others."""
 
 from dataclasses import dataclass
 
-from neardup.kafka_settings import KafkaConnection
-from neardup.options import duration_or_off, integer, one_of, option, refuse
-from neardup.redis_settings import redis_password_option, redis_url_option
+from neardup.settings.kafka import KafkaConnection
+from neardup.settings.options import option
+from neardup.settings.parsers import duration_or_off, integer
+from neardup.settings.redis import RedisSettings
+from neardup.settings.subjects import DUPLICATES, FILES, REDIS, RUNNING, TOPICS
 
-COMMANDS = ("stats", "show", "neighbours", "verify", "repair")
-_WITH_TARGET = {"show": "an image id or a key", "neighbours": "an image file"}
 _MILLION = 1_000_000
 
 
@@ -23,69 +23,88 @@ def duration(text: str) -> str:
 
 
 @dataclass(frozen=True, kw_only=True)
-class IndexSettings(KafkaConnection):
-    """All settings of ``python -m bootstrap.index``; those of Kafka are for ``repair``."""
+class StatsSettings(RedisSettings):
+    """All settings of ``neardup index stats``, and what the other tools have as well."""
 
-    command: str = option("COMMAND", "stats, show, neighbours, verify or repair", parse=one_of(*COMMANDS))
-    target: str | None = option("TARGET", "show: an image id or a key; neighbours: an image file", None)
-    redis_url: str = redis_url_option()
-    redis_password: str | None = redis_password_option()
-    index: str = option("--index", "name of the index in Redis", "default")
-    as_json: bool = option("--json", "print one JSON document in place of lines", default=False)
-    limit: int = option("--limit", "neighbours: how many members to list", 10, integer(1, 10_000))
+    as_json: bool = option(
+        "--json", "print one JSON document in place of lines", default=False, subject=RUNNING, common=True
+    )
+
+
+@dataclass(frozen=True, kw_only=True)
+class ShowSettings(StatsSettings):
+    """All settings of ``neardup index show``."""
+
+    target: str = option("TARGET", "an image id or a key", subject=FILES, common=True)
+
+
+@dataclass(frozen=True, kw_only=True)
+class NeighboursSettings(StatsSettings):
+    """All settings of ``neardup index neighbours``."""
+
+    target: str = option("TARGET", "an image file", subject=FILES, common=True)
+    limit: int = option("--limit", "how many members to list", 10, integer(1, 10_000), subject=RUNNING, common=True)
     descriptor: str | None = option(
-        "--descriptor", "neighbours: file:PATH when the model of the index lies elsewhere on this machine", None
+        "--descriptor", "file:PATH when the model of the index lies elsewhere on this machine", None, subject=DUPLICATES
     )
     weights: str | None = option(
-        "--weights", "neighbours: weights file of the index's descriptor, when it has weights", None
+        "--weights", "weights file of the index's descriptor, when it has weights", None, subject=DUPLICATES
     )
-    sample: int | None = option(
-        "--sample",
-        "verify: compare this many members with all others, in place of every member",
-        None,
-        integer(1, _MILLION),
-    )
+
+
+@dataclass(frozen=True, kw_only=True)
+class RetentionSettings:
+    """What verify and repair share: how the consumers were told to keep the index."""
+
     max_cluster: int = option(
         "--max-cluster",
-        "verify: members above which a cluster is called large; repair: above which it is divided",
+        "members above which a cluster is called large by verify, and divided by repair",
         300,
         integer(2, _MILLION),
+        subject=REDIS,
     )
     retention_s: int | None = option(
         "--retention",
         "how long a member counts, as the consumers are told: 90m, 12h, 30d (default: off)",
         None,
         duration_or_off,
+        subject=REDIS,
         env="NEARDUP_RETENTION",
     )
-    verdicts: str = option("--verdicts", "repair: topic of the verdicts", "verdicts")
-    since: str = option("--since", "repair: how far back to read the verdicts: 30m, 24h, 7d", "24h", duration)
-    dry_run: bool = option("--dry-run", "repair: only say what would be done", default=False)
+
+
+@dataclass(frozen=True, kw_only=True)
+class VerifySettings(RetentionSettings, StatsSettings):
+    """All settings of ``neardup index verify``."""
+
+    sample: int | None = option(
+        "--sample",
+        "compare this many members with all others, in place of every member",
+        None,
+        integer(1, _MILLION),
+        subject=RUNNING,
+        common=True,
+    )
+
+
+@dataclass(frozen=True, kw_only=True)
+class RepairSettings(KafkaConnection, RetentionSettings, StatsSettings):
+    """All settings of ``neardup index repair``."""
+
+    verdicts_topic: str = option(
+        "--verdicts-topic", "topic of the verdicts", "verdicts", subject=TOPICS, common=True, aliases=("--verdicts",)
+    )
+    since: str = option(
+        "--since",
+        "how far back to read the verdicts: 30m, 24h, 7d",
+        "24h",
+        duration,
+        subject=TOPICS,
+        common=True,
+    )
+    dry_run: bool = option("--dry-run", "only say what would be done", default=False, subject=RUNNING, common=True)
 
     @property
     def since_s(self) -> int:
         """How far back to read the verdicts, in seconds."""
         return duration_or_off(self.since) or 0
-
-    def check(self) -> None:
-        """Refuse settings that contradict one another.
-
-        Raises
-        ------
-        Misconfigured
-            With every contradiction, a line each.
-        """
-        refuse(self._contradictions_of_command())
-
-    def _contradictions_of_command(self) -> list[str]:
-        wrong = []
-        wanted = _WITH_TARGET.get(self.command)
-        if wanted and not self.target:
-            wrong.append(f"TARGET: {self.command} needs {wanted}")
-        if self.target and not wanted:
-            wrong.append(f"TARGET: {self.command} takes none, got {self.target!r}")
-        if self.sample is not None and self.command != "verify":
-            wrong.append(f"--sample: does not go together with {self.command}")
-        if self.dry_run and self.command != "repair":
-            wrong.append(f"--dry-run: does not go together with {self.command}")
-        return wrong

@@ -25,7 +25,6 @@ from bootstrap.settings import Settings
 from bootstrap.snapshot import CarryOver, Snapshot, Stored, export_snapshot, require_writable, store
 from bootstrap.stopwatch import Stopwatch
 from neardup.decode_limits import DecodeLimits
-from neardup.decode_settings import decode_limits, work_limits
 from neardup.descriptors import load_descriptor
 from neardup.descriptors.base import Descriptor
 from neardup.index.base import IndexMeta
@@ -34,6 +33,7 @@ from neardup.index.connection import connect, masked, require_no_eviction
 from neardup.index.keys import IndexKeys
 from neardup.index.live import live_generation
 from neardup.relation import Relation
+from neardup.settings.decoding import decode_limits, work_limits
 from neardup.source_images import SourceImage
 from neardup.sources import ImageSet, find_images
 
@@ -110,8 +110,8 @@ def _run_import(settings: Settings, path: Path, client: redis.Redis) -> Outcome:
     descriptor = load_descriptor(settings.descriptor, settings.weights)
     with stopwatch.phase("import"):
         imported = import_snapshot(path, descriptor)
-    radius = imported.meta.radius if settings.threshold is None else settings.threshold
-    calibration = imported.meta.calibration if settings.threshold is None else {}
+    radius = imported.meta.radius if settings.radius is None else settings.radius
+    calibration = imported.meta.calibration if settings.radius is None else {}
     relation = replace(imported.meta.relation, radius=radius)
     predecessor = _predecessor(settings, client, imported.meta.fingerprint, relation)
     images = images_of(imported.members, with_thumbnails=relation.has_thumbnails)
@@ -142,7 +142,7 @@ def _run_seeds(settings: Settings, client: redis.Redis) -> Outcome:
     with stopwatch.phase("describe"):
         descriptor, described = _describe(settings, client, seeds, raw, limits)
     calibration = None
-    if settings.threshold is None:
+    if settings.radius is None:
         with stopwatch.phase("calibrate"):
             calibration = _calibrate(settings, seeds, described, descriptor, limits)
     predecessor = _predecessor(settings, client, descriptor.fingerprint, _relation(settings))
@@ -150,7 +150,7 @@ def _run_seeds(settings: Settings, client: redis.Redis) -> Outcome:
         described,
         descriptor,
         clusters=settings.clusters,
-        radius=settings.threshold if calibration is None else calibration.radius,
+        radius=settings.radius if calibration is None else calibration.radius,
         relation=_relation(settings),
         predecessor=predecessor,
         stopwatch=stopwatch,

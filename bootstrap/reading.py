@@ -235,7 +235,7 @@ class LiveGeneration:
                     thumbnails.append(required_thumbnail(record))
             except CorruptIndex as exc:
                 if strict:
-                    raise CorruptIndex(f"cell {cell}: {exc}; python -m bootstrap.index verify shows more") from exc
+                    raise CorruptIndex(f"cell {cell}: {exc}; neardup index verify shows more") from exc
                 wrong.append((record, str(exc)))
                 continue
             heads.append(head)

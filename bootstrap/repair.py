@@ -26,8 +26,8 @@ from neardup.index.codec import decode_decision, decode_head, head_key
 from neardup.index.connection import translated_errors
 from neardup.index.redis import RedisIndex, RedisIndexOptions
 from neardup.index.retention import Retention
-from neardup.kafka_settings import KafkaConnection
 from neardup.relation import local_changes, stacked_thumbnails
+from neardup.settings.kafka import KafkaConnection
 from neardup.types import Decision, Descriptors, Member, Query, Verdict
 
 _EXAMPLES = 20

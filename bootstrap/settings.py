@@ -3,17 +3,13 @@
 from dataclasses import dataclass
 from pathlib import Path
 
-from neardup.decode_settings import decode_memory_option, decode_timeout_option, formats_option, truncated_option
-from neardup.options import auto_or, integer, number, option, refuse
-from neardup.redis_settings import redis_password_option, redis_url_option
-from neardup.relation_settings import (
-    local_change_option,
-    match_flips_option,
-    match_rotations_option,
-    profile_option,
-)
+from neardup.settings.decoding import DecodingSettings
+from neardup.settings.options import option, refuse
+from neardup.settings.parsers import auto_or, integer, number
+from neardup.settings.redis import RedisSettings
+from neardup.settings.relation import DESCRIPTORS, RelationSettings, radius_option
+from neardup.settings.subjects import DUPLICATES, FILES, REDIS, RUNNING
 
-MEBIBYTE = 1024 * 1024
 _MAX_CLUSTERS = 100_000
 _MIN_COMPONENTS = 2
 _MAX_COMPONENTS = 4096
@@ -35,91 +31,81 @@ def components(text: str) -> int | str:
 
 
 @dataclass(frozen=True)
-class Settings:
-    """All settings of ``python -m bootstrap``."""
+class Settings(RelationSettings, RedisSettings, DecodingSettings):
+    """All settings of the batch job, ``neardup bootstrap``."""
 
     seeds: tuple[str, ...] = option(
         "SEEDS",
         "folders (with all folders below), image files and video clips",
         (),
+        subject=FILES,
+        common=True,
         env="NEARDUP_SEEDS",
         many=True,
     )
-    redis_url: str = redis_url_option()
-    redis_password: str | None = redis_password_option()
-    index: str = option("--index", "name of the index in Redis", "default")
     if_missing: bool = option(
-        "--if-missing", "do nothing when the index exists already, as on every start of a deployment", default=False
+        "--if-missing",
+        "do nothing when the index exists already, as on every start of a deployment",
+        default=False,
+        subject=REDIS,
     )
     fresh: bool = option(
         "--fresh",
         "start from the seeds alone: forget the unique images of the stream, which are carried over otherwise",
         default=False,
+        subject=REDIS,
+        common=True,
     )
     clusters: int | None = option(
         "--clusters",
         "number of clusters; auto makes as many as keep a cluster at a few hundred images (default: auto)",
         None,
         auto_or(integer(1, _MAX_CLUSTERS)),
+        subject=REDIS,
     )
-    profile: str | None = profile_option()
-    descriptor: str = option(
-        "--descriptor",
-        "dct, dct:notrim, copynet, copynet:FOLDER, pixels, pixels:SIDE, vgg16, keras:NAME, keras:NAME:flat or "
-        "file:PATH",
-        "dct",
+    descriptor: str = option("--descriptor", DESCRIPTORS, "dct", subject=DUPLICATES, common=True)
+    weights: str | None = option(
+        "--weights", "weights file of the descriptor, when it has weights", None, subject=DUPLICATES
     )
-    weights: str | None = option("--weights", "weights file of the descriptor, when it has weights", None)
     project: int | str = option(
         "--project",
         f"numbers that the principal components of the seeds leave of a descriptor; auto leaves {AUTO_COMPONENTS} of "
         f"more than {AUTO_ABOVE}",
         OFF,
         components,
+        subject=DUPLICATES,
     )
-    whiten: bool = option("--whiten", "with --project: let each of those numbers vary as much", default=False)
-    threshold: float | None = option(
-        "--threshold",
+    whiten: bool = option(
+        "--whiten", "with --project: let each of those numbers vary as much", default=False, subject=DUPLICATES
+    )
+    radius: float | None = radius_option(
         "largest distance that still counts as duplicate, 0 to 2; auto finds it by the seeds: as large as "
-        "--false-pairs allows (default: auto)",
-        None,
-        auto_or(number(0, 2)),
+        "--false-pairs allows (default: auto)"
     )
     false_pairs: float = option(
         "--false-pairs",
-        "with --threshold auto: at most this part of all pairs of different images may count as duplicates",
+        "with --radius auto: at most this part of all pairs of different images may count as duplicates",
         1e-6,
         number(1e-9, 1e-3),
+        subject=DUPLICATES,
     )
-    local_change: float | None = local_change_option()
-    match_flips: bool = match_flips_option()
-    match_rotations: bool = match_rotations_option()
     report: Path | None = option(  # noqa: RUF009 - a dataclass field, as all of these
-        "--report", "folder for pictures of clusters, duplicates and uniques", None, Path
+        "--report", "folder for pictures of clusters, duplicates and uniques", None, Path, subject=FILES, common=True
     )
     export: Path | None = option(  # noqa: RUF009
-        "--export", "JSON file to write centroids and members to", None, Path
+        "--export", "JSON file to write centroids and members to", None, Path, subject=FILES
     )
     import_from: Path | None = option(  # noqa: RUF009
-        "--import", "JSON file of --export to build the index from", None, Path
+        "--import", "JSON file of --export to build the index from", None, Path, subject=FILES
     )
-    fps: float = option("--fps", "frames a second taken from a video clip", 1.0, number(0.001, 1000))
+    fps: float = option("--fps", "frames a second taken from a video clip", 1.0, number(0.001, 1000), subject=FILES)
     workers: int | None = option(
         "--workers",
         "processes that decode images; auto takes one for each processor (default: auto)",
         None,
         auto_or(integer(1, 256)),
+        subject=RUNNING,
     )
-    max_image_bytes: int = option(
-        "--max-image-bytes", "larger image files are left out", 32 * MEBIBYTE, integer(1, 1024 * MEBIBYTE)
-    )
-    max_image_pixels: int = option(
-        "--max-image-pixels", "images with more pixels are left out", 64_000_000, integer(1, 178_956_970)
-    )
-    decode_timeout_s: float | None = decode_timeout_option()
-    decode_memory_bytes: int = decode_memory_option()
-    formats: tuple[str, ...] = formats_option()
-    truncated: str = truncated_option()
 
     def check(self) -> None:
         """Refuse settings that contradict one another.

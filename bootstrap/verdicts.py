@@ -9,7 +9,7 @@ import numpy as np
 from neardup.errors import CorruptIndex
 from neardup.index.base import IndexMeta
 from neardup.kafka.reading import read_topic
-from neardup.kafka_settings import KafkaConnection
+from neardup.settings.kafka import KafkaConnection
 from neardup.types import Descriptors, Member
 from neardup.wire import UniqueVerdict, decode_unique
 

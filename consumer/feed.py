@@ -1,4 +1,4 @@
-"""``python -m consumer.feed PATH...``: publishes images, folders or video clips, as a camera or a scraper would.
+"""``neardup feed PATH...``: publishes images, folders or video clips, as a camera or a scraper would.
 
 Exit codes: 0 all published (or stopped), 1 Kafka does not serve, 2 wrong settings or nothing to publish.
 """
@@ -11,8 +11,9 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING
 
 from consumer.settings import FeedSettings
-from neardup.errors import BadInput, Misconfigured, Unavailable
-from neardup.options import read_settings
+from neardup.cli.commands import command
+from neardup.cli.running import run_command
+from neardup.errors import BadInput, Misconfigured
 
 if TYPE_CHECKING:
     from consumer.messages import OutgoingMessage
@@ -26,17 +27,14 @@ CHUNK_BYTES = 8 * 1024 * 1024
 
 def main(arguments: Sequence[str], environ: Mapping[str, str]) -> int:
     """Publish; return the exit code."""
+    return run_command(command("feed"), arguments, environ, "python -m consumer.feed")
+
+
+def feed(settings: FeedSettings) -> int:
+    """Publish until all is published, or until interrupted; return the exit code."""
+    logging.getLogger("kafka").addHandler(logging.NullHandler())  # what fails is told in one line, by us
     try:
-        settings = read_settings(
-            FeedSettings, arguments, environ, prog="python -m consumer.feed", description="Publish images to Kafka."
-        )
         published = _feed(settings)
-    except Misconfigured as error:
-        sys.stderr.write("".join(f"feed: {line}\n" for line in str(error).splitlines()))
-        return 2
-    except Unavailable as error:
-        sys.stderr.write(f"feed: {error}\n")
-        return 1
     except KeyboardInterrupt:
         sys.stderr.write("feed: stopped\n")
         return 0
@@ -121,5 +119,4 @@ def _message(image: "SourceImage", settings: FeedSettings) -> Iterator["Outgoing
 
 
 if __name__ == "__main__":
-    logging.getLogger("kafka").addHandler(logging.NullHandler())  # what fails is told in one line, by us
     sys.exit(main(sys.argv[1:], os.environ))

@@ -15,8 +15,8 @@ from consumer.handler import OutputTopics
 from consumer.health import Health
 from consumer.messages import ImageMessage, OutgoingMessage
 from consumer.metrics import Metrics
-from consumer.service import open_redis_index, output_topics, run, stopped_by_signals
-from consumer.settings import MEMORY, Settings
+from consumer.service import open_redis_index, run, stopped_by_signals
+from consumer.settings import MEMORY, ClaimCheckSettings, FolderSettings
 from consumer.transport.in_turn import InTurnDelivery
 from consumer.transport.memory import MemorySink, MemorySource
 from neardup.descriptors import DEFAULT, load_descriptor
@@ -27,9 +27,12 @@ from neardup.source_images import FileImage, SourceImage
 from neardup.sources import find_images
 from neardup.types import Verdict
 
+_TOPICS = OutputTopics("verdicts", "dead letters")
+"""Which of the two files a line goes to; nothing is published."""
 
-def judge_folder(settings: Settings) -> None:
-    """Judge every image of ``--input`` and write a verdict a line to ``--output``.
+
+def judge_folder(settings: FolderSettings) -> None:
+    """Judge every image of a folder and write a verdict a line to ``--output``.
 
     What is no image goes to a second file beside it, ``NAME.dead.jsonl``. Both files appear when all is done;
     until then they are called ``.partial``, and what stood there before stays.
@@ -41,7 +44,7 @@ def judge_folder(settings: Settings) -> None:
     ShutdownTimeout
         Told to stop while Redis was away.
     """
-    images = find_images([settings.input or "."], settings.fps)
+    images = find_images([settings.input], settings.fps)
     metrics, health, stop = Metrics(), Health(), threading.Event()
     with ExitStack() as stack:
         if settings.log_level != "DEBUG":
@@ -53,19 +56,29 @@ def judge_folder(settings: Settings) -> None:
         index = _index(settings, stop, health, metrics)
         if index is None:
             return
-        lines = stack.enter_context(_Lines(Path(settings.output), output_topics(settings)))
+        lines = stack.enter_context(_Lines(Path(settings.output)))
         source = MemorySource(_messages(images, settings))
-        allow_all = settings.allowing("file:///")
         delivery = InTurnDelivery(source, MemorySink(lines.write))
-        run(allow_all, index, source, delivery, metrics=metrics, health=health, stop=stop)
+        files = ClaimCheckSettings(allow_uri=("file:///",))
+        run(
+            settings,
+            index,
+            source,
+            delivery,
+            topics=_TOPICS,
+            claim_checks=files,
+            metrics=metrics,
+            health=health,
+            stop=stop,
+        )
     sys.stdout.write(f"{summary(metrics)} -> {settings.output}\n")
 
 
-def _index(settings: Settings, stop: threading.Event, health: Health, metrics: Metrics) -> Index | None:
+def _index(settings: FolderSettings, stop: threading.Event, health: Health, metrics: Metrics) -> Index | None:
     if settings.index != MEMORY:
         return open_redis_index(settings, stop, health, metrics)
     descriptor = load_descriptor(settings.descriptor or DEFAULT, settings.weights)
-    radius = descriptor.default_radius if settings.threshold is None else settings.threshold
+    radius = descriptor.default_radius if settings.radius is None else settings.radius
     return MemoryIndex(
         IndexMeta(
             name=MEMORY,
@@ -81,9 +94,9 @@ def _index(settings: Settings, stop: threading.Event, health: Health, metrics: M
     )
 
 
-def _messages(images: Iterable[SourceImage], settings: Settings) -> Iterator[ImageMessage]:
+def _messages(images: Iterable[SourceImage], settings: FolderSettings) -> Iterator[ImageMessage]:
     """Iterate over what a camera would publish: files as claim checks, so that the decoding threads read them."""
-    root = Path(settings.input or ".").resolve()
+    root = Path(settings.input).resolve()
     for offset, image in enumerate(images):
         image_id = image.image_id.encode()
         headers: tuple[tuple[str, bytes], ...] = (("image_id", image_id),)
@@ -115,8 +128,7 @@ class _Lines:
     Verdicts and dead letters have one each; what goes to any other topic stands in the verdicts already.
     """
 
-    def __init__(self, output: Path, topics: OutputTopics) -> None:
-        self._topics = topics
+    def __init__(self, output: Path) -> None:
         self._paths = {False: output, True: output.with_name(f"{output.stem}.dead.jsonl")}
         self._files: dict[bool, TextIO] = {}
 
@@ -130,7 +142,7 @@ class _Lines:
 
     def write(self, message: OutgoingMessage) -> None:
         """Write a line for a verdict or a dead letter."""
-        if message.topic == self._topics.dead_letters:
+        if message.topic == _TOPICS.dead_letters:
             headers = {name: (text or b"").decode(errors="replace") for name, text in message.headers}
             line = json.dumps(
                 {
@@ -141,7 +153,7 @@ class _Lines:
                 ensure_ascii=False,
             )
             self._files[True].write(f"{line}\n")
-        elif message.topic == self._topics.verdicts:
+        elif message.topic == _TOPICS.verdicts:
             self._files[False].write(f"{(message.value or b'').decode()}\n")
 
     def __exit__(

@@ -16,20 +16,19 @@ from consumer.handler import Handler, OutputTopics
 from consumer.health import Health, HealthServer
 from consumer.loop import Loop
 from consumer.metrics import Metrics
-from consumer.settings import EXACTLY_ONCE, Settings
+from consumer.settings import EXACTLY_ONCE, POLL_TIMEOUT_S, ClaimCheckSettings, JudgingSettings, ServiceSettings
 from consumer.transport.base import Delivery, Source
 from consumer.transport.in_turn import InTurnDelivery
 from consumer.uris import FetchSettings, UriReader
 from neardup import __version__
-from neardup.decode_pool import Decoder, open_decoder
-from neardup.decode_settings import decode_limits, work_limits
-from neardup.descriptors.base import Descriptor
+from neardup.decode_pool import open_decoder
 from neardup.errors import RedisUnavailable, Unavailable
 from neardup.index.base import Index
 from neardup.index.connection import connect
 from neardup.index.descriptor import descriptor_of
 from neardup.index.redis import Probe, RedisIndex, RedisIndexOptions
 from neardup.index.retention import Retention
+from neardup.settings.decoding import decode_limits, work_limits
 
 REFRESH_S = 5.0
 """Sizes of the index are read this often: one round trip with a length for each cluster."""
@@ -38,7 +37,7 @@ Result = TypeVar("Result")
 _log = logging.getLogger(__name__)
 
 
-def serve(settings: Settings) -> None:
+def serve(settings: ServiceSettings) -> None:
     """Run the service on Kafka and Redis until SIGTERM or SIGINT.
 
     Raises
@@ -54,15 +53,26 @@ def serve(settings: Settings) -> None:
         HealthServer(settings.metrics_host, settings.metrics_port, metrics.registry, health) as http,
     ):
         _log.info("serving /metrics, /healthz and /readyz on http://%s:%d", settings.metrics_host, http.port)
-        open_uris(settings).close()  # a wrong prefix is told now, and not when Redis is there
+        open_uris(settings, settings.max_image_bytes).close()  # a wrong prefix is told now, and not when Redis is there
         index = open_redis_index(settings, stop, health, metrics)
         if index is None:
             return
         source, delivery = kafka_transport(settings, metrics)
-        run(settings, index, source, delivery, metrics=metrics, health=health, stop=stop)
+        run(
+            settings,
+            index,
+            source,
+            delivery,
+            topics=output_topics(settings),
+            claim_checks=settings,
+            poll_timeout_s=settings.poll_timeout_s,
+            metrics=metrics,
+            health=health,
+            stop=stop,
+        )
 
 
-def kafka_transport(settings: Settings, metrics: Metrics) -> tuple[Source, Delivery]:
+def kafka_transport(settings: ServiceSettings, metrics: Metrics) -> tuple[Source, Delivery]:
     """Return where messages come from and what answers them, as ``--delivery`` says."""
     from consumer.transport.kafka import KafkaSink, KafkaSource  # noqa: PLC0415 - folder mode does without Kafka
     from consumer.transport.transaction import TransactionalDelivery  # noqa: PLC0415 - as above
@@ -75,9 +85,9 @@ def kafka_transport(settings: Settings, metrics: Metrics) -> tuple[Source, Deliv
     return source, InTurnDelivery(source, KafkaSink(settings, topics))
 
 
-def output_topics(settings: Settings) -> OutputTopics:
+def output_topics(settings: ServiceSettings) -> OutputTopics:
     """Return where outcomes go."""
-    return OutputTopics(settings.verdicts, settings.dead_letters)
+    return OutputTopics(settings.verdicts_topic, settings.dead_letters_topic)
 
 
 @contextlib.contextmanager
@@ -118,7 +128,9 @@ def stopped_by_signals(stop: threading.Event) -> Iterator[None]:
         obeying.join()
 
 
-def open_redis_index(settings: Settings, stop: threading.Event, health: Health, metrics: Metrics) -> RedisIndex | None:
+def open_redis_index(
+    settings: JudgingSettings, stop: threading.Event, health: Health, metrics: Metrics
+) -> RedisIndex | None:
     """Open the index, waiting for Redis as long as it takes; None when told to stop meanwhile."""
 
     def attempt() -> RedisIndex:
@@ -147,7 +159,7 @@ def _await_redis(
     return None
 
 
-def _index_options(settings: Settings) -> RedisIndexOptions:
+def _index_options(settings: JudgingSettings) -> RedisIndexOptions:
     window_ms = None if settings.retention_s is None else 1000 * settings.retention_s
     return RedisIndexOptions(
         decision_ttl_s=settings.decision_ttl_s,
@@ -159,11 +171,14 @@ def _index_options(settings: Settings) -> RedisIndexOptions:
 
 
 def run(
-    settings: Settings,
+    settings: JudgingSettings,
     index: Index,
     source: Source,
     delivery: Delivery,
     *,
+    topics: OutputTopics,
+    claim_checks: ClaimCheckSettings,
+    poll_timeout_s: float = POLL_TIMEOUT_S,
     metrics: Metrics,
     health: Health,
     stop: threading.Event,
@@ -175,20 +190,28 @@ def run(
     if descriptor is None:
         return
     with (
-        open_uris(settings) as uris,
+        open_uris(claim_checks, settings.max_image_bytes) as uris,
         open_decoder(settings.decode_workers, decode_limits(settings), work_limits(settings)) as decoder,
         ThreadPoolExecutor(settings.decode_workers, thread_name_prefix="decode") as executor,
     ):
         loop = Loop(
             source=source,
             delivery=delivery,
-            handler=_handler(settings, index, descriptor, uris, executor=executor, decoder=decoder, metrics=metrics),
+            handler=Handler(
+                descriptor=descriptor,
+                index=index,
+                topics=topics,
+                executor=executor,
+                decoder=decoder,
+                uris=uris,
+                metrics=metrics,
+            ),
             metrics=metrics,
             health=health,
             refresh=_every(REFRESH_S, lambda: metrics.show_index(index.meta, index.stats(), __version__)),
             stop=stop,
             batch_size=settings.batch_size,
-            poll_timeout_s=settings.poll_timeout_s,
+            poll_timeout_s=poll_timeout_s,
             shutdown_timeout_s=settings.shutdown_timeout_s,
         )
         try:
@@ -200,7 +223,7 @@ def run(
             _close(source)
 
 
-def open_uris(settings: Settings) -> UriReader:
+def open_uris(settings: ClaimCheckSettings, max_image_bytes: int) -> UriReader:
     """Return what reads claim checks; close it when done.
 
     Raises
@@ -214,7 +237,7 @@ def open_uris(settings: Settings) -> UriReader:
         private_addresses=settings.allow_private_addresses,
         ca_file=settings.uri_ca_file,
     )
-    return UriReader(settings.allow_uri, settings.max_image_bytes, fetch)
+    return UriReader(settings.allow_uri, max_image_bytes, fetch)
 
 
 def _close(client: Source | Delivery) -> None:
@@ -223,27 +246,6 @@ def _close(client: Source | Delivery) -> None:
         client.close()
     except Unavailable as error:
         _log.warning("closing: %s", error)
-
-
-def _handler(
-    settings: Settings,
-    index: Index,
-    descriptor: Descriptor,
-    uris: UriReader,
-    *,
-    executor: ThreadPoolExecutor,
-    decoder: Decoder,
-    metrics: Metrics,
-) -> Handler:
-    return Handler(
-        descriptor=descriptor,
-        index=index,
-        topics=output_topics(settings),
-        executor=executor,
-        decoder=decoder,
-        uris=uris,
-        metrics=metrics,
-    )
 
 
 def _every(

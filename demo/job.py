@@ -145,7 +145,7 @@ def _forget_index(redis_url: str, index: str) -> None:
 def _bootstrap(material: Material, report: Path, environ: Mapping[str, str]) -> None:
     clusters = str(material.clusters or "auto")
     arguments = [str(material.seeds), "--clusters", clusters, "--report", str(report)]
-    print(f"\n$ python -m bootstrap seeds --clusters {clusters} --report {report.name}")
+    print(f"\n$ neardup bootstrap seeds --clusters {clusters} --report {report.name}")
     with _child("bootstrap", arguments, environ) as process:
         code = process.wait()
     if code:
@@ -178,7 +178,7 @@ def _through_kafka(material: Material, kafka: str, environ: Mapping[str, str], n
         "NEARDUP_LOG_LEVEL": "WARNING",
     }
     with _topics(kafka, names):
-        print("\n$ python -m consumer &\n$ python -m consumer.feed stream\n")
+        print("\n$ neardup consume &\n$ neardup feed stream\n")
         with _child("consumer", [], environ) as consumer:
             with _child("consumer.feed", [str(material.stream)], environ) as feed:
                 tally = _collect(kafka, names, material.stream_files, consumer)
@@ -243,7 +243,7 @@ def _in_memory(material: Material, folder: Path, environ: Mapping[str, str], *, 
     # Without Redis there is no index to bootstrap: seeds and stream are judged one after the other.
     source = material.stream if with_redis else folder
     index = environ["NEARDUP_INDEX"] if with_redis else "memory"
-    print(f"\n$ python -m consumer --input {source.name} --output verdicts.jsonl --index {index}\n")
+    print(f"\n$ neardup folder {source.name} --output verdicts.jsonl --index {index}\n")
     tally = Tally(time.monotonic())
     arguments = ["--input", str(source), "--output", str(output), "--index", index, "--log-level", "WARNING"]
     with _child("consumer", arguments, environ) as process:

@@ -19,7 +19,7 @@ VERDICT_HEADER = "verdict"
 MEMBER_HEADER = "member"
 """Header of a unique's verdict: its record in the index, some 570 bytes for 256 numbers.
 
-From these records ``python -m bootstrap.index repair`` puts back what Redis lost. The record travels with the verdict,
+From these records ``neardup index repair`` puts back what Redis lost. The record travels with the verdict,
 and in no topic of its own, because then nobody can have one without the other: whoever was told that an image is
 unique was told in the same message what makes it a member.
 """

@@ -30,9 +30,9 @@ from neardup.descriptors.base import Descriptor
 from neardup.distance import l2_distances, paired_l2_distances
 from neardup.filter import SketchTrees
 from neardup.local_change import largest_change, thumbnail_of
-from neardup.profiles import CAMERA_LOCAL_CHANGE, CAMERA_RADIUS, PROFILES
 from neardup.projection import fit_projection
 from neardup.relation import Relation
+from neardup.settings.profiles import CAMERA_LOCAL_CHANGE, CAMERA_RADIUS, PROFILES
 from neardup.sources import find_images
 from neardup.types import Descriptors
 from training.photos import held_out

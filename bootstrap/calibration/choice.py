@@ -165,7 +165,7 @@ def _warning(allowed: float, edits: NDArray[np.float64], rate: float, false_pair
         return (
             f"different images of this seed set are as near one another as light edits of one: a radius of {allowed:g} "
             f"would keep {false_pairs:g} false pairs, {REACH:.0%} of the edits need {reach:g}, which is taken: about "
-            f"{rate:.1g} of all pairs are then false; look at the report, or say --threshold"
+            f"{rate:.1g} of all pairs are then false; look at the report, or say --radius"
         )
     found = _part_within(edits, allowed)
     if found < WANTED:

@@ -19,7 +19,7 @@ from kafka.errors import (
 from kafka.structs import MemberState, OffsetAndMetadata
 
 from consumer.messages import ImageMessage, OutgoingMessage, last_offsets
-from consumer.settings import KafkaSettings, Settings
+from consumer.settings import KafkaSettings, ServiceSettings
 from consumer.transport.lost_data import LOST, LostData
 from consumer.transport.partitions import Partitions
 from neardup.errors import KafkaUnavailable, Misconfigured
@@ -56,7 +56,7 @@ class KafkaSource:
 
     def __init__(
         self,
-        settings: Settings,
+        settings: ServiceSettings,
         *,
         read_committed: bool = True,
         count_lost: Callable[[int], None] = lambda _messages: None,
@@ -312,7 +312,7 @@ def await_topic(producer: Any, topic: str) -> None:  # noqa: ANN401 - kafka-pyth
         raise KafkaUnavailable(f"topic {topic!r} does not exist (yet), or Kafka does not answer") from exc
 
 
-def _consumer_config(settings: Settings, *, read_committed: bool) -> dict[str, Any]:
+def _consumer_config(settings: ServiceSettings, *, read_committed: bool) -> dict[str, Any]:
     return {
         **settings.client_config(),
         "group_id": settings.group,

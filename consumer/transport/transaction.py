@@ -17,7 +17,7 @@ from kafka.errors import (
 )
 
 from consumer.messages import ImageMessage, OutgoingMessage
-from consumer.settings import Settings
+from consumer.settings import ServiceSettings
 from consumer.transport.kafka import KafkaSource, await_topic, let_go, offsets_behind, producer_config, send_all
 from neardup.errors import KafkaUnavailable, Misconfigured
 from neardup.kafka.client import Client
@@ -59,7 +59,7 @@ class TransactionalDelivery:
         Topics that must exist.
     """
 
-    def __init__(self, settings: Settings, source: KafkaSource, topics: Sequence[str]) -> None:
+    def __init__(self, settings: ServiceSettings, source: KafkaSource, topics: Sequence[str]) -> None:
         self._source = source
         self._topics = topics
         transactional_id = transactional_id_of(settings)
@@ -162,7 +162,7 @@ class TransactionalDelivery:
         let_go(self._client, timeout_s)
 
 
-def transactional_id_of(settings: Settings) -> str:
+def transactional_id_of(settings: ServiceSettings) -> str:
     """Return the id that the broker knows our transactions by.
 
     With a ``--group-instance-id`` it outlives the process: whoever takes the place of a process that was killed ends

@@ -24,7 +24,7 @@ from neardup.index.keys import IndexKeys
 from neardup.pca import Pca
 from neardup.projection import Projection
 
-CURE = "restore Redis, or begin anew by python -m bootstrap --fresh, which carries no member over"
+CURE = "restore Redis, or begin anew by neardup bootstrap --fresh, which carries no member over"
 _NUMBER = re.compile(rb"[1-9][0-9]{0,17}")
 """As Redis counts: scripts compare the text, and one that only means the same number would never be equal."""
 
@@ -113,7 +113,7 @@ def read_live(client: redis.Redis, name: str) -> Live:
     """
     live = find_live(client, name)
     if live is None:
-        raise IndexMissing(f"there is no index {name!r} in this Redis: run python -m bootstrap first")
+        raise IndexMissing(f"there is no index {name!r} in this Redis: run neardup bootstrap first")
     return live
 
 

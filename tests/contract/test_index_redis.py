@@ -236,7 +236,7 @@ class TestGenerations:
 
 class TestOpening:
     def test_there_is_no_index(self, client: redis.Redis) -> None:
-        with pytest.raises(IndexMissing, match="run python -m bootstrap first"):
+        with pytest.raises(IndexMissing, match="run neardup bootstrap first"):
             RedisIndex(client, new_name())
 
     def test_the_index_goes_while_a_consumer_runs(self, backend: RedisBackend, client: redis.Redis) -> None:

@@ -17,7 +17,7 @@ from kafka.record.default_records import DefaultRecordBatch
 
 import consumer.transport.kafka
 from consumer.messages import ImageMessage, OutgoingMessage, dead_letter
-from consumer.settings import KafkaSettings, Settings
+from consumer.settings import KafkaSettings, ServiceSettings
 from consumer.transport.base import Delivery, Sink, Source
 from consumer.transport.in_turn import InTurnDelivery
 from consumer.transport.kafka import KafkaSink, KafkaSource
@@ -119,8 +119,8 @@ class KafkaRig:
         admin.create_topics([NewTopic(self.images, 2, 1), NewTopic(self.output, 1, 1), NewTopic(self.other, 1, 1)])
 
     @property
-    def settings(self) -> Settings:
-        return Settings(bootstrap_servers=self.address, topic=self.images, group=self.group)
+    def settings(self) -> ServiceSettings:
+        return ServiceSettings(bootstrap_servers=self.address, topic=self.images, group=self.group)
 
     def write(self, messages: Sequence[Sent]) -> None:
         for sent in messages:
@@ -877,7 +877,7 @@ def own_kafka(kafka_program: KafkaProgram) -> Iterator[OwnKafka]:
 @pytest.mark.usefixtures("short_timeouts")
 def test_a_broker_that_dies_is_an_outage_and_nothing_more(own_kafka: OwnKafka, monkeypatch: pytest.MonkeyPatch) -> None:
     server = own_kafka.server
-    settings = Settings(bootstrap_servers=server.bootstrap_servers, group="group")
+    settings = ServiceSettings(bootstrap_servers=server.bootstrap_servers, group="group")
     source, sink, feed = (
         KafkaSource(settings),
         KafkaSink(settings, ["output"]),
@@ -938,15 +938,15 @@ def eventually(attempt: Callable[[], object]) -> None:
 @pytest.mark.parametrize(
     ("settings", "named"),
     [
-        (Settings(bootstrap_servers="127.0.0.1:port"), "Kafka settings"),
-        (Settings(security_protocol="SASL_PLAINTEXT"), "--sasl-mechanism"),
-        (Settings(security_protocol="SASL_PLAINTEXT", sasl_mechanism="PLAIN"), "--sasl-username"),
-        (Settings(security_protocol="SSL", ssl_cafile="/no/such/file"), "--ssl-cafile"),
+        (ServiceSettings(bootstrap_servers="127.0.0.1:port"), "Kafka settings"),
+        (ServiceSettings(security_protocol="SASL_PLAINTEXT"), "--sasl-mechanism"),
+        (ServiceSettings(security_protocol="SASL_PLAINTEXT", sasl_mechanism="PLAIN"), "--sasl-username"),
+        (ServiceSettings(security_protocol="SSL", ssl_cafile="/no/such/file"), "--ssl-cafile"),
     ],
     ids=["port", "mechanism", "username", "cafile"],
 )
 def test_a_setting_that_can_never_work_is_said_at_once(
-    client: Callable[[Settings], Source | Sink], settings: Settings, named: str
+    client: Callable[[ServiceSettings], Source | Sink], settings: ServiceSettings, named: str
 ) -> None:
     made = client(settings)
     with pytest.raises(Misconfigured, match=named) as caught:
@@ -960,7 +960,7 @@ def test_a_setting_that_can_never_work_is_said_at_once(
 @pytest.mark.usefixtures("leaked_sockets")
 @pytest.mark.usefixtures("short_timeouts")
 def test_passwords_reach_the_broker(own_kafka: OwnKafka) -> None:
-    settings = Settings(
+    settings = ServiceSettings(
         bootstrap_servers=own_kafka.secured,
         security_protocol="SASL_PLAINTEXT",
         sasl_mechanism="PLAIN",

@@ -12,7 +12,7 @@ import bootstrap.__main__
 import bootstrap.calibrate
 import bootstrap.index
 import consumer.__main__
-from bootstrap.exits import EXIT_MISCONFIGURED
+from neardup.cli.running import EXIT_MISCONFIGURED
 from tests.unit.test_descriptors_file import saved_function
 
 pytestmark = [pytest.mark.redis, pytest.mark.timeout(600)]

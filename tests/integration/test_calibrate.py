@@ -16,8 +16,8 @@ import bootstrap.__main__
 import bootstrap.calibrate
 import bootstrap.index
 from bootstrap.calibrate_settings import CalibrateSettings
-from bootstrap.exits import EXIT_MISCONFIGURED, EXIT_UNAVAILABLE
 from bootstrap.reading import LiveGeneration
+from neardup.cli.running import EXIT_MISCONFIGURED, EXIT_UNAVAILABLE
 from neardup.descriptors import load_descriptor
 from tests.integration.live_index import build, queries, remove_keys, stream
 
@@ -159,7 +159,7 @@ class TestLive:
         # All seeds are members: the same pairs, but for those within the radius, of which there are none.
         assert document["proposed"] == pytest.approx(meta.radius, rel=0.15)
         assert f"{document['proposed']:g} (at most 1e-06 false pairs with 95% confidence)" in text
-        assert "nothing; bootstrap again with --threshold" in text
+        assert "nothing; bootstrap again with --radius" in text
 
     def test_below_the_radius_it_continues_what_it_sees(self, client: redis.Redis, redis_url: str) -> None:
         name = build(client)

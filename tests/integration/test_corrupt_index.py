@@ -18,8 +18,8 @@ import bootstrap.__main__
 import bootstrap.calibrate
 import bootstrap.index
 import consumer.__main__
-from bootstrap.exits import EXIT_MISCONFIGURED
 from bootstrap.index import EXIT_DOES_NOT_HOLD
+from neardup.cli.running import EXIT_MISCONFIGURED
 from neardup.errors import CorruptIndex
 from neardup.index.base import IndexMeta
 from neardup.index.build import GenerationBuild
@@ -33,7 +33,7 @@ from tests.integration.live_index import remove_keys
 
 pytestmark = pytest.mark.redis
 
-CURE = "restore Redis, or begin anew by python -m bootstrap --fresh, which carries no member over"
+CURE = "restore Redis, or begin anew by neardup bootstrap --fresh, which carries no member over"
 PHOTOS = 12
 COMPONENTS = 6
 NAME = f"test-{uuid.uuid4().hex}"

@@ -13,10 +13,10 @@ import pytest
 import redis
 from PIL import Image
 
-from bootstrap.exits import EXIT_MISCONFIGURED, EXIT_UNAVAILABLE
 from bootstrap.index import EXIT_DOES_NOT_HOLD, main
 from bootstrap.reading import LiveGeneration
 from bootstrap.verify import Verification
+from neardup.cli.running import EXIT_MISCONFIGURED, EXIT_UNAVAILABLE
 from neardup.descriptors import load_descriptor
 from neardup.distance import l2_distances
 from neardup.index.base import IndexMeta

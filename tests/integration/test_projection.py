@@ -61,7 +61,7 @@ def settings(redis_url: str, index: str, photos: Path) -> Settings:
         index=index,
         descriptor="pixels:16",
         project=COMPONENTS,
-        threshold=0.3,
+        radius=0.3,
         workers=1,
     )
 
@@ -192,7 +192,7 @@ class TestFiles:
         file = tmp_path / "index.json"
         run(replace(settings, export=file))
         before = RedisIndex(client, index)
-        imported = replace(settings, seeds=(), project="off", import_from=file, threshold=None)
+        imported = replace(settings, seeds=(), project="off", import_from=file, radius=None)
         run(imported)
         after = RedisIndex(client, index)
         assert after.meta.generation == 2

@@ -27,8 +27,7 @@ from neardup.decode_pool import DecodeHere
 from neardup.descriptors import load_descriptor
 from neardup.index.codec import encode_member
 from neardup.index.redis import RedisIndex, RedisIndexOptions
-from neardup.options import read_settings
-from neardup.relation_settings import profile_defaults
+from neardup.settings.reading import read_settings
 
 pytestmark = pytest.mark.redis
 
@@ -43,10 +42,8 @@ class Job:
 
     def __call__(self, *arguments: object) -> JobOutcome:
         given = [*map(str, arguments)]
-        threshold = [] if {"--threshold", "--import", "--profile"} & set(given) else ["--threshold", "0.3"]
-        settings = read_settings(
-            Settings, [*given, *threshold], self._environ, prog="", description="", defaults=profile_defaults
-        )
+        radius = [] if {"--threshold", "--import", "--profile"} & set(given) else ["--radius", "0.3"]
+        settings = read_settings(Settings, [*given, *radius], self._environ, prog="", description="")
         outcome = run(settings)
         assert outcome is not None
         return outcome

@@ -19,12 +19,12 @@ import redis
 from kafka.admin import KafkaAdminClient, NewTopic
 from kafka.record.default_records import DefaultRecordBatch
 
-from bootstrap.exits import EXIT_MISCONFIGURED, EXIT_UNAVAILABLE
 from bootstrap.index import main
 from bootstrap.verify import Verification
 from consumer.messages import ImageMessage, OutgoingMessage, verdict_message
 from consumer.settings import KafkaSettings
 from consumer.transport.kafka import KafkaSink
+from neardup.cli.running import EXIT_MISCONFIGURED, EXIT_UNAVAILABLE
 from neardup.index.block import member_of
 from neardup.index.keys import IndexKeys
 from neardup.index.redis import RedisIndex

@@ -13,6 +13,8 @@ ROOT = Path(__file__).resolve().parents[2]
 PACKAGES = ("neardup", "bootstrap", "consumer")
 MODULES = sorted(path for package in PACKAGES for path in (ROOT / package).rglob("*.py"))
 NEARDUP = [path for path in MODULES if path.is_relative_to(ROOT / "neardup")]
+DOOR = ROOT / "neardup/cli"
+MAIN = ROOT / "neardup/__main__.py"
 BOOTSTRAP = [path for path in MODULES if path.is_relative_to(ROOT / "bootstrap")]
 CONSUMER = [path for path in MODULES if path.is_relative_to(ROOT / "consumer")]
 KNOW_KAFKA = ("neardup/kafka", "consumer/transport")
@@ -124,12 +126,18 @@ def test_the_rest_of_the_core_does_without_kafka(path: Path) -> None:
         assert not [name for name in imports_of(path) if f"{name}.".startswith("neardup.kafka.")]
 
 
-@pytest.mark.parametrize("path", [path for path in NEARDUP if path.name != "options.py"], ids=name_of)
-def test_the_core_knows_no_command_line(path: Path) -> None:
-    assert "argparse" not in roots_of(path)
+@pytest.mark.parametrize(
+    "path", [path for path in NEARDUP if not path.is_relative_to(DOOR) and path != MAIN], ids=name_of
+)
+def test_only_settings_and_the_door_know_the_command_line(path: Path) -> None:
+    of_settings = path.is_relative_to(ROOT / "neardup/settings")
+    assert of_settings or "argparse" not in roots_of(path)
+    packages = {".".join(name.split(".")[:2]) for name in imports_of(path)}
+    assert of_settings or "neardup.settings" not in packages
+    assert "neardup.cli" not in packages
 
 
-@pytest.mark.parametrize("path", NEARDUP, ids=name_of)
+@pytest.mark.parametrize("path", [path for path in NEARDUP if path != DOOR / "__init__.py"], ids=name_of)
 def test_the_core_never_reads_the_environment(path: Path) -> None:
     assert not imports_of(path) & {"os.environ", "os.getenv", "os.environb"}
     for node in ast.walk(tree_of(path)):
@@ -185,7 +193,8 @@ def test_the_check_of_imports_sees_work(statement: str) -> None:
 def test_the_core_loads_no_heavy_library_by_itself() -> None:
     # The consumer's help answers in under half a second; TensorFlow and scikit-learn take seconds.
     script = (
-        "import sys, neardup.decode, neardup.descriptors, neardup.kmeans, neardup.options, neardup.index.memory\n"
+        "import sys, neardup.decode, neardup.descriptors, neardup.kmeans, neardup.index.memory\n"
+        "import neardup.settings.options\n"
         "print(*sorted({name.partition('.')[0] for name in sys.modules}))"
     )
     done = subprocess.run([sys.executable, "-c", script], capture_output=True, check=True, text=True, cwd=ROOT)

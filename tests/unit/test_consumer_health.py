@@ -13,7 +13,7 @@ import pytest
 from prometheus_client import CollectorRegistry, Counter
 
 from consumer.health import MAX_CONNECTIONS, MAX_REQUEST_BYTES, STALLED_AFTER_S, Health, HealthServer
-from consumer.settings import Settings
+from consumer.settings import ServiceSettings
 from neardup.errors import Misconfigured
 from tests.acceptance.processes import get
 
@@ -192,7 +192,7 @@ def test_a_failure_of_ours_is_logged_without_the_client(
 
 
 def test_it_listens_on_this_machine_alone_unless_told_otherwise(registry: CollectorRegistry, health: Health) -> None:
-    with HealthServer(Settings().metrics_host, 0, registry, health) as server:
+    with HealthServer(ServiceSettings().metrics_host, 0, registry, health) as server:
         assert ask(server, "/healthz")[0] == 200
         # Another address of the loopback is this machine's, too, and nobody listens there.
         with (

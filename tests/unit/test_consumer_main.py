@@ -1,10 +1,10 @@
 """The command line, without servers."""
 
 import json
-import os
 import socket
 import time
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -13,13 +13,10 @@ from PIL import Image
 import consumer.loop
 import consumer.service
 from consumer.__main__ import main
-from consumer.settings import FeedSettings, Settings, profile_defaults
+from consumer.settings import FeedSettings, FolderSettings, ServiceSettings
 from neardup.errors import IndexMissing
-from neardup.options import options_of
+from neardup.settings.options import options_of
 from tests.acceptance.processes import get, metrics, photo, run, running
-
-HELP_S = 0.5
-HEAVY = ("numpy", "PIL", "kafka", "redis", "sklearn", "scipy", "tensorflow", "prometheus_client")
 
 
 @pytest.fixture(autouse=True)
@@ -27,32 +24,16 @@ def untouched_logging(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("consumer.journal.configure_logging", lambda _level: None)
 
 
-def cpu_seconds_of(arguments: list[str]) -> float:
-    # Of the processor, not of the clock: others may be using the machine.
-    before = os.times()
-    assert run(arguments).returncode == 0
-    after = os.times()
-    return after.children_user + after.children_system - before.children_user - before.children_system
-
-
-@pytest.mark.parametrize("module", ["consumer", "consumer.feed"])
-def test_help_answers_in_under_half_a_second(module: str) -> None:
-    assert min(cpu_seconds_of(["-m", module, "--help"]) for _ in range(3)) < HELP_S
-
-
-@pytest.mark.parametrize("module", ["consumer", "consumer.feed"])
-def test_help_waits_for_nothing_heavy(module: str) -> None:
-    program = (
-        f"import runpy, sys; sys.argv = [{module!r}, '--help']\n"
-        f"try: runpy.run_module({module!r}, run_name='__main__')\n"
-        f"except SystemExit: print('LOADED', sorted({{*{HEAVY!r}}} & {{*sys.modules}}))"
-    )
-    assert run(["-c", program]).stdout.splitlines()[-1] == "LOADED []"
-
-
-@pytest.mark.parametrize(("module", "settings"), [("consumer", Settings), ("consumer.feed", FeedSettings)])
-def test_help_names_every_setting(module: str, settings: type[Settings] | type[FeedSettings]) -> None:
-    shown = run(["-m", module, "--help"]).stdout
+@pytest.mark.parametrize(
+    ("arguments", "settings"),
+    [
+        (["consumer"], ServiceSettings),
+        (["consumer", "--input", "x"], FolderSettings),
+        (["consumer.feed"], FeedSettings),
+    ],
+)
+def test_help_names_every_setting(arguments: list[str], settings: type[Any]) -> None:
+    shown = run(["-m", *arguments, "--help-all"]).stdout
     for _, option in options_of(settings):
         assert option.flag in shown
         assert option.env in shown
@@ -80,7 +61,7 @@ def test_exit_codes(
     monkeypatch: pytest.MonkeyPatch,
     capsys: pytest.CaptureFixture[str],
 ) -> None:
-    def serve(_settings: Settings) -> None:
+    def serve(_settings: ServiceSettings) -> None:
         if error:
             raise error
 
@@ -92,7 +73,7 @@ def test_exit_codes(
 def test_a_bug_is_not_called_a_wrong_setting(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], caplog: pytest.LogCaptureFixture
 ) -> None:
-    def serve(_settings: Settings) -> None:
+    def serve(_settings: ServiceSettings) -> None:
         raise ZeroDivisionError("division by zero")
 
     monkeypatch.setattr(consumer.service, "serve", serve)
@@ -231,7 +212,8 @@ def test_a_folder_has_the_switches_of_an_index(
 
 
 def test_a_profile_is_for_the_index_in_memory() -> None:
-    assert profile_defaults({"profile": "camera", "index": "default"}) == {}
-    assert profile_defaults({"profile": "camera"}) == {}
-    assert profile_defaults({"profile": "camera", "index": "memory"})["local_change"] == 2.5
-    assert profile_defaults({"profile": "dataset", "index": "memory"}) == {"descriptor": "dct"}
+    implied = FolderSettings.implied
+    assert implied({"profile": "camera", "index": "default"}) == {}
+    assert implied({"profile": "camera"}) == {}
+    assert implied({"profile": "camera", "index": "memory"})["local_change"] == 2.5
+    assert implied({"profile": "dataset", "index": "memory"}) == {"descriptor": "dct"}

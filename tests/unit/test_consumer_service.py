@@ -8,11 +8,12 @@ import threading
 
 import pytest
 
+from consumer.handler import OutputTopics
 from consumer.health import Health
 from consumer.messages import ImageMessage, OutgoingMessage
 from consumer.metrics import Metrics
 from consumer.service import run, stopped_by_signals
-from consumer.settings import Settings
+from consumer.settings import ServiceSettings
 from consumer.transport.in_turn import InTurnDelivery
 from consumer.transport.memory import MemorySink, MemorySource
 from neardup.descriptors import DEFAULT, load_descriptor
@@ -42,7 +43,18 @@ def test_a_server_that_goes_away_between_opening_and_judging_is_waited_for() -> 
     source = MemorySource([ImageMessage("images", 0, 0, 0, None, photo(1))])
     metrics, health = Metrics(), Health()
     delivery = InTurnDelivery(source, MemorySink(published.append))
-    run(Settings(), Absent(meta), source, delivery, metrics=metrics, health=health, stop=threading.Event())
+    settings = ServiceSettings()
+    run(
+        settings,
+        Absent(meta),
+        source,
+        delivery,
+        topics=OutputTopics("verdicts", "dead"),
+        claim_checks=settings,
+        metrics=metrics,
+        health=health,
+        stop=threading.Event(),
+    )
     (verdict,) = published
     assert verdict.topic == "verdicts"
     assert metrics.registry.get_sample_value("neardup_redis_errors_total") == 2
@@ -57,7 +69,18 @@ def test_told_to_stop_while_the_server_is_away_it_ends_with_nothing_published() 
     stop = threading.Event()
     stop.set()
     delivery = InTurnDelivery(source, MemorySink(published.append))
-    run(Settings(), Absent(meta), source, delivery, metrics=Metrics(), health=Health(), stop=stop)
+    settings = ServiceSettings()
+    run(
+        settings,
+        Absent(meta),
+        source,
+        delivery,
+        topics=OutputTopics("verdicts", "dead"),
+        claim_checks=settings,
+        metrics=Metrics(),
+        health=Health(),
+        stop=stop,
+    )
     assert published == []
 
 

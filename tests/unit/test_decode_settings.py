@@ -8,12 +8,12 @@ import pytest
 import bootstrap.settings
 import consumer.settings
 from neardup.decode_limits import DecodeLimits, WorkLimits
-from neardup.decode_settings import decode_limits, work_limits
 from neardup.errors import Misconfigured
 from neardup.formats import FORMATS
-from neardup.options import read_settings
+from neardup.settings.decoding import decode_limits, work_limits
+from neardup.settings.reading import read_settings
 
-COMMANDS = [consumer.settings.Settings, bootstrap.settings.Settings]
+COMMANDS = [consumer.settings.ServiceSettings, bootstrap.settings.Settings]
 
 
 def settings_of(command: type[Any], arguments: Sequence[str] = (), environ: Mapping[str, str] | None = None) -> Any:  # noqa: ANN401

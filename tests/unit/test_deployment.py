@@ -23,10 +23,11 @@ from packaging.specifiers import SpecifierSet
 from packaging.utils import canonicalize_name
 from prometheus_client.metrics import MetricWrapperBase
 
+import bootstrap.settings
 from consumer.health import MAX_CONNECTIONS
 from consumer.metrics import Metrics
-from consumer.settings import Settings
-from neardup.options import Option, options_of
+from consumer.settings import ServiceSettings
+from neardup.settings.options import Option, options_of
 
 ROOT = Path(__file__).parents[2]
 PROMETHEUS = ROOT / "deploy/prometheus"
@@ -340,7 +341,7 @@ def test_the_head_of_the_file_explains_every_variable() -> None:
 
 
 def options(name: str) -> list[Option]:
-    settings = importlib.import_module(f"{name}.settings").Settings
+    settings = {"bootstrap": bootstrap.settings.Settings, "consumer": ServiceSettings}[name]
     return [option for _, option in options_of(settings)]
 
 
@@ -349,13 +350,13 @@ def test_every_setting_exists(name: str) -> None:
     given = set(SERVICES[name]["environment"])
     flags = {word for word in SERVICES[name].get("command", []) if word.startswith("--")}
     assert given
-    assert given <= {option.env for option in options(name)}
-    assert flags <= {option.flag for option in options(name)}
+    assert given <= {env for option in options(name) for env in option.envs}
+    assert flags <= {flag for option in options(name) for flag in option.flags}
 
 
 def test_the_consumer_may_take_longer_to_stop_than_it_wants() -> None:
     granted_s = float(SERVICES["consumer"]["stop_grace_period"].removesuffix("s"))
-    assert granted_s >= 2 * Settings().shutdown_timeout_s
+    assert granted_s >= 2 * ServiceSettings().shutdown_timeout_s
 
 
 def test_the_consumer_uses_the_topics_that_are_created() -> None:
@@ -395,7 +396,7 @@ def test_redis_has_room_for_a_copy_of_itself() -> None:
 
 def test_the_consumer_has_room_for_its_threads_and_decoding_processes() -> None:
     limits = SERVICES["consumer"]["deploy"]["resources"]["limits"]
-    settings = Settings()
+    settings = ServiceSettings()
     # Each decoding process has a few threads of its own; libraries have one for each of, say, 64 processors.
     assert limits["pids"] >= MAX_CONNECTIONS + 8 * settings.decode_workers + 4 * 64
     # Decoding takes at most 16 bytes a pixel.

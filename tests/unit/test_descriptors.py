@@ -13,8 +13,8 @@ from neardup.descriptors.base import Descriptor, thumbnail, unit_float16
 from neardup.descriptors.projected import ProjectedDescriptor
 from neardup.distance import l2_distances
 from neardup.errors import Misconfigured, Undescribable
-from neardup.options import options_of
 from neardup.pca import fit_pca
+from neardup.settings.options import options_of
 from tests.unit.pictures import GENERATED, flat, generated
 
 WEIGHTLESS = ("dct", "copynet", "pixels", "pixels:320", "pixels:1")
@@ -156,7 +156,7 @@ class TestLoading:
         with pytest.raises(Misconfigured, match=f"did you mean {near}\\?$"):
             load_descriptor(spec)
 
-    @pytest.mark.parametrize("settings", [bootstrap.settings.Settings, consumer.settings.Settings])
+    @pytest.mark.parametrize("settings", [bootstrap.settings.Settings, consumer.settings.FolderSettings])
     def test_help_names_them_all(self, settings: type[object]) -> None:
         texts = {option.flag: option.text for _, option in options_of(settings)}
         assert SPECS in texts["--descriptor"]

@@ -15,39 +15,34 @@ from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
 from prometheus_client.metrics import MetricWrapperBase
 
-import bootstrap.__main__
-import bootstrap.calibrate
-import bootstrap.calibrate_settings
 import bootstrap.describe
-import bootstrap.index
-import bootstrap.index_settings
-import bootstrap.settings
-import consumer.__main__
-import consumer.settings
-import demo.__main__
 import training.__main__
 from consumer.health import STALLED_AFTER_S
 from consumer.messages import MAX_DETAIL_CHARACTERS, MAX_ENVELOPE_BYTES, MAX_IMAGE_ID_BYTES
 from consumer.metrics import OPERATIONS, STAGES, Metrics
 from neardup import __version__
+from neardup.cli.commands import COMMANDS, family
 from neardup.descriptors import DEFAULT, load_descriptor
 from neardup.distance import similarity
 from neardup.errors import BadInput, Misconfigured, NeardupError, Unavailable, reasons
 from neardup.index.keys import IndexKeys
-from neardup.options import Option, options_of
+from neardup.settings.command_line import flags_of
+from neardup.settings.options import Option, options_of
+from neardup.settings.subjects import OTHERS, SUBJECTS
 
 ROOT = Path(__file__).parents[2]
 DOCS = sorted((ROOT / "docs").glob("*.md"))
 PAGES = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", ROOT / "CHANGELOG.md", *DOCS]
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())
-SETTINGS: dict[str, list[type[Any]]] = {
-    "Kafka": [consumer.settings.KafkaSettings],
-    "`python -m consumer`": [consumer.settings.Settings],
-    "`python -m consumer.feed`": [consumer.settings.FeedSettings],
-    "`python -m bootstrap`": [bootstrap.settings.Settings],
-    "`python -m bootstrap.index`": [bootstrap.index_settings.IndexSettings],
-    "`python -m bootstrap.calibrate`": [bootstrap.calibrate_settings.CalibrateSettings],
+SETTINGS = {each.name: each.settings_class for each in COMMANDS}
+MODULES = {
+    "consumer": ["consume", "folder"],
+    "consumer.feed": ["feed"],
+    "bootstrap": ["bootstrap"],
+    "bootstrap.index": [each.name for each in family("index")],
+    "bootstrap.calibrate": ["calibrate"],
 }
+DOOR = {each.name.partition(" ")[0] for each in COMMANDS}
 DEMO_FLAGS = {"--images", "--report"}
 TRAINING_FLAGS = set(re.findall(r"(--[a-z-]+)[ ,\]]", training.__main__.command_line().format_usage()))
 
@@ -88,39 +83,62 @@ def slugs_in(cell: str) -> list[str]:
 # Settings
 
 
-def documented(heading: str) -> list[list[str]]:
-    return rows(section(text_of("docs/settings.md"), heading))
+def documented(subject: str) -> list[list[str]]:
+    return rows(section(text_of("docs/settings.md"), subject))
 
 
-def expected_row(declared: Option) -> list[str]:
+def expected_cells(declared: Option) -> tuple[str, str, str]:
     said = re.search(r"\(default: (auto|off)\)|\bauto\b", declared.text)
     none = f"`{said[1] or 'auto'}`" if said else "none"
-    return [
-        f"`{declared.flag}`",
-        f"`{declared.env}`" if declared.env else "none",
+    return (
+        names_of(declared.flag, declared.aliases),
+        names_of(declared.env, declared.alias_envs),
         "required" if declared.required else f"`{declared.default_text}`" if declared.default_text else none,
-    ]
+    )
 
 
-def own_options(heading: str) -> list[Option]:
-    """Return the options of a table: those of Kafka stand in a table of their own."""
-    shared = {name for name, _ in options_of(consumer.settings.KafkaSettings)}
-    if heading == "Kafka":
-        shared = set()
-    return [option for cls in SETTINGS[heading] for name, option in options_of(cls) if name not in shared]
+def names_of(name: str, aliases: tuple[str, ...]) -> str:
+    also = f" (also {', '.join(f'`{alias}`' for alias in aliases)})" if aliases else ""
+    return f"`{name}`{also}" if name else "none"
 
 
-@pytest.mark.parametrize("heading", SETTINGS)
-def test_settings_are_documented(heading: str) -> None:
-    assert [row[:3] for row in documented(heading)] == [expected_row(option) for option in own_options(heading)]
+def settings_about(subject: str) -> dict[tuple[str, str, str], list[tuple[str, Option]]]:
+    """Return the commands that have a setting, and how each declares it, by the cells that the page shows of it."""
+    found: dict[tuple[str, str, str], list[tuple[str, Option]]] = {}
+    for name, cls in SETTINGS.items():
+        for _, declared in options_of(cls):
+            if declared.subject == subject:
+                found.setdefault(expected_cells(declared), []).append((name, declared))
+    return found
 
 
-@pytest.mark.parametrize("heading", SETTINGS)
-def test_settings_have_a_meaning_and_secrets_say_so(heading: str) -> None:
-    for row, option in zip(documented(heading), own_options(heading), strict=True):
-        assert len(row[3]) >= 10, row
-        assert row[3].endswith("."), row
-        assert row[3].endswith("Secret.") is option.secret, row
+def commands_in(cell: str) -> list[str]:
+    """Return the commands that a cell names, where the first word of a family stands for all of it."""
+    return [command for name in slugs_in(cell) for command in ([each.name for each in family(name)] or [name])]
+
+
+ABOUT = [subject for subject in SUBJECTS if settings_about(subject)]
+
+
+@pytest.mark.parametrize("subject", ABOUT)
+def test_settings_are_documented_with_the_commands_that_have_them(subject: str) -> None:
+    told = [(tuple(row[:3]), commands_in(row[3])) for row in documented(subject) if len(row) == 5]
+    expected = [(cells, [name for name, _ in having]) for cells, having in settings_about(subject).items()]
+    assert told == expected
+
+
+@pytest.mark.parametrize("subject", ABOUT)
+def test_settings_have_a_meaning_and_secrets_say_so(subject: str) -> None:
+    for row, having in zip(documented(subject), settings_about(subject).values(), strict=True):
+        assert len(row[4]) >= 10, row
+        assert row[4].endswith("."), row
+        assert all(row[4].endswith("Secret.") is declared.secret for _, declared in having), row
+
+
+def test_every_setting_has_a_subject_and_each_command_some_that_are_common() -> None:
+    assert OTHERS not in ABOUT
+    for name, cls in SETTINGS.items():
+        assert any(declared.common for _, declared in options_of(cls)), name
 
 
 # Metrics
@@ -273,13 +291,16 @@ def test_exit_codes_are_documented() -> None:
     for row in table:
         command = row[0].strip("`") or command
         told.setdefault(command, set()).add(int(row[1]))
-    modules = {"consumer": consumer.__main__, "bootstrap": bootstrap.__main__, "demo": demo.__main__}
-    texts = {name: module.__doc__ or "" for name, module in modules.items()}
-    texts["bootstrap.index"] = bootstrap.index.__doc__ or ""
-    texts["bootstrap.calibrate"] = bootstrap.calibrate.__doc__ or ""
-    texts["consumer.feed"] = ast.get_docstring(ast.parse(text_of("consumer/feed.py"))) or ""
-    codes = {f"python -m {name}": exit_codes(text) for name, text in texts.items()}
-    assert told == codes
+    sources = {
+        "neardup consume": "consumer/__main__.py",
+        "neardup feed": "consumer/feed.py",
+        "neardup bootstrap": "bootstrap/__main__.py",
+        "neardup index": "bootstrap/index.py",
+        "neardup calibrate": "bootstrap/calibrate.py",
+        "python -m demo": "demo/__main__.py",
+    }
+    texts = {name: ast.get_docstring(ast.parse(text_of(path))) or "" for name, path in sources.items()}
+    assert told == {name: exit_codes(text) for name, text in texts.items()}
 
 
 def exit_codes(docstring: str) -> set[int]:
@@ -290,41 +311,38 @@ def exit_codes(docstring: str) -> set[int]:
 
 
 def command_lines() -> Iterator[tuple[str, str, list[str]]]:
-    """Iterate over (page, module, flags) of each `python -m` that a page shows."""
+    """Iterate over (page, command, flags) of each command line that a page shows, by module or through the door."""
+    modules = "|".join(re.escape(name) for name in sorted([*MODULES, "demo"], reverse=True))
     for page in PAGES:
         text = page.read_text(encoding="utf-8")
-        for found in re.finditer(
-            r"python -m (consumer\.feed|consumer|bootstrap\.index|bootstrap\.calibrate|bootstrap|demo)\b([^`\n]*)", text
-        ):
+        for found in re.finditer(rf"(python -m (?:{modules})|neardup (?:{'|'.join(DOOR)}))\b([^`\n]*)", text):
             yield page.name, found[1], re.findall(r"(?<![\w-])--[a-z][a-z-]*", found[2])
 
 
-def flags_of(module: str) -> set[str]:
-    if module == "demo":
+def flags_of_command_line(command: str) -> set[str]:
+    by_module = command.startswith("python -m ")
+    name = command.removeprefix("python -m ").removeprefix("neardup ")
+    if name == "demo":
         return DEMO_FLAGS
-    [cls] = SETTINGS[f"`python -m {module}`"]
-    options = [option for _, option in options_of(cls)]
-    return {"--help", *(option.flag for option in options), *(option.file_flag for option in options)}
+    commands = MODULES[name] if by_module else [each.name for each in family(name)] or [name]
+    return {"--help", "--help-all", *(flag for each in commands for flag in flags_of(SETTINGS[each]))}
 
 
 def test_command_lines_have_only_flags_that_exist() -> None:
     shown = list(command_lines())
-    assert {module for _, module, _ in shown} == {
-        "consumer",
-        "consumer.feed",
-        "bootstrap",
-        "bootstrap.index",
-        "bootstrap.calibrate",
-        "demo",
-    }
+    assert {command for _, command, _ in shown} >= {f"neardup {name}" for name in DOOR}
     assert [
-        (page, module, flag) for page, module, flags in shown for flag in flags if flag not in flags_of(module)
+        (page, command, flag)
+        for page, command, flags in shown
+        for flag in flags
+        if flag not in flags_of_command_line(command)
     ] == []
 
 
 def test_flags_in_running_text_exist() -> None:
-    modules = [heading[len("`python -m ") : -1] for heading in SETTINGS if "-m" in heading]
-    known = (DEMO_FLAGS | TRAINING_FLAGS).union(*map(flags_of, modules))
+    known = (DEMO_FLAGS | TRAINING_FLAGS).union(
+        *map(flags_of, SETTINGS.values()), {"--help", "--help-all", "--version"}
+    )
     for page in PAGES:
         spans = re.findall(r"(?<!`)`(--[a-z-]+)[^`]*`", page.read_text(encoding="utf-8"))
         spans = [span for span in spans if not span.endswith("-")]  # `--ssl-`: a family
@@ -332,8 +350,8 @@ def test_flags_in_running_text_exist() -> None:
 
 
 def test_variables_exist() -> None:
-    options = [option for classes in SETTINGS.values() for cls in classes for _, option in options_of(cls)]
-    known = {name for option in options for name in (option.env, option.file_env)}
+    options = [option for cls in SETTINGS.values() for _, option in options_of(cls)]
+    known = {name for option in options for name in (*option.envs, option.file_env)}
     for page in PAGES:
         assert set(re.findall(r"\bNEARDUP_[A-Z_]+\b", page.read_text(encoding="utf-8"))) - {"NEARDUP_DATA"} <= known, (
             page

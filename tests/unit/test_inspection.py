@@ -1,32 +1,31 @@
 """The command line of the tools for a live index, and the lines that they print."""
 
 import json
-import subprocess
-import sys
-import time
 from typing import Any
 
 import numpy as np
 import pytest
 
 from bootstrap.checks import Replay, all_pairs, close_pairs
-from bootstrap.exits import EXIT_MISCONFIGURED
 from bootstrap.index import main, rendered
-from bootstrap.index_settings import IndexSettings, duration
+from bootstrap.index_settings import RepairSettings, duration
 from bootstrap.layout import Layout
 from bootstrap.reading import LogSnapshot
+from neardup.cli.commands import command
+from neardup.cli.running import EXIT_MISCONFIGURED
+from neardup.cli.running import settings_of as read
 from neardup.errors import Misconfigured
 from neardup.index.codec import encode_member
 from neardup.index.events import PLACE, Rewritten, Split, encode_rewritten, encode_split
-from neardup.options import options_of, read_settings
 from neardup.projection import fit_projection
+from neardup.settings.options import options_of
 from neardup.types import Member
 
 Document = dict[str, Any]
 
 
-def settings_of(*arguments: str, **environ: str) -> IndexSettings:
-    return read_settings(IndexSettings, arguments, environ, prog="index", description="")
+def settings_of(tool: str, *arguments: str, **environ: str) -> Any:  # noqa: ANN401 - each has its own
+    return read(command(f"index {tool}"), arguments, environ)
 
 
 # The command line.
@@ -34,10 +33,12 @@ def settings_of(*arguments: str, **environ: str) -> IndexSettings:
 
 def test_defaults() -> None:
     settings = settings_of("stats")
-    assert (settings.command, settings.target, settings.index) == ("stats", None, "default")
-    assert settings.redis_url == "redis://127.0.0.1:6379/0"
-    assert (settings.limit, settings.sample, settings.max_cluster, settings.retention_s) == (10, None, 300, None)
-    assert (settings.verdicts, settings.since_s, settings.dry_run, settings.as_json) == (
+    assert (settings.index, settings.redis_url) == ("default", "redis://127.0.0.1:6379/0")
+    assert settings_of("neighbours", "x").limit == 10
+    verify = settings_of("verify")
+    assert (verify.sample, verify.max_cluster, verify.retention_s) == (None, 300, None)
+    settings = settings_of("repair")
+    assert (settings.verdicts_topic, settings.since_s, settings.dry_run, settings.as_json) == (
         "verdicts",
         86_400,
         False,
@@ -59,7 +60,7 @@ def test_the_redis_url_is_a_secret() -> None:
 
 
 def test_variables_are_those_of_the_other_commands() -> None:
-    names = {declared.env for _, declared in options_of(IndexSettings)}
+    names = {env for _, declared in options_of(RepairSettings) for env in declared.envs}
     assert {"NEARDUP_REDIS_URL", "NEARDUP_INDEX", "NEARDUP_VERDICTS", "NEARDUP_BOOTSTRAP_SERVERS"} <= names
     assert "NEARDUP_TOPIC" not in names
 
@@ -83,8 +84,8 @@ def test_what_is_no_duration(text: str) -> None:
         (["look"], ["COMMAND"]),
         (["show"], ["TARGET"]),
         (["neighbours"], ["TARGET"]),
-        (["stats", "x"], ["TARGET"]),
-        (["verify", "x", "--dry-run"], ["TARGET", "--dry-run"]),
+        (["stats", "x"], ["'x'"]),
+        (["verify", "x", "--dry-run"], ["'x'", "--dry-run"]),
         (["stats", "--sample", "3"], ["--sample"]),
         (["repair", "--since", "yesterday", "--limit", "0"], ["--limit", "--since"]),
         (["stats", "--redis", "nowhere"], ["not a Redis URL"]),
@@ -102,24 +103,8 @@ def test_bad_input_is_a_line_each_and_exit_code_2(
 
 def test_contradictions_are_refused_together() -> None:
     with pytest.raises(Misconfigured) as caught:
-        settings_of("stats", "x", "--dry-run", "--sample", "3").check()
+        settings_of("stats", "x", "--dry-run", "--sample", "3")
     assert len(str(caught.value).splitlines()) == 3
-
-
-def test_help_imports_nothing_heavy_and_answers_at_once() -> None:
-    script = (
-        "import sys, bootstrap.index\n"
-        "print([name for name in ('numpy', 'scipy', 'PIL', 'redis', 'kafka', 'rich') if name in sys.modules])"
-    )
-    ran = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True)
-    assert ran.stdout.strip() == "[]"
-
-    def seconds() -> float:
-        began_s = time.perf_counter()
-        subprocess.run([sys.executable, "-m", "bootstrap.index", "--help"], stdout=subprocess.DEVNULL, check=True)
-        return time.perf_counter() - began_s
-
-    assert min(seconds() for _ in range(3)) < 0.5
 
 
 # What is printed.
@@ -146,10 +131,9 @@ STATS: Document = {
 }
 
 
-def lines_of(command: str, document: Document) -> list[str]:
+def lines_of(tool: str, document: Document) -> list[str]:
     json.dumps(document)
-    target = ["x"] if command in {"show", "neighbours"} else []
-    return rendered(settings_of(command, *target), document).splitlines()
+    return rendered(tool, document).splitlines()
 
 
 def test_stats_as_lines() -> None:

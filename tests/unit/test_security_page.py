@@ -8,13 +8,13 @@ import yaml
 
 from consumer.health import MAX_CONNECTIONS, MAX_REQUEST_BYTES, REQUEST_TIMEOUT_S
 from consumer.messages import MAX_DETAIL_CHARACTERS, MAX_ENVELOPE_BYTES, MAX_IMAGE_ID_BYTES
-from consumer.settings import Settings
+from consumer.settings import ServiceSettings
 from neardup.errors import reasons
-from neardup.options import options_of
+from neardup.settings.options import options_of
 
 ROOT = Path(__file__).parents[2]
 PAGE = (ROOT / "docs/security.md").read_text("utf-8")
-OPTIONS = {option.flag: option for _, option in options_of(Settings)}
+OPTIONS = {option.flag: option for _, option in options_of(ServiceSettings)}
 LIMITS = [
     [cell.strip() for cell in line.strip("|").split("|")]
     for line in PAGE.partition("## Limits")[2].partition("\n## ")[0].splitlines()

@@ -13,7 +13,7 @@ PROFILES: Mapping[str, Mapping[str, object]] = MappingProxyType(
     {
         "camera": {
             "descriptor": "dct",
-            "threshold": CAMERA_RADIUS,
+            "radius": CAMERA_RADIUS,
             "local_change": CAMERA_LOCAL_CHANGE,
             "fps": 1.0,
         },
@@ -21,4 +21,4 @@ PROFILES: Mapping[str, Mapping[str, object]] = MappingProxyType(
         "dataset": {"descriptor": "dct", "false_pairs": 1e-7},
     }
 )
-"""By name: what each setting of ``python -m bootstrap`` is unless it is given; all others keep their defaults."""
+"""By name: what each setting of ``neardup bootstrap`` is unless it is given; all others keep their defaults."""

@@ -6,7 +6,9 @@ from pathlib import Path
 from typing import Any
 
 from neardup.errors import Misconfigured
-from neardup.options import integer, one_of, option
+from neardup.settings.options import option
+from neardup.settings.parsers import integer, one_of
+from neardup.settings.subjects import KAFKA
 
 _MEBIBYTE = 1024 * 1024
 _WITH_PASSWORD = ("PLAIN", "SCRAM-SHA-256", "SCRAM-SHA-512")
@@ -16,30 +18,39 @@ _WITH_PASSWORD = ("PLAIN", "SCRAM-SHA-256", "SCRAM-SHA-512")
 class KafkaConnection:
     """How to reach Kafka; shared by every command that does."""
 
-    bootstrap_servers: str = option("--bootstrap-servers", "Kafka brokers, host:port,host:port", "127.0.0.1:9092")
+    bootstrap_servers: str = option(
+        "--bootstrap-servers", "Kafka brokers, host:port,host:port", "127.0.0.1:9092", subject=KAFKA, common=True
+    )
     security_protocol: str = option(
         "--security-protocol",
         "how to talk to Kafka",
         "PLAINTEXT",
         one_of("PLAINTEXT", "SSL", "SASL_PLAINTEXT", "SASL_SSL"),
+        subject=KAFKA,
     )
     sasl_mechanism: str | None = option(
         "--sasl-mechanism",
         "PLAIN, SCRAM-SHA-256, SCRAM-SHA-512 or GSSAPI",
         None,
         one_of(*_WITH_PASSWORD, "GSSAPI"),
+        subject=KAFKA,
     )
-    sasl_username: str | None = option("--sasl-username", "user name for SASL", None)
-    sasl_password: str | None = option("--sasl-password", "password for SASL", None, secret=True)
-    ssl_cafile: str | None = option("--ssl-cafile", "file with the certificate authority of the brokers", None)
-    ssl_certfile: str | None = option("--ssl-certfile", "file with our certificate", None)
-    ssl_keyfile: str | None = option("--ssl-keyfile", "file with our private key", None)
-    ssl_key_password: str | None = option("--ssl-key-password", "password of the private key", None, secret=True)
+    sasl_username: str | None = option("--sasl-username", "user name for SASL", None, subject=KAFKA)
+    sasl_password: str | None = option("--sasl-password", "password for SASL", None, subject=KAFKA, secret=True)
+    ssl_cafile: str | None = option(
+        "--ssl-cafile", "file with the certificate authority of the brokers", None, subject=KAFKA
+    )
+    ssl_certfile: str | None = option("--ssl-certfile", "file with our certificate", None, subject=KAFKA)
+    ssl_keyfile: str | None = option("--ssl-keyfile", "file with our private key", None, subject=KAFKA)
+    ssl_key_password: str | None = option(
+        "--ssl-key-password", "password of the private key", None, subject=KAFKA, secret=True
+    )
     max_message_bytes: int = option(
         "--max-message-bytes",
         "largest Kafka message sent or fetched, as the brokers allow",
         32 * _MEBIBYTE,
         integer(1024, 1024 * _MEBIBYTE),
+        subject=KAFKA,
     )
 
     def client_config(self) -> dict[str, Any]:

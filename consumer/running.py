@@ -1,0 +1,50 @@
+"""Runs the service and folder mode: the log, and how they end when nobody foresaw it."""
+
+import logging
+import sys
+from collections.abc import Callable
+from typing import TypeVar
+
+from consumer.settings import FolderSettings, JudgingSettings, ServiceSettings
+from neardup.errors import Misconfigured
+
+Settings = TypeVar("Settings", bound=JudgingSettings)
+EXIT_SHUTDOWN_TIMEOUT = 1
+EXIT_UNFORESEEN = 3
+
+
+def consume(settings: ServiceSettings) -> int:
+    """Run the service; return the exit code."""
+    from consumer.service import serve  # noqa: PLC0415 - --help must not wait for numpy and kafka
+
+    return _logged(serve, settings)
+
+
+def judge(settings: FolderSettings) -> int:
+    """Run folder mode; return the exit code."""
+    from consumer.folder import judge_folder  # noqa: PLC0415 - as above
+
+    return _logged(judge_folder, settings)
+
+
+def _logged(work: Callable[[Settings], None], settings: Settings) -> int:
+    from consumer.journal import configure_logging  # noqa: PLC0415 - as above
+    from consumer.loop import ShutdownTimeout  # noqa: PLC0415 - as above
+
+    configure_logging(settings.log_level)
+    try:
+        work(settings)
+    except Misconfigured:
+        raise
+    except ShutdownTimeout as error:
+        sys.stderr.write(f"consumer: {error}\n")
+        return EXIT_SHUTDOWN_TIMEOUT
+    except Exception as error:
+        # A defect, ours or a library's: where it is stands in the log, and the last line is for whoever looks first.
+        logging.getLogger(__name__).exception("an error that nobody foresaw")
+        sys.stderr.write(
+            f"consumer: an error that nobody foresaw, {type(error).__name__}: {error}; what was not committed will be "
+            "delivered again\n"
+        )
+        return EXIT_UNFORESEEN
+    return 0

@@ -1,0 +1,153 @@
+"""Settings as one frozen dataclass a command: each field is a flag, an environment variable and a default.
+
+All that is known of a setting is said where its field is declared; `neardup.settings.reading` reads what was declared.
+"""
+
+import dataclasses
+from collections.abc import Callable, Iterable, Iterator
+from typing import Any
+
+from neardup.errors import Misconfigured
+from neardup.settings.parsers import boolean
+from neardup.settings.subjects import OTHERS
+
+ENV_PREFIX = "NEARDUP_"
+_KEY = "option"
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Option:
+    """How one field is set from outside.
+
+    Attributes
+    ----------
+    flag
+        As on the command line, ``--redis``; a name without hyphens is a positional argument.
+    env
+        Its environment variable; empty for none.
+    default_text
+        What help and docs show.
+    text
+        One line of help.
+    parse
+        Makes the value out of a text; raises ValueError saying what it should be.
+    subject
+        The group that it stands in, in help and docs.
+    common
+        Most users need it: short help has it.
+    aliases
+        Other flags of the same setting, such as earlier names; each has its variable, too.
+    switch
+        A flag without a value: it is there or it is not.
+    many
+        Takes one or more values (positional) or may be repeated (flag); the field is a tuple.
+    secret
+        Masked wherever settings are shown, and may stand in a file, which `file_flag` or `file_env` names.
+    required
+        There is no default: the flag or the variable has to be there.
+    """
+
+    flag: str
+    env: str
+    default_text: str
+    text: str
+    parse: Callable[[str], Any]
+    subject: str = OTHERS
+    common: bool = False
+    aliases: tuple[str, ...] = ()
+    switch: bool = False
+    many: bool = False
+    secret: bool = False
+    required: bool = False
+
+    @property
+    def positional(self) -> bool:
+        """Whether it is an argument without a flag."""
+        return not self.flag.startswith("-")
+
+    @property
+    def flags(self) -> tuple[str, ...]:
+        """All flags that name it; none for a positional argument without an alias."""
+        return self.aliases if self.positional else (self.flag, *self.aliases)
+
+    @property
+    def alias_envs(self) -> tuple[str, ...]:
+        """The environment variables of its aliases."""
+        return tuple(env for env in map(_env_of, self.aliases) if env != self.env) if self.env else ()
+
+    @property
+    def envs(self) -> tuple[str, ...]:
+        """All environment variables that name it."""
+        return (self.env, *self.alias_envs) if self.env else ()
+
+    @property
+    def file_flag(self) -> str:
+        """The flag that names a file with the value; empty for what is no secret."""
+        return f"{self.flag}-file" if self.secret and not self.positional else ""
+
+    @property
+    def file_env(self) -> str:
+        """The environment variable that names a file with the value; empty for what is no secret."""
+        return f"{self.env}_FILE" if self.secret and self.env else ""
+
+
+def option(
+    flag: str,
+    text: str,
+    default: Any = dataclasses.MISSING,  # noqa: ANN401 - of the field's own type
+    parse: Callable[[str], Any] = str,
+    *,
+    subject: str = OTHERS,
+    common: bool = False,
+    aliases: tuple[str, ...] = (),
+    env: str | None = None,
+    many: bool = False,
+    secret: bool = False,
+) -> Any:  # noqa: ANN401 - stands where a field's default stands
+    """Declare a field of a settings dataclass; `env` defaults to the flag's name with the prefix."""
+    switch = isinstance(default, bool)
+    declared = Option(
+        flag=flag,
+        env=_env_of(flag) if env is None else env,
+        default_text=_default_text(default),
+        text=text,
+        parse=boolean if switch else parse,
+        subject=subject,
+        common=common,
+        aliases=aliases,
+        switch=switch,
+        many=many,
+        secret=secret,
+        required=default is dataclasses.MISSING,
+    )
+    return dataclasses.field(default=default, metadata={_KEY: declared}, repr=not secret)
+
+
+def _env_of(flag: str) -> str:
+    return ENV_PREFIX + flag.lstrip("-").replace("-", "_").upper() if flag.startswith("--") else ""
+
+
+def _default_text(default: Any) -> str:  # noqa: ANN401 - of the field's own type
+    if default is dataclasses.MISSING or default is None:
+        return ""
+    return ", ".join(map(str, default)) if isinstance(default, tuple) else str(default)
+
+
+def options_of(settings: type[Any]) -> Iterator[tuple[str, Option]]:
+    """Iterate over field names and their options."""
+    for field in dataclasses.fields(settings):
+        if _KEY in field.metadata:
+            yield field.name, field.metadata[_KEY]
+
+
+def refuse(contradictions: Iterable[str]) -> None:
+    """Refuse settings that contradict one another.
+
+    Raises
+    ------
+    Misconfigured
+        With every contradiction, a line each; there may be none.
+    """
+    wrong = list(contradictions)
+    if wrong:
+        raise Misconfigured("\n".join(wrong))
