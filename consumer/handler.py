@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from functools import partial
 
+from consumer.claim_checks.reader import UriReader
 from consumer.messages import (
     ImageMessage,
     ImageRequest,
@@ -16,7 +17,6 @@ from consumer.messages import (
     verdict_message,
 )
 from consumer.metrics import Metrics
-from consumer.uris import UriReader
 from neardup.decode_pool import Decoder, PrepareAll
 from neardup.describing import Describer, PreparedImage
 from neardup.descriptors.base import Descriptor

@@ -4,6 +4,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, fields, replace
 from typing import Any
 
+from consumer.claim_checks.schemes import LISTED
 from neardup.decode_settings import decode_memory_option, decode_timeout_option, formats_option, truncated_option
 from neardup.kafka_settings import KafkaConnection
 from neardup.options import auto_or, duration_or_off, integer, number, one_of, option
@@ -124,7 +125,7 @@ class Settings(KafkaSettings):
     )
     allow_uri: tuple[str, ...] = option(
         "--allow-uri",
-        "prefix of the file:, https:, s3: or gs: URIs that envelopes may name, such as file:///data/; may be repeated",
+        f"prefix of the {LISTED} URIs that envelopes may name, such as file:///data/; may be repeated",
         (),
         many=True,
     )

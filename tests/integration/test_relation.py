@@ -18,10 +18,10 @@ from bootstrap.reading import LiveGeneration
 from bootstrap.repair import Repairing
 from bootstrap.settings import Settings
 from bootstrap.verify import Verification
+from consumer.claim_checks.reader import UriReader
 from consumer.handler import Handler, Outcome, OutputTopics
 from consumer.messages import ImageMessage
 from consumer.metrics import Metrics
-from consumer.uris import UriReader
 from neardup.decode_limits import DecodeLimits
 from neardup.decode_pool import DecodeHere
 from neardup.descriptors import load_descriptor
