@@ -4,6 +4,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from neardup.decode_settings import decode_memory_option, decode_timeout_option, formats_option, truncated_option
+from neardup.descriptors.names import DEFAULT, SPECS
 from neardup.options import auto_or, integer, number, option, refuse
 from neardup.redis_settings import redis_password_option, redis_url_option
 from neardup.relation_settings import (
@@ -65,9 +66,8 @@ class Settings:
     profile: str | None = profile_option()
     descriptor: str = option(
         "--descriptor",
-        "dct, dct:notrim, copynet, copynet:FOLDER, pixels, pixels:SIDE, vgg16, keras:NAME, keras:NAME:flat or "
-        "file:PATH",
-        "dct",
+        SPECS,
+        DEFAULT,
     )
     weights: str | None = option("--weights", "weights file of the descriptor, when it has weights", None)
     project: int | str = option(

@@ -6,6 +6,7 @@ from typing import Any
 
 from consumer.claim_checks.schemes import LISTED
 from neardup.decode_settings import decode_memory_option, decode_timeout_option, formats_option, truncated_option
+from neardup.descriptors.names import DEFAULT, SPECS
 from neardup.kafka_settings import KafkaConnection
 from neardup.options import auto_or, duration_or_off, integer, number, one_of, option
 from neardup.redis_settings import redis_password_option, redis_url_option
@@ -154,9 +155,8 @@ class Settings(KafkaSettings):
     fps: float = option("--fps", "with --input: frames a second taken from a video clip", 1.0, number(0.001, 1000))
     descriptor: str | None = option(
         "--descriptor",
-        "dct, dct:notrim, copynet, copynet:FOLDER, pixels, pixels:SIDE, vgg16, keras:NAME, keras:NAME:flat or "
-        "file:PATH: with --index memory (default there: dct); else the index's own is taken, and only the PATH of a "
-        "file may be another",
+        f"{SPECS}: with --index memory (default there: {DEFAULT}); else the index's own is taken, and only the PATH of "
+        "a file may be another",
         None,
     )
     threshold: float | None = option(

@@ -195,7 +195,7 @@ def test_another_descriptor_carries_nothing_and_says_so(
 def test_a_record_that_is_none_stops_the_build(client: redis.Redis, name: str) -> None:
     bootstrap(client, name, Seeds.of(scenes(3)), clusters=1)
     client.rpush(IndexKeys(name).cell(1, 0), b"nonsense")
-    with pytest.raises(CorruptIndex, match="--fresh"):
+    with pytest.raises(CorruptIndex, match="cannot be carried over: repair the index, or start afresh"):
         bootstrap(client, name, Seeds.of(scenes(3)))
 
 

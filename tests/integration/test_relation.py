@@ -211,7 +211,7 @@ def test_thumbnails_are_carried_over_and_dropped_when_nobody_needs_them(
     with caplog.at_level(logging.WARNING):
         back = job(watched, *camera)
     assert back.assembly.kept == 0
-    assert "its members have no thumbnails, which --local-change compares" in caplog.text
+    assert "its members have no thumbnails, which local change compares" in caplog.text
     assert uniques_of(client, name) == ["a still.jpg", "c visitor.jpg", "d visitor.jpg"]
 
 

@@ -31,7 +31,7 @@ from consumer.health import STALLED_AFTER_S
 from consumer.messages import MAX_DETAIL_CHARACTERS, MAX_ENVELOPE_BYTES, MAX_IMAGE_ID_BYTES
 from consumer.metrics import OPERATIONS, STAGES, Metrics
 from neardup import __version__
-from neardup.descriptors import DEFAULT, load_descriptor
+from neardup.descriptors import DEFAULT, DESCRIPTORS, SPECS, load_descriptor
 from neardup.distance import similarity
 from neardup.errors import BadInput, Misconfigured, NeardupError, Unavailable, reasons
 from neardup.index.keys import IndexKeys
@@ -206,6 +206,14 @@ def test_example_is_of_the_default_descriptor() -> None:
     descriptor, verdict = load_descriptor(DEFAULT), example("verdict")
     assert (verdict["descriptor"], verdict["radius"]) == (descriptor.fingerprint, descriptor.default_radius)
     assert verdict["similarity"] == pytest.approx(similarity(verdict["distance"]), abs=1e-12)
+
+
+def test_descriptors_are_documented() -> None:
+    table = [slugs_in(row[0]) for row in rows(section(text_of("docs/descriptors.md"), "Descriptors"))]
+    assert {form.partition(":")[0] for forms in table for form in forms} == set(DESCRIPTORS)
+    for heading in ("`python -m consumer`", "`python -m bootstrap`"):
+        [row] = [row for row in documented(heading) if row[0] == "`--descriptor`"]
+        assert SPECS in row[3].replace("`", ""), heading
 
 
 def test_reasons_are_documented() -> None:
