@@ -9,8 +9,8 @@ from consumer.claim_checks.local import FILE
 from consumer.claim_checks.scheme import Scheme
 from consumer.claim_checks.stores import GS, S3
 
-SCHEMES: Mapping[str, Scheme[Any]] = MappingProxyType({scheme.name: scheme for scheme in (FILE, HTTPS, S3, GS)})
-
+_ALL: tuple[Scheme[Any], ...] = (FILE, HTTPS, S3, GS)
+SCHEMES: Mapping[str, Scheme[Any]] = MappingProxyType({scheme.name: scheme for scheme in _ALL})
 _NAMES = [f"{name}:" for name in SCHEMES]
 LISTED = f"{', '.join(_NAMES[:-1])} or {_NAMES[-1]}"
 """The names, for help and error messages."""
