@@ -8,6 +8,7 @@ from bootstrap.describe import DescribedSeeds
 from bootstrap.settings import AUTO, AUTO_ABOVE, AUTO_COMPONENTS, OFF
 from neardup.descriptors.base import Descriptor
 from neardup.descriptors.projected import ProjectedDescriptor
+from neardup.errors import Misconfigured
 from neardup.pca import Pca, fit_pca
 from neardup.source_images import SourceImage
 from neardup.sources import ImageSet
@@ -103,7 +104,10 @@ def describe_projected(
 
 def _fitted(sample: DescribedSeeds, wanted: int, *, whiten: bool) -> Pca:
     rows, dimension = sample.descriptors.shape
-    pca = fit_pca(sample.descriptors, wanted, whiten=whiten)
+    try:
+        pca = fit_pca(sample.descriptors, wanted, whiten=whiten)
+    except Misconfigured as exc:
+        raise Misconfigured(f"--project: {exc}") from exc
     if pca.components < wanted:
         _LOG.warning(
             "--project %d: %d seed images of %d numbers vary in %d directions only, so many components are kept",

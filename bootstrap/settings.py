@@ -3,11 +3,12 @@
 from dataclasses import dataclass
 from pathlib import Path
 
+from neardup.descriptors.names import DEFAULT, SPECS
 from neardup.settings.decoding import DecodingSettings
 from neardup.settings.options import option, refuse
 from neardup.settings.parsers import auto_or, integer, number
 from neardup.settings.redis import RedisSettings
-from neardup.settings.relation import DESCRIPTORS, RelationSettings, radius_option
+from neardup.settings.relation import RelationSettings, radius_option
 from neardup.settings.subjects import DUPLICATES, FILES, REDIS, RUNNING
 
 _MAX_CLUSTERS = 100_000
@@ -63,7 +64,7 @@ class Settings(RelationSettings, RedisSettings, DecodingSettings):
         auto_or(integer(1, _MAX_CLUSTERS)),
         subject=REDIS,
     )
-    descriptor: str = option("--descriptor", DESCRIPTORS, "dct", subject=DUPLICATES, common=True)
+    descriptor: str = option("--descriptor", SPECS, DEFAULT, subject=DUPLICATES, common=True)
     weights: str | None = option(
         "--weights", "weights file of the descriptor, when it has weights", None, subject=DUPLICATES
     )

@@ -5,6 +5,7 @@ from concurrent.futures import Executor
 from dataclasses import astuple, dataclass
 from datetime import UTC, datetime
 
+from consumer.claim_checks.reader import UriReader
 from consumer.messages import (
     ImageMessage,
     ImageRequest,
@@ -14,7 +15,6 @@ from consumer.messages import (
     verdict_message,
 )
 from consumer.metrics import Metrics
-from consumer.uris import UriReader
 from neardup.decode_pool import Decoder
 from neardup.describe_batch import BatchDescriber, Compared
 from neardup.describing import Describer, PreparedImage

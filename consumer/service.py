@@ -12,6 +12,8 @@ from concurrent.futures import ThreadPoolExecutor
 from typing import TypeVar
 
 from consumer.backoff import Backoff
+from consumer.claim_checks.reader import UriReader
+from consumer.claim_checks.scheme import FetchSettings
 from consumer.handler import Handler, OutputTopics
 from consumer.health import Health, HealthServer
 from consumer.loop import Loop
@@ -19,7 +21,6 @@ from consumer.metrics import Metrics
 from consumer.settings import EXACTLY_ONCE, POLL_TIMEOUT_S, ClaimCheckSettings, JudgingSettings, ServiceSettings
 from consumer.transport.base import Delivery, Source
 from consumer.transport.in_turn import InTurnDelivery
-from consumer.uris import FetchSettings, UriReader
 from neardup import __version__
 from neardup.decode_pool import open_decoder
 from neardup.errors import RedisUnavailable, Unavailable

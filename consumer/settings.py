@@ -4,12 +4,14 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from consumer.claim_checks.schemes import LISTED
+from neardup.descriptors.names import DEFAULT, SPECS
 from neardup.settings.decoding import DecodingSettings
 from neardup.settings.kafka import KafkaConnection
 from neardup.settings.options import option
 from neardup.settings.parsers import duration_or_off, integer, number, one_of
 from neardup.settings.redis import RedisSettings
-from neardup.settings.relation import DESCRIPTORS, RelationSettings, radius_option
+from neardup.settings.relation import RelationSettings, radius_option
 from neardup.settings.subjects import CLAIM_CHECKS, DUPLICATES, FILES, KAFKA, REDIS, RUNNING, TOPICS
 
 MEBIBYTE = 1024 * 1024
@@ -37,7 +39,7 @@ class ClaimCheckSettings:
 
     allow_uri: tuple[str, ...] = option(
         "--allow-uri",
-        "prefix of the file:, https:, s3: or gs: URIs that envelopes may name, such as file:///data/; may be repeated",
+        f"prefix of the {LISTED} URIs that envelopes may name, such as file:///data/; may be repeated",
         (),
         subject=CLAIM_CHECKS,
         common=True,
@@ -241,7 +243,7 @@ class FolderSettings(RelationSettings, JudgingSettings):
     )
     descriptor: str | None = option(
         "--descriptor",
-        f"with --index {MEMORY}: {DESCRIPTORS} (default there: dct); else the index's own is taken, and only the PATH "
+        f"with --index {MEMORY}: {SPECS} (default there: {DEFAULT}); else the index's own is taken, and only the PATH "
         "of a file may be another",
         None,
         subject=DUPLICATES,

@@ -148,5 +148,5 @@ def fit_pca(descriptors: Descriptors, components: int, *, whiten: bool = False) 
 
 def _too_few(rows: int) -> Misconfigured:
     return Misconfigured(
-        f"--project: {rows} seed images vary in fewer than {FEWEST} directions: use a larger seed set, or --project off"
+        f"{rows} seed images vary in fewer than {FEWEST} directions: use a larger seed set, or no projection"
     )

@@ -100,6 +100,6 @@ def stacked_thumbnails(thumbnails: Iterable[Thumbnail | None]) -> Thumbnails:
     rows = []
     for thumbnail in thumbnails:
         if thumbnail is None:
-            raise Misconfigured("an image has no thumbnail, and the index compares them (--local-change)")
+            raise Misconfigured("an image has no thumbnail, and the index compares them for local change")
         rows.append(thumbnail)
     return np.stack(rows)

@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 from neardup.descriptors.base import Descriptor, thumbnail
 from neardup.descriptors.dct import YCBCR_OF_RGB, dct_basis
 from neardup.descriptors.faint import FREQUENCIES, FinePart
+from neardup.descriptors.names import unknown
 from neardup.descriptors.trim import trimmed
 from neardup.errors import Misconfigured
 from neardup.types import Pixels
@@ -93,6 +94,14 @@ class CopynetDescriptor(Descriptor):
         # One by one: a product of matrices may round otherwise in a batch of another size.
         vectors: NDArray[np.float32] = np.stack([row @ self._matrix for row in pooled]) + self._offset
         return vectors
+
+
+def from_spec(spec: str) -> CopynetDescriptor:
+    """Return what ``copynet`` or ``copynet:FOLDER`` names; see `neardup.descriptors.names`."""
+    _, colon, folder = spec.partition(":")
+    if colon and not folder:
+        raise unknown(spec)
+    return CopynetDescriptor(folder or None)
 
 
 def digest_of(body: bytes, head: bytes) -> str:

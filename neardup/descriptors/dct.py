@@ -8,6 +8,7 @@ from numpy.typing import NDArray
 
 from neardup.descriptors.base import Descriptor, thumbnail
 from neardup.descriptors.faint import FREQUENCIES, FinePart
+from neardup.descriptors.names import unknown
 from neardup.descriptors.trim import trimmed
 from neardup.types import Pixels
 
@@ -168,3 +169,10 @@ def _look_strength(energies: NDArray[np.float64]) -> NDArray[np.float64]:
     effective = total**2 / np.maximum(np.square(energies).sum(axis=1, keepdims=True), np.finfo(np.float64).tiny)
     few = (FEW_COEFFICIENTS / np.maximum(effective, 1.0)) ** 4
     return np.asarray(np.sqrt(LOOK_GREY_LEVELS + total * few), dtype=np.float64)
+
+
+def from_spec(spec: str) -> DctDescriptor:
+    """Return what ``dct`` or ``dct:notrim`` names; see `neardup.descriptors.names`."""
+    if spec not in {"dct", "dct:notrim"}:
+        raise unknown(spec)
+    return DctDescriptor(trim=spec == "dct")

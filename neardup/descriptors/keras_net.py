@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from neardup.descriptors.names import unknown
 from neardup.descriptors.network import Network, NetworkDescriptor, Tensor, first_line
 from neardup.errors import Misconfigured
 
@@ -78,6 +79,24 @@ class KerasDescriptor(NetworkDescriptor):
             f"keras-1:{name}-{output}-{weights_digest(model)}",
             Network((side_px, side_px), lambda pixels: preprocess(pixels.astype(np.float32)), compiled(model, shape)),
         )
+
+
+def from_spec(spec: str, weights: str | None) -> KerasDescriptor:
+    """Return what ``keras:NAME`` or ``keras:NAME:OUTPUT`` names; see `neardup.descriptors.names`."""
+    argument = spec.partition(":")[2]
+    if not argument:
+        raise unknown(spec)
+    name, _, output = argument.partition(":")
+    if not name or (output or OUTPUTS[0]) not in OUTPUTS:
+        raise Misconfigured(f"descriptor {spec!r}: say keras:NAME, keras:NAME:{' or keras:NAME:'.join(OUTPUTS)}")
+    return KerasDescriptor(name, output or OUTPUTS[0], weights)
+
+
+def vgg16_from_spec(spec: str, weights: str | None) -> KerasDescriptor:
+    """Return what ``vgg16`` names, the article's; see `neardup.descriptors.names`."""
+    if spec != "vgg16":
+        raise unknown(spec)
+    return KerasDescriptor("VGG16", "flat", weights)
 
 
 def network_names() -> list[str]:
@@ -171,7 +190,7 @@ def _downloaded(keras: Any, name: str, make: Callable[[str | None], Any]) -> Any
     except Exception as exc:  # urllib, socket, HTTP and hash errors: all mean the same to the user
         raise Misconfigured(
             f"the weights of {name} could not be downloaded ({first_line(exc)}); "
-            "fetch that file on another machine and pass --weights PATH"
+            "fetch that file on another machine and name it as the weights file"
         ) from exc
 
 
@@ -188,12 +207,12 @@ def _socket_timeout(seconds: float) -> Iterator[None]:
 def _from_file(name: str, make: Callable[[str | None], Any], path: Path) -> Any:  # noqa: ANN401
     if not path.is_file():
         raise Misconfigured(
-            f"--weights: no such file: {path} (expected the weights of keras.applications.{name} without its top, .h5)"
+            f"weights: no such file: {path} (expected the weights of keras.applications.{name} without its top, .h5)"
         )
     model = make(None)
     try:
         model.load_weights(path)
     except Exception as exc:  # h5py, keras and TensorFlow each raise their own
-        text = f"--weights: {path} does not hold the weights of keras.applications.{name} without its top"
+        text = f"weights: {path} does not hold the weights of keras.applications.{name} without its top"
         raise Misconfigured(f"{text}: {first_line(exc)}") from exc
     return model

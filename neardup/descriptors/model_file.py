@@ -15,6 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from neardup.descriptors.keras_net import compiled, imported_keras
+from neardup.descriptors.names import unknown
 from neardup.descriptors.network import Network, NetworkDescriptor, Tensor, first_line
 from neardup.descriptors.preprocessing import Preprocessing, read_preprocessing
 from neardup.errors import Misconfigured
@@ -66,11 +67,19 @@ class ModelFileDescriptor(NetworkDescriptor):
         )
 
 
+def from_spec(spec: str) -> ModelFileDescriptor:
+    """Return what ``file:PATH`` names; see `neardup.descriptors.names`."""
+    path = spec.partition(":")[2]
+    if not path:
+        raise unknown(spec)
+    return ModelFileDescriptor(path)
+
+
 def _loader(where: Path, path: str) -> tuple[str, Callable[[Path, Preprocessing], Run]]:
     if not where.exists():
         raise Misconfigured(
-            f"descriptor file:{path}: there is no {where} on this machine; where it lies elsewhere, say --descriptor "
-            "file:PATH"
+            f"descriptor file:{path}: there is no {where} on this machine; where it lies elsewhere, name the "
+            "descriptor file:PATH"
         )
     if (where / _GRAPH).is_file():
         return "savedmodel", _load_saved_model

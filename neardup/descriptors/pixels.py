@@ -4,6 +4,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from neardup.descriptors.base import Descriptor, thumbnail
+from neardup.errors import Misconfigured
 from neardup.types import Pixels
 
 DEFAULT_SIDE_PX = 32
@@ -11,6 +12,7 @@ ARTICLE_SIDE_PX = 320
 ARTICLE_RADIUS = 0.023
 DEFAULT_RADIUS = 0.095
 """Just below one false pair in a million distinct photos, at 32 pixels (docs/descriptors.md)."""
+_MAX_SIDE_PX = 1024
 
 
 class PixelsDescriptor(Descriptor):
@@ -37,3 +39,11 @@ class PixelsDescriptor(Descriptor):
     def features(self, prepared: NDArray[np.uint8]) -> NDArray[np.float32]:
         """Return the flattened pixels as float32 (n, 3 * side_px**2), in [0, 255]."""
         return prepared.reshape(len(prepared), -1).astype(np.float32)
+
+
+def from_spec(spec: str) -> PixelsDescriptor:
+    """Return what ``pixels`` or ``pixels:SIDE`` names; see `neardup.descriptors.names`."""
+    side = spec.partition(":")[2] or str(DEFAULT_SIDE_PX)
+    if not side.isdecimal() or not 1 <= int(side) <= _MAX_SIDE_PX:
+        raise Misconfigured(f"descriptor {spec!r}: the side is a number of pixels from 1 to {_MAX_SIDE_PX}")
+    return PixelsDescriptor(int(side))

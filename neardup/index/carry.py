@@ -65,7 +65,7 @@ class Predecessor:
         except GenerationChanged:
             raise Misconfigured(another_finished(self._keys.name)) from None
         except CorruptIndex as exc:
-            raise CorruptIndex(f"{exc}; it cannot be carried over: repair the index, or say --fresh") from exc
+            raise CorruptIndex(f"{exc}; it cannot be carried over: repair the index, or start afresh") from exc
 
     def _read_news(self) -> list[Member]:
         if self._position is None:
@@ -151,7 +151,7 @@ def find_predecessor(
             return Predecessor(client, name, None)
         live.meta.check_descriptor(fingerprint)
         if with_thumbnails and not live.meta.relation.has_thumbnails:
-            raise IndexMismatch("its members have no thumbnails, which --local-change compares")  # noqa: TRY301 - told as another descriptor is
+            raise IndexMismatch("its members have no thumbnails, which local change compares")  # noqa: TRY301 - told as another descriptor is
     except IndexMismatch as exc:
         _LOG.warning("no member of generation %s is carried over: %s", live_generation(client, name), exc)
         return None

@@ -111,11 +111,11 @@ def _check(url: str, password: str | None) -> None:
             f"not a Redis URL: {masked(url)}: write /, ?, # and @ in a password as %2F, %3F, %23 and %40"
         )
     if own and password is not None:
-        raise Misconfigured("--redis-password: the Redis URL holds a password, too: give one of them")
+        raise Misconfigured("the Redis URL holds a password, and there is another beside it: give one of them")
     for name in _TLS_FILES:
         for path in parse_qs(parts.query).get(name, []):
             if not Path(path).is_file():
-                raise Misconfigured(f"--redis: {name} of the URL: there is no file {path!r}")
+                raise Misconfigured(f"Redis: {name} of the URL: there is no file {path!r}")
 
 
 def masked(url: str) -> str:

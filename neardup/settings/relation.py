@@ -9,10 +9,6 @@ from neardup.settings.parsers import auto_or, number, off_or, one_of
 from neardup.settings.profiles import PROFILES
 from neardup.settings.subjects import DUPLICATES
 
-DESCRIPTORS = (
-    "dct, dct:notrim, copynet, copynet:FOLDER, pixels, pixels:SIDE, vgg16, keras:NAME, keras:NAME:flat or file:PATH"
-)
-
 
 def radius_option(text: str) -> Any:  # noqa: ANN401 - stands where a field's default stands, as `option` does
     """Declare the field `radius` of a settings dataclass; `text` says what ``auto`` does there."""

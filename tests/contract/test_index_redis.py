@@ -688,7 +688,7 @@ class TestUrls:
 
     @pytest.mark.parametrize("url", ["redis://:one@host", "redis://host?password=one"])
     def test_one_password_is_enough(self, url: str) -> None:
-        with pytest.raises(Misconfigured, match="--redis-password: the Redis URL holds a password, too"):
+        with pytest.raises(Misconfigured, match="Redis URL holds a password, and there is another beside it: give one"):
             connect(url, "two")
 
     def test_a_file_for_tls_has_to_be_there(self) -> None:

@@ -91,7 +91,7 @@ def test_weights_that_do_not_fit(command: Command, tmp_path: Path, spec: str) ->
 @pytest.mark.parametrize("spec", ["dct", "dct:notrim", "pixels", "pixels:8", "file:model.keras"])
 def test_weights_for_what_has_none(command: Command, tmp_path: Path, spec: str) -> None:
     seeds = photos(tmp_path / "seeds", 2)
-    says = f"--weights: descriptor {spec!r} has"
+    says = f"descriptor {spec!r} takes no weights file: it"
     refused(command("bootstrap", seeds, "--descriptor", spec, "--weights", "x.h5"), says)
 
 
@@ -99,7 +99,7 @@ def test_weights_for_an_index_without_any(
     command: Command, tmp_path: Path, redis_url: str, name: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
     seeds = photos(tmp_path / "seeds", 3)
-    image, says = seeds / "001.png", "--weights: descriptor 'dct' has none; leave --weights out"
+    image, says = seeds / "001.png", "descriptor 'dct' takes no weights file: it has no weights; leave the file out"
     assert command("bootstrap", seeds)[0] == 0
     refused(command("index", "neighbours", image, "--weights", "none"), says)
     pairs = tmp_path / "pairs.csv"
@@ -119,7 +119,7 @@ def test_a_model_that_lies_elsewhere(command: Command, tmp_path: Path, kind: str
     assert code == 0, error
     (tmp_path / kind).rename(tmp_path / "elsewhere")
     image = seeds / "003.png"
-    refused(command("index", "neighbours", image), "where it lies elsewhere, say --descriptor file:PATH")
+    refused(command("index", "neighbours", image), "where it lies elsewhere, name the descriptor file:PATH")
     elsewhere = ("--descriptor", f"file:{tmp_path / 'elsewhere'}")
     code, text, _ = command("index", "neighbours", image, *elsewhere, "--json")
     assert code == 0

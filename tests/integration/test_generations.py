@@ -201,7 +201,7 @@ def test_what_cannot_be_read_is_not_replaced_without_a_word(client: redis.Redis,
 def test_a_record_that_is_none_stops_the_build(client: redis.Redis, name: str) -> None:
     bootstrap(client, name, Seeds.of(scenes(3)), clusters=1)
     client.rpush(IndexKeys(name).cell(1, 0), b"nonsense")
-    with pytest.raises(CorruptIndex, match="--fresh"):
+    with pytest.raises(CorruptIndex, match="cannot be carried over: repair the index, or start afresh"):
         bootstrap(client, name, Seeds.of(scenes(3)))
 
 

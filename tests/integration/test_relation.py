@@ -18,10 +18,10 @@ from bootstrap.reading import LiveGeneration
 from bootstrap.repair import Repairing
 from bootstrap.settings import Settings
 from bootstrap.verify import Verification
+from consumer.claim_checks.reader import UriReader
 from consumer.handler import Handler, Outcome, OutputTopics
 from consumer.messages import ImageMessage
 from consumer.metrics import Metrics
-from consumer.uris import UriReader
 from neardup.decode_limits import DecodeLimits
 from neardup.decode_pool import DecodeHere
 from neardup.descriptors import load_descriptor
@@ -208,7 +208,7 @@ def test_thumbnails_are_carried_over_and_dropped_when_nobody_needs_them(
     with caplog.at_level(logging.WARNING):
         back = job(watched, *camera)
     assert back.assembly.kept == 0
-    assert "its members have no thumbnails, which --local-change compares" in caplog.text
+    assert "its members have no thumbnails, which local change compares" in caplog.text
     assert uniques_of(client, name) == ["a still.jpg", "c visitor.jpg", "d visitor.jpg"]
 
 

@@ -1,6 +1,7 @@
 """Packages know what they may know, and importing a module does nothing."""
 
 import ast
+import re
 import subprocess
 import sys
 from collections.abc import Iterator, Mapping
@@ -45,6 +46,11 @@ def imports_of(path: Path) -> set[str]:
 
 def roots_of(path: Path) -> set[str]:
     return {name.partition(".")[0] for name in imports_of(path)}
+
+
+def declares_settings(path: Path) -> bool:
+    """Say whether a module is one of those that own flags; Kafka's refusals are told by settings."""
+    return "settings" in name_of(path) or "kafka" in name_of(path) or path.name == "options.py"
 
 
 def top_level_of(body: list[ast.stmt]) -> Iterator[ast.AST]:
@@ -142,6 +148,21 @@ def test_the_core_never_reads_the_environment(path: Path) -> None:
     assert not imports_of(path) & {"os.environ", "os.getenv", "os.environb"}
     for node in ast.walk(tree_of(path)):
         assert not (isinstance(node, ast.Attribute) and node.attr in {"environ", "getenv", "environb", "argv"})
+
+
+def texts_of(path: Path) -> Iterator[str]:
+    """Yield the texts of a module that stand in its code, docstrings left out."""
+    nodes = list(ast.walk(tree_of(path)))
+    docstrings = {id(node.value) for node in nodes if isinstance(node, ast.Expr)}
+    for node in nodes:
+        if isinstance(node, ast.Constant) and isinstance(node.value, str) and id(node) not in docstrings:
+            yield node.value
+
+
+@pytest.mark.parametrize("path", [path for path in NEARDUP if not declares_settings(path)], ids=name_of)
+def test_the_core_names_no_flag(path: Path) -> None:
+    # Its errors reach whoever uses it as a library, too.
+    assert [text for text in texts_of(path) if re.search(r"(?<![\w-])--[a-z]", text)] == []
 
 
 @pytest.mark.parametrize("path", BOOTSTRAP, ids=name_of)

@@ -14,10 +14,10 @@ import pytest
 from numpy.typing import NDArray
 from PIL import Image
 
+from consumer.claim_checks.reader import UriReader
 from consumer.handler import Handler, Outcome, OutputTopics
 from consumer.messages import ImageMessage, OutgoingMessage
 from consumer.metrics import STAGES, Metrics
-from consumer.uris import UriReader
 from neardup.decode_limits import DecodeLimits
 from neardup.decode_pool import DecodeHere, DecodePool
 from neardup.descriptors.dct import DctDescriptor

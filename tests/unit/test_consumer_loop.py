@@ -9,6 +9,7 @@ from datetime import UTC, datetime
 import pytest
 
 from consumer.backoff import Backoff
+from consumer.claim_checks.reader import UriReader
 from consumer.handler import Described, Handler, OutputTopics
 from consumer.health import Health
 from consumer.loop import Loop, ShutdownTimeout
@@ -16,7 +17,6 @@ from consumer.messages import ImageMessage, OutgoingMessage
 from consumer.metrics import Metrics
 from consumer.transport.in_turn import InTurnDelivery
 from consumer.transport.memory import MemorySink, MemorySource
-from consumer.uris import UriReader
 from neardup.decode_limits import DecodeLimits
 from neardup.decode_pool import DecodeHere
 from neardup.descriptors.dct import DctDescriptor

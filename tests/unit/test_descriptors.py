@@ -1,5 +1,7 @@
 """What every descriptor does."""
 
+import subprocess
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -8,16 +10,21 @@ from numpy.typing import NDArray
 
 import bootstrap.settings
 import consumer.settings
-from neardup.descriptors import NAMES, SPECS, load_descriptor
+from neardup.descriptors import DESCRIPTORS, SPECS, load_descriptor
 from neardup.descriptors.base import Descriptor, thumbnail, unit_float16
+from neardup.descriptors.names import Entry
 from neardup.descriptors.projected import ProjectedDescriptor
 from neardup.distance import l2_distances
 from neardup.errors import Misconfigured, Undescribable
 from neardup.pca import fit_pca
 from neardup.settings.options import options_of
+from neardup.settings.profiles import PROFILES
 from tests.unit.pictures import GENERATED, flat, generated
 
-WEIGHTLESS = ("dct", "copynet", "pixels", "pixels:320", "pixels:1")
+WEIGHTLESS = [
+    *(form for entry in DESCRIPTORS.values() if entry.no_weights for form in entry.forms if form.islower()),
+    *("pixels:320", "pixels:1"),
+]
 DOCUMENTATION = Path(__file__).resolve().parents[2] / "docs/descriptors.md"
 PROJECTED = "projected"
 NETWORK = pytest.param("keras:MobileNetV3Small", marks=[pytest.mark.tensorflow, pytest.mark.timeout(600)])
@@ -88,7 +95,7 @@ class TestUniversal:
         assert np.isfinite(rows).all()
 
     def test_what_a_command_line_needs(self, descriptor: Descriptor) -> None:
-        assert descriptor.spec.partition(":")[0] in NAMES
+        assert descriptor.spec.partition(":")[0] in DESCRIPTORS
         assert 0 < descriptor.default_radius < 2
         assert descriptor.reduce_to_px > 0
         assert descriptor.fingerprint.startswith(descriptor.spec.partition(":")[0])
@@ -136,6 +143,34 @@ def test_a_batch_of_any_size_gives_the_same_bits(spec: str, count: int) -> None:
     singly = np.concatenate([descriptor.describe([each]) for each in noise])
     batches = [descriptor.describe(list(noise[start : start + count])) for start in range(0, 300, count)]
     assert np.concatenate(batches).tobytes() == singly.tobytes()
+
+
+class TestNames:
+    def test_each_stands_first_in_its_forms(self) -> None:
+        for name, entry in DESCRIPTORS.items():
+            assert {form.partition(":")[0] for form in entry.forms} == {name}
+
+    @pytest.mark.parametrize("name", DESCRIPTORS)
+    def test_each_refuses_what_is_none_of_its_forms(self, name: str) -> None:
+        with pytest.raises(Misconfigured, match="descriptor") as caught:
+            load_descriptor(f"{name}::")
+        assert f"{name}::" in str(caught.value)
+
+    @pytest.mark.parametrize(("name", "entry"), [each for each in DESCRIPTORS.items() if each[1].no_weights])
+    def test_a_weights_file_is_refused_before_anything_is_loaded(self, name: str, entry: Entry) -> None:
+        with pytest.raises(Misconfigured, match=f"'{name}:x' takes no weights file: {entry.no_weights}; leave"):
+            load_descriptor(f"{name}:x", "weights.h5")
+
+    def test_profiles_name_descriptors(self) -> None:
+        assert {settings["descriptor"] for settings in PROFILES.values()} <= set(DESCRIPTORS)
+
+    def test_settings_know_them_without_loading_any(self) -> None:
+        script = (
+            "import sys, bootstrap.settings, consumer.settings\n"
+            "print([name for name in ('numpy', 'PIL', 'asyncio', 'ssl') if name in sys.modules])"
+        )
+        done = subprocess.run([sys.executable, "-c", script], capture_output=True, check=True, text=True)
+        assert done.stdout == "[]\n"
 
 
 class TestLoading:

@@ -141,5 +141,5 @@ class TestRefusals:
             load_descriptor(f"copynet:{own}")
 
     def test_weights_of_another_kind(self) -> None:
-        with pytest.raises(Misconfigured, match="'copynet' brings its own; leave --weights out"):
+        with pytest.raises(Misconfigured, match="'copynet' takes no weights file: it brings its own weights; leave"):
             load_descriptor("copynet", "none")

@@ -116,7 +116,7 @@ class TestWeights:
         missing = tmp_path / "missing.h5"
         with pytest.raises(Misconfigured) as caught:
             load_descriptor("vgg16", str(missing))
-        assert str(caught.value).startswith(f"--weights: no such file: {missing} (expected the weights of")
+        assert str(caught.value).startswith(f"weights: no such file: {missing} (expected the weights of")
 
     @pytest.mark.parametrize("name", ["garbage.h5", "garbage.weights.h5", "garbage.txt"])
     def test_a_file_that_holds_something_else(self, tmp_path: Path, name: str) -> None:
@@ -124,7 +124,7 @@ class TestWeights:
         file.write_bytes(b"no weights" * 100)
         with pytest.raises(Misconfigured) as caught:
             load_descriptor("vgg16", str(file))
-        expected = f"--weights: {file} does not hold the weights of keras.applications.VGG16 without its top: "
+        expected = f"weights: {file} does not hold the weights of keras.applications.VGG16 without its top: "
         assert str(caught.value).startswith(expected)
         assert "\n" not in str(caught.value)
 
@@ -178,7 +178,7 @@ class TestWeights:
         assert time.monotonic() - began_s < 20
         assert "timed out" in str(caught.value)
         assert "vgg16_weights_tf_dim_ordering_tf_kernels_notop.h5" in str(caught.value)
-        assert "--weights PATH" in str(caught.value)
+        assert "name it as the weights file" in str(caught.value)
         assert "\n" not in str(caught.value)
         assert capfd.readouterr().out == ""
         assert socket.getdefaulttimeout() == before

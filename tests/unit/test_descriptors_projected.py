@@ -164,7 +164,7 @@ class TestFitting:
 
     def test_seeds_that_are_all_alike_are_an_error(self, describing: Describing) -> None:
         alike = ImageSet([encoded(f"{number}.png", generated(1)) for number in range(5)], 1.0)
-        with pytest.raises(Misconfigured, match="use a larger seed set, or --project off"):
+        with pytest.raises(Misconfigured, match=r"^--project: 5 seed .* use a larger seed set, or no projection$"):
             describe_projected(alike, RAW, describing, 8, whiten=False)
 
     def test_the_same_seeds_give_the_same_projection(self, describing: Describing, seeds: ImageSet) -> None:

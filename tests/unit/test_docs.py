@@ -17,12 +17,13 @@ from prometheus_client.metrics import MetricWrapperBase
 
 import bootstrap.describe
 import training.__main__
+from consumer.claim_checks.schemes import SCHEMES
 from consumer.health import STALLED_AFTER_S
 from consumer.messages import MAX_DETAIL_CHARACTERS, MAX_ENVELOPE_BYTES, MAX_IMAGE_ID_BYTES
 from consumer.metrics import OPERATIONS, STAGES, Metrics
 from neardup import __version__
 from neardup.cli.commands import COMMANDS, family
-from neardup.descriptors import DEFAULT, load_descriptor
+from neardup.descriptors import DEFAULT, DESCRIPTORS, SPECS, load_descriptor
 from neardup.distance import similarity
 from neardup.errors import BadInput, Misconfigured, NeardupError, Unavailable, reasons
 from neardup.index.keys import IndexKeys
@@ -225,10 +226,33 @@ def test_example_is_of_the_default_descriptor() -> None:
     assert verdict["similarity"] == pytest.approx(similarity(verdict["distance"]), abs=1e-12)
 
 
+def test_descriptors_are_documented() -> None:
+    table = [slugs_in(row[0]) for row in rows(section(text_of("docs/descriptors.md"), "Descriptors"))]
+    assert {form.partition(":")[0] for forms in table for form in forms} == set(DESCRIPTORS)
+    for heading in ("`python -m consumer`", "`python -m bootstrap`"):
+        [row] = [row for row in documented(heading) if row[0] == "`--descriptor`"]
+        assert SPECS in row[3].replace("`", ""), heading
+
+
 def test_reasons_are_documented() -> None:
     table = rows(section(text_of("docs/wire-contracts.md"), "Reasons"))
     assert [row[0].strip("`") for row in table] == list(reasons())
     assert bootstrap.describe.UNREADABLE_FILE in text_of("docs/wire-contracts.md")
+
+
+def test_schemes_of_claim_checks_are_documented() -> None:
+    table = rows(section(text_of("docs/claim-checks.md"), "Claim checks"))
+    told = {row[0].strip("`"): row[2].strip("`") for row in table}
+    assert told == {scheme.prefix: name if scheme.package else "none" for name, scheme in SCHEMES.items()}
+    [row] = [row for row in documented("`python -m consumer`") if row[0] == "`--allow-uri`"]
+    for text in (row[3], section(text_of("docs/wire-contracts.md"), "Envelope")):
+        assert [name for name in SCHEMES if f"`{name}:`" not in text] == []
+
+
+def test_schemes_have_an_extra_of_their_name() -> None:
+    extras = PROJECT["project"]["optional-dependencies"]
+    for name, scheme in SCHEMES.items():
+        assert scheme.package is None or scheme.package in names(extras[name]), name
 
 
 def test_limits_are_documented() -> None:

@@ -67,7 +67,7 @@ class TestFit:
 
     @pytest.mark.parametrize("rows", [ROWS[:1], ROWS[:2], np.repeat(ROWS[:1], 50, axis=0)])
     def test_too_few_directions_are_an_error(self, rows: Descriptors) -> None:
-        with pytest.raises(Misconfigured, match=f"--project: {len(rows)} seed images vary in fewer than 2 directions"):
+        with pytest.raises(Misconfigured, match=f"^{len(rows)} seed images vary in fewer than 2 directions"):
             fit_pca(rows, 8)
 
 

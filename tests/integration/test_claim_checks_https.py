@@ -16,7 +16,8 @@ from pathlib import Path
 import pytest
 from aiohttp.abc import AbstractResolver, ResolveResult
 
-from consumer.uris import FetchSettings, UriReader
+from consumer.claim_checks.reader import UriReader
+from consumer.claim_checks.scheme import FetchSettings
 from neardup.errors import (
     BadInput,
     Misconfigured,

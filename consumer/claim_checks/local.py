@@ -1,12 +1,15 @@
-"""Files below allowed folders."""
+"""The scheme ``file``: files below allowed folders."""
 
 import os
 import stat
 from collections.abc import Sequence
+from functools import partial
 from pathlib import Path
 from urllib.parse import unquote, urlsplit
 
-from consumer.uris.errors import shown
+from consumer.claim_checks.allowed import OUTSIDE
+from consumer.claim_checks.errors import shown
+from consumer.claim_checks.scheme import Access, Found, Scheme
 from neardup.errors import TooManyBytes, UriNotAllowed, UriUnreadable
 
 _LOCAL_HOSTS = {"", "localhost"}
@@ -32,15 +35,20 @@ class LocalFiles:
         self._roots = roots
         self._max_bytes = max_bytes
 
-    def read(self, uri: str) -> bytes:
-        """Return the bytes of a file; symbolic links are followed before it is judged, and none afterwards.
+    def find(self, uri: str) -> Found:
+        """Return the file of an allowed URI; symbolic links are followed before it is judged, and none afterwards.
 
         Raises
         ------
-        UriNotAllowed, UriUnreadable, TooManyBytes
-            Why not.
+        UriNotAllowed
+            It is outside, or no file: URI.
         """
-        root, parts = self._allowed(uri)
+        return Found("file:", partial(self._read, uri, *self._allowed(uri)))
+
+    def close(self) -> None:
+        """Do nothing: no file stays open."""
+
+    def _read(self, uri: str, root: Path, parts: tuple[str, ...]) -> bytes:
         try:
             with os.fdopen(_open_below(root, parts), "rb") as file:
                 if not stat.S_ISREG(os.fstat(file.fileno()).st_mode):
@@ -60,7 +68,7 @@ class LocalFiles:
         for root in self._roots:
             if path.is_relative_to(root):
                 return root, path.relative_to(root).parts
-        raise UriNotAllowed(f"{shown(uri)} is outside what --allow-uri names")
+        raise UriNotAllowed(f"{shown(uri)} is not allowed: {OUTSIDE}")
 
 
 def _open_below(root: Path, parts: Sequence[str]) -> int:
@@ -89,3 +97,14 @@ def file_path(uri: str) -> Path:
     if parts.netloc not in _LOCAL_HOSTS or not path.startswith("/") or "\0" in path:
         raise ValueError("it must name an absolute path on this machine")
     return Path(path)
+
+
+def _parse_prefix(prefix: str) -> Path:
+    return file_path(prefix).resolve()
+
+
+def _open(roots: Sequence[Path], access: Access) -> LocalFiles:
+    return LocalFiles(roots, access.max_bytes)
+
+
+FILE = Scheme("file", "file:///folder/", _parse_prefix, _open)

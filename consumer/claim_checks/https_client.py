@@ -1,4 +1,4 @@
-"""Images on https hosts.
+"""Gets images from https hosts.
 
 By aiohttp, on which fsspec's own http files stand, and not through them: they follow redirects, read without a limit,
 and inflate what comes compressed. Here every rule is kept where it counts: the address when the socket is made for it,
@@ -16,8 +16,8 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urljoin
 
-from consumer.uris.allowed import Target
-from consumer.uris.errors import Outage, shown
+from consumer.claim_checks.allowed import Target
+from consumer.claim_checks.errors import Outage, shown
 from neardup.errors import Misconfigured, TooManyBytes, UriAddressNotAllowed, UriNotAllowed, UriTooSlow, UriUnreadable
 
 if TYPE_CHECKING:
@@ -32,13 +32,13 @@ _TURNS_TO_CLOSE = 5
 _TRY_AGAIN = {408, 425, 429, 500, 502, 503, 504}
 
 
-class HttpsImages:
+class HttpsClient:
     """Reads over https from as many threads as like to, over connections that are kept and shared.
 
     Parameters
     ----------
     allowed
-        Takes a URI apart that may be read; ValueError for others. Asked for every redirect.
+        Takes an https URI apart that may be read; ValueError for all others. Asked for every redirect.
     permitted
         Says whether an address may be connected to.
     max_bytes
@@ -165,12 +165,9 @@ class HttpsImages:
         onward = ""
         try:
             onward = urljoin(target.uri, location)
-            found = self._allowed(onward)
+            return self._allowed(onward)
         except ValueError as exc:
             raise UriNotAllowed(f"{shown(target.uri)} redirects to {shown(onward or location)}: {exc}") from exc
-        if found.scheme != "https":
-            raise UriNotAllowed(f"{shown(target.uri)} redirects to {shown(onward)}: not https")
-        return found
 
     async def _body(self, target: Target, answer: "aiohttp.ClientResponse") -> bytes:
         name = shown(target.uri)

@@ -8,11 +8,12 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from consumer.uris import UriReader
-from consumer.uris.addresses import permitted
-from consumer.uris.allowed import allowed_target, parse_prefix, parse_target
-from consumer.uris.errors import shown
-from consumer.uris.outages import LONE_PATIENCE_S, Outages
+from consumer.claim_checks.addresses import permitted
+from consumer.claim_checks.allowed import AllowedImages, Target
+from consumer.claim_checks.errors import shown
+from consumer.claim_checks.outages import LONE_PATIENCE_S, Outages
+from consumer.claim_checks.reader import UriReader
+from consumer.claim_checks.schemes import SCHEMES
 from neardup.errors import Misconfigured, UriNotAllowed
 
 
@@ -22,12 +23,30 @@ def reader() -> Iterator[UriReader]:
         yield reader
 
 
+@pytest.fixture(scope="module")
+def two_schemes() -> Iterator[UriReader]:
+    with UriReader(["https://good.example/a", "s3://bucket/a"], 1) as reader:
+        yield reader
+
+
 def is_allowed(uri: str, *prefixes: str) -> bool:
+    with UriReader(prefixes, 1) as reader:
+        return would_read(uri, reader)
+
+
+def would_read(uri: str, reader: UriReader) -> bool:
     try:
-        allowed_target(uri, [parse_prefix(prefix) for prefix in prefixes])
-    except ValueError:
+        reader._find(uri)
+    except UriNotAllowed:
         return False
     return True
+
+
+def parse_target(uri: str) -> Target:
+    with UriReader([uri.partition("?")[0]], 1) as reader:
+        [images] = reader._images.values()
+        assert isinstance(images, AllowedImages)
+        return images._parse(uri)
 
 
 @pytest.mark.parametrize(
@@ -148,7 +167,14 @@ def test_a_prefix_that_could_mean_more_is_a_wrong_setting(prefix: str) -> None:
     assert "hunter2" not in str(caught.value)
 
 
-@pytest.mark.parametrize(("scheme", "package"), [("https", "aiohttp"), ("s3", "s3fs"), ("gs", "gcsfs")])
+def test_the_extras_that_there_are_stay() -> None:
+    packages = {name: scheme.package for name, scheme in SCHEMES.items()}
+    assert {"file": None, "https": "aiohttp", "s3": "s3fs", "gs": "gcsfs"}.items() <= packages.items()
+
+
+@pytest.mark.parametrize(
+    ("scheme", "package"), [(name, scheme.package) for name, scheme in SCHEMES.items() if scheme.package]
+)
 def test_a_missing_extra_is_named_at_the_start(scheme: str, package: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, package, None)
     with pytest.raises(Misconfigured, match=rf"{package} is not installed.*neardup\[{scheme}\]"):
@@ -158,10 +184,10 @@ def test_a_missing_extra_is_named_at_the_start(scheme: str, package: str, monkey
 @given(st.text(max_size=60), st.sampled_from(["https://good.example/a/", "https://good.example", "s3://bucket/a/", ""]))
 @example("../b", "https://good.example/a/")
 @example("@evil.example/", "https://good.example")
-def test_what_is_allowed_is_below_the_prefix_however_it_is_read(tail: str, head: str) -> None:
+def test_what_is_allowed_is_below_the_prefix_however_it_is_read(two_schemes: UriReader, tail: str, head: str) -> None:
     uri = head + tail
     shown(uri)
-    if is_allowed(uri, "https://good.example/a", "s3://bucket/a"):
+    if would_read(uri, two_schemes):
         parts = urlsplit(uri)
         assert (parts.scheme, parts.netloc) in {
             ("https", "good.example"),

@@ -14,7 +14,8 @@ import fsspec
 import pytest
 import s3fs
 
-from consumer.uris import FetchSettings, UriReader
+from consumer.claim_checks.reader import UriReader
+from consumer.claim_checks.scheme import FetchSettings
 from neardup.errors import StoreUnavailable, TooManyBytes, UriNotAllowed, UriTooSlow, UriUnavailable, UriUnreadable
 from tests.acceptance.processes import eventually
 from tests.integration.https_hosts import closed_port

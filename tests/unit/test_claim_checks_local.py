@@ -5,8 +5,8 @@ from pathlib import Path
 
 import pytest
 
-from consumer.uris import UriReader
-from consumer.uris.local import LocalFiles, _open_below
+from consumer.claim_checks.local import LocalFiles, _open_below
+from consumer.claim_checks.reader import UriReader
 from neardup.errors import BadInput, Misconfigured, TooManyBytes, UriNotAllowed, UriUnreadable
 
 LIMIT = 1000

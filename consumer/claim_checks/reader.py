@@ -1,0 +1,139 @@
+"""The way in: reads what the allowed prefixes name, waits for stores that are away, and gives up in the end."""
+
+import importlib.util
+from collections.abc import Callable, Sequence
+from contextlib import ExitStack
+from types import TracebackType
+from typing import TYPE_CHECKING, Any, Self
+
+from consumer.claim_checks.allowed import OUTSIDE
+from consumer.claim_checks.errors import Outage, shown
+from consumer.claim_checks.outages import Outages
+from consumer.claim_checks.scheme import Access, FetchSettings, Found, Images, Scheme
+from consumer.claim_checks.schemes import SCHEMES, scheme_of
+from neardup.errors import BadInput, Misconfigured, StoreUnavailable, UriNotAllowed, UriTooSlow, UriUnavailable
+
+if TYPE_CHECKING:
+    import aiohttp
+
+_USUAL_FETCH = FetchSettings()
+
+
+class UriReader:
+    """Reads what the allowed prefixes name, and nothing else. Nothing is allowed by default.
+
+    May be used by several threads. Each waits for its own image; connections are kept and shared.
+
+    Parameters
+    ----------
+    allowed
+        Prefixes, as each of `SCHEMES` has them: ``file:///data/``, ``https://host/path/``.
+    max_bytes
+        Largest image that is read.
+    fetch
+        How images are fetched over the network.
+    permitted_address
+        Says whether an https host may have this address; by default the public ones, and those that `fetch` adds.
+    resolver
+        Finds the addresses of https hosts; None for the system's way.
+
+    Raises
+    ------
+    Misconfigured
+        A prefix is none of these, or its scheme needs an extra that is not installed.
+    """
+
+    def __init__(
+        self,
+        allowed: Sequence[str],
+        max_bytes: int,
+        fetch: FetchSettings = _USUAL_FETCH,
+        *,
+        permitted_address: Callable[[str], bool] | None = None,
+        resolver: "aiohttp.abc.AbstractResolver | None" = None,
+    ) -> None:
+        prefixes = _by_scheme(allowed)
+        for name in prefixes:
+            _check_extra(SCHEMES[name])
+        access = Access(max_bytes, fetch, permitted_address, resolver)
+        self._outages = Outages(fetch.patience_s)
+        self._images: dict[str, Images] = {}
+        with ExitStack() as opened:
+            for name, parsed in prefixes.items():
+                self._images[name] = SCHEMES[name].open(parsed, access)
+                opened.callback(self._images[name].close)
+            self._opened = opened.pop_all()
+
+    def read(self, uri: str) -> bytes:
+        """Return the bytes behind an allowed URI.
+
+        Raises
+        ------
+        UriNotAllowed, UriAddressNotAllowed, UriUnreadable, UriTooSlow, UriUnavailable, TooManyBytes
+            Why not.
+        StoreUnavailable
+            Where it lies cannot be reached, or cannot serve now: call again later.
+        """
+        found = self._find(uri)
+        try:
+            data = found.read()
+        except BadInput:
+            self._outages.answered(found.origin, uri)
+            raise
+        except Outage as outage:
+            raise self._judged(outage, found.origin, uri) from outage
+        self._outages.answered(found.origin, uri)
+        return data
+
+    def _find(self, uri: str) -> Found:
+        try:
+            images = self._images.get(scheme_of(uri).name)
+        except ValueError as exc:
+            raise UriNotAllowed(f"{shown(uri)} is not allowed: {exc}") from exc
+        if images is None:
+            raise UriNotAllowed(f"{shown(uri)} is not allowed: {OUTSIDE}")
+        return images.find(uri)
+
+    def _judged(self, outage: Outage, origin: str, uri: str) -> Exception:
+        if self._outages.worth_waiting(origin, uri):
+            return StoreUnavailable(str(outage))
+        kind = UriTooSlow if outage.slow else UriUnavailable
+        return kind(f"{outage}; given up")
+
+    def close(self) -> None:
+        """Let go of all connections."""
+        self._opened.close()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+
+def _by_scheme(allowed: Sequence[str]) -> dict[str, list[Any]]:
+    prefixes: dict[str, list[Any]] = {}
+    for prefix in allowed:
+        scheme = _scheme(prefix)
+        try:
+            prefixes.setdefault(scheme.name, []).append(scheme.parse(prefix))
+        except ValueError as exc:
+            raise Misconfigured(f"--allow-uri {shown(prefix)}: {exc}; say {scheme.prefix}") from exc
+    return prefixes
+
+
+def _scheme(prefix: str) -> Scheme[Any]:
+    try:
+        return scheme_of(prefix)
+    except ValueError as exc:
+        raise Misconfigured(f"--allow-uri {shown(prefix)}: {exc}") from exc
+
+
+def _check_extra(scheme: Scheme[Any]) -> None:
+    if scheme.package is not None and importlib.util.find_spec(scheme.package) is None:
+        raise Misconfigured(
+            f"--allow-uri {scheme.name}://...: {scheme.package} is not installed; install neardup with its extra: "
+            f"neardup[{scheme.name}]"
+        )

@@ -1,0 +1,59 @@
+"""Every descriptor by name, without numpy: settings and help texts name them.
+
+A new descriptor is one module with a function ``from_spec`` and one line here.
+"""
+
+import difflib
+from collections.abc import Mapping
+from dataclasses import dataclass
+from types import MappingProxyType
+
+from neardup.errors import Misconfigured
+
+DCT = "dct"
+COPYNET = "copynet"
+DEFAULT = DCT
+
+
+@dataclass(frozen=True, slots=True)
+class Entry:
+    """What is known of a descriptor before its module is loaded.
+
+    Attributes
+    ----------
+    forms
+        How it may be written, for help; what the user fills in is in capitals.
+    made_by
+        ``module:function`` in `neardup.descriptors`. The function takes a spec, and the weights file or None where the
+        descriptor may have one. It returns the descriptor; it raises `unknown` for a spec that is none of its forms,
+        and `Misconfigured` for what else is wrong.
+    no_weights
+        Why it takes no weights file; None where it takes one.
+    """
+
+    forms: tuple[str, ...]
+    made_by: str
+    no_weights: str | None = "it has no weights"
+
+
+DESCRIPTORS: Mapping[str, Entry] = MappingProxyType(
+    {
+        DCT: Entry(("dct", "dct:notrim"), "dct:from_spec"),
+        COPYNET: Entry(("copynet", "copynet:FOLDER"), "copynet:from_spec", "it brings its own weights"),
+        "pixels": Entry(("pixels", "pixels:SIDE"), "pixels:from_spec"),
+        "vgg16": Entry(("vgg16",), "keras_net:vgg16_from_spec", None),
+        "keras": Entry(("keras:NAME", "keras:NAME:flat"), "keras_net:from_spec", None),
+        "file": Entry(("file:PATH",), "model_file:from_spec", "it has its weights in its own file"),
+    }
+)
+
+_FORMS = [form for entry in DESCRIPTORS.values() for form in entry.forms]
+SPECS = f"{', '.join(_FORMS[:-1])} or {_FORMS[-1]}"
+"""What a descriptor may be called, for help texts."""
+
+
+def unknown(spec: str) -> Misconfigured:
+    """Return the error for a spec that is no form of any descriptor."""
+    near = difflib.get_close_matches(spec.partition(":")[0].lower(), DESCRIPTORS, n=1)
+    meant = f"; did you mean {near[0]}?" if near and near[0] != spec else ""
+    return Misconfigured(f"unknown descriptor {spec!r}: say one of {SPECS}{meant}")
