@@ -10,12 +10,12 @@ from itertools import islice, repeat
 
 import numpy as np
 
-from bootstrap.images import Images
 from neardup.decode_limits import DecodeLimits, WorkLimits
 from neardup.decode_pool import PrepareAll, open_decoder
 from neardup.describing import Describer, PreparedImage
 from neardup.descriptors.base import Descriptor
 from neardup.errors import BadInput, Misconfigured
+from neardup.images import Images
 from neardup.local_change import THUMBNAIL_BYTES, Thumbnails
 from neardup.relation import Relation
 from neardup.sources import EncodedImage, SourceImage

@@ -16,8 +16,6 @@ from bootstrap.assembly import Assembly
 from bootstrap.calibration.choice import Calibration
 from bootstrap.calibration.seeds import calibrate_seeds
 from bootstrap.describe import DescribedSeeds, Unreadable, describe_seeds
-from bootstrap.duplicates import Duplicates
-from bootstrap.images import Images, images_of
 from bootstrap.importing import import_snapshot
 from bootstrap.progress import shown_progress
 from bootstrap.projecting import describe_projected
@@ -30,6 +28,8 @@ from neardup.decode_settings import decode_limits, work_limits
 from neardup.descriptors import load_descriptor
 from neardup.descriptors.base import Descriptor
 from neardup.descriptors.projected import pca_of
+from neardup.duplicates import Duplicates
+from neardup.images import Images, images_of
 from neardup.index.base import IndexMeta
 from neardup.index.build import live_generation
 from neardup.index.carry import Predecessor, find_predecessor, live_pca
