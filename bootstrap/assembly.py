@@ -8,8 +8,8 @@ from dataclasses import replace
 import numpy as np
 from numpy.typing import NDArray
 
-from bootstrap.duplicates import DuplicateFinder
-from bootstrap.images import Images, images_of, joined
+from neardup.duplicates import DuplicateFinder
+from neardup.images import Images, images_of, joined
 from neardup.index.carry import Predecessor
 from neardup.relation import Relation
 from neardup.types import Member

@@ -11,13 +11,13 @@ from itertools import islice, repeat
 
 import numpy as np
 
-from bootstrap.images import Images
 from neardup.decode_limits import DecodeLimits, WorkLimits
 from neardup.decode_pool import open_decoder
 from neardup.describe_batch import BATCH, BatchDescriber, Compared
 from neardup.describing import Describer, PreparedImage
 from neardup.descriptors.base import Descriptor
 from neardup.errors import BadInput, Misconfigured
+from neardup.images import Images
 from neardup.local_change import THUMBNAIL_BYTES, Thumbnails
 from neardup.relation import Relation
 from neardup.source_images import EncodedImage, SourceImage

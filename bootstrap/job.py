@@ -16,7 +16,6 @@ from bootstrap.assembly import Assembly, assemble
 from bootstrap.calibration.choice import Calibration
 from bootstrap.calibration.seeds import calibrate_seeds
 from bootstrap.describe import DescribedSeeds, describe_seeds
-from bootstrap.images import images_of
 from bootstrap.importing import import_snapshot
 from bootstrap.progress import shown_progress
 from bootstrap.projecting import describe_projected
@@ -27,6 +26,7 @@ from bootstrap.stopwatch import Stopwatch
 from neardup.decode_limits import DecodeLimits
 from neardup.descriptors import load_descriptor
 from neardup.descriptors.base import Descriptor
+from neardup.images import images_of
 from neardup.index.base import IndexMeta
 from neardup.index.carry import Predecessor, find_predecessor, live_pca
 from neardup.index.connection import connect, masked, require_no_eviction

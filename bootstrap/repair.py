@@ -18,10 +18,10 @@ import numpy as np
 import redis
 from numpy.typing import NDArray
 
-from bootstrap.images import Images, images_of
 from bootstrap.reading import LiveGeneration
 from bootstrap.verdicts import NotRestorable, member_of_verdict, read_verdicts
 from neardup.distance import l2_distances
+from neardup.images import Images, images_of
 from neardup.index.codec import decode_decision, decode_head, head_key
 from neardup.index.connection import translated_errors
 from neardup.index.redis import RedisIndex, RedisIndexOptions

@@ -9,9 +9,9 @@ from numpy.typing import NDArray
 from bootstrap.assembly import Assembly
 from bootstrap.calibration.choice import Calibration
 from bootstrap.describe import Unreadable
-from bootstrap.duplicates import Duplicates
 from bootstrap.snapshot import Snapshot
 from neardup.cells import Cells
+from neardup.duplicates import Duplicates
 from neardup.index.base import IndexMeta
 from neardup.pca import Pca
 from neardup.relation import Relation

@@ -3,6 +3,8 @@
 import io
 import logging
 import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
 
 import numpy as np
 from PIL import AvifImagePlugin, Image, UnidentifiedImageError
@@ -75,10 +77,29 @@ def decode(data: bytes, *, reduce_to_px: int | None = None, limits: DecodeLimits
     return _decoded(data + _END_OF_JPEG, reduce_to_px, limits)
 
 
+def pixels_of(image: Image.Image) -> Pixels:
+    """Return the pixels of an image that Pillow has opened or made, upright and in RGB like those of `decode`.
+
+    Raises
+    ------
+    BadInput
+        Its data cannot be decoded, or it has no pixels.
+    """
+    if not image.width * image.height:
+        raise UndecodableImage(f"{image.width}x{image.height} pixels: there is nothing to see")
+    with _as_bad_input():
+        return _to_pixels(image, None)
+
+
 def _decoded(data: bytes, reduce_to_px: int | None, limits: DecodeLimits) -> Pixels:
+    with _as_bad_input(), _open(data, limits) as image:
+        return _to_pixels(image, reduce_to_px)
+
+
+@contextmanager
+def _as_bad_input() -> Iterator[None]:
     try:
-        with _open(data, limits) as image:
-            return _to_pixels(image, reduce_to_px)
+        yield
     except NeardupError:
         raise
     except (Image.DecompressionBombError, Image.DecompressionBombWarning) as exc:

@@ -190,7 +190,7 @@ def _downloaded(keras: Any, name: str, make: Callable[[str | None], Any]) -> Any
     except Exception as exc:  # urllib, socket, HTTP and hash errors: all mean the same to the user
         raise Misconfigured(
             f"the weights of {name} could not be downloaded ({first_line(exc)}); "
-            "fetch that file on another machine and name it as the weights file"
+            "fetch that file on another machine and give its path as the weights"
         ) from exc
 
 

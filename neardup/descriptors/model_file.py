@@ -78,8 +78,8 @@ def from_spec(spec: str) -> ModelFileDescriptor:
 def _loader(where: Path, path: str) -> tuple[str, Callable[[Path, Preprocessing], Run]]:
     if not where.exists():
         raise Misconfigured(
-            f"descriptor file:{path}: there is no {where} on this machine; where it lies elsewhere, name the "
-            "descriptor file:PATH"
+            f"descriptor file:{path}: there is no {where} on this machine; where it lies elsewhere, give file:PATH "
+            "as the descriptor"
         )
     if (where / _GRAPH).is_file():
         return "savedmodel", _load_saved_model

@@ -119,7 +119,7 @@ def test_a_model_that_lies_elsewhere(command: Command, tmp_path: Path, kind: str
     assert code == 0, error
     (tmp_path / kind).rename(tmp_path / "elsewhere")
     image = seeds / "003.png"
-    refused(command("index", "neighbours", image), "where it lies elsewhere, name the descriptor file:PATH")
+    refused(command("index", "neighbours", image), "where it lies elsewhere, give file:PATH as the descriptor")
     elsewhere = ("--descriptor", f"file:{tmp_path / 'elsewhere'}")
     code, text, _ = command("index", "neighbours", image, *elsewhere, "--json")
     assert code == 0

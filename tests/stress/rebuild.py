@@ -9,8 +9,8 @@ from threadpoolctl import threadpool_limits  # type: ignore[import-untyped]
 
 from bootstrap.analyse import cluster_seeds
 from bootstrap.assembly import Assembly
-from bootstrap.images import Images
 from bootstrap.snapshot import CarryOver, Snapshot, store
+from neardup.images import Images
 from neardup.index.carry import Predecessor, find_predecessor
 from neardup.index.connection import connect
 from neardup.types import Member

@@ -4,10 +4,10 @@ import numpy as np
 import pytest
 
 from bootstrap.assembly import Assembly
-from bootstrap.images import Images
 from bootstrap.placement import Placement
 from neardup.cells import Cells
 from neardup.descriptors.base import unit_float16
+from neardup.images import Images
 from neardup.projection import fit_projection
 from neardup.relation import Relation
 from neardup.types import Descriptors, Member

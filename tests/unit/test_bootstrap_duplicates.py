@@ -7,12 +7,12 @@ from hypothesis import strategies as st
 from numpy.typing import NDArray
 from scipy.spatial.distance import cdist
 
-import bootstrap.duplicates
-from bootstrap.duplicates import DuplicateFinder, Duplicates
-from bootstrap.duplicates import find_duplicates as found_among
-from bootstrap.images import Images
+import neardup.duplicates
 from neardup.descriptors.base import unit_float16
 from neardup.distance import l2_distances
+from neardup.duplicates import DuplicateFinder, Duplicates
+from neardup.duplicates import find_duplicates as found_among
+from neardup.images import Images
 from neardup.local_change import largest_change
 from neardup.relation import Relation
 from neardup.types import Descriptors
@@ -58,8 +58,8 @@ def test_equals_brute_force_whatever_the_blocks(
 ) -> None:
     rows, radius = seed_set
     with pytest.MonkeyPatch.context() as patched:
-        patched.setattr(bootstrap.duplicates, "_BLOCK_ROWS", block_rows)
-        patched.setattr(bootstrap.duplicates, "_PAIRS", pairs)
+        patched.setattr(neardup.duplicates, "_BLOCK_ROWS", block_rows)
+        patched.setattr(neardup.duplicates, "_PAIRS", pairs)
         found = find_duplicates(rows, radius)
     expected = brute_force(rows, radius)
     assert found.unique_of.tolist() == expected
@@ -139,8 +139,8 @@ def test_equals_brute_force_whatever_the_relation(
 ) -> None:
     images, relation = related
     with pytest.MonkeyPatch.context() as patched:
-        patched.setattr(bootstrap.duplicates, "_BLOCK_ROWS", block_rows)
-        patched.setattr(bootstrap.duplicates, "_PAIRS", pairs)
+        patched.setattr(neardup.duplicates, "_BLOCK_ROWS", block_rows)
+        patched.setattr(neardup.duplicates, "_PAIRS", pairs)
         found = found_among(images, relation)
     unique_of: list[int] = []
     for row in range(len(images)):
@@ -228,9 +228,9 @@ def test_wide_descriptors_are_compared_in_small_blocks(monkeypatch: pytest.Monke
         asked.append(max(queries.nbytes, rows.nbytes))
         return l2_distances(queries, rows)
 
-    monkeypatch.setattr(bootstrap.duplicates, "l2_distances", measured)
+    monkeypatch.setattr(neardup.duplicates, "l2_distances", measured)
     random = np.random.default_rng(0)
     rows = descriptors_of(random.normal(size=(40, 307_200)).astype(np.float32))
     assert find_duplicates(rows, 0.1).is_unique.all()
     # In float64 they take four times as much as in float16.
-    assert max(asked) * 4 <= bootstrap.duplicates._BLOCK_BYTES
+    assert max(asked) * 4 <= neardup.duplicates._BLOCK_BYTES

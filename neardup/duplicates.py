@@ -1,4 +1,4 @@
-"""Duplicates inside a seed set, and between it and the members that are there already: exactly, whatever the cells."""
+"""Duplicates among many images, and between these and members that are there already: exactly, whatever the cells."""
 
 from dataclasses import dataclass
 from typing import TypeVar
@@ -6,9 +6,9 @@ from typing import TypeVar
 import numpy as np
 from numpy.typing import NDArray
 
-from bootstrap.images import Images
 from neardup.distance import l2_distances, paired_l2_distances
 from neardup.filter import Sketches, SketchTrees
+from neardup.images import Images
 from neardup.projection import fit_projection
 from neardup.relation import Relation, local_changes
 from neardup.types import Descriptors

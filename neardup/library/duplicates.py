@@ -1,0 +1,249 @@
+"""The duplicates of a folder, or of any images, in groups."""
+
+import os
+from collections.abc import Iterable, Iterator
+from itertools import islice
+from typing import overload
+
+import numpy as np
+from numpy.typing import NDArray
+
+from neardup.describe_batch import Compared
+from neardup.describing import Describer
+from neardup.descriptors import DEFAULT
+from neardup.distance import paired_l2_distances
+from neardup.duplicates import Duplicates
+from neardup.duplicates import find_duplicates as found_among
+from neardup.errors import BadInput, Misconfigured
+from neardup.images import Images
+from neardup.library.describing import describe_all, side_by_side
+from neardup.library.groups import Duplicate, FoundDuplicates, Group, K, Unreadable
+from neardup.library.images import ImageLike, Readable, is_one_image, readable
+from neardup.library.options import descriptor_of, relation_of, require_workers
+from neardup.relation import Relation, local_changes
+from neardup.sources import find_images
+from neardup.types import Descriptors, Symmetry
+
+UNREADABLE_FILE = "unreadable-file"
+"""Reason of what could not even be read; all other reasons are those of `neardup.errors.BadInput`."""
+_NORM_SLACK = 2e-3
+_BLOCK = 1024
+_PAIRS_BYTES = 64 * 1024 * 1024
+_DIMENSIONS = 2
+
+
+@overload
+def find_duplicates(  # type: ignore[overload-overlap]  # a text is a path, never an iterable of texts
+    images: str | os.PathLike[str],
+    *,
+    radius: float | None = ...,
+    descriptor: str = ...,
+    local_change: float | None = ...,
+    match_flips: bool = ...,
+    match_rotations: bool = ...,
+    workers: int | None = ...,
+) -> FoundDuplicates[str]: ...
+@overload
+def find_duplicates(
+    images: Iterable[ImageLike] | Descriptors,
+    *,
+    radius: float | None = ...,
+    descriptor: str = ...,
+    local_change: float | None = ...,
+    match_flips: bool = ...,
+    match_rotations: bool = ...,
+    workers: int | None = ...,
+) -> FoundDuplicates[int]: ...
+def find_duplicates(
+    images: str | os.PathLike[str] | Iterable[ImageLike] | Descriptors,
+    *,
+    radius: float | None = None,
+    descriptor: str = DEFAULT,
+    local_change: float | None = None,
+    match_flips: bool = False,
+    match_rotations: bool = False,
+    workers: int | None = None,
+) -> FoundDuplicates[str] | FoundDuplicates[int]:
+    """Find the duplicates in a folder, or among images or descriptors.
+
+    An image is a duplicate when it is alike to an earlier one that is kept; it then names the nearest of these. The
+    result is that of comparing each with every other. What finds them is what the batch job uses: some 100,000 images
+    are no more than a matter of describing them.
+
+    Parameters
+    ----------
+    images
+        A folder, with all folders below (hidden files are passed over), or a video clip; or an iterable of images; or
+        an array of descriptors, as `describe` returns it. The order of the images decides which one is kept: in a
+        folder that of the names.
+    radius
+        Largest distance of a duplicate, 0 to 2, inclusive; None takes the descriptor's own.
+    descriptor
+        ``dct``, ``copynet`` and others.
+    local_change
+        Largest difference in one place, in grey levels, that a duplicate may have; None lets only the whole count.
+    match_flips, match_rotations
+        Whether a mirrored image, and one turned by 90, 180 or 270 degrees, is a duplicate, too.
+    workers
+        Processes that decode; None takes one for each processor, and none for up to 8 images.
+
+    Returns
+    -------
+    FoundDuplicates
+        The groups. They call images by their path below the folder, or by their position in the iterable.
+
+    Raises
+    ------
+    Misconfigured
+        The folder does not exist, or an option is out of its range or needs more than descriptors.
+
+    Examples
+    --------
+    >>> import neardup
+    >>> for group in neardup.find_duplicates("photos"):
+    ...     print(group.kept, [each.image for each in group.duplicates])
+    cat.jpg ['cat_small.jpg']
+    """
+    require_workers(workers)
+    if isinstance(images, np.ndarray):
+        rows = _checked(images)
+        relation = _relation_of_rows(
+            rows, radius, descriptor, wants_images=match_flips or match_rotations or local_change is not None
+        )
+        return _found(list(range(len(rows))), Images(rows), [], relation)
+    chosen = descriptor_of(descriptor)
+    relation = relation_of(
+        chosen,
+        radius=radius,
+        local_change=local_change,
+        match_flips=match_flips,
+        match_rotations=match_rotations,
+    )
+    describer = Describer(chosen, relation)
+    if isinstance(images, str | os.PathLike):
+        in_folder = find_images([os.fspath(images)])
+        return _found(*_described(((each.image_id, each) for each in in_folder), describer, workers), relation)
+    if is_one_image(images):
+        raise TypeError("find_duplicates takes a folder or many images, and this is one image")
+    return _found(*_described(enumerate(map(readable, images)), describer, workers), relation)
+
+
+def _checked(rows: Descriptors) -> Descriptors:
+    if rows.dtype != np.float16 or rows.ndim != _DIMENSIONS:
+        raise Misconfigured(
+            f"an array of {rows.dtype} {rows.shape}: it should be descriptors, float16 (n, d), as neardup.describe "
+            "returns them; images go into a list"
+        )
+    norms = np.linalg.norm(rows.astype(np.float32), axis=1)
+    wrong = np.flatnonzero(~(np.abs(norms - 1.0) <= _NORM_SLACK))
+    if len(wrong):
+        raise Misconfigured(
+            f"descriptors should have length 1, and row {wrong[0]} has {norms[wrong[0]]:g}: divide each row by its "
+            "length before it becomes float16"
+        )
+    return rows
+
+
+def _relation_of_rows(rows: Descriptors, radius: float | None, descriptor: str, *, wants_images: bool) -> Relation:
+    if wants_images:
+        raise Misconfigured("local_change, match_flips and match_rotations need the images, and not descriptors")
+    chosen = descriptor_of(descriptor)
+    if radius is None and rows.shape[1] != chosen.dimension:
+        raise Misconfigured(
+            f"descriptors of {rows.shape[1]} numbers, and {descriptor!r} has {chosen.dimension}: say which descriptor "
+            "made them, or give a radius"
+        )
+    return relation_of(chosen, radius=radius, local_change=None, match_flips=False, match_rotations=False)
+
+
+def _described(
+    images: Iterable[tuple[K, Readable]], describer: Describer, workers: int | None
+) -> tuple[list[K], Images | None, list[Unreadable[K]]]:
+    """Return who was described, what they are compared by (None when nobody was), and what was left out."""
+    keys: list[K] = []
+    described: list[K] = []
+    unreadable: list[Unreadable[K]] = []
+
+    def noted() -> Iterator[Readable]:
+        for key, image in images:
+            keys.append(key)
+            yield image
+
+    def compared() -> Iterator[Compared]:
+        for number, outcome in enumerate(describe_all(noted(), describer, workers)):
+            if isinstance(outcome, BadInput | OSError):
+                unreadable.append(_unreadable(keys[number], outcome))
+            else:
+                described.append(keys[number])
+                yield outcome
+
+    return described, _packed(compared(), with_thumbnails=describer.has_thumbnails), unreadable
+
+
+def _unreadable(key: K, error: BadInput | OSError) -> Unreadable[K]:
+    if isinstance(error, BadInput):
+        return Unreadable(key, error.reason, str(error))
+    return Unreadable(key, UNREADABLE_FILE, error.strerror or str(error))
+
+
+def _packed(compared: Iterator[Compared], *, with_thumbnails: bool) -> Images | None:
+    blocks = []
+    while block := list(islice(compared, _BLOCK)):
+        blocks.append(side_by_side(block, with_thumbnails=with_thumbnails))
+    if not blocks:
+        return None
+    variants = zip(*(block.variants for block in blocks), strict=True)
+    return _joined(blocks).with_variants(tuple(map(_joined, variants)))
+
+
+def _joined(blocks: Iterable[Images]) -> Images:
+    blocks = list(blocks)
+    thumbnails = [block.thumbnails for block in blocks if block.thumbnails is not None]
+    return Images(
+        np.concatenate([block.descriptors for block in blocks]), np.concatenate(thumbnails) if thumbnails else None
+    )
+
+
+def _found(
+    keys: list[K], images: Images | None, unreadable: list[Unreadable[K]], relation: Relation
+) -> FoundDuplicates[K]:
+    if images is None or not len(images):
+        return FoundDuplicates((), (), tuple(unreadable), relation.radius)
+    found = found_among(images, relation)
+    told = dict(_told(keys, images, found, relation))
+    groups = tuple(
+        Group(keys[row], tuple(told[duplicate] for duplicate in duplicates))
+        for row, duplicates in found.groups().items()
+    )
+    kept = tuple(keys[row] for row in np.flatnonzero(found.is_unique).tolist())
+    return FoundDuplicates(groups, kept, tuple(unreadable), relation.radius)
+
+
+def _told(keys: list[K], images: Images, found: Duplicates, relation: Relation) -> Iterator[tuple[int, Duplicate[K]]]:
+    """Iterate over (row, what is told of it) of the duplicates: the symmetry, too, which the finder leaves out."""
+    symmetries = (Symmetry.NONE, *relation.symmetries)
+    all_rows = np.flatnonzero(~found.is_unique)
+    step = max(1, _PAIRS_BYTES // (8 * images.descriptors.shape[1]))
+    for start in range(0, len(all_rows), step):
+        rows = all_rows[start : start + step]
+        numbers, changes = _nearest_variants(images, rows, found.unique_of[rows], relation)
+        for row, number, change in zip(rows.tolist(), numbers.tolist(), changes.tolist(), strict=True):
+            local_change = change if relation.has_thumbnails else None
+            yield row, Duplicate(keys[row], float(found.l2_distance[row]), symmetries[number], local_change)
+
+
+def _nearest_variants(
+    images: Images, rows: NDArray[np.intp], others: NDArray[np.intp], relation: Relation
+) -> tuple[NDArray[np.intp], NDArray[np.float64]]:
+    """Return for each pair the number of the nearest variant that is alike, and its local change."""
+    numbers, changes, nearest = np.zeros(len(rows), dtype=np.intp), np.zeros(len(rows)), np.full(len(rows), np.inf)
+    kept = images.with_variants().at(others)
+    for number, variant in enumerate((images, *images.variants)):
+        l2 = paired_l2_distances(variant.descriptors[rows], kept.descriptors)
+        change = np.zeros(len(rows))
+        if variant.thumbnails is not None and kept.thumbnails is not None:
+            change = local_changes(variant.thumbnails, rows, kept.thumbnails)
+            l2[~relation.allow(change)] = np.inf
+        nearer = l2 < nearest
+        numbers[nearer], changes[nearer], nearest[nearer] = number, change[nearer], l2[nearer]
+    return numbers, changes
