@@ -4,6 +4,8 @@
     python examples/own_descriptor.py own.keras
     neardup folder pictures --descriptor file:own.keras --radius 0.3
 
+In Python: neardup.find_duplicates("pictures", descriptor="file:own.keras", radius=0.3).
+
 The model here stands for yours. It is a small grey thumbnail without its mean light, and has learned nothing: neardup
 asks only for one input of a fixed size, and for numbers that are close where pictures are alike. It scales them to unit
 length itself. A .tflite file or a SavedModel folder does as well; docs/descriptors.md lists the fields of the JSON.

@@ -133,6 +133,18 @@ def pictures(tmp_path: Path) -> Path:
     return folder
 
 
+def test_the_duplicates_of_a_folder_are_moved_aside(pictures: Path, tmp_path: Path) -> None:
+    told = run(["examples/deduplicate_folder.py", str(pictures)])
+    assert told.returncode == 0, told.stderr
+    assert told.stdout.splitlines()[0] == "1.jpg stays"
+    assert told.stdout.splitlines()[1].startswith("  later/3.jpg repeats it, distance 0.")
+    aside = tmp_path / "repeats"
+    moved = run(["examples/deduplicate_folder.py", str(pictures), str(aside)])
+    assert moved.stdout == told.stdout
+    assert sorted(path.name for path in pictures.rglob("*.jpg")) == ["1.jpg", "2.jpg"]
+    assert (aside / "later" / "3.jpg").is_file()
+
+
 @pytest.mark.tensorflow
 @pytest.mark.timeout(600)
 @pytest.mark.filterwarnings("ignore::DeprecationWarning:tensorflow")
