@@ -33,7 +33,7 @@ from neardup.settings.subjects import OTHERS, SUBJECTS
 
 ROOT = Path(__file__).parents[2]
 DOCS = sorted((ROOT / "docs").glob("*.md"))
-PAGES = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", ROOT / "CHANGELOG.md", *DOCS]
+PAGES = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", ROOT / "CHANGELOG.md", ROOT / "examples/README.md", *DOCS]
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())
 SETTINGS = {each.name: each.settings_class for each in COMMANDS}
 MODULES = {

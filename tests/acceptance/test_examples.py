@@ -1,0 +1,159 @@
+"""What stands in examples/ runs as its first lines say, on a real Kafka with the real service in between."""
+
+import http.server
+import json
+import runpy
+import secrets
+import signal
+import sys
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+import consumer.__main__
+from tests.acceptance.processes import Program, eventually, photo, run, running
+from tests.acceptance.stage import Stage, bootstrap, fresh, seed_folder
+
+ROOT = Path(__file__).parents[2]
+EXAMPLES = sorted(ROOT.glob("examples/*.py"))
+
+
+# Words
+
+
+def test_the_list_of_examples_is_complete() -> None:
+    listed = (ROOT / "examples" / "README.md").read_text("utf-8")
+    assert [path.name for path in EXAMPLES if f"]({path.name})" not in listed] == []
+
+
+@pytest.mark.parametrize("path", EXAMPLES, ids=lambda path: path.name)
+def test_an_example_is_short_and_says_how_to_run_it(path: Path) -> None:
+    lines = path.read_text("utf-8").splitlines()
+    assert 20 <= len(lines) <= 80
+    assert any(line.startswith(f"    python examples/{path.name} ") for line in lines[:8])
+
+
+# Through Kafka
+
+
+@pytest.fixture
+def stage(kafka_address: str, redis_url: str, tmp_path: Path) -> Iterator[Stage]:
+    index = f"examples-{secrets.token_hex(4)}"
+    bootstrap(seed_folder(tmp_path / "seeds"), redis_url, index)
+    stage = Stage(kafka_address, redis_url, index, 1)
+    with stage.stack:
+        yield stage
+
+
+def environ_of(stage: Stage) -> dict[str, str]:
+    names = {"NEARDUP_TOPIC": stage.images, "NEARDUP_VERDICTS": stage.verdicts}
+    return {"NEARDUP_BOOTSTRAP_SERVERS": stage.address, **names}
+
+
+@contextmanager
+def site(folder: Path) -> Iterator[str]:
+    """Serve a folder, as a site that somebody scrapes."""
+    handler = partial(http.server.SimpleHTTPRequestHandler, directory=str(folder))
+    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), handler) as server:
+        thread = threading.Thread(target=server.serve_forever)
+        thread.start()
+        yield f"http://127.0.0.1:{server.server_address[1]}"
+        server.shutdown()
+        thread.join()
+
+
+@contextmanager
+def labelling(stage: Stage, queue: Path) -> Iterator[Program]:
+    with running(["examples/labelling_queue.py", str(queue)], environ_of(stage)) as program:
+        yield program
+
+
+def queued(queue: Path) -> list[str]:
+    lines = queue.read_text("utf-8").splitlines() if queue.exists() else []
+    return [json.loads(line)["image_id"].rpartition("/")[2] for line in lines]
+
+
+def scraped(stage: Stage, folder: Path, *names: str) -> None:
+    """Publish files of a folder by the example, through HTTP."""
+    with site(folder) as address:
+        urls = [f"{address}/{name}" for name in names]
+        ended = run(["examples/publish_from_scraper.py", *urls], environ_of(stage))
+        assert ended.returncode == 0, ended.stderr
+        assert "missing.jpg: HTTP Error 404" in ended.stderr
+        assert f"{len(names) - 1} pictures published to {stage.images}" in ended.stdout
+
+
+@pytest.mark.kafka
+@pytest.mark.redis
+def test_from_a_scraper_to_the_labelling_queue(stage: Stage, tmp_path: Path) -> None:
+    one, other = fresh(), fresh()
+    pages, queue = tmp_path / "pages", tmp_path / "to-label.jsonl"
+    pages.mkdir()
+    contents = {"1.jpg": photo(one), "2.jpg": photo(one, quality=60), "3.jpg": photo(other), "4.jpg": b"<html>"}
+    for name, data in contents.items():
+        (pages / name).write_bytes(data)
+    scraped(stage, pages, *contents, "missing.jpg")
+    with stage.service() as service, labelling(stage, queue) as first:
+        eventually(lambda: queued(queue) == ["1.jpg", "3.jpg"], "two pictures to label")
+        assert len(stage.dead_reader.read_to_end()) == 1
+        keys = {record.key.partition(b":")[0] for record in stage.verdict_reader.read_to_end()}
+        assert keys == {b"127.0.0.1"}
+        assert first.stop(signal.SIGINT) == 0
+        # As if it had been killed before its first commit: all verdicts come again.
+        assert stage.admin.delete_groups(["labelling"]) == {"labelling": "OK"}
+        with labelling(stage, queue) as second:
+            scraped(stage, pages, "2.jpg", "missing.jpg")
+            (pages / "5.jpg").write_bytes(photo(fresh()))
+            scraped(stage, pages, "5.jpg", "missing.jpg")
+            eventually(lambda: queued(queue) == ["1.jpg", "3.jpg", "5.jpg"], "the third picture to label")
+            assert second.stop(signal.SIGINT) == 0
+        assert service.program.stop() == 0
+
+
+# Without servers
+
+
+def run_here(monkeypatch: pytest.MonkeyPatch, name: str, *arguments: str) -> None:
+    """Run an example in this process, where a library that takes long to import may be loaded already."""
+    monkeypatch.setattr(sys, "argv", [name, *arguments])
+    runpy.run_path(str(ROOT / "examples" / name), run_name="__main__")
+
+
+@pytest.fixture
+def pictures(tmp_path: Path) -> Path:
+    folder = tmp_path / "pictures"
+    (folder / "later").mkdir(parents=True)
+    for name, data in {"1.jpg": photo(1), "2.jpg": photo(2), "later/3.jpg": photo(1, quality=60)}.items():
+        (folder / name).write_bytes(data)
+    return folder
+
+
+def test_the_duplicates_of_a_folder_are_moved_aside(pictures: Path, tmp_path: Path) -> None:
+    told = run(["examples/deduplicate_folder.py", str(pictures)])
+    assert told.returncode == 0, told.stderr
+    assert told.stdout.splitlines()[0] == "1.jpg stays"
+    assert told.stdout.splitlines()[1].startswith("  later/3.jpg repeats it, distance 0.")
+    aside = tmp_path / "repeats"
+    moved = run(["examples/deduplicate_folder.py", str(pictures), str(aside)])
+    assert moved.stdout == told.stdout
+    assert sorted(path.name for path in pictures.rglob("*.jpg")) == ["1.jpg", "2.jpg"]
+    assert (aside / "later" / "3.jpg").is_file()
+
+
+@pytest.mark.tensorflow
+@pytest.mark.timeout(600)
+@pytest.mark.filterwarnings("ignore::DeprecationWarning:tensorflow")
+def test_a_descriptor_of_ones_own(monkeypatch: pytest.MonkeyPatch, pictures: Path, tmp_path: Path) -> None:
+    model, output = tmp_path / "own.keras", tmp_path / "verdicts.jsonl"
+    run_here(monkeypatch, "own_descriptor.py", str(model))
+    folder_mode = ["--input", str(pictures), "--output", str(output), "--index", "memory"]
+    own = ["--descriptor", f"file:{model}", "--threshold", "0.3"]
+    assert consumer.__main__.main([*folder_mode, *own], {}) == 0
+    verdicts: list[dict[str, Any]] = [json.loads(line) for line in output.read_text("utf-8").splitlines()]
+    assert [verdict["duplicate_of"] for verdict in verdicts] == [None, None, "1.jpg"]
+    assert all(verdict["descriptor"].startswith("file-1:keras-") for verdict in verdicts)
