@@ -429,6 +429,34 @@ def test_pages_are_tidy(page: Path) -> None:
     assert [line for line in text.splitlines() if line != line.rstrip() or "\t" in line] == []
 
 
+TABLED = sorted({*PAGES, *(path for name in ("tests", "benchmarks", "deploy") for path in (ROOT / name).rglob("*.md"))})
+
+
+def tables(text: str) -> Iterator[list[str]]:
+    """Iterate over the tables of a page, each as its lines; what stands in a code block is none."""
+    block: list[str] = []
+    for line in [*re.sub(r"```.*?```", "", text, flags=re.DOTALL).splitlines(), ""]:
+        if line.startswith("|"):
+            block.append(line)
+        elif block:
+            yield block
+            block = []
+
+
+def width(line: str) -> int:
+    """Return how many cells a row has; an escaped bar is text."""
+    return len(re.split(r"(?<!\\)\|", line.strip())) - 2
+
+
+@pytest.mark.parametrize("page", TABLED, ids=lambda page: page.relative_to(ROOT).as_posix())
+def test_tables_have_a_head_a_rule_and_rows_of_one_width(page: Path) -> None:
+    for table in tables(page.read_text(encoding="utf-8")):
+        assert all(line.endswith("|") for line in table), table[0]
+        assert len(table) > 2, table
+        assert re.fullmatch(r"\|(:?-+:?\|)+", table[1]), table[:2]
+        assert {width(line) for line in table} == {width(table[0])}, table[0]
+
+
 def test_changelog_tells_of_this_version() -> None:
     text = text_of("CHANGELOG.md")
     assert f"## [{__version__}]" in text
