@@ -389,7 +389,7 @@ def test_dependencies_have_their_reason() -> None:
 
 def test_extras_are_named_as_they_are() -> None:
     table = rows(section(text_of("docs/dependencies.md"), "Extras"))
-    told = {row[1].strip("`"): names([row[0].strip("`")]) for row in table}
+    told = {row[1].strip("`"): names(slugs_in(row[0])) for row in table}
     assert told == {extra: names(texts) for extra, texts in PROJECT["project"]["optional-dependencies"].items()}
 
 
