@@ -38,7 +38,7 @@ from neardup.options import Option, options_of
 
 ROOT = Path(__file__).parents[2]
 DOCS = sorted((ROOT / "docs").glob("*.md"))
-PAGES = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", ROOT / "CHANGELOG.md", *DOCS]
+PAGES = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", ROOT / "CHANGELOG.md", ROOT / "SECURITY.md", *DOCS]
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())
 SETTINGS: dict[str, list[type[Any]]] = {
     "Kafka": [consumer.settings.KafkaSettings],
