@@ -74,7 +74,7 @@ lock:  ## resolve the lock files anew, the image's and the benchmark's own among
 	@$(BIN)/uv pip compile --quiet --universal pyproject.toml --all-extras --group dev \
 	    --python-version 3.11 --generate-hashes --no-header --output-file requirements.lock
 	@$(BIN)/uv pip compile --quiet --universal pyproject.toml \
-	    --extra gs --extra https --extra report --extra s3 --extra video \
+	    --extra gs --extra https --extra keras --extra report --extra s3 --extra video \
 	    --python-version 3.11 --generate-hashes --no-header --constraint requirements.lock --output-file requirements-runtime.lock
 	@$(BIN)/uv pip compile --quiet --universal --group bench \
 	    --python-version 3.11 --generate-hashes --no-header --constraint requirements.lock --output-file requirements-bench.lock

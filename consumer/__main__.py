@@ -15,8 +15,15 @@ from neardup.cli.running import run_command
 
 def main(arguments: Sequence[str], environ: Mapping[str, str]) -> int:
     """Run the service, or folder mode if there is an input; return the exit code."""
-    of_a_folder = any(word.partition("=")[0] == "--input" for word in arguments) or environ.get("NEARDUP_INPUT")
-    return run_command(command("folder" if of_a_folder else "consume"), arguments, environ, "python -m consumer")
+    if not (_says("--input", arguments) or environ.get("NEARDUP_INPUT")):
+        return run_command(command("consume"), arguments, environ, "python -m consumer")
+    if not (_says("--index", arguments) or environ.get("NEARDUP_INDEX")):
+        arguments = [*arguments, "--index", "default"]  # as ever here; behind the one door it is the index in memory
+    return run_command(command("folder"), arguments, environ, "python -m consumer")
+
+
+def _says(flag: str, arguments: Sequence[str]) -> bool:
+    return any(word.partition("=")[0] == flag for word in arguments)
 
 
 if __name__ == "__main__":

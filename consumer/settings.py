@@ -236,8 +236,8 @@ class FolderSettings(RelationSettings, JudgingSettings):
     fps: float = option("--fps", "frames a second taken from a video clip", 1.0, number(0.001, 1000), subject=FILES)
     index: str = option(
         "--index",
-        f"name of the index in Redis; {MEMORY} keeps one for this run alone, without any server",
-        "default",
+        f"name of an index in Redis to judge by and add to; {MEMORY} keeps one for this run alone, without any server",
+        MEMORY,
         subject=REDIS,
         common=True,
     )
@@ -255,12 +255,12 @@ class FolderSettings(RelationSettings, JudgingSettings):
     @classmethod
     def implied(cls, given: Mapping[str, Any]) -> Mapping[str, Any]:
         """Return what a profile makes of settings that were not given; an index in Redis has had its own."""
-        return super().implied(given) if given.get("index") == MEMORY else {}
+        return super().implied(given) if given.get("index", MEMORY) == MEMORY else {}
 
     @classmethod
     def refused(cls, flags: Mapping[str, str], given: Mapping[str, Any]) -> Iterator[str]:
         """Iterate over a line for each flag that does not count: an index in Redis keeps to its bootstrap."""
-        if given.get("index") != MEMORY:
+        if given.get("index", MEMORY) != MEMORY:
             for name in _OF_MEMORY:
                 if name in flags:
                     yield f"{flags[name]} goes with --index {MEMORY}: an index in Redis has that of its bootstrap"

@@ -28,7 +28,8 @@ def main() -> None:
     try:
         _train(given)
     except Misconfigured as error:
-        sys.exit(f"training: {error}")
+        sys.stderr.write(f"training: {error}\n")
+        sys.exit(2)
     except KeyboardInterrupt:
         sys.exit(f"training: stopped; the same command goes on from what {given.out} holds")
 
@@ -79,6 +80,17 @@ def _data() -> Path:
     return Path(os.environ.get("NEARDUP_DATA") or ROOT / "../shared/data").resolve()
 
 
+def _keras() -> Any:
+    """Import Keras, with whichever backend it is set to; before the hours that making pictures may take."""
+    from neardup.errors import Misconfigured  # noqa: PLC0415 - as below
+
+    try:
+        import keras  # noqa: PLC0415 - as below
+    except ImportError as error:
+        raise Misconfigured(f"it needs Keras and a backend ({error}): pip install 'neardup[keras]'") from error
+    return keras
+
+
 def _train(given: argparse.Namespace) -> None:
     # Here, and not above: Keras takes seconds, and --help and a wrong folder are told at once.
     from neardup.errors import Misconfigured  # noqa: PLC0415
@@ -88,9 +100,8 @@ def _train(given: argparse.Namespace) -> None:
     photos = image_files(given.photos)
     if len(photos) < _LEAST_PHOTOS:
         raise Misconfigured(f"--photos: {str(given.photos)!r} holds {len(photos)} pictures, {_LEAST_PHOTOS} are needed")
+    keras = _keras()
     pictures = make_training_set(given.photos, given.out / "set", given.seed, given.drawn)
-
-    import keras  # noqa: PLC0415
 
     from training.evaluate import load_trial  # noqa: PLC0415
     from training.feeding import Feed  # noqa: PLC0415

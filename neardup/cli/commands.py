@@ -63,7 +63,7 @@ COMMANDS = (
     ),
     Command(
         "folder",
-        "judge a folder, without Kafka; with --index memory without any server",
+        "judge a folder of images, without any server; or by an index in Redis",
         "consumer.settings:FolderSettings",
         "consumer.running:judge",
         called="folder mode",

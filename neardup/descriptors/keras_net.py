@@ -130,7 +130,9 @@ def imported_keras(spec: str) -> Any:  # noqa: ANN401 - keras has no types
     try:
         import keras  # noqa: PLC0415 - see above
     except ImportError as exc:
-        raise Misconfigured(f"descriptor {spec} needs tensorflow: pip install tensorflow") from exc
+        raise Misconfigured(
+            f"descriptor {spec} needs TensorFlow, which is not installed: pip install 'neardup[keras]'"
+        ) from exc
     found = (keras.config.backend(), keras.config.image_data_format())
     if found != ("tensorflow", "channels_last"):
         raise Misconfigured(

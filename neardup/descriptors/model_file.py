@@ -6,7 +6,6 @@ all the same: take models from those you trust.
 """
 
 import hashlib
-import warnings
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
@@ -158,12 +157,10 @@ def _keras_output(keras: Any, model: Any, output: str | int | None) -> Any:  # n
 
 
 def _load_tflite(path: Path, preprocessing: Preprocessing) -> Run:
-    imported_keras(f"file:{path}")  # its message where TensorFlow is missing
-    from tensorflow import lite  # noqa: PLC0415 - seconds
+    # Not TensorFlow's interpreter: this one is the same code, and needs no TensorFlow.
+    from ai_edge_litert.interpreter import Interpreter  # noqa: PLC0415 - as its siblings
 
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # on its future package, which is not what is installed
-        interpreter = lite.Interpreter(model_path=str(path))
+    interpreter = Interpreter(model_path=str(path))
     inputs = interpreter.get_input_details()
     if len(inputs) != 1:
         raise Misconfigured(f"descriptor file:{path}: the model takes {len(inputs)} inputs, it should take one")

@@ -202,7 +202,10 @@ def test_the_runtime_lock_is_the_developers_without_their_tools() -> None:
 def test_the_runtime_lock_has_what_we_declare_and_tensorflow_for_the_cpu() -> None:
     declared = PROJECT["project"]["dependencies"]
     extras = itertools.chain(
-        *(PROJECT["project"]["optional-dependencies"][name] for name in ("gs", "https", "report", "s3", "video"))
+        *(
+            PROJECT["project"]["optional-dependencies"][name]
+            for name in ("gs", "https", "keras", "report", "s3", "video")
+        )
     )
     locked = {str(canonicalize_name(pin.split("==")[0])): pin for pin in pins("requirements-runtime.lock")}
     assert names([*declared, *extras]) <= set(locked)

@@ -33,7 +33,10 @@ from neardup.settings.subjects import OTHERS, SUBJECTS
 
 ROOT = Path(__file__).parents[2]
 DOCS = sorted((ROOT / "docs").glob("*.md"))
-PAGES = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", ROOT / "CHANGELOG.md", ROOT / "examples/README.md", *DOCS]
+PAGES = [
+    *(ROOT / name for name in ("README.md", "CONTRIBUTING.md", "CHANGELOG.md", "SECURITY.md", "examples/README.md")),
+    *DOCS,
+]
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())
 SETTINGS = {each.name: each.settings_class for each in COMMANDS}
 MODULES = {
@@ -431,7 +434,7 @@ def test_dependencies_have_their_reason() -> None:
 
 def test_extras_are_named_as_they_are() -> None:
     table = rows(section(text_of("docs/dependencies.md"), "Extras"))
-    told = {row[1].strip("`"): names([row[0].strip("`")]) for row in table}
+    told = {row[1].strip("`"): names(slugs_in(row[0])) for row in table}
     assert told == {extra: names(texts) for extra, texts in PROJECT["project"]["optional-dependencies"].items()}
 
 
@@ -469,6 +472,34 @@ def test_pages_are_tidy(page: Path) -> None:
     assert text.endswith("\n")
     assert text.count("```") % 2 == 0
     assert [line for line in text.splitlines() if line != line.rstrip() or "\t" in line] == []
+
+
+TABLED = sorted({*PAGES, *(path for name in ("tests", "benchmarks", "deploy") for path in (ROOT / name).rglob("*.md"))})
+
+
+def tables(text: str) -> Iterator[list[str]]:
+    """Iterate over the tables of a page, each as its lines; what stands in a code block is none."""
+    block: list[str] = []
+    for line in [*re.sub(r"```.*?```", "", text, flags=re.DOTALL).splitlines(), ""]:
+        if line.startswith("|"):
+            block.append(line)
+        elif block:
+            yield block
+            block = []
+
+
+def width(line: str) -> int:
+    """Return how many cells a row has; an escaped bar is text."""
+    return len(re.split(r"(?<!\\)\|", line.strip())) - 2
+
+
+@pytest.mark.parametrize("page", TABLED, ids=lambda page: page.relative_to(ROOT).as_posix())
+def test_tables_have_a_head_a_rule_and_rows_of_one_width(page: Path) -> None:
+    for table in tables(page.read_text(encoding="utf-8")):
+        assert all(line.endswith("|") for line in table), table[0]
+        assert len(table) > 2, table
+        assert re.fullmatch(r"\|(:?-+:?\|)+", table[1]), table[:2]
+        assert {width(line) for line in table} == {width(table[0])}, table[0]
 
 
 def test_changelog_tells_of_this_version() -> None:
