@@ -137,7 +137,7 @@ class TestRefused:
     def test_a_missing_file_says_what_to_do(self, tmp_path: Path) -> None:
         told = refusal(f"file:{tmp_path / 'x.keras'}")
         assert told.startswith(f"descriptor file:{tmp_path / 'x.keras'}: there is no {tmp_path / 'x.keras'} on this")
-        assert "name the descriptor file:PATH" in told
+        assert "give file:PATH as the descriptor" in told
 
     @pytest.mark.parametrize("name", ["x.h5", "x.onnx", "x"])
     def test_another_kind_of_file(self, tmp_path: Path, name: str) -> None:

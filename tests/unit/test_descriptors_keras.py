@@ -178,7 +178,7 @@ class TestWeights:
         assert time.monotonic() - began_s < 20
         assert "timed out" in str(caught.value)
         assert "vgg16_weights_tf_dim_ordering_tf_kernels_notop.h5" in str(caught.value)
-        assert "name it as the weights file" in str(caught.value)
+        assert "give its path as the weights" in str(caught.value)
         assert "\n" not in str(caught.value)
         assert capfd.readouterr().out == ""
         assert socket.getdefaulttimeout() == before

@@ -17,9 +17,9 @@ from packaging.specifiers import SpecifierSet
 from packaging.utils import canonicalize_name
 
 import bootstrap.snapshot
-from consumer.messages import VERDICT_SCHEMA
 from neardup.index.base import _READABLE, FORMAT_VERSION
 from neardup.index.codec import RECORD_VERSION
+from neardup.wire import VERDICT_SCHEMA
 
 ROOT = Path(__file__).parents[2]
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text("utf-8"))
