@@ -24,8 +24,8 @@ import numpy as np
 from PIL import Image
 
 from demo.services import open_redis
-from neardup.index.connection import connect
 from neardup.index.redis import RedisIndex
+from neardup.index.stored.connection import connect
 
 INDEX = "bootstrap-scale"
 FOLDER_SIZE = 1000

@@ -21,15 +21,15 @@ from benchmarks.calibration_coverage import RATE, bound_and_copies, described
 from benchmarks.pages import with_tables
 from benchmarks.quality.__main__ import data_folder
 from benchmarks.quality.transforms import make_copy, photo_seed
-from bootstrap.calibration.choice import CONFIDENCE
 from bootstrap.calibration.distances import apart, nearest_pairs
+from bootstrap.calibration.radius import CONFIDENCE
 from bootstrap.calibration.seeds import calibrate_seeds
 from bootstrap.calibration.tail import enough_pairs, tail_bound
-from bootstrap.describe import describe_seeds
-from neardup.decode import decode
+from bootstrap.seeds.describe import describe_seeds
+from neardup.decoding.decode import decode
 from neardup.descriptors import load_descriptor
 from neardup.descriptors.base import Descriptor
-from neardup.sources import find_images
+from neardup.sources.files import find_images
 from neardup.types import Descriptors
 
 ROOT = Path(__file__).resolve().parent.parent

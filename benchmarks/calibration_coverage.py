@@ -28,11 +28,11 @@ from scipy.special import betaincinv
 
 from benchmarks.pages import with_tables
 from bootstrap.calibration import tail
-from bootstrap.calibration.choice import CONFIDENCE, enough_for
 from bootstrap.calibration.distances import nearest_pairs
 from bootstrap.calibration.isolation import originals_of
+from bootstrap.calibration.radius import CONFIDENCE, enough_for
 from bootstrap.calibration.tail import enough_pairs, tail_bound
-from neardup.decode import decode
+from neardup.decoding.decode import decode
 from neardup.descriptors import load_descriptor
 from neardup.types import Descriptors
 

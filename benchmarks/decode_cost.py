@@ -10,11 +10,11 @@ import time
 from concurrent.futures import Executor, ThreadPoolExecutor
 from pathlib import Path
 
-from neardup.decode_limits import DecodeLimits, WorkLimits
-from neardup.decode_pool import DecodeHere, DecodePool, Decoder
-from neardup.describing import Describer
+from neardup.decoding.limits import DecodeLimits, WorkLimits
+from neardup.decoding.pool import DecodeHere, DecodePool, Decoder
 from neardup.descriptors import DEFAULT, load_descriptor
-from neardup.relation import Relation
+from neardup.relation.describing import Describer
+from neardup.relation.rule import Relation
 
 BATCH = 64
 _TICKS_PER_S = 100

@@ -31,7 +31,7 @@ from consumer.metrics import Metrics
 from consumer.service import kafka_transport, open_redis_index, run
 from consumer.settings import AT_LEAST_ONCE, EXACTLY_ONCE, ServiceSettings
 from demo.services import open_kafka, open_redis
-from neardup.index.connection import connect
+from neardup.index.stored.connection import connect
 
 WAYS = (AT_LEAST_ONCE, EXACTLY_ONCE)
 PICTURES = 256

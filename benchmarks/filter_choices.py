@@ -1,4 +1,6 @@
-"""Measure what the sizes in `neardup.filter` cost and save, each varied alone: the filter by itself, on one thread.
+"""Measure what the sizes in `neardup.search.sketch_trees` cost and save, each varied alone.
+
+The filter by itself, on one thread.
 
     .venv/bin/python benchmarks/filter_choices.py [--members 1000000] [--descriptor dct]
 
@@ -18,10 +20,10 @@ from real_descriptors import descriptors_of_images, queries_from
 from result_files import results_of
 from threadpoolctl import threadpool_limits
 
-from neardup import filter as filters
 from neardup.descriptors import load_descriptor
-from neardup.filter import Shape, Sketches, SketchTrees
-from neardup.projection import fit_projection
+from neardup.search import sketch_trees as filters
+from neardup.search.sketch_trees import Shape, Sketches, SketchTrees
+from neardup.search.sketches import fit_projection
 
 SHORTER = ((12, 16), (12, 20), (12, 32), (8, 24), (10, 24), (16, 24))
 LONGER = ((18, 24), (18, 32), (24, 24), (28, 32))

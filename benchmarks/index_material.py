@@ -5,10 +5,10 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from neardup.cells import Cells
-from neardup.index.events import Split
+from neardup.index.stored.events import Split
 from neardup.index.tree import CellTree, choose_split
-from neardup.projection import Projection, fit_projection
+from neardup.search.cells import Cells
+from neardup.search.sketches import Projection, fit_projection
 from neardup.types import Descriptors, Member
 
 MAX_CLUSTER = 300

@@ -27,9 +27,9 @@ from search_rivals import rivals
 from threadpoolctl import threadpool_limits
 
 from neardup.descriptors import load_descriptor
-from neardup.distance import paired_l2_distances
-from neardup.index.codec import decode_head, encode_member
+from neardup.index.stored.codec import decode_head, encode_member
 from neardup.index.view import GenerationView
+from neardup.search.distance import paired_l2_distances
 from neardup.types import Descriptors
 
 RADII = (0.1, 0.2)

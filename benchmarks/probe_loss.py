@@ -10,10 +10,10 @@ import argparse
 import numpy as np
 from real_descriptors import descriptors_of_images
 
-from neardup.cells import Cells
 from neardup.descriptors import load_descriptor
-from neardup.distance import paired_l2_distances
-from neardup.kmeans import fit_bounded_centroids
+from neardup.search.cells import Cells
+from neardup.search.distance import paired_l2_distances
+from neardup.search.kmeans import fit_bounded_centroids
 
 QUERIES = 20_000
 

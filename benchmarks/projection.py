@@ -21,12 +21,12 @@ from benchmarks.pages import with_tables
 from benchmarks.quality.__main__ import data_folder
 from benchmarks.quality.transforms import CORE_UPRIGHT, make_copy, photo_seed
 from bootstrap.calibration.distances import nearest_pairs
-from neardup.decode import decode
+from neardup.decoding.decode import decode
 from neardup.descriptors import load_descriptor
 from neardup.descriptors.base import Descriptor
+from neardup.descriptors.pca import fit_pca
 from neardup.descriptors.projected import ProjectedDescriptor
-from neardup.distance import l2_distances
-from neardup.pca import fit_pca
+from neardup.search.distance import l2_distances
 from neardup.types import Descriptors
 
 ROOT = Path(__file__).resolve().parent.parent

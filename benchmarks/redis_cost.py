@@ -27,8 +27,8 @@ from demo.services import open_redis
 from neardup.descriptors import load_descriptor
 from neardup.index.base import IndexMeta
 from neardup.index.build import GenerationBuild
-from neardup.index.connection import connect
 from neardup.index.redis import RedisIndex
+from neardup.index.stored.connection import connect
 from neardup.types import Descriptors, Query, Verdict
 
 ROOT = Path(__file__).resolve().parent.parent

@@ -20,12 +20,12 @@ from PIL import Image
 from benchmarks.pages import with_tables
 from benchmarks.quality.__main__ import data_folder
 from benchmarks.quality.transforms import CORE, jpeg, make_copy, photo_seed
-from neardup.decode import decode
-from neardup.describing import Describer
+from neardup.decoding.decode import decode
 from neardup.descriptors import load_descriptor
-from neardup.distance import l2_distances
-from neardup.relation import Relation
-from neardup.symmetry import symmetries, transformed
+from neardup.relation.describing import Describer
+from neardup.relation.rule import Relation
+from neardup.relation.symmetry import symmetries, transformed
+from neardup.search.distance import l2_distances
 from neardup.types import Symmetry
 
 ROOT = Path(__file__).resolve().parent.parent

@@ -46,8 +46,8 @@ def bootstrap(settings: Settings) -> int:
 
 
 def _run(settings: Settings) -> None:
-    from bootstrap.job import run  # noqa: PLC0415 - numpy, Pillow and redis-py: --help does not wait for them
-    from bootstrap.summary import summary  # noqa: PLC0415
+    from bootstrap.generation.job import run  # noqa: PLC0415 - numpy, Pillow and redis-py: --help does not wait for them
+    from bootstrap.report.summary import summary  # noqa: PLC0415
 
     # Pillow warns of odd metadata in images that it reads well.
     warnings.filterwarnings("ignore", module=r"PIL\.")

@@ -17,7 +17,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from bootstrap.calibrate_settings import CalibrateSettings
-from bootstrap.calibration.words import radius_origin
+from bootstrap.calibration.wording import radius_origin
 from neardup.cli.commands import command
 from neardup.cli.running import run_command
 
@@ -49,12 +49,12 @@ def run(settings: CalibrateSettings) -> Document:
     Misconfigured, Unavailable
         One clear line, or one for each wrong line of the marked pairs.
     """
+    from bootstrap.calibration.labels import read_labels  # noqa: PLC0415
     from bootstrap.calibration.live import calibrate_live  # noqa: PLC0415 - numpy and redis-py: not for --help
-    from bootstrap.calibration.marks import read_marks  # noqa: PLC0415
-    from bootstrap.reading import LiveGeneration  # noqa: PLC0415
-    from neardup.index.connection import connect  # noqa: PLC0415
+    from bootstrap.live.reading import LiveGeneration  # noqa: PLC0415
+    from neardup.index.stored.connection import connect  # noqa: PLC0415
 
-    marks = read_marks(settings.pairs) if settings.pairs else []
+    marks = read_labels(settings.pairs) if settings.pairs else []
     generation = LiveGeneration(connect(settings.redis_url, settings.redis_password), settings.index)
     return calibrate_live(
         generation, settings.false_pairs, settings.pairs, marks, settings.weights, descriptor=settings.descriptor

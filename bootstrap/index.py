@@ -19,7 +19,7 @@ import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
-from bootstrap.calibration.words import radius_origin
+from bootstrap.calibration.wording import radius_origin
 from bootstrap.index_settings import (
     NeighboursSettings,
     RepairSettings,
@@ -32,7 +32,7 @@ from neardup.cli.commands import family
 from neardup.cli.running import run_member
 
 if TYPE_CHECKING:
-    from bootstrap.reading import LiveGeneration
+    from bootstrap.live.reading import LiveGeneration
     from neardup.index.retention import Retention
 
 EXIT_DOES_NOT_HOLD = 3
@@ -49,21 +49,21 @@ def main(arguments: Sequence[str] | None = None, environ: Mapping[str, str] | No
 
 def stats(settings: StatsSettings) -> int:
     """Tell of sizes, radius and memory; return the exit code."""
-    from bootstrap import inspection  # noqa: PLC0415 - numpy and redis-py: not for --help
+    from bootstrap.live import inspection  # noqa: PLC0415 - numpy and redis-py: not for --help
 
     return _told(settings, "stats", inspection.stats(_generation(settings)))
 
 
 def show(settings: ShowSettings) -> int:
     """Tell of a member; return the exit code."""
-    from bootstrap import inspection  # noqa: PLC0415 - as above
+    from bootstrap.live import inspection  # noqa: PLC0415 - as above
 
     return _told(settings, "show", inspection.show(_generation(settings), settings.target))
 
 
 def neighbours(settings: NeighboursSettings) -> int:
     """Tell what is next to an image; return the exit code."""
-    from bootstrap import inspection  # noqa: PLC0415 - as above
+    from bootstrap.live import inspection  # noqa: PLC0415 - as above
 
     found = inspection.neighbours(
         _generation(settings), settings.target, settings.limit, settings.weights, settings.descriptor
@@ -73,7 +73,7 @@ def neighbours(settings: NeighboursSettings) -> int:
 
 def verify(settings: VerifySettings) -> int:
     """Check the index; return the exit code."""
-    from bootstrap.verify import Verification  # noqa: PLC0415 - as above
+    from bootstrap.live.verify import Verification  # noqa: PLC0415 - as above
 
     check = Verification(
         _client(settings),
@@ -88,7 +88,7 @@ def verify(settings: VerifySettings) -> int:
 def repair(settings: RepairSettings) -> int:
     """Put back what Redis lost; return the exit code."""
     logging.getLogger("kafka").addHandler(logging.NullHandler())  # what fails is told in one line, by us
-    from bootstrap import repair as repairing  # noqa: PLC0415 - kafka-python: only when asked for
+    from bootstrap.live import repair as repairing  # noqa: PLC0415 - kafka-python: only when asked for
     from neardup.index.redis import RedisIndexOptions  # noqa: PLC0415 - as above
 
     restored = repairing.repair(
@@ -104,13 +104,13 @@ def repair(settings: RepairSettings) -> int:
 
 
 def _client(settings: StatsSettings) -> Any:  # noqa: ANN401 - of redis-py
-    from neardup.index.connection import connect  # noqa: PLC0415 - as above
+    from neardup.index.stored.connection import connect  # noqa: PLC0415 - as above
 
     return connect(settings.redis_url, settings.redis_password)
 
 
 def _generation(settings: StatsSettings) -> "LiveGeneration":
-    from bootstrap.reading import LiveGeneration  # noqa: PLC0415 - as above
+    from bootstrap.live.reading import LiveGeneration  # noqa: PLC0415 - as above
 
     return LiveGeneration(_client(settings), settings.index)
 

@@ -18,7 +18,7 @@ from neardup.errors import BadInput, Misconfigured
 if TYPE_CHECKING:
     from consumer.messages import OutgoingMessage
     from consumer.transport.base import Sink
-    from neardup.source_images import SourceImage
+    from neardup.sources.images import SourceImage
 
 CHUNK_MESSAGES = 64
 CHUNK_BYTES = 8 * 1024 * 1024
@@ -85,7 +85,7 @@ def _chunks(messages: Iterator["OutgoingMessage"], largest: int) -> Iterator[lis
 
 
 def _messages(settings: FeedSettings) -> Iterator["OutgoingMessage"]:
-    from neardup.sources import find_images  # noqa: PLC0415 - as above
+    from neardup.sources.files import find_images  # noqa: PLC0415 - as above
 
     if not settings.paths:
         raise Misconfigured("PATH: name an image, a folder or a video clip")

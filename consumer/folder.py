@@ -17,14 +17,14 @@ from consumer.messages import ImageMessage, OutgoingMessage
 from consumer.metrics import Metrics
 from consumer.service import open_redis_index, run, stopped_by_signals
 from consumer.settings import MEMORY, ClaimCheckSettings, FolderSettings
-from consumer.transport.in_turn import InTurnDelivery
+from consumer.transport.at_least_once import InTurnDelivery
 from consumer.transport.memory import MemorySink, MemorySource
 from neardup.descriptors import DEFAULT, load_descriptor
 from neardup.errors import Misconfigured
 from neardup.index.base import Index, IndexMeta
 from neardup.index.memory import MemoryIndex
-from neardup.source_images import FileImage, SourceImage
-from neardup.sources import find_images
+from neardup.sources.files import find_images
+from neardup.sources.images import FileImage, SourceImage
 from neardup.types import Verdict
 
 _TOPICS = OutputTopics("verdicts", "dead letters")
@@ -49,7 +49,7 @@ def judge_folder(settings: FolderSettings) -> None:
     with ExitStack() as stack:
         if settings.log_level != "DEBUG":
             # The output file holds the verdicts; a second copy of each on the terminal would bury the warnings.
-            journal = logging.getLogger("consumer.journal")
+            journal = logging.getLogger("consumer.logs")
             stack.callback(journal.setLevel, journal.level)
             journal.setLevel(logging.WARNING)
         stack.enter_context(stopped_by_signals(stop))

@@ -15,13 +15,13 @@ from consumer.messages import (
     verdict_message,
 )
 from consumer.metrics import Metrics
-from neardup.decode_pool import Decoder
+from neardup.decoding.pool import Decoder
 from neardup.describe_batch import BatchDescriber, Compared
-from neardup.describing import Describer, PreparedImage
 from neardup.descriptors.base import Descriptor
 from neardup.errors import BadInput, RelationMismatch
 from neardup.index.base import Index
 from neardup.index.block import member_of
+from neardup.relation.describing import Describer, PreparedImage
 from neardup.types import Query
 from neardup.wire import Judged
 

@@ -45,7 +45,7 @@ from typing import TypeVar
 from consumer.backoff import Backoff
 from consumer.handler import Handler, Outcome
 from consumer.health import Health
-from consumer.journal import tell
+from consumer.logs import tell
 from consumer.messages import ImageMessage
 from consumer.metrics import Metrics
 from consumer.transport.base import Delivery, Source

@@ -28,7 +28,7 @@ def judge(settings: FolderSettings) -> int:
 
 
 def _logged(work: Callable[[Settings], None], settings: Settings) -> int:
-    from consumer.journal import configure_logging  # noqa: PLC0415 - as above
+    from consumer.logs import configure_logging  # noqa: PLC0415 - as above
     from consumer.loop import ShutdownTimeout  # noqa: PLC0415 - as above
 
     configure_logging(settings.log_level)

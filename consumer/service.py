@@ -19,16 +19,16 @@ from consumer.health import Health, HealthServer
 from consumer.loop import Loop
 from consumer.metrics import Metrics
 from consumer.settings import EXACTLY_ONCE, POLL_TIMEOUT_S, ClaimCheckSettings, JudgingSettings, ServiceSettings
+from consumer.transport.at_least_once import InTurnDelivery
 from consumer.transport.base import Delivery, Source
-from consumer.transport.in_turn import InTurnDelivery
 from neardup import __version__
-from neardup.decode_pool import open_decoder
+from neardup.decoding.pool import open_decoder
 from neardup.errors import RedisUnavailable, Unavailable
 from neardup.index.base import Index
-from neardup.index.connection import connect
 from neardup.index.descriptor import descriptor_of
 from neardup.index.redis import Probe, RedisIndex, RedisIndexOptions
 from neardup.index.retention import Retention
+from neardup.index.stored.connection import connect
 from neardup.settings.decoding import decode_limits, work_limits
 
 REFRESH_S = 5.0
@@ -75,8 +75,8 @@ def serve(settings: ServiceSettings) -> None:
 
 def kafka_transport(settings: ServiceSettings, metrics: Metrics) -> tuple[Source, Delivery]:
     """Return where messages come from and what answers them, as ``--delivery`` says."""
+    from consumer.transport.exactly_once import TransactionalDelivery  # noqa: PLC0415 - as above
     from consumer.transport.kafka import KafkaSink, KafkaSource  # noqa: PLC0415 - folder mode does without Kafka
-    from consumer.transport.transaction import TransactionalDelivery  # noqa: PLC0415 - as above
 
     exactly_once = settings.delivery == EXACTLY_ONCE
     topics = output_topics(settings).names

@@ -135,7 +135,7 @@ def _service(stack: ExitStack, open_service: Any, environ: Mapping[str, str]) ->
 
 def _forget_index(redis_url: str, index: str) -> None:
     """Remove the demo's keys: the Redis may be one that was there before."""
-    from neardup.index.connection import connect  # noqa: PLC0415 - nothing heavy before the first words
+    from neardup.index.stored.connection import connect  # noqa: PLC0415 - nothing heavy before the first words
 
     with connect(redis_url) as client:
         for key in client.scan_iter(match=f"neardup:{{{index}}}:*", count=1000):

@@ -11,9 +11,9 @@ from functools import partial
 from itertools import islice
 from typing import TypeVar
 
-from neardup.decode_pool import Decoder, Failure, PrepareAll
-from neardup.describing import Describer, PreparedImage
+from neardup.decoding.pool import Decoder, Failure, PrepareAll
 from neardup.errors import BadInput
+from neardup.relation.describing import Describer, PreparedImage
 from neardup.types import Variant
 
 BATCH = 64

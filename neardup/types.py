@@ -13,7 +13,7 @@ Pixels = NDArray[np.uint8]
 """uint8 (height, width, 3), RGB."""
 
 Thumbnail = NDArray[np.uint8]
-"""uint8 (b,): what local change is measured on; see `neardup.local_change`."""
+"""uint8 (b,): what local change is measured on; see `neardup.relation.local_change`."""
 
 
 class Verdict(StrEnum):

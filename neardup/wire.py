@@ -6,9 +6,9 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any, Protocol
 
-from neardup.distance import similarity
 from neardup.index.base import IndexMeta
-from neardup.index.codec import decode_member, encode_member
+from neardup.index.stored.codec import decode_member, encode_member
+from neardup.search.distance import similarity
 from neardup.types import Decision, Member, Verdict
 
 Headers = tuple[tuple[str, bytes | None], ...]

@@ -16,7 +16,7 @@ from demo.services import (
     open_kafka,
     open_redis,
 )
-from tests.redis_cluster import two_nodes
+from tests.support.redis_cluster import two_nodes
 
 
 @contextmanager

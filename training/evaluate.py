@@ -14,7 +14,7 @@ from PIL import Image
 from benchmarks.quality.evaluate import FALSE_RATE
 from benchmarks.quality.pairs import near_pairs, point_at_rate
 from benchmarks.quality.transforms import CORE, CORE_UPRIGHT, TRANSFORMS, make_copy, photo_seed
-from neardup.decode import decode
+from neardup.decoding.decode import decode
 from neardup.descriptors.base import Descriptor
 from neardup.types import Pixels
 from training.augment import as_seen

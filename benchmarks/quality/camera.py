@@ -30,13 +30,13 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from benchmarks.result_files import results_of
-from neardup.decode import decode
-from neardup.describing import Describer
+from neardup.decoding.decode import decode
 from neardup.descriptors import DEFAULT, load_descriptor
 from neardup.descriptors.base import Descriptor
-from neardup.distance import l2_distances
-from neardup.local_change import DEFAULT_LOCAL_CHANGE, THUMBNAIL_BYTES, largest_change, thumbnail_of
-from neardup.relation import Relation
+from neardup.relation.describing import Describer
+from neardup.relation.local_change import DEFAULT_LOCAL_CHANGE, THUMBNAIL_BYTES, largest_change, thumbnail_of
+from neardup.relation.rule import Relation
+from neardup.search.distance import l2_distances
 from neardup.types import Pixels
 
 ROOT = Path(__file__).resolve().parents[2]

@@ -18,7 +18,7 @@ from benchmarks.quality.clips import distances_by_gap
 from benchmarks.quality.pairs import NearPairs, Point, near_pairs, nearest_other, point_at_rate, precision_recall
 from benchmarks.quality.tools import TRAINED, HashTool, OwnTool, Tool, load_tool
 from benchmarks.quality.transforms import CORE, CORE_UPRIGHT, TRANSFORMS, jpeg, make_copy, photo_seed
-from neardup.decode import decode
+from neardup.decoding.decode import decode
 from neardup.types import Pixels
 from training.photos import held_out
 

@@ -23,17 +23,17 @@ from benchmarks.quality.evaluate import cores, evenly
 from benchmarks.quality.tools import TRAINED
 from benchmarks.quality.transforms import CORE, CORE_UPRIGHT, TRANSFORMS, jpeg, make_copy, photo_seed
 from bootstrap.calibration.seeds import calibrate_seeds
-from neardup.decode import decode
-from neardup.describing import Describer
+from neardup.decoding.decode import decode
 from neardup.descriptors import DEFAULT, load_descriptor
 from neardup.descriptors.base import Descriptor
-from neardup.distance import l2_distances, paired_l2_distances
-from neardup.filter import SketchTrees
-from neardup.local_change import largest_change, thumbnail_of
-from neardup.projection import fit_projection
-from neardup.relation import Relation
+from neardup.relation.describing import Describer
+from neardup.relation.local_change import largest_change, thumbnail_of
+from neardup.relation.rule import Relation
+from neardup.search.distance import l2_distances, paired_l2_distances
+from neardup.search.sketch_trees import SketchTrees
+from neardup.search.sketches import fit_projection
 from neardup.settings.profiles import CAMERA_LOCAL_CHANGE, CAMERA_RADIUS, PROFILES
-from neardup.sources import find_images
+from neardup.sources.files import find_images
 from neardup.types import Descriptors
 from training.photos import held_out
 

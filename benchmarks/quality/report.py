@@ -8,7 +8,7 @@ from PIL import Image, ImageDraw
 
 from benchmarks.quality.low_texture import CLASSES
 from benchmarks.quality.transforms import BLACK, CORE, TRANSFORMS, WHITE, font, make_copy, photo_seed
-from neardup.decode import decode
+from neardup.decoding.decode import decode
 
 BEGIN, END = "<!-- figures {}: written by make quality -->", "<!-- end of figures -->"
 TILE_PX = (220, 190)

@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from neardup.decode import decode
+from neardup.decoding.decode import decode
 from neardup.descriptors import load_descriptor
 from neardup.types import Pixels
 

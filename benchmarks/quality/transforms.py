@@ -15,7 +15,7 @@ from functools import cache
 import numpy as np
 from PIL import Image, ImageDraw, ImageEnhance, ImageFilter, ImageFont
 
-from neardup.decode import EXIF_ORIENTATION
+from neardup.decoding.decode import EXIF_ORIENTATION
 
 COPY_QUALITY = 95
 """JPEG quality of copies whose edit is not the quality."""

@@ -6,7 +6,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from bootstrap.calibration.tail import NearPairs
-from neardup.distance import paired_l2_distances
+from neardup.search.distance import paired_l2_distances
 from neardup.types import Descriptors
 
 Rows = NDArray[np.intp]

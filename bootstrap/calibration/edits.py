@@ -9,12 +9,12 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, ImageEnhance, ImageFilter
 
-from neardup.decode import decode
-from neardup.decode_limits import DecodeLimits
+from neardup.decoding.decode import decode
+from neardup.decoding.limits import DecodeLimits
 from neardup.descriptors.base import Descriptor
-from neardup.distance import l2_distances
 from neardup.errors import BadInput
-from neardup.source_images import SourceImage
+from neardup.search.distance import l2_distances
+from neardup.sources.images import SourceImage
 from neardup.types import Descriptors
 
 Edit = Callable[[Image.Image], bytes]

@@ -6,18 +6,18 @@ from typing import Any
 
 import numpy as np
 
-from bootstrap.calibration import choice
+from bootstrap.calibration import radius
 from bootstrap.calibration.distances import in_order_of_digest, most_images, nearest_pairs
 from bootstrap.calibration.isolation import originals_of
-from bootstrap.calibration.marks import Mark, errors_at, fewest_errors, named_images, refuse
+from bootstrap.calibration.labels import LabelledPair, errors_at, fewest_errors, named_images, refuse
 from bootstrap.calibration.tail import tail_bound
-from bootstrap.reading import Block, LiveGeneration
-from neardup.decode import decode
+from bootstrap.live.reading import Block, LiveGeneration
+from neardup.decoding.decode import decode
 from neardup.descriptors.base import Descriptor
-from neardup.distance import paired_l2_distances
 from neardup.errors import BadInput
-from neardup.index.codec import decode_head
 from neardup.index.descriptor import descriptor_of
+from neardup.index.stored.codec import decode_head
+from neardup.search.distance import paired_l2_distances
 from neardup.types import Descriptors
 
 Document = dict[str, Any]
@@ -66,7 +66,7 @@ def calibrate_live(
     generation: LiveGeneration,
     false_pairs: float,
     pairs: Path | None,
-    marks: Sequence[Mark],
+    marks: Sequence[LabelledPair],
     weights: str | None,
     *,
     descriptor: str | None = None,
@@ -114,26 +114,26 @@ def _proposal(generation: LiveGeneration, members: Members, false_pairs: float) 
         "compared": images,
         "copied": 0,
         "false_pairs": false_pairs,
-        "confidence": choice.CONFIDENCE,
+        "confidence": radius.CONFIDENCE,
         **dict.fromkeys(("bound", "proposed", "rate", "rate_proposed", "exponent")),
         "edits": _edits_of(meta.calibration),
         "extrapolated": False,
     }
-    wanted = choice.enough_for(images, false_pairs / comparisons)
+    wanted = radius.enough_for(images, false_pairs / comparisons)
     near = None
-    if images >= choice.FEWEST_IMAGES:
+    if images >= radius.FEWEST_IMAGES:
         different = members.sample[originals_of(members.sample) == np.arange(images)]
         document["copied"] = images - len(different)
-        if len(different) >= choice.FEWEST_IMAGES:
+        if len(different) >= radius.FEWEST_IMAGES:
             near = nearest_pairs(different, wanted, meta.radius)
-    bound = tail_bound(near, false_pairs / comparisons, choice.CONFIDENCE) if near else None
+    bound = tail_bound(near, false_pairs / comparisons, radius.CONFIDENCE) if near else None
     if near is None or bound is None:
         return document
-    allowed = choice.rounded_down(min(2.0, bound.radius))
-    proposed = max(allowed, document["edits"].get(f"{choice.REACH:g}", 0.0))
+    allowed = radius.rounded_down(min(2.0, bound.radius))
+    proposed = max(allowed, document["edits"].get(f"{radius.REACH:g}", 0.0))
     document["bound"], document["proposed"] = allowed, proposed
-    document["rate"] = choice.shown_rate(comparisons * choice.rate_within(near, bound.fit, meta.radius))
-    document["rate_proposed"] = choice.shown_rate(comparisons * choice.rate_within(near, bound.fit, proposed))
+    document["rate"] = radius.shown_rate(comparisons * radius.rate_within(near, bound.fit, meta.radius))
+    document["rate_proposed"] = radius.shown_rate(comparisons * radius.rate_within(near, bound.fit, proposed))
     document["exponent"] = round(bound.fit.exponent, 2)
     document["extrapolated"] = allowed < meta.radius
     return document
@@ -177,7 +177,7 @@ def _describe(path: Path, descriptor: Descriptor | None) -> Descriptors:
 
 
 def _judged(
-    marks: Sequence[Mark], described: Mapping[str, Descriptors], radius: float, proposed: float | None
+    marks: Sequence[LabelledPair], described: Mapping[str, Descriptors], radius: float, proposed: float | None
 ) -> Document:
     ones, twos = (np.stack([described[mark.images[side]] for mark in marks]) for side in (0, 1))
     distances = paired_l2_distances(ones, twos)

@@ -5,10 +5,10 @@ from typing import TYPE_CHECKING
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 
-from bootstrap.calibration.words import radius_origin
+from bootstrap.calibration.wording import radius_origin
 
 if TYPE_CHECKING:
-    from bootstrap.calibration.choice import Calibration
+    from bootstrap.calibration.radius import Calibration
 
 _LOWEST_RATE = 1e-9
 

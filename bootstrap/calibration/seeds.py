@@ -7,14 +7,14 @@ from dataclasses import replace
 import numpy as np
 from numpy.typing import NDArray
 
-from bootstrap.calibration import choice
-from bootstrap.calibration.choice import Calibration
+from bootstrap.calibration import radius
 from bootstrap.calibration.distances import apart, in_order_of_digest, most_images, nearest_pairs
 from bootstrap.calibration.edits import edit_distances
 from bootstrap.calibration.isolation import originals_of
-from neardup.decode_limits import DecodeLimits
+from bootstrap.calibration.radius import Calibration
+from neardup.decoding.limits import DecodeLimits
 from neardup.descriptors.base import Descriptor
-from neardup.source_images import SourceImage
+from neardup.sources.images import SourceImage
 from neardup.types import Descriptors
 
 Rows = NDArray[np.intp]
@@ -64,20 +64,20 @@ def calibrate_seeds(
     measured = descriptor.radius_is_measured
 
     def fallback(images: int, why: str) -> Calibration:
-        return choice.default(descriptor.default_radius, false_pairs, images, why, measured=measured, edits=edits)
+        return radius.default(descriptor.default_radius, false_pairs, images, why, measured=measured, edits=edits)
 
-    if len(order) < choice.FEWEST_IMAGES:
+    if len(order) < radius.FEWEST_IMAGES:
         return fallback(len(order), _too_few(len(order)))
-    if len(edits) < choice.FEWEST_EDITS:
+    if len(edits) < radius.FEWEST_EDITS:
         return fallback(len(order), "the seeds could not be read again")
     sample = order[: most_images(descriptors.shape[1])]
-    different, copies = _without_copies(sample[apart(descriptors[sample], choice.reach_of(edits))], descriptors)
-    if len(different) < choice.FEWEST_IMAGES:
+    different, copies = _without_copies(sample[apart(descriptors[sample], radius.reach_of(edits))], descriptors)
+    if len(different) < radius.FEWEST_IMAGES:
         return fallback(len(different), _too_few(len(different)))
-    wanted = choice.enough_for(len(different), false_pairs / comparisons)
-    near = nearest_pairs(descriptors[different], wanted, choice.reach_of(edits))
+    wanted = radius.enough_for(len(different), false_pairs / comparisons)
+    near = nearest_pairs(descriptors[different], wanted, radius.reach_of(edits))
     names = [image_ids[row] for row in different]
-    chosen = choice.choose(near, edits, false_pairs, names, comparisons)
+    chosen = radius.choose(near, edits, false_pairs, names, comparisons)
     chosen = chosen or fallback(len(different), _too_few(len(different)))
     return replace(chosen, copies=[tuple(image_ids[row] for row in group) for group in copies])
 
@@ -91,12 +91,12 @@ def _without_copies(rows: Rows, descriptors: Descriptors) -> tuple[Rows, list[Ro
 
 
 def _too_few(images: int) -> str:
-    return f"the seed set has {images} different images and calibration needs {choice.FEWEST_IMAGES}"
+    return f"the seed set has {images} different images and calibration needs {radius.FEWEST_IMAGES}"
 
 
 def _edited(image_ids: Sequence[str], descriptors: Descriptors, order: Rows) -> dict[str, Descriptors]:
     """Return the descriptors of the seeds that are edited, by image id."""
-    if len(order) < choice.FEWEST_IMAGES:
+    if len(order) < radius.FEWEST_IMAGES:
         return {}
     count = min(_MOST_EDITED, max(_FEWEST_EDITED, len(order) // _EDITED_PART))
     return {image_ids[row]: descriptors[row] for row in order[:count]}

@@ -1,6 +1,6 @@
 """The transport over Kafka, by kafka-python: where images come from, and where verdicts go one by one.
 
-`consumer/transport/transaction.py` publishes in transactions.
+`consumer/transport/exactly_once.py` publishes in transactions.
 """
 
 import time
@@ -20,8 +20,8 @@ from kafka.structs import MemberState, OffsetAndMetadata
 
 from consumer.messages import ImageMessage, OutgoingMessage, last_offsets
 from consumer.settings import KafkaSettings, ServiceSettings
-from consumer.transport.lost_data import LOST, LostData
-from consumer.transport.partitions import Partitions
+from consumer.transport.offset_reset import LOST, LostData
+from consumer.transport.rebalance import Partitions
 from neardup.errors import KafkaUnavailable, Misconfigured
 from neardup.kafka.client import Client
 from neardup.kafka.errors import PLACE_TAKEN, translated_errors, unreadable

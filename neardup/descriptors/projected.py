@@ -6,8 +6,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from neardup.descriptors.base import Descriptor, unit_float16
+from neardup.descriptors.pca import Pca
 from neardup.errors import IndexMismatch
-from neardup.pca import Pca
 from neardup.types import Descriptors, Pixels
 
 

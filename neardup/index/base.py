@@ -5,9 +5,9 @@ from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass, field
 from typing import Any, Protocol
 
+from neardup.descriptors.pca import Pca
 from neardup.errors import CorruptIndex, IndexMismatch, RelationMismatch
-from neardup.pca import Pca
-from neardup.relation import Relation
+from neardup.relation.rule import Relation
 from neardup.types import Decision, Match, Member, Query, Verdict
 
 FORMAT_VERSION = 3
@@ -58,7 +58,7 @@ class IndexMeta:
     pca
         Fingerprint of the principal components that make its descriptors short; empty without any.
     local_change, match_flips, match_rotations
-        What else decides, beside the radius; see `neardup.relation.Relation`.
+        What else decides, beside the radius; see `neardup.relation.rule.Relation`.
     calibration
         How the radius was found (docs/calibration.md); empty when it was given.
     """

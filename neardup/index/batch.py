@@ -9,17 +9,24 @@ from operator import attrgetter
 import numpy as np
 from numpy.typing import NDArray
 
-from neardup.distance import l2_distances
 from neardup.index.base import IndexMeta
 from neardup.index.block import member_of
-from neardup.index.codec import decode_head, encode_decision, encode_member, head_key, required_thumbnail, split_record
-from neardup.index.events import PLACE, Appended, Event
 from neardup.index.retention import FOR_EVER, Retention
-from neardup.index.scripts import Item
+from neardup.index.stored.codec import (
+    decode_head,
+    encode_decision,
+    encode_member,
+    head_key,
+    required_thumbnail,
+    split_record,
+)
+from neardup.index.stored.events import PLACE, Appended, Event
+from neardup.index.stored.scripts import Item
 from neardup.index.tree import bitmaps
 from neardup.index.view import GenerationView, HeadCounts, Hit
-from neardup.local_change import Thumbnails
-from neardup.relation import Relation, local_changes, stacked_thumbnails
+from neardup.relation.local_change import Thumbnails
+from neardup.relation.rule import Relation, local_changes, stacked_thumbnails
+from neardup.search.distance import l2_distances
 from neardup.types import Decision, Descriptors, Query, Symmetry, Verdict
 
 _LATEST = 2**31

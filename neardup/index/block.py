@@ -7,7 +7,7 @@ from typing import TypeVar
 import numpy as np
 from numpy.typing import NDArray
 
-from neardup.distance import l2_distances
+from neardup.search.distance import l2_distances
 from neardup.types import Descriptors, Match, Member, Query
 
 Scalar = TypeVar("Scalar", bound=np.generic)

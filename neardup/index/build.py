@@ -9,16 +9,16 @@ import numpy as np
 import redis
 from numpy.typing import NDArray
 
+from neardup.descriptors.pca import Pca
 from neardup.errors import Misconfigured
 from neardup.index.base import IndexMeta
 from neardup.index.carry import Predecessor, another_finished
-from neardup.index.codec import encode_member, encode_projection
-from neardup.index.connection import require_no_eviction, translated_errors
-from neardup.index.events import Split, encode_split
-from neardup.index.keys import IndexKeys
-from neardup.index.scripts import load_script
-from neardup.pca import Pca
-from neardup.projection import Projection
+from neardup.index.stored.codec import encode_member, encode_projection
+from neardup.index.stored.connection import require_no_eviction, translated_errors
+from neardup.index.stored.events import Split, encode_split
+from neardup.index.stored.keys import IndexKeys
+from neardup.index.stored.scripts import load_script
+from neardup.search.sketches import Projection
 from neardup.types import Member
 
 _PUSH_BYTES = 1 << 20
@@ -40,7 +40,7 @@ class GenerationBuild:
     Parameters
     ----------
     client
-        From `neardup.index.connection.connect`.
+        From `neardup.index.stored.connection.connect`.
     meta
         What the index is made for; its generation is given out here.
     centroids

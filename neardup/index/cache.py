@@ -7,8 +7,8 @@ from typing import TypeVar
 import numpy as np
 from numpy.typing import NDArray
 
-from neardup.index.codec import required_thumbnail, split_record
-from neardup.local_change import THUMBNAIL_BYTES, Thumbnails
+from neardup.index.stored.codec import required_thumbnail, split_record
+from neardup.relation.local_change import THUMBNAIL_BYTES, Thumbnails
 from neardup.types import Descriptors
 
 Scalar = TypeVar("Scalar", bound=np.generic)

@@ -6,15 +6,15 @@ from typing import Any, cast
 
 import redis
 
+from neardup.descriptors.pca import Pca
 from neardup.errors import CorruptIndex, IndexMismatch, Misconfigured
 from neardup.index.base import IndexMeta
-from neardup.index.codec import decode_member, head_key, split_record
-from neardup.index.connection import translated_errors
-from neardup.index.events import Appended, Event, Rewritten, Split
-from neardup.index.keys import IndexKeys
 from neardup.index.live import Live, find_live, live_generation, read_splits
-from neardup.index.scripts import FellBehind, GenerationChanged, GenerationScripts, Position
-from neardup.pca import Pca
+from neardup.index.stored.codec import decode_member, head_key, split_record
+from neardup.index.stored.connection import translated_errors
+from neardup.index.stored.events import Appended, Event, Rewritten, Split
+from neardup.index.stored.keys import IndexKeys
+from neardup.index.stored.scripts import FellBehind, GenerationChanged, GenerationScripts, Position
 from neardup.types import Member
 
 _LOG = logging.getLogger(__name__)
@@ -27,7 +27,7 @@ class Predecessor:
     Parameters
     ----------
     client
-        From `neardup.index.connection.connect`.
+        From `neardup.index.stored.connection.connect`.
     name
         Of the index.
     meta
@@ -132,7 +132,7 @@ def find_predecessor(
     Parameters
     ----------
     client
-        From `neardup.index.connection.connect`.
+        From `neardup.index.stored.connection.connect`.
     name
         Of the index.
     fingerprint

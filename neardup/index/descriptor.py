@@ -4,9 +4,9 @@ from typing import Protocol
 
 from neardup.descriptors import load_descriptor
 from neardup.descriptors.base import Descriptor
+from neardup.descriptors.pca import Pca
 from neardup.descriptors.projected import projected
 from neardup.index.base import IndexMeta
-from neardup.pca import Pca
 
 
 class Described(Protocol):

@@ -14,17 +14,17 @@ import numpy as np
 import redis
 from numpy.typing import NDArray
 
-from neardup.cells import Cells
+from neardup.descriptors.pca import Pca
 from neardup.errors import CorruptIndex, IndexMissing
 from neardup.index.base import IndexMeta
-from neardup.index.codec import decode_projection
-from neardup.index.connection import translated_errors
-from neardup.index.events import Split, decode_event
-from neardup.index.keys import IndexKeys
-from neardup.pca import Pca
-from neardup.projection import Projection
+from neardup.index.stored.codec import decode_projection
+from neardup.index.stored.connection import translated_errors
+from neardup.index.stored.events import Split, decode_event
+from neardup.index.stored.keys import IndexKeys
+from neardup.search.cells import Cells
+from neardup.search.sketches import Projection
 
-CURE = "restore Redis, or begin anew by neardup bootstrap --fresh, which carries no member over"
+CURE = "restore Redis, or bootstrap afresh, which carries no member over"
 _NUMBER = re.compile(rb"[1-9][0-9]{0,17}")
 """As Redis counts: scripts compare the text, and one that only means the same number would never be equal."""
 

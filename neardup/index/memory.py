@@ -6,13 +6,13 @@ from operator import itemgetter
 
 import numpy as np
 
-from neardup.cells import Cells
+from neardup.descriptors.pca import Pca
 from neardup.index.base import IndexMeta, IndexStats, decision_of, require_fit
 from neardup.index.block import MemberBlock, member_of
 from neardup.index.retention import FOR_EVER, Retention
-from neardup.local_change import largest_change
-from neardup.pca import Pca
-from neardup.relation import stacked_thumbnails
+from neardup.relation.local_change import largest_change
+from neardup.relation.rule import stacked_thumbnails
+from neardup.search.cells import Cells
 from neardup.types import Decision, Match, Member, Query, Variant, Verdict
 
 

@@ -7,19 +7,19 @@ from typing import Any
 
 import redis
 
+from neardup.descriptors.pca import Pca
 from neardup.errors import CorruptIndex
 from neardup.index.base import IndexMeta, IndexStats, require_fit
 from neardup.index.batch import Batch
-from neardup.index.codec import decode_decision, decode_head, decode_member
-from neardup.index.connection import require_no_eviction, translated_errors
-from neardup.index.events import Event, Rewritten
-from neardup.index.keys import IndexKeys
 from neardup.index.live import read_live, read_splits
 from neardup.index.retention import FOR_EVER, UNKNOWN_MS, Retention
-from neardup.index.scripts import CommitReply, FellBehind, GenerationChanged, GenerationScripts
+from neardup.index.stored.codec import decode_decision, decode_head, decode_member
+from neardup.index.stored.connection import require_no_eviction, translated_errors
+from neardup.index.stored.events import Event, Rewritten
+from neardup.index.stored.keys import IndexKeys
+from neardup.index.stored.scripts import CommitReply, FellBehind, GenerationChanged, GenerationScripts
 from neardup.index.tree import CellTree, choose_split
 from neardup.index.view import GenerationView, OutdatedView
-from neardup.pca import Pca
 from neardup.types import Decision, Member, Query
 
 DECISION_TTL_S = 2 * 60 * 60
@@ -78,7 +78,7 @@ class RedisIndex:
     Parameters
     ----------
     client
-        From `neardup.index.connection.connect`.
+        From `neardup.index.stored.connection.connect`.
     name
         Which index.
     fingerprint

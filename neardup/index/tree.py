@@ -3,9 +3,9 @@
 import numpy as np
 from numpy.typing import NDArray
 
-from neardup.cells import Cells
-from neardup.filter import Sketches
-from neardup.index.events import Split
+from neardup.index.stored.events import Split
+from neardup.search.cells import Cells
+from neardup.search.sketch_trees import Sketches
 from neardup.types import Descriptors
 
 _ROOT_SLACK = 1e-5

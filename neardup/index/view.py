@@ -10,14 +10,14 @@ from typing import Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from neardup.distance import l2_distances, paired_l2_distances
-from neardup.filter import Sketches, SketchTrees
 from neardup.index.cache import CellBlock, CellCache
-from neardup.index.events import Appended, Event, Rewritten, Split
+from neardup.index.stored.events import Appended, Event, Rewritten, Split
 from neardup.index.tree import CellTree
-from neardup.local_change import Thumbnails
-from neardup.projection import Projection
-from neardup.relation import local_changes
+from neardup.relation.local_change import Thumbnails
+from neardup.relation.rule import local_changes
+from neardup.search.distance import l2_distances, paired_l2_distances
+from neardup.search.sketch_trees import Sketches, SketchTrees
+from neardup.search.sketches import Projection
 from neardup.types import Descriptors, Symmetry
 
 HeadCounts = Callable[[bytes], bool]

@@ -8,7 +8,7 @@ from neardup.library.images import ImageLike
 from neardup.types import Symmetry, Verdict
 
 _MOST_NAME_BYTES = 65_535
-"""Of a name in a member's record (`neardup.index.codec`)."""
+"""Of a name in a member's record (`neardup.index.stored.codec`)."""
 
 
 @dataclass(frozen=True, slots=True)

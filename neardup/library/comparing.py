@@ -5,14 +5,14 @@ from dataclasses import dataclass
 import numpy as np
 
 from neardup.describe_batch import Compared
-from neardup.describing import Describer
 from neardup.descriptors import DEFAULT
-from neardup.distance import l2_distances
 from neardup.library.describing import compared_or_raise
 from neardup.library.images import ImageLike
 from neardup.library.options import descriptor_of, relation_of
-from neardup.local_change import largest_change
-from neardup.relation import Relation, stacked_thumbnails
+from neardup.relation.describing import Describer
+from neardup.relation.local_change import largest_change
+from neardup.relation.rule import Relation, stacked_thumbnails
+from neardup.search.distance import l2_distances
 from neardup.types import Symmetry, Verdict
 
 

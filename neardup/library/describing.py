@@ -9,17 +9,17 @@ from itertools import chain, islice
 
 import numpy as np
 
-from neardup.decode_limits import DecodeLimits, WorkLimits
-from neardup.decode_pool import open_decoder
+from neardup.decoding.limits import DecodeLimits, WorkLimits
+from neardup.decoding.pool import open_decoder
 from neardup.describe_batch import BATCH, BatchDescriber, Compared
-from neardup.describing import Describer, PreparedImage
 from neardup.descriptors import DEFAULT
 from neardup.errors import BadInput
-from neardup.images import Images
 from neardup.library.images import ImageLike, Readable, named, one_by_one, readable
 from neardup.library.options import descriptor_of, require_workers
-from neardup.relation import Relation, stacked_thumbnails
-from neardup.source_images import BytesImage, FileImage
+from neardup.relation.describing import Describer, PreparedImage
+from neardup.relation.images import Images
+from neardup.relation.rule import Relation, stacked_thumbnails
+from neardup.sources.images import BytesImage, FileImage
 from neardup.types import Descriptors, Variant
 
 Outcome = Compared | BadInput | OSError

@@ -9,19 +9,19 @@ import numpy as np
 from numpy.typing import NDArray
 
 from neardup.describe_batch import Compared
-from neardup.describing import Describer
 from neardup.descriptors import DEFAULT
-from neardup.distance import paired_l2_distances
-from neardup.duplicates import Duplicates
-from neardup.duplicates import find_duplicates as found_among
 from neardup.errors import BadInput, Misconfigured
-from neardup.images import Images
 from neardup.library.describing import describe_all, side_by_side
 from neardup.library.groups import Duplicate, FoundDuplicates, Group, K, Unreadable
 from neardup.library.images import ImageLike, Readable, is_one_image, readable
 from neardup.library.options import descriptor_of, relation_of, require_workers
-from neardup.relation import Relation, local_changes
-from neardup.sources import find_images
+from neardup.relation.describing import Describer
+from neardup.relation.images import Images
+from neardup.relation.rule import Relation, local_changes
+from neardup.search.distance import paired_l2_distances
+from neardup.search.duplicates import Duplicates
+from neardup.search.duplicates import find_duplicates as found_among
+from neardup.sources.files import find_images
 from neardup.types import Descriptors, Symmetry
 
 UNREADABLE_FILE = "unreadable-file"

@@ -9,10 +9,10 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from neardup.decode import pixels_of
-from neardup.decode_limits import DecodeLimits
+from neardup.decoding.decode import pixels_of
+from neardup.decoding.limits import DecodeLimits
 from neardup.errors import BadInput, UndecodableImage
-from neardup.source_images import BytesImage, FileImage
+from neardup.sources.images import BytesImage, FileImage
 from neardup.types import Pixels
 
 ImageLike: TypeAlias = str | os.PathLike[str] | bytes | Image.Image | NDArray[np.uint8]
@@ -23,10 +23,10 @@ _GREY, _COLOUR = 2, 3
 
 
 class Readable(Protocol):
-    """An image that can be read; `neardup.sources.SourceImage` is one."""
+    """An image that can be read; `neardup.sources.files.SourceImage` is one."""
 
     def pixels(self, reduce_to_px: int | None, limits: DecodeLimits) -> Pixels:
-        """Read and decode the image; see `neardup.sources.SourceImage`."""
+        """Read and decode the image; see `neardup.sources.files.SourceImage`."""
 
 
 @dataclass(frozen=True, slots=True)

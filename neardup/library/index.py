@@ -6,10 +6,8 @@ from pathlib import Path
 from typing import Self, overload
 
 from neardup.describe_batch import Compared
-from neardup.describing import Describer
 from neardup.descriptors import DEFAULT
 from neardup.errors import CorruptIndex, IndexMismatch, Misconfigured
-from neardup.images import images_of
 from neardup.index.base import IndexMeta
 from neardup.library.answers import Answer, checked_name, path_of
 from neardup.library.describing import compared_or_raise, side_by_side
@@ -17,6 +15,8 @@ from neardup.library.images import ImageLike, is_one_image, one_by_one
 from neardup.library.index_file import read_index, write_index
 from neardup.library.members import Alike, Members
 from neardup.library.options import descriptor_of, relation_of
+from neardup.relation.describing import Describer
+from neardup.relation.images import images_of
 from neardup.types import Member, Verdict
 
 _UNIQUE = Answer(Verdict.UNIQUE)

@@ -6,7 +6,7 @@
     4     length of the metadata in bytes
     ...   metadata, JSON as `neardup.index.base.IndexMeta` writes it
     4     number of members
-    ...   for each its length in bytes (4), and its record as `neardup.index.codec` writes it
+    ...   for each its length in bytes (4), and its record as `neardup.index.stored.codec` writes it
     32    SHA-256 of all before
 
 Nothing in it is run when it is read.
@@ -22,7 +22,7 @@ from typing import IO
 
 from neardup.errors import CorruptIndex, IndexMismatch
 from neardup.index.base import IndexMeta
-from neardup.index.codec import decode_member, encode_member
+from neardup.index.stored.codec import decode_member, encode_member
 from neardup.types import Member
 
 FILE_VERSION = 1

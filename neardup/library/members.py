@@ -7,11 +7,11 @@ from typing import TypeVar
 import numpy as np
 from numpy.typing import NDArray
 
-from neardup.distance import paired_l2_distances
-from neardup.filter import SketchTrees
-from neardup.images import Images
-from neardup.projection import Projection, fit_projection
-from neardup.relation import Relation, local_changes, stacked_thumbnails
+from neardup.relation.images import Images
+from neardup.relation.rule import Relation, local_changes, stacked_thumbnails
+from neardup.search.distance import paired_l2_distances
+from neardup.search.sketch_trees import SketchTrees
+from neardup.search.sketches import Projection, fit_projection
 from neardup.types import Symmetry, Variant
 
 Scalar = TypeVar("Scalar", bound=np.generic)
@@ -35,7 +35,7 @@ class Alike:
 
 
 class Members:
-    """Members side by side, found by their sketches (`neardup.filter`) and then measured exactly.
+    """Members side by side, found by their sketches (`neardup.search.sketch_trees`) and then measured exactly.
 
     What it finds is what `neardup.index.memory.MemoryIndex` does.
 

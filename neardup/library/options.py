@@ -5,7 +5,7 @@ from functools import lru_cache
 from neardup.descriptors import load_descriptor
 from neardup.descriptors.base import Descriptor
 from neardup.errors import Misconfigured
-from neardup.relation import Relation
+from neardup.relation.rule import Relation
 
 _LARGEST_RADIUS = 2.0
 _LARGEST_CHANGE = 255.0

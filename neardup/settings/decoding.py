@@ -2,8 +2,8 @@
 
 from dataclasses import dataclass
 
-from neardup.decode_limits import DECODE_MEMORY_BYTES, DECODE_TIMEOUT_S, DecodeLimits, WorkLimits
-from neardup.formats import FORMATS, formats_of
+from neardup.decoding.formats import FORMATS, formats_of
+from neardup.decoding.limits import DECODE_MEMORY_BYTES, DECODE_TIMEOUT_S, DecodeLimits, WorkLimits
 from neardup.settings.options import option
 from neardup.settings.parsers import integer, number, off_or, one_of
 from neardup.settings.subjects import DECODING

@@ -6,7 +6,7 @@ from types import MappingProxyType
 from neardup.descriptors.names import COPYNET, DCT
 
 CAMERA_LOCAL_CHANGE = 2.5
-"""`neardup.local_change.DEFAULT_LOCAL_CHANGE`, of which numpy is not needed to read settings."""
+"""`neardup.relation.local_change.DEFAULT_LOCAL_CHANGE`, of which numpy is not needed to read settings."""
 CAMERA_RADIUS = 0.36
 """The radius of ``dct`` for photos: frames of one camera are nearer to one another than any two photos, so that a
 radius by the seeds would be next to nothing. What has changed between frames is the other test's to say."""

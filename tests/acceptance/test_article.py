@@ -11,14 +11,14 @@ import numpy as np
 import pytest
 from scipy.spatial.distance import cdist
 
-from bootstrap.analyse import analyse_seeds
-from bootstrap.describe import DescribedSeeds, describe_seeds
-from bootstrap.importing import import_snapshot
-from bootstrap.seed_result import SeedResult
-from bootstrap.snapshot import Snapshot, export_snapshot
+from bootstrap.generation.importing import import_snapshot
+from bootstrap.generation.snapshot import Snapshot, export_snapshot
+from bootstrap.seeds.analyse import analyse_seeds
+from bootstrap.seeds.describe import DescribedSeeds, describe_seeds
+from bootstrap.seeds.result import SeedResult
 from demo.scenes import Shot, clip, stream
 from neardup.descriptors import load_descriptor
-from neardup.source_images import BytesImage
+from neardup.sources.images import BytesImage
 from neardup.types import Descriptors
 
 ARTICLE = load_descriptor("pixels:320")

@@ -16,8 +16,8 @@ from typing import Any
 import pytest
 
 import consumer.__main__
-from tests.acceptance.processes import Program, eventually, photo, run, running
-from tests.acceptance.stage import Stage, bootstrap, fresh, seed_folder
+from tests.support.processes import Program, eventually, photo, run, running
+from tests.support.stage import Stage, bootstrap, fresh, seed_folder
 
 ROOT = Path(__file__).parents[2]
 EXAMPLES = sorted(ROOT.glob("examples/*.py"))

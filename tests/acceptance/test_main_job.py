@@ -18,8 +18,8 @@ from kafka.admin import NewTopic
 from PIL import Image
 
 from demo.services import RedisProgram, RedisServer
-from tests.acceptance.processes import Program, eventually, photo, run
-from tests.acceptance.stage import SEEDS, Service, Stage, bootstrap, fresh, seed_folder
+from tests.support.processes import Program, eventually, photo, run
+from tests.support.stage import SEEDS, Service, Stage, bootstrap, fresh, seed_folder
 
 pytestmark = [pytest.mark.kafka, pytest.mark.redis]
 

@@ -16,11 +16,11 @@ from kafka import KafkaProducer
 from PIL import Image
 
 import bootstrap.__main__
-from neardup.formats import has_heif
-from neardup.index.keys import IndexKeys
-from tests.acceptance.processes import eventually, photo, run
-from tests.acceptance.stage import Service, Stage, fresh, seed_folder
-from tests.odd_files import OddFile, encoded, odd_files, scene
+from neardup.decoding.formats import has_heif
+from neardup.index.stored.keys import IndexKeys
+from tests.support.odd_files import OddFile, encoded, odd_files, scene
+from tests.support.processes import eventually, photo, run
+from tests.support.stage import Service, Stage, fresh, seed_folder
 
 pytestmark = [pytest.mark.kafka, pytest.mark.redis]
 

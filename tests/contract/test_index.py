@@ -8,7 +8,7 @@ import pytest
 
 from neardup.index.base import Index
 from neardup.types import Decision, Member, Verdict
-from tests.contract.indexes import (
+from tests.support.indexes import (
     CELLS,
     RADIUS,
     Backend,

@@ -14,15 +14,15 @@ import redis
 from demo.services import RedisProgram, RedisServer
 from neardup.errors import CorruptIndex, IndexMismatch, IndexMissing, Misconfigured, RedisUnavailable
 from neardup.index.base import FORMAT_VERSION
-from neardup.index.codec import encode_member
-from neardup.index.connection import connect, masked
-from neardup.index.events import PLACE, Rewritten
-from neardup.index.keys import IndexKeys
 from neardup.index.redis import RedisIndex, RedisIndexOptions
-from neardup.index.scripts import CommitReply, Item, Position
+from neardup.index.stored.codec import encode_member
+from neardup.index.stored.connection import connect, masked
+from neardup.index.stored.events import PLACE, Rewritten
+from neardup.index.stored.keys import IndexKeys
+from neardup.index.stored.scripts import CommitReply, Item, Position
 from neardup.index.tree import choose_split
 from neardup.types import Verdict
-from tests.contract.indexes import (
+from tests.support.indexes import (
     RADIUS,
     RedisBackend,
     build_generation,
@@ -432,7 +432,7 @@ class TestLostWrites:
     def test_a_log_that_was_trimmed(
         self, backend: RedisBackend, client: redis.Redis, monkeypatch: pytest.MonkeyPatch
     ) -> None:
-        monkeypatch.setattr("neardup.index.scripts.LOG_EVENTS", 3)
+        monkeypatch.setattr("neardup.index.stored.scripts.LOG_EVENTS", 3)
         sleeper = backend.make()
         writer = RedisIndex(client, sleeper.meta.name)
         for i in range(8):

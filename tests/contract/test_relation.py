@@ -7,12 +7,13 @@ import numpy as np
 import pytest
 
 from neardup.errors import CorruptIndex, RelationMismatch
-from neardup.index.connection import connect
 from neardup.index.redis import RedisIndex
-from neardup.local_change import largest_change
-from neardup.relation import Relation
+from neardup.index.stored.connection import connect
+from neardup.relation.local_change import largest_change
+from neardup.relation.rule import Relation
 from neardup.types import Decision, Descriptors, Member, Query, Symmetry, Thumbnail, Variant
-from tests.contract.indexes import (
+from tests.contract.test_index_redis import before_its_commit
+from tests.support.indexes import (
     RADIUS,
     Backend,
     MemoryBackend,
@@ -24,7 +25,6 @@ from tests.contract.indexes import (
     query,
     thumbnail,
 )
-from tests.contract.test_index_redis import before_its_commit
 
 STILL, PERSON, CAR = thumbnail(), thumbnail((4, 4)), thumbnail((20, 12))
 CHANGE = float(largest_change(STILL, PERSON[np.newaxis])[0])

@@ -5,16 +5,16 @@ import dataclasses
 import pytest
 import redis
 
-from neardup.cells import Cells
 from neardup.index.base import Index, IndexMeta
-from neardup.index.connection import connect
 from neardup.index.memory import MemoryIndex
 from neardup.index.redis import RedisIndex, RedisIndexOptions
 from neardup.index.retention import Retention
+from neardup.index.stored.connection import connect
+from neardup.search.cells import Cells
 from neardup.types import Query, Verdict
-from tests.contract.indexes import CENTROIDS, DIMENSION, RADIUS, build_generation, forget_decisions, member, new_name
-from tests.contract.indexes import point as at
-from tests.contract.indexes import query as untimed
+from tests.support.indexes import CENTROIDS, DIMENSION, RADIUS, build_generation, forget_decisions, member, new_name
+from tests.support.indexes import point as at
+from tests.support.indexes import query as untimed
 
 HOUR_MS = 3_600_000
 DAYS_30 = Retention(30 * 24 * HOUR_MS, grace_ms=HOUR_MS)

@@ -18,18 +18,18 @@ from kafka.record.default_records import DefaultRecordBatch
 import consumer.transport.kafka
 from consumer.messages import ImageMessage, OutgoingMessage, dead_letter
 from consumer.settings import KafkaSettings, ServiceSettings
+from consumer.transport.at_least_once import InTurnDelivery
 from consumer.transport.base import Delivery, Sink, Source
-from consumer.transport.in_turn import InTurnDelivery
+from consumer.transport.exactly_once import TransactionalDelivery, _explained
 from consumer.transport.kafka import KafkaSink, KafkaSource
 from consumer.transport.memory import MemorySink, MemorySource
-from consumer.transport.transaction import TransactionalDelivery, _explained
 from demo.services import KafkaProgram, KafkaServer
 from demo.services.process import free_port
 from neardup.errors import EmptyImage, KafkaUnavailable, Misconfigured
 from neardup.kafka.patch import mend_kafka_python
 from neardup.wire import Headers
-from tests.acceptance.processes import read_topic
-from tests.odd_headers import NotUtf8
+from tests.support.odd_headers import NotUtf8
+from tests.support.processes import read_topic
 
 DEADLINE_S = 30.0
 QUICKLY_S = 10.0

@@ -6,8 +6,8 @@ from contextlib import ExitStack
 
 import pytest
 
-from tests.acceptance.stage import Stage, bootstrap, seed_folder
-from tests.faults.dying import Consumers
+from tests.support.dying import Consumers
+from tests.support.stage import Stage, bootstrap, seed_folder
 
 
 @pytest.fixture(scope="module")

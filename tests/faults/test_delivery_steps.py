@@ -7,12 +7,12 @@ from collections.abc import Callable
 
 import pytest
 
-from neardup.index.connection import connect
 from neardup.index.redis import RedisIndex
-from tests.acceptance.processes import eventually, photo
-from tests.acceptance.stage import Stage, fresh
-from tests.faults.dying import EVERYWHERE, IN_A_TRANSACTION, IN_TURN, Consumers
-from tests.faults.harness import audit, sources_of_dead_letters
+from neardup.index.stored.connection import connect
+from tests.support.dying import EVERYWHERE, IN_A_TRANSACTION, IN_TURN, Consumers
+from tests.support.harness import audit, sources_of_dead_letters
+from tests.support.processes import eventually, photo
+from tests.support.stage import Stage, fresh
 
 pytestmark = [pytest.mark.kafka, pytest.mark.redis]
 

@@ -10,10 +10,10 @@ from kafka import TopicPartition
 from kafka.admin import ConfigResource, ConfigResourceType, KafkaAdminClient, NewTopic
 
 from demo.services import KafkaProgram
-from tests.acceptance.processes import eventually, photo
-from tests.acceptance.stage import Service, Stage, fresh
-from tests.faults.brokers import ProxiedKafka, SecondBroker
-from tests.faults.harness import audit, fatal_line, outage, verdict_of
+from tests.support.brokers import ProxiedKafka, SecondBroker
+from tests.support.harness import audit, fatal_line, outage, verdict_of
+from tests.support.processes import eventually, photo
+from tests.support.stage import Service, Stage, fresh
 
 pytestmark = [
     pytest.mark.kafka,

@@ -8,10 +8,10 @@ import pytest
 import redis
 from PIL import Image
 
-from tests.acceptance.processes import eventually, photo, run, running
-from tests.acceptance.stage import Stage, fresh, seed_folder
-from tests.faults.harness import audit, verdict_of
-from tests.faults.raising import SAID
+from tests.support.harness import audit, verdict_of
+from tests.support.processes import eventually, photo, run, running
+from tests.support.raising import SAID
+from tests.support.stage import Stage, fresh, seed_folder
 
 FULL_DISK = Path("/dev/full")
 
@@ -30,7 +30,7 @@ def white() -> bytes:
 def raising(stage: Stage, what: str) -> list[str]:
     """Return the command line of a consumer whose descriptor raises for white images."""
     _, _, *arguments = stage.arguments()
-    return ["-m", "tests.faults.raising", what, *arguments]
+    return ["-m", "tests.support.raising", what, *arguments]
 
 
 @pytest.mark.kafka

@@ -8,7 +8,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from tests.faults.proxy import FaultProxy
+from tests.support.proxy import FaultProxy
 
 SHORT_S = 0.2
 LONG_S = 20.0

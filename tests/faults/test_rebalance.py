@@ -5,10 +5,10 @@ from collections.abc import Callable
 
 import pytest
 
-from tests.acceptance.processes import eventually, photo
-from tests.acceptance.stage import Stage, fresh
-from tests.faults.dying import Consumer, Consumers
-from tests.faults.harness import audit
+from tests.support.dying import Consumer, Consumers
+from tests.support.harness import audit
+from tests.support.processes import eventually, photo
+from tests.support.stage import Stage, fresh
 
 pytestmark = [pytest.mark.kafka, pytest.mark.redis]
 

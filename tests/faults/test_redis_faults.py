@@ -8,10 +8,10 @@ import pytest
 import redis
 
 from demo.services import RedisProgram, RedisServer
-from tests.acceptance.processes import eventually, photo
-from tests.acceptance.stage import Service, Stage, bootstrap, fresh, seed_folder
-from tests.faults.harness import audit, fatal_line, lines_of, outage
-from tests.faults.proxy import FaultProxy
+from tests.support.harness import audit, fatal_line, lines_of, outage
+from tests.support.processes import eventually, photo
+from tests.support.proxy import FaultProxy
+from tests.support.stage import Service, Stage, bootstrap, fresh, seed_folder
 
 pytestmark = [pytest.mark.kafka, pytest.mark.redis]
 

@@ -7,7 +7,7 @@ import atheris
 with atheris.instrument_imports(include=["PIL", "consumer", "neardup"]):
     from PIL import Image
 
-    from neardup.formats import has_heif
+    from neardup.decoding.formats import has_heif
     from tests.fuzz.targets import TARGETS
 
     Image.init()  # all of Pillow's formats, or they would be imported unseen

@@ -10,11 +10,11 @@ from pathlib import Path
 import numpy as np
 
 from consumer.messages import CONTROL, MAX_IMAGE_ID_BYTES, ImageMessage, ImageRequest, dead_letter, parse_message
-from neardup.decode import decode
-from neardup.decode_limits import DecodeLimits
+from neardup.decoding.decode import decode
+from neardup.decoding.formats import FORMATS, MORE_FORMATS
+from neardup.decoding.limits import DecodeLimits
 from neardup.errors import BadInput, CorruptIndex, reasons
-from neardup.formats import FORMATS, MORE_FORMATS
-from neardup.index.codec import (
+from neardup.index.stored.codec import (
     decode_decision,
     decode_member,
     decode_projection,
@@ -24,10 +24,10 @@ from neardup.index.codec import (
     required_thumbnail,
     split_record,
 )
-from neardup.local_change import THUMBNAIL_BYTES
-from neardup.projection import Projection
+from neardup.relation.local_change import THUMBNAIL_BYTES
+from neardup.search.sketches import Projection
 from neardup.types import Decision, Member, Verdict
-from tests.odd_files import odd_files
+from tests.support.odd_files import odd_files
 
 ROOT = Path(__file__).resolve().parents[2]
 FOLDER = Path(os.environ.get("NEARDUP_DATA") or ROOT / "../shared/data").resolve() / "odd"

@@ -6,8 +6,8 @@ from collections.abc import Iterator
 import pytest
 import redis
 
-from neardup.index.connection import connect
-from tests.integration.live_index import remove_keys
+from neardup.index.stored.connection import connect
+from tests.support.live_index import remove_keys
 
 
 @pytest.fixture

@@ -13,7 +13,7 @@ import bootstrap.calibrate
 import bootstrap.index
 import consumer.__main__
 from neardup.cli.running import EXIT_MISCONFIGURED
-from tests.unit.test_descriptors_file import saved_function
+from tests.unit.neardup.descriptors.test_model_file import saved_function
 
 pytestmark = [pytest.mark.redis, pytest.mark.timeout(600)]
 Command = Callable[..., tuple[int, str, str]]

@@ -17,15 +17,15 @@ import pytest
 import redis
 from PIL import Image
 
-from bootstrap.analyse import analyse_seeds
-from bootstrap.describe import describe_seeds
-from bootstrap.snapshot import Snapshot, store
+from bootstrap.generation.snapshot import Snapshot, store
+from bootstrap.seeds.analyse import analyse_seeds
+from bootstrap.seeds.describe import describe_seeds
 from neardup.descriptors import load_descriptor
 from neardup.errors import IndexMissing, Misconfigured, RedisUnavailable
 from neardup.index.build import GenerationBuild
 from neardup.index.redis import RedisIndex
-from neardup.projection import Projection
-from neardup.sources import find_images
+from neardup.search.sketches import Projection
+from neardup.sources.files import find_images
 
 pytestmark = pytest.mark.redis
 

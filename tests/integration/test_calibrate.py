@@ -16,10 +16,10 @@ import bootstrap.__main__
 import bootstrap.calibrate
 import bootstrap.index
 from bootstrap.calibrate_settings import CalibrateSettings
-from bootstrap.reading import LiveGeneration
+from bootstrap.live.reading import LiveGeneration
 from neardup.cli.running import EXIT_MISCONFIGURED, EXIT_UNAVAILABLE
 from neardup.descriptors import load_descriptor
-from tests.integration.live_index import build, queries, remove_keys, stream
+from tests.support.live_index import build, queries, remove_keys, stream
 
 pytestmark = pytest.mark.redis
 

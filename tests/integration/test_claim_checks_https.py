@@ -29,8 +29,8 @@ from neardup.errors import (
     UriUnavailable,
     UriUnreadable,
 )
-from tests.certificates import Authority
-from tests.integration.https_hosts import Answer, Host, closed_port, https_host
+from tests.support.certificates import Authority
+from tests.support.https_hosts import Answer, Host, closed_port, https_host
 
 LIMIT = 100_000
 GENEROUS = FetchSettings(timeout_s=30, connect_timeout_s=30)

@@ -17,8 +17,8 @@ import s3fs
 from consumer.claim_checks.reader import UriReader
 from consumer.claim_checks.scheme import FetchSettings
 from neardup.errors import StoreUnavailable, TooManyBytes, UriNotAllowed, UriTooSlow, UriUnavailable, UriUnreadable
-from tests.acceptance.processes import eventually
-from tests.integration.https_hosts import closed_port
+from tests.support.https_hosts import closed_port
+from tests.support.processes import eventually
 
 LIMIT = 1000
 GENEROUS = FetchSettings(timeout_s=60)

@@ -8,10 +8,10 @@ from pathlib import Path
 
 import pytest
 
-from tests.acceptance.processes import eventually, photo
-from tests.acceptance.stage import Stage, bootstrap, fresh, seed_folder
-from tests.certificates import Authority
-from tests.integration.https_hosts import Answer, https_host
+from tests.support.certificates import Authority
+from tests.support.https_hosts import Answer, https_host
+from tests.support.processes import eventually, photo
+from tests.support.stage import Stage, bootstrap, fresh, seed_folder
 
 pytestmark = [pytest.mark.kafka, pytest.mark.redis]
 

@@ -20,20 +20,20 @@ import bootstrap.index
 import consumer.__main__
 from bootstrap.index import EXIT_DOES_NOT_HOLD
 from neardup.cli.running import EXIT_MISCONFIGURED
+from neardup.descriptors.pca import Pca
 from neardup.errors import CorruptIndex
 from neardup.index.base import IndexMeta
 from neardup.index.build import GenerationBuild
-from neardup.index.connection import connect
-from neardup.index.events import Rewritten, Split, encode_rewritten, encode_split
-from neardup.index.keys import IndexKeys
 from neardup.index.live import read_live
 from neardup.index.redis import RedisIndex
-from neardup.pca import Pca
-from tests.integration.live_index import remove_keys
+from neardup.index.stored.connection import connect
+from neardup.index.stored.events import Rewritten, Split, encode_rewritten, encode_split
+from neardup.index.stored.keys import IndexKeys
+from tests.support.live_index import remove_keys
 
 pytestmark = pytest.mark.redis
 
-CURE = "restore Redis, or begin anew by neardup bootstrap --fresh, which carries no member over"
+CURE = "restore Redis, or bootstrap afresh, which carries no member over"
 PHOTOS = 12
 COMPONENTS = 6
 NAME = f"test-{uuid.uuid4().hex}"
@@ -43,7 +43,7 @@ AS_BUILT = ("--descriptor", "pixels:16", "--project", str(COMPONENTS), "--thresh
 
 @pytest.fixture(autouse=True)
 def untouched_logging(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("consumer.journal.configure_logging", lambda _level: None)
+    monkeypatch.setattr("consumer.logs.configure_logging", lambda _level: None)
 
 
 @dataclass(frozen=True)

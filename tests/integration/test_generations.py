@@ -15,23 +15,23 @@ import numpy as np
 import pytest
 import redis
 
-import neardup.index.scripts
-from bootstrap.analyse import analyse_seeds
-from bootstrap.describe import DescribedSeeds, SeedImage
-from bootstrap.seed_result import SeedResult
-from bootstrap.snapshot import CarryOver, Stored, store
+import neardup.index.stored.scripts
+from bootstrap.generation.snapshot import CarryOver, Stored, store
+from bootstrap.seeds.analyse import analyse_seeds
+from bootstrap.seeds.describe import DescribedSeeds, SeedImage
+from bootstrap.seeds.result import SeedResult
 from neardup.descriptors.base import unit_float16
 from neardup.descriptors.pixels import PixelsDescriptor
-from neardup.distance import l2_distances
 from neardup.errors import CorruptIndex, Misconfigured
 from neardup.index.build import GenerationBuild
 from neardup.index.carry import Predecessor, find_predecessor
-from neardup.index.codec import encode_member
-from neardup.index.connection import connect
-from neardup.index.events import Rewritten, encode_rewritten
-from neardup.index.keys import IndexKeys
 from neardup.index.redis import RedisIndex, RedisIndexOptions
-from neardup.projection import fit_projection
+from neardup.index.stored.codec import encode_member
+from neardup.index.stored.connection import connect
+from neardup.index.stored.events import Rewritten, encode_rewritten
+from neardup.index.stored.keys import IndexKeys
+from neardup.search.distance import l2_distances
+from neardup.search.sketches import fit_projection
 from neardup.types import Decision, Descriptors, Member, Query, Verdict
 
 pytestmark = pytest.mark.redis
@@ -243,7 +243,7 @@ def test_a_seed_gives_way_to_what_was_published_meanwhile(
 def test_splits_and_a_log_that_was_cut_lose_nothing(
     client: redis.Redis, name: str, monkeypatch: pytest.MonkeyPatch, log_events: int
 ) -> None:
-    monkeypatch.setattr(neardup.index.scripts, "LOG_EVENTS", log_events)
+    monkeypatch.setattr(neardup.index.stored.scripts, "LOG_EVENTS", log_events)
     rows = scenes(140)
     bootstrap(client, name, Seeds.of(rows[:20]), clusters=1)
     index = RedisIndex(client, name, options=RedisIndexOptions(max_cluster=10))

@@ -14,21 +14,21 @@ import redis
 from PIL import Image
 
 from bootstrap.index import EXIT_DOES_NOT_HOLD, main
-from bootstrap.reading import LiveGeneration
-from bootstrap.verify import Verification
+from bootstrap.live.reading import LiveGeneration
+from bootstrap.live.verify import Verification
 from neardup.cli.running import EXIT_MISCONFIGURED, EXIT_UNAVAILABLE
 from neardup.descriptors import load_descriptor
-from neardup.distance import l2_distances
 from neardup.index.base import IndexMeta
 from neardup.index.build import GenerationBuild
-from neardup.index.codec import decode_member, encode_member
-from neardup.index.connection import connect
-from neardup.index.keys import IndexKeys
 from neardup.index.redis import RedisIndex, RedisIndexOptions
 from neardup.index.retention import FOR_EVER, Retention
-from neardup.projection import fit_projection
+from neardup.index.stored.codec import decode_member, encode_member
+from neardup.index.stored.connection import connect
+from neardup.index.stored.keys import IndexKeys
+from neardup.search.distance import l2_distances
+from neardup.search.sketches import fit_projection
 from neardup.types import Member, Query
-from tests.integration.live_index import DIMENSION, build, queries, remove_keys, stream, unit_rows
+from tests.support.live_index import DIMENSION, build, queries, remove_keys, stream, unit_rows
 
 pytestmark = pytest.mark.redis
 
@@ -347,7 +347,7 @@ def photos(client: redis.Redis, tmp_path: Path) -> Iterator[tuple[str, Path]]:
     """Make an index of ten real descriptors; return its name and the folder with the images."""
     dct, name = load_descriptor("dct"), f"photos-{tmp_path.name[-20:]}-{np.random.default_rng().integers(2**40)}"
     (tmp_path / "photos").mkdir()
-    from neardup.decode import decode  # noqa: PLC0415
+    from neardup.decoding.decode import decode  # noqa: PLC0415
 
     rows = []
     for number in range(10):

@@ -13,16 +13,16 @@ import pytest
 import redis
 from PIL import Image
 
-from bootstrap.inspection import neighbours
-from bootstrap.job import run
-from bootstrap.reading import LiveGeneration
+from bootstrap.generation.job import run
+from bootstrap.live.inspection import neighbours
+from bootstrap.live.reading import LiveGeneration
+from bootstrap.live.verify import Verification
 from bootstrap.settings import Settings
-from bootstrap.verify import Verification
 from consumer.__main__ import main
 from neardup.errors import CorruptIndex, IndexMismatch, Misconfigured
 from neardup.index.descriptor import descriptor_of
-from neardup.index.keys import IndexKeys
 from neardup.index.redis import RedisIndex
+from neardup.index.stored.keys import IndexKeys
 
 pytestmark = pytest.mark.redis
 

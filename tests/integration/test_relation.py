@@ -11,22 +11,22 @@ import pytest
 import redis
 from PIL import Image
 
-from bootstrap.inspection import neighbours, stats
-from bootstrap.job import Outcome as JobOutcome
-from bootstrap.job import run
-from bootstrap.reading import LiveGeneration
-from bootstrap.repair import Repairing
+from bootstrap.generation.job import Outcome as JobOutcome
+from bootstrap.generation.job import run
+from bootstrap.live.inspection import neighbours, stats
+from bootstrap.live.reading import LiveGeneration
+from bootstrap.live.repair import Repairing
+from bootstrap.live.verify import Verification
 from bootstrap.settings import Settings
-from bootstrap.verify import Verification
 from consumer.claim_checks.reader import UriReader
 from consumer.handler import Handler, Outcome, OutputTopics
 from consumer.messages import ImageMessage
 from consumer.metrics import Metrics
-from neardup.decode_limits import DecodeLimits
-from neardup.decode_pool import DecodeHere
+from neardup.decoding.limits import DecodeLimits
+from neardup.decoding.pool import DecodeHere
 from neardup.descriptors import load_descriptor
-from neardup.index.codec import encode_member
 from neardup.index.redis import RedisIndex, RedisIndexOptions
+from neardup.index.stored.codec import encode_member
 from neardup.settings.reading import read_settings
 
 pytestmark = pytest.mark.redis

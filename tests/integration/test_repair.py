@@ -20,18 +20,18 @@ from kafka.admin import KafkaAdminClient, NewTopic
 from kafka.record.default_records import DefaultRecordBatch
 
 from bootstrap.index import main
-from bootstrap.verify import Verification
+from bootstrap.live.verify import Verification
 from consumer.messages import ImageMessage, OutgoingMessage, verdict_message
 from consumer.settings import KafkaSettings
 from consumer.transport.kafka import KafkaSink
 from neardup.cli.running import EXIT_MISCONFIGURED, EXIT_UNAVAILABLE
 from neardup.index.block import member_of
-from neardup.index.keys import IndexKeys
 from neardup.index.redis import RedisIndex
+from neardup.index.stored.keys import IndexKeys
 from neardup.types import Query, Verdict
 from neardup.wire import MEMBER_HEADER, Judged
-from tests.integration.live_index import OPTIONS, build, queries, remove_keys, unit_rows
-from tests.odd_headers import NotUtf8
+from tests.support.live_index import OPTIONS, build, queries, remove_keys, unit_rows
+from tests.support.odd_headers import NotUtf8
 
 pytestmark = [pytest.mark.redis, pytest.mark.kafka]
 

@@ -16,11 +16,11 @@ import redis
 from kafka import KafkaConsumer, TopicPartition
 
 from demo.services import KafkaProgram, RedisProgram
-from tests.acceptance.processes import DEADLINE_S, Program, eventually, get, photo, run, running
-from tests.certificates import Authority, Certificate
 from tests.conftest import missing_skips
-from tests.integration.secured_kafka import SecuredKafka, documented_rights, login
-from tests.integration.secured_redis import SecuredRedis, documented_users
+from tests.support.certificates import Authority, Certificate
+from tests.support.processes import DEADLINE_S, Program, eventually, get, photo, run, running
+from tests.support.secured_kafka import SecuredKafka, documented_rights, login
+from tests.support.secured_redis import SecuredRedis, documented_users
 
 pytestmark = [pytest.mark.kafka, pytest.mark.redis]
 

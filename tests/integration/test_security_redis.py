@@ -9,10 +9,10 @@ import redis
 
 from bootstrap.index import main as inspect
 from demo.services import RedisProgram
-from tests.acceptance.processes import eventually, photo, run
-from tests.certificates import Authority
 from tests.conftest import missing_skips
-from tests.integration.secured_redis import SecuredRedis, documented_users
+from tests.support.certificates import Authority
+from tests.support.processes import eventually, photo, run
+from tests.support.secured_redis import SecuredRedis, documented_users
 
 pytestmark = pytest.mark.redis
 

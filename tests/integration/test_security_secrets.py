@@ -13,9 +13,9 @@ import bootstrap.index
 import consumer.__main__
 import consumer.feed
 from neardup.errors import Misconfigured
-from neardup.index.connection import connect
-from tests.acceptance.processes import get, running
-from tests.certificates import Authority
+from neardup.index.stored.connection import connect
+from tests.support.certificates import Authority
+from tests.support.processes import get, running
 
 MARKER = "mArKeR5ecret"
 NOBODY = "127.0.0.1:1"

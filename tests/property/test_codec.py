@@ -9,8 +9,8 @@ from hypothesis.extra import numpy as arrays
 
 from neardup.errors import CorruptIndex, IndexMismatch
 from neardup.index.base import IndexMeta
-from neardup.index.codec import decode_decision, decode_member, encode_decision, encode_member
-from neardup.local_change import THUMBNAIL_BYTES
+from neardup.index.stored.codec import decode_decision, decode_member, encode_decision, encode_member
+from neardup.relation.local_change import THUMBNAIL_BYTES
 from neardup.types import Decision, Descriptors, Member, Symmetry, Thumbnail, Verdict
 
 FLOAT16 = st.floats(width=16, allow_nan=False, allow_infinity=False)

@@ -8,8 +8,8 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from PIL import Image
 
-from neardup.decode import decode
-from neardup.decode_limits import DecodeLimits
+from neardup.decoding.decode import decode
+from neardup.decoding.limits import DecodeLimits
 from neardup.errors import BadInput, reasons
 
 # Pillow warns of broken metadata; in tests warnings are errors, which would hide what happens in service.

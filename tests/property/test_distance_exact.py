@@ -1,7 +1,7 @@
 """Distances and ranks are exact: the rational numbers themselves, whatever the order, batch or machine.
 
-Two facts carry the proof in `neardup.distance`, and both are tested: every float16 number is a multiple of 2**-24,
-and rounding a unit vector to float16 leaves its norm below the bound that keeps all sums under 2**53 units.
+Two facts carry the proof in `neardup.search.distance`, and both are tested: every float16 number is a multiple of
+2**-24, and rounding a unit vector to float16 leaves its norm below the bound that keeps all sums under 2**53 units.
 """
 
 from fractions import Fraction
@@ -12,9 +12,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
-from neardup.cells import Cells
 from neardup.descriptors.base import unit_float16
-from neardup.distance import l2_distances, squared_l2_distances
+from neardup.search.cells import Cells
+from neardup.search.distance import l2_distances, squared_l2_distances
 from neardup.types import Descriptors
 
 UNITS = 2**48

@@ -14,21 +14,21 @@ import redis
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from neardup.distance import paired_l2_distances
-from neardup.index import scripts
 from neardup.index.base import IndexMeta
-from neardup.index.connection import connect
 from neardup.index.memory import MemoryIndex
 from neardup.index.redis import RedisIndex, RedisIndexOptions
-from neardup.index.scripts import CommitReply, Item, Position
-from neardup.local_change import SIDE_PX, THUMBNAIL_BYTES, largest_change
-from neardup.projection import fit_projection
-from neardup.relation import Relation
-from neardup.symmetry import transformed_thumbnail
+from neardup.index.stored import scripts
+from neardup.index.stored.connection import connect
+from neardup.index.stored.scripts import CommitReply, Item, Position
+from neardup.relation.local_change import SIDE_PX, THUMBNAIL_BYTES, largest_change
+from neardup.relation.rule import Relation
+from neardup.relation.symmetry import transformed_thumbnail
+from neardup.search.distance import paired_l2_distances
+from neardup.search.sketches import fit_projection
 from neardup.types import Decision, Member, Query, Symmetry, Thumbnail, Variant, Verdict
-from tests.contract.indexes import build_anew, forget_decisions, new_name, with_relation
-from tests.property.spectra import Scene, scenes
 from tests.stress.audit import Contents
+from tests.support.indexes import build_anew, forget_decisions, new_name, with_relation
+from tests.support.spectra import Scene, scenes
 
 pytestmark = pytest.mark.redis
 

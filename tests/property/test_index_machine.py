@@ -12,11 +12,11 @@ from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, rule, run_state_machine_as_test
 
-from neardup.index.connection import connect
 from neardup.index.memory import MemoryIndex
 from neardup.index.redis import RedisIndex
+from neardup.index.stored.connection import connect
 from neardup.types import Descriptors, Query
-from tests.contract.indexes import (
+from tests.support.indexes import (
     CELLS,
     MemoryBackend,
     build_generation,

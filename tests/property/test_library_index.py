@@ -13,12 +13,12 @@ from neardup.index.memory import MemoryIndex
 from neardup.library import members
 from neardup.library.describing import side_by_side
 from neardup.library.members import Members
-from neardup.relation import Relation
+from neardup.relation.rule import Relation
 from neardup.types import Decision, Query, Verdict
-from tests.contract.indexes import with_relation
-from tests.property.spectra import Scene, scenes
 from tests.property.test_index_agrees import images_of
 from tests.property.test_search_exact import small_filters
+from tests.support.indexes import with_relation
+from tests.support.spectra import Scene, scenes
 
 
 @pytest.fixture(autouse=True)

@@ -9,15 +9,15 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from neardup import filter as filters
-from neardup.cells import Cells
-from neardup.distance import l2_distances
-from neardup.filter import LONG, SHORT, Shape, SketchTrees
-from neardup.index.events import Split
+from neardup.index.stored.events import Split
 from neardup.index.tree import CellTree, bitmaps, choose_split
-from neardup.projection import SLACK, Projection, fit_projection
+from neardup.search import sketch_trees as filters
+from neardup.search.cells import Cells
+from neardup.search.distance import l2_distances
+from neardup.search.sketch_trees import LONG, SHORT, Shape, SketchTrees
+from neardup.search.sketches import SLACK, Projection, fit_projection
 from neardup.types import Descriptors
-from tests.property.spectra import Scene, brute_force, described, scenes
+from tests.support.spectra import Scene, brute_force, described, scenes
 
 
 def sketch_distances(projection: Projection, queries: Descriptors, rows: Descriptors) -> np.ndarray:

@@ -10,8 +10,8 @@ from collections.abc import Callable, Sequence
 from contextlib import ExitStack
 from pathlib import Path
 
-from tests.acceptance.processes import Program, photo, run, running
-from tests.faults.harness import children_of
+from tests.support.harness import children_of
+from tests.support.processes import Program, photo, run, running
 
 STOP_S = 90.0
 """A consumer that was told to stop while servers were away takes 40 s at most; machines may be slow."""

@@ -13,10 +13,10 @@ from pathlib import Path
 from kafka.admin import KafkaAdminClient, NewTopic
 
 from demo.services import KafkaProgram, KafkaServer, RedisProgram, RedisServer
-from tests.acceptance.processes import eventually
-from tests.acceptance.stage import bootstrap, seed_folder
 from tests.soak.crew import STOP_S, Consumer, Feed, Memory
 from tests.soak.judge import Report, Scene, audit, await_the_end
+from tests.support.processes import eventually
+from tests.support.stage import bootstrap, seed_folder
 
 PARTITIONS = 6
 CONSUMERS = 3

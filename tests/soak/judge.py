@@ -11,9 +11,9 @@ import numpy as np
 from kafka import KafkaConsumer, TopicPartition
 from kafka.admin import KafkaAdminClient
 
-from neardup.index.connection import connect
-from tests.acceptance.processes import eventually, run
+from neardup.index.stored.connection import connect
 from tests.stress.audit import Contents, pairs_within
+from tests.support.processes import eventually, run
 
 MAX_CLUSTER = 300
 MOST_GROWTH = 0.05

@@ -6,13 +6,13 @@ from typing import cast
 import numpy as np
 import redis
 
-from neardup.cells import Cells
-from neardup.distance import squared_l2_distances
 from neardup.index.base import IndexMeta
-from neardup.index.codec import decode_member, decode_projection
-from neardup.index.events import Split, decode_event
-from neardup.index.keys import IndexKeys
+from neardup.index.stored.codec import decode_member, decode_projection
+from neardup.index.stored.events import Split, decode_event
+from neardup.index.stored.keys import IndexKeys
 from neardup.index.tree import CellTree
+from neardup.search.cells import Cells
+from neardup.search.distance import squared_l2_distances
 from neardup.types import Descriptors, Member
 
 _BLOCK = 2048

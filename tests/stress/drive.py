@@ -14,17 +14,17 @@ from pathlib import Path
 
 import numpy as np
 
-from neardup.distance import l2_distances
-from neardup.index.connection import connect
-from neardup.index.keys import IndexKeys
 from neardup.index.redis import RedisIndex, RedisIndexOptions
-from neardup.projection import fit_projection
+from neardup.index.stored.connection import connect
+from neardup.index.stored.keys import IndexKeys
+from neardup.search.distance import l2_distances
+from neardup.search.sketches import fit_projection
 from neardup.types import Descriptors, Query
-from tests.contract.indexes import FINGERPRINT, build_anew, new_name
 from tests.stress.audit import Contents, pairs_within
 from tests.stress.material import PARTITIONS, RADIUS, Material, make_material
 from tests.stress.rebuild import REST_S, Rebuilding, rebuild
 from tests.stress.worker import Order, work
+from tests.support.indexes import FINGERPRINT, build_anew, new_name
 
 _POLL_S = 0.02
 _START_S = 60.0

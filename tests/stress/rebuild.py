@@ -7,12 +7,12 @@ from pathlib import Path
 import numpy as np
 from threadpoolctl import threadpool_limits  # type: ignore[import-untyped]
 
-from bootstrap.analyse import cluster_seeds
-from bootstrap.assembly import Assembly
-from bootstrap.snapshot import CarryOver, Snapshot, store
-from neardup.images import Images
+from bootstrap.generation.assembly import Assembly
+from bootstrap.generation.snapshot import CarryOver, Snapshot, store
+from bootstrap.seeds.analyse import cluster_seeds
 from neardup.index.carry import Predecessor, find_predecessor
-from neardup.index.connection import connect
+from neardup.index.stored.connection import connect
+from neardup.relation.images import Images
 from neardup.types import Member
 
 REST_S = 1.5

@@ -15,8 +15,8 @@ from pathlib import Path
 from threadpoolctl import threadpool_limits  # type: ignore[import-untyped]
 
 from neardup.errors import RedisUnavailable
-from neardup.index.connection import connect
 from neardup.index.redis import RedisIndex, RedisIndexOptions
+from neardup.index.stored.connection import connect
 from neardup.types import Decision, Descriptors, Query
 from tests.stress.material import key_of, load_partitions
 

@@ -1,0 +1,232 @@
+"""Reading and checking what `bootstrap.generation.snapshot.export_snapshot` wrote, or somebody else did."""
+
+import base64
+import json
+from collections.abc import Callable, Iterable
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from bootstrap.generation.jsonstream import JsonObjectReader
+from bootstrap.generation.snapshot import FORMAT, FORMAT_VERSION, META_FIELDS, RELATION_FIELDS, Snapshot
+from neardup.descriptors.base import Descriptor
+from neardup.descriptors.pca import Pca
+from neardup.errors import CorruptIndex, IndexMismatch, Misconfigured
+from neardup.index.base import IndexMeta
+from neardup.index.descriptor import fitted_to
+from neardup.relation.local_change import THUMBNAIL_BYTES
+from neardup.search.cells import Cells
+from neardup.types import Member, Thumbnail
+
+_NORM_TOLERANCE = 0.01
+"""float16 keeps the norm within 0.001; further off, distances would not be those of unit vectors."""
+_RANK_TOLERANCE = 1e-6
+"""Another machine may break a tie between two centroids in another way; a wrong cluster is further off."""
+_MAX_L2 = 2.0
+_MAX_TEXT_BYTES = 65_535
+_MEMBER_FIELDS = {"key": str, "image_id": str, "captured_at_ms": int, "cluster": int, "descriptor": list}
+
+
+def import_snapshot(path: Path, descriptor: Descriptor) -> Snapshot:
+    """Read a snapshot from a JSON file, and check all that an index relies on.
+
+    Parameters
+    ----------
+    path
+        File that ``--export`` wrote.
+    descriptor
+        The one that will describe the stream: the file's members must have been described by it.
+
+    Raises
+    ------
+    Misconfigured
+        One line that names the file and what is wrong with it.
+    """
+    try:
+        with path.open(encoding="utf-8") as file:
+            parts = _read(JsonObjectReader(file))
+        return _checked(parts, descriptor)
+    except OSError as exc:
+        raise Misconfigured(f"--import: cannot read {path}: {exc.strerror or exc}") from exc
+    except json.JSONDecodeError as exc:
+        raise Misconfigured(f"--import: {path} is not JSON: {exc.msg}") from exc
+    except (ValueError, RecursionError) as exc:
+        raise Misconfigured(f"--import: {path}: {exc}") from exc
+
+
+def _read(reader: JsonObjectReader) -> dict[str, Any]:
+    parts: dict[str, Any] = {}
+    for name in reader.names():
+        if name == "centroids":
+            parts[name] = [_vector(row, np.float32, f"centroid {at}") for at, row in enumerate(reader.elements())]
+        elif name == "pca":
+            parts[name] = _pca(reader.elements())
+        elif name == "members":
+            parts[name] = [_member(fields, f"member {at}") for at, fields in enumerate(reader.elements())]
+        else:
+            parts[name] = reader.value()
+        if name == "format" and parts[name] != FORMAT:
+            break
+    _require_format(parts)
+    return parts
+
+
+def _require_format(parts: dict[str, Any]) -> None:
+    if parts.get("format") != FORMAT:
+        raise ValueError(f'it is not an exported index (its "format" should be "{FORMAT}")')
+    if parts.get("format_version") != FORMAT_VERSION:
+        raise ValueError(f"it has format version {parts.get('format_version')}, this version reads {FORMAT_VERSION}")
+    for name in ("meta", "centroids", "members"):
+        if not parts.get(name):
+            raise ValueError(f'"{name}" is missing or empty')
+
+
+def _pca(pieces: Iterable[Any]) -> Pca:
+    try:
+        return Pca.from_bytes(b"".join(base64.b64decode(piece, validate=True) for piece in pieces))
+    except (TypeError, ValueError, CorruptIndex) as exc:
+        raise ValueError(f'"pca" is none: {exc}') from exc
+
+
+def _vector(numbers: Any, kind: type[np.float16 | np.float32], what: str) -> NDArray[Any]:  # noqa: ANN401 - JSON
+    try:
+        with np.errstate(over="ignore"):
+            vector = np.array(numbers, dtype=np.float64).astype(kind)
+    except (TypeError, ValueError) as exc:
+        raise ValueError(f"{what} is not a list of numbers") from exc
+    if vector.ndim != 1:
+        raise ValueError(f"{what} is not a list of numbers")
+    if not np.isfinite(vector).all():
+        raise ValueError(f"{what} holds NaN, infinity or a number too large")
+    return vector
+
+
+def _member(fields: Any, what: str) -> tuple[Member, int]:  # noqa: ANN401 - JSON
+    for name, kind in _MEMBER_FIELDS.items():
+        # Not isinstance: true is an int to Python, and no cluster.
+        if type(fields) is not dict or type(fields.get(name)) is not kind:
+            raise ValueError(f'{what}: "{name}" is missing or not of type {kind.__name__}')
+    for name in ("key", "image_id"):
+        _require_text(fields[name], f'{what}: "{name}"')
+    if not -(2**63) <= fields["captured_at_ms"] < 2**63:
+        raise ValueError(f'{what}: "captured_at_ms" is out of range')
+    descriptor = _vector(fields["descriptor"], np.float16, what)
+    thumbnail = _thumbnail(fields["thumbnail"], what) if "thumbnail" in fields else None
+    return Member(fields["key"], fields["image_id"], descriptor, fields["captured_at_ms"], thumbnail), fields["cluster"]
+
+
+def _thumbnail(text: Any, what: str) -> Thumbnail:  # noqa: ANN401 - JSON
+    try:
+        stored = base64.b64decode(text, validate=True)
+    except (TypeError, ValueError) as exc:
+        raise ValueError(f'{what}: "thumbnail" is not base64') from exc
+    if len(stored) != THUMBNAIL_BYTES:
+        raise ValueError(f'{what}: "thumbnail" has {len(stored)} bytes, it should have {THUMBNAIL_BYTES}')
+    return np.frombuffer(stored, dtype=np.uint8)
+
+
+def _require_text(text: str, what: str) -> None:
+    try:
+        size = len(text.encode())
+    except UnicodeEncodeError as exc:
+        raise ValueError(f"{what} is not Unicode text") from exc
+    if not 0 < size <= _MAX_TEXT_BYTES:
+        raise ValueError(f"{what} is empty or longer than {_MAX_TEXT_BYTES} bytes")
+
+
+def _checked(parts: dict[str, Any], descriptor: Descriptor) -> Snapshot:
+    pca: Pca | None = parts.get("pca")
+    meta = _meta(parts["meta"])
+    _require_descriptor(meta, pca, descriptor)
+    members = [member for member, _ in parts["members"]]
+    _require_thumbnails(members, meta)
+    _require_dimension(parts["centroids"], meta.dimension, "centroid")
+    _require_dimension([member.descriptor for member in members], meta.dimension, "member")
+    _require_distinct(member.key for member in members)
+    cells = Cells(np.stack(parts["centroids"]))
+    clusters = np.array([cluster for _, cluster in parts["members"]], dtype=object)
+    _require(clusters, lambda rows: (rows >= 0) & (rows < len(cells)), f"its cluster is not from 0 to {len(cells) - 1}")
+    snapshot = Snapshot(replace(meta, clusters=len(cells)), cells, members, clusters.astype(np.intp), pca)
+    _require_unit_norm(members)
+    _require_nearest(snapshot)
+    return snapshot
+
+
+def _meta(fields: Any) -> IndexMeta:  # noqa: ANN401 - JSON
+    missing = [name for name in META_FIELDS if not isinstance(fields, dict) or name not in fields]
+    if missing:
+        raise ValueError(f'"meta" has no {", ".join(missing)}')
+    if not isinstance(fields["radius"], int | float) or not 0 <= fields["radius"] <= _MAX_L2:
+        raise ValueError(f"its radius {fields['radius']!r} is not a number from 0 to {_MAX_L2:g}")
+    if not isinstance(fields["seed"], dict):
+        raise ValueError('"meta": "seed" is not an object')  # noqa: TRY004 - a wrong file, not a wrong call
+    relation = {name: fields[name] for name in RELATION_FIELDS if name in fields}
+    _require_relation(relation)
+    calibration = fields.get("calibration", {})
+    if not isinstance(calibration, dict):
+        raise ValueError('"meta": "calibration" is not an object')  # noqa: TRY004 - a wrong file, not a wrong call
+    known = {name: fields[name] for name in META_FIELDS}
+    return IndexMeta(name="", generation=0, **known, **relation, calibration=calibration)
+
+
+def _require_descriptor(meta: IndexMeta, pca: Pca | None, raw: Descriptor) -> None:
+    try:
+        descriptor = fitted_to(meta, pca, raw)
+    except IndexMismatch as exc:
+        raise ValueError(
+            f"its members were described by {meta.descriptor} ({meta.fingerprint}), the descriptor at hand is "
+            f"{raw.spec} ({raw.fingerprint}): say --descriptor, and --weights if it has any, as then"
+        ) from exc
+    if meta.dimension != descriptor.dimension:
+        raise ValueError(f"its dimension is {meta.dimension}, that of {raw.spec} is {descriptor.dimension}")
+
+
+def _require_relation(relation: dict[str, Any]) -> None:
+    limit = relation.get("local_change")
+    if limit is not None and (type(limit) not in {int, float} or not limit >= 0):
+        raise ValueError(f"its local_change {limit!r} is neither null nor a number from 0 on")
+    for name in ("match_flips", "match_rotations"):
+        if type(relation.get(name, False)) is not bool:
+            raise ValueError(f"its {name} is neither true nor false")
+
+
+def _require_thumbnails(members: Iterable[Member], meta: IndexMeta) -> None:
+    for at, member in enumerate(members):
+        if (member.thumbnail is not None) != meta.relation.has_thumbnails:
+            held = "no thumbnail" if member.thumbnail is None else "a thumbnail"
+            raise ValueError(f"member {at} has {held}, and its local_change is {meta.local_change}")
+
+
+def _require_dimension(vectors: Iterable[NDArray[Any]], dimension: int, what: str) -> None:
+    for at, vector in enumerate(vectors):
+        if len(vector) != dimension:
+            raise ValueError(f"{what} {at} has {len(vector)} numbers, it should have {dimension}")
+
+
+def _require_distinct(keys: Iterable[str]) -> None:
+    seen: set[str] = set()
+    for key in keys:
+        if key in seen:
+            raise ValueError(f"two members have the key {key!r}")
+        seen.add(key)
+
+
+def _require(values: NDArray[Any], good: Callable[[NDArray[Any]], NDArray[Any]], wrong: str) -> None:
+    bad = np.flatnonzero(~good(values).astype(bool))
+    if len(bad):
+        raise ValueError(f"member {bad[0]}: {wrong}")
+
+
+def _require_unit_norm(members: Iterable[Member]) -> None:
+    norms = np.array([np.linalg.norm(member.descriptor.astype(np.float64)) for member in members])
+    _require(norms, lambda rows: np.abs(rows - 1.0) <= _NORM_TOLERANCE, "its descriptor is not of length 1")
+
+
+def _require_nearest(snapshot: Snapshot) -> None:
+    for at, (member, cluster) in enumerate(zip(snapshot.members, snapshot.clusters.tolist(), strict=True)):
+        ranks = snapshot.cells.rank(member.descriptor[np.newaxis])[0]
+        if ranks[cluster] - ranks.min() > _RANK_TOLERANCE:
+            raise ValueError(f"member {at}: its cluster is {cluster}, its nearest centroid is {int(ranks.argmin())}")

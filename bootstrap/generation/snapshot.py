@@ -1,0 +1,267 @@
+"""An index outside Redis: centroids and members, stored in Redis or written to and read from a JSON file.
+
+The file, in UTF-8, one centroid and one member a line:
+
+    {"format": "neardup-index", "format_version": 1,
+     "meta": {"descriptor", "fingerprint", "dimension", "radius", "seed", "created_at",
+              "local_change", "match_flips", "match_rotations"},
+     "pca": ["base64", ...],
+     "centroids": [[number, ...], ...],
+     "members": [{"key", "image_id", "captured_at_ms", "thumbnail", "cluster", "descriptor": [number, ...]}, ...]}
+
+Numbers are the shortest decimals that give the same float16 (descriptors) or float32 (centroids) back. It is written
+and read as a stream: 100,000 members are 200 MB of text. "pca" is there when descriptors are projected; its pieces
+together are the bytes of `neardup.descriptors.pca.Pca`. "thumbnail", in base64, is there when "local_change" is a
+number.
+"""
+
+import base64
+import json
+import os
+from collections import Counter
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import IO, Any
+
+import numpy as np
+import redis
+from numpy.typing import NDArray
+
+from bootstrap.generation.assembly import Assembly
+from bootstrap.generation.placement import Placement
+from neardup.descriptors.pca import Pca
+from neardup.errors import Misconfigured, NeardupError
+from neardup.index.base import IndexMeta
+from neardup.index.build import GenerationBuild, MoreToCarry
+from neardup.index.carry import Predecessor
+from neardup.search.cells import Cells
+from neardup.search.sketches import fit_projection
+from neardup.types import Descriptors, Member
+
+FORMAT = "neardup-index"
+FORMAT_VERSION = 1
+META_FIELDS = ("descriptor", "fingerprint", "dimension", "radius", "seed", "created_at")
+RELATION_FIELDS = ("local_change", "match_flips", "match_rotations")
+_REDIS_STRING_BYTES = 512 * 1024 * 1024
+_PIECE_BYTES = 48 * 1024
+
+
+@dataclass(frozen=True, slots=True)
+class Snapshot:
+    """The content of an index.
+
+    Attributes
+    ----------
+    meta
+        What it is made for; name and generation are given when it is stored.
+    cells
+        The centroids.
+    members
+        Unique images only: those carried over, then those of the seeds in their order.
+    clusters
+        intp (n,): the cell of each member.
+    pca
+        What makes descriptors short, if anything does.
+    """
+
+    meta: IndexMeta
+    cells: Cells
+    members: list[Member]
+    clusters: np.ndarray[Any, np.dtype[np.intp]]
+    pca: Pca | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class CarryOver:
+    """What keeps a generation complete that is built while consumers add to the one before.
+
+    Attributes
+    ----------
+    predecessor
+        The generation before.
+    assembly
+        Who is a member of the next one.
+    counts
+        Returns what the metadata say of the seeds, as of now.
+    """
+
+    predecessor: Predecessor
+    assembly: Assembly
+    counts: Callable[[], dict[str, int]]
+
+
+@dataclass(frozen=True, slots=True)
+class Stored:
+    """A generation that is live, with the number of members of each of its cells when it was written."""
+
+    meta: IndexMeta
+    cluster_sizes: NDArray[np.intp]
+
+
+def store(snapshot: Snapshot, client: redis.Redis, name: str, carry_over: CarryOver | None = None) -> Stored:
+    """Store a snapshot as a new generation of the index `name`, and make it the live one at the very end.
+
+    Whatever happens before that, an interrupt included, leaves the old generation live and removes what was
+    written; what a killed process leaves behind is removed by the next build.
+
+    Parameters
+    ----------
+    snapshot
+        What is known by now.
+    client
+        From `neardup.index.stored.connection.connect`.
+    name
+        Of the index.
+    carry_over
+        Carries over what consumers have committed since; None takes the place of whatever is live.
+
+    Raises
+    ------
+    RedisUnavailable, Misconfigured
+        See `neardup.index.build.GenerationBuild`.
+    """
+    centroids = snapshot.cells.centroids
+    if centroids.nbytes > _REDIS_STRING_BYTES:
+        raise Misconfigured(
+            f"{len(centroids)} centroids of {snapshot.meta.dimension} numbers are more than the 512 MB that Redis "
+            "stores as one value: use fewer --clusters or a smaller --descriptor"
+        )
+    if snapshot.pca is not None and snapshot.pca.nbytes > _REDIS_STRING_BYTES:
+        raise Misconfigured(
+            f"{snapshot.pca.components} components of {snapshot.pca.raw_dimension} numbers are more than the 512 MB "
+            "that Redis stores as one value: use a smaller --project"
+        )
+    meta = IndexMeta(**{**_meta_fields(snapshot.meta), "name": name, "generation": 0})
+    descriptors = np.stack([member.descriptor for member in snapshot.members])
+    projection = fit_projection(descriptors)
+    placement = Placement(snapshot.cells, projection, descriptors, snapshot.clusters)
+    build = GenerationBuild(client, meta, centroids, projection, placement.splits, pca=snapshot.pca)
+    try:
+        writer = _Writer(build, placement, snapshot.members)
+        live = _publish_carrying(build, writer, carry_over) if carry_over else build.publish()
+    except BaseException:  # an interrupt, too, must not leave a half-built generation behind
+        with suppress(NeardupError):  # Redis may be what failed
+            build.abandon()
+        raise
+    return Stored(live, writer.sizes)
+
+
+def _publish_carrying(build: GenerationBuild, writer: "_Writer", carry_over: CarryOver) -> IndexMeta:
+    """Follow the generation before until nothing is new, and take its place in that moment."""
+    while True:
+        added, removed = carry_over.assembly.add_late(carry_over.predecessor.news())
+        writer.change(added, removed)
+        build.meta = replace(build.meta, seed=carry_over.counts())
+        with suppress(MoreToCarry):
+            return build.publish(carry_over.predecessor)
+
+
+class _Writer:
+    """Writes members, and remembers in which cell each stands."""
+
+    def __init__(self, build: GenerationBuild, placement: Placement, members: Sequence[Member]) -> None:
+        self._build = build
+        self._placement = placement
+        self._cells: dict[str, int] = {}
+        for cell, rows in placement.rows.items():
+            build.append(cell, (members[row] for row in rows))
+            self._cells |= dict.fromkeys((members[row].key for row in rows), cell)
+
+    def change(self, added: Iterable[Member], removed: Iterable[Member]) -> None:
+        """Write what is a member now, and take out what is none any more."""
+        for member in removed:
+            self._build.remove(self._cells.pop(member.key), member)
+        for member in added:
+            cell = self._placement.home(member.descriptor)
+            self._build.append(cell, [member])
+            self._cells[member.key] = cell
+
+    @property
+    def sizes(self) -> NDArray[np.intp]:
+        """Members of each cell that has any, intp (c,)."""
+        return np.array(list(Counter(self._cells.values()).values()), dtype=np.intp)
+
+
+def _meta_fields(meta: IndexMeta) -> dict[str, Any]:
+    return {name: getattr(meta, name) for name in (*META_FIELDS, *RELATION_FIELDS, "calibration")}
+
+
+def export_snapshot(snapshot: Snapshot, path: Path) -> None:
+    """Write a snapshot as JSON; a file of that name is replaced when, and only when, all is written.
+
+    Raises
+    ------
+    Misconfigured
+        The file cannot be written.
+    """
+    with _replaced(path) as file:
+        head = {"format": FORMAT, "format_version": FORMAT_VERSION, "meta": _meta_fields(snapshot.meta)}
+        file.write(json.dumps(head)[:-1])
+        if snapshot.pca is not None:
+            _write_array(file, "pca", _pca_texts(snapshot.pca))
+        _write_array(file, "centroids", (json.dumps(row.tolist()) for row in snapshot.cells.centroids))
+        _write_array(file, "members", _member_texts(snapshot))
+        file.write("}\n")
+
+
+def _pca_texts(pca: Pca) -> Iterator[str]:
+    """Iterate over pieces of its bytes in base64: 256 components of 25,088 numbers are 26 MB."""
+    stored = pca.to_bytes()
+    for start in range(0, len(stored), _PIECE_BYTES):
+        yield json.dumps(base64.b64encode(stored[start : start + _PIECE_BYTES]).decode())
+
+
+def require_writable(path: Path) -> None:
+    """Refuse a file that could not be written later.
+
+    Raises
+    ------
+    Misconfigured
+        It is a folder, or its folder is missing or closed to us.
+    """
+    if path.is_dir():
+        raise Misconfigured(f"--export: {path} is a folder, name a file")
+    if not os.access(path.parent, os.W_OK | os.X_OK):
+        raise Misconfigured(f"--export: cannot write into the folder {path.parent}")
+
+
+@contextmanager
+def _replaced(path: Path) -> Iterator[IO[str]]:
+    """Open a file beside `path` for writing, and let it take its place at the end."""
+    part = path.with_name(f".{path.name}.{os.getpid()}.part")
+    try:
+        with part.open("w", encoding="utf-8") as file:
+            yield file
+            file.flush()
+            os.fsync(file.fileno())
+        part.replace(path)
+    except OSError as exc:
+        raise Misconfigured(f"--export: cannot write {path}: {exc.strerror or exc}") from exc
+    finally:
+        part.unlink(missing_ok=True)
+
+
+def _write_array(file: IO[str], name: str, texts: Iterable[str]) -> None:
+    file.write(f',\n"{name}": [')
+    for number, text in enumerate(texts):
+        file.write(",\n" if number else "\n")
+        file.write(text)
+    file.write("]")
+
+
+def _member_texts(snapshot: Snapshot) -> Iterator[str]:
+    texts = _float16_texts()
+    for member, cluster in zip(snapshot.members, snapshot.clusters.tolist(), strict=True):
+        head = {"key": member.key, "image_id": member.image_id, "captured_at_ms": member.captured_at_ms}
+        if member.thumbnail is not None:
+            head["thumbnail"] = base64.b64encode(member.thumbnail.tobytes()).decode()
+        numbers = ",".join([texts[bits] for bits in member.descriptor.view(np.uint16).tolist()])
+        yield f'{json.dumps(head)[:-1]}, "cluster": {cluster}, "descriptor": [{numbers}]}}'
+
+
+def _float16_texts() -> list[str]:
+    """Return the shortest decimal of each of the 65,536 float16 bit patterns: looking up is faster than formatting."""
+    values: Descriptors = np.arange(1 << 16, dtype=np.uint16).view(np.float16)
+    return [str(value) for value in values]

@@ -1,0 +1,1 @@
+"""Looking at a live index, checking it and repairing it."""

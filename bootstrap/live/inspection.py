@@ -1,0 +1,303 @@
+"""What an operator may want to know about a live index: its sizes, one image of it, and the members near an image.
+
+Everything here only reads, and gives a document that JSON can hold.
+"""
+
+from collections.abc import Iterator, Sequence
+from datetime import UTC, datetime, timedelta
+from heapq import nsmallest
+from operator import attrgetter
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from bootstrap.live.reading import Block, LiveGeneration
+from neardup.decoding.decode import decode
+from neardup.errors import BadInput, Misconfigured
+from neardup.index.base import decision_of
+from neardup.index.descriptor import descriptor_of
+from neardup.index.stored.codec import decode_decision, decode_head, head_key
+from neardup.index.stored.connection import translated_errors
+from neardup.relation.describing import Describer
+from neardup.relation.local_change import largest_change
+from neardup.search.distance import l2_distances, similarity
+from neardup.types import Descriptors, Match, Member, Variant
+
+Document = dict[str, Any]
+
+_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+_SCAN = 1000
+_MEASURED = 2000
+"""Keys of a kind whose memory is asked for; the rest is taken to be like them."""
+
+
+# -- stats ------------------------------------------------------------------------------------------------------------
+
+
+def stats(generation: LiveGeneration) -> Document:
+    """Return what a generation is made for, how large it is, and what it takes in Redis."""
+    meta, layout = generation.meta, generation.layout()
+    sizes = np.array(generation.sizes(layout.leaves), dtype=np.int64)
+    with translated_errors():
+        in_log = generation.client.llen(generation.keys.log(generation.number))
+        trimmed = int(generation.client.get(generation.keys.trimmed(generation.number)) or 0)
+    memory, keys = _memory(generation)
+    generation.require_live()
+    members = int(sizes.sum())
+    return {
+        "index": meta.name,
+        "generation": meta.generation,
+        "descriptor": meta.descriptor,
+        "fingerprint": meta.fingerprint,
+        "dimension": meta.dimension,
+        "radius": meta.radius,
+        "calibration": meta.calibration,
+        "local_change": meta.local_change,
+        "symmetries": [symmetry.value for symmetry in meta.relation.symmetries],
+        "created_at": meta.created_at,
+        "seed": meta.seed,
+        "members": members,
+        "clusters": {"count": int((sizes > 0).sum()), "centroids": len(generation.roots), **_spread(sizes[sizes > 0])},
+        "splits": len(layout.splits),
+        "events": {"in_log": in_log, "ever": trimmed + in_log},
+        "decisions": keys["decisions"],
+        "memory_bytes": memory,
+        "bytes_a_member": round(memory["members"] / members, 1) if members else None,
+    }
+
+
+def _spread(sizes: NDArray[np.int64]) -> dict[str, int]:
+    if not len(sizes):
+        return {"p1": 0, "p50": 0, "p99": 0, "max": 0}
+    low, median, high = (int(value) for value in np.percentile(sizes, [1, 50, 99]))
+    return {"p1": low, "p50": median, "p99": high, "max": int(sizes.max())}
+
+
+def _memory(generation: LiveGeneration) -> tuple[dict[str, int], dict[str, int]]:
+    """Return bytes in Redis and numbers of keys, by kind, of all keys of the index."""
+    names: dict[str, list[bytes]] = {"members": [], "decisions": [], "log": [], "rest": []}
+    counts = dict.fromkeys(names, 0)
+    for key in scan_keys(generation):
+        kind = _kind(generation, key)
+        counts[kind] += 1
+        if len(names[kind]) < _MEASURED:
+            names[kind].append(key)
+    memory = {}
+    for kind, sample in names.items():
+        measured = _measured(generation, sample)
+        memory[kind] = round(sum(measured) * counts[kind] / len(sample)) if sample else 0
+    return memory, counts
+
+
+def _kind(generation: LiveGeneration, key: bytes) -> str:
+    keys = generation.keys
+    if key.startswith(keys.decided("").encode()):
+        return "decisions"
+    if key.startswith(keys.cell(generation.number, 0).removesuffix("0").encode()):
+        return "members"
+    return "log" if key == keys.log(generation.number).encode() else "rest"
+
+
+def _measured(generation: LiveGeneration, keys: Sequence[bytes]) -> list[int]:
+    with translated_errors():
+        pipeline = generation.client.pipeline(transaction=False)
+        for key in keys:
+            pipeline.memory_usage(key, samples=0)
+        return [size or 0 for size in pipeline.execute()]
+
+
+def scan_keys(generation: LiveGeneration) -> Iterator[bytes]:
+    """Iterate over the names of all keys under the index's prefix, each once or, rarely, twice."""
+    prefix = generation.keys.live.removesuffix("live")
+    pattern = "".join(f"\\{character}" if character in "*?[]\\" else character for character in prefix) + "*"
+    with translated_errors():
+        yield from generation.client.scan_iter(match=pattern, count=_SCAN)
+
+
+# -- show -------------------------------------------------------------------------------------------------------------
+
+
+def show(generation: LiveGeneration, wanted: str) -> Document:
+    """Return every member with this image id or key, and the decision that is remembered for the key."""
+    layout = generation.layout()
+    found = list(_members_called(generation, wanted))
+    nearest = _nearest_others(generation, found)
+    return {
+        "wanted": wanted,
+        "members": [
+            {
+                **_described(member),
+                "cell": cell,
+                "root": layout.root_of(cell),
+                "nearest": near,
+                "decision": remembered(generation, member.key),
+            }
+            for (member, cell), near in zip(found, nearest, strict=True)
+        ],
+        "decision": remembered(generation, wanted),
+    }
+
+
+def _members_called(generation: LiveGeneration, wanted: str) -> Iterator[tuple[Member, int]]:
+    text = wanted.encode()
+    for block in generation.blocks():
+        for row, head in enumerate(block.heads):
+            if text in head and wanted in decode_head(head)[:2]:
+                yield _member(block, row), block.cell
+
+
+def _member(block: Block, row: int) -> Member:
+    key, image_id, captured_at_ms = decode_head(block.heads[row])
+    return Member(key, image_id, block.descriptors[row], captured_at_ms)
+
+
+def _nearest_others(generation: LiveGeneration, found: Sequence[tuple[Member, int]]) -> list[Document | None]:
+    nearest: list[Document | None] = [None] * len(found)
+    if not found:
+        return nearest
+    keys = [member.key.encode() for member, _ in found]
+    queries = np.stack([member.descriptor for member, _ in found])
+    for block in generation.blocks():
+        distances = l2_distances(queries, block.descriptors)
+        for row, key in enumerate(keys):
+            distances[row, [head_key(head) == key for head in block.heads]] = np.inf
+            best = int(distances[row].argmin())
+            held = nearest[row]
+            if np.isfinite(distances[row, best]) and (held is None or distances[row, best] < held["distance"]):
+                nearest[row] = {**_described(_member(block, best)), "distance": float(distances[row, best])}
+    return nearest
+
+
+def remembered(generation: LiveGeneration, key: str) -> Document | None:
+    """Return the decision that is still remembered for a key."""
+    with translated_errors():
+        recorded = generation.client.get(generation.keys.decided(key))
+    if recorded is None:
+        return None
+    decision = decode_decision(recorded)
+    return {
+        "verdict": decision.verdict.value,
+        "duplicate_of": decision.duplicate_of,
+        "distance": decision.l2_distance,
+        "generation": decision.generation,
+    }
+
+
+def _described(member: Member) -> Document:
+    return {"image_id": member.image_id, "key": member.key, "captured_at": _moment(member.captured_at_ms)}
+
+
+def _moment(captured_at_ms: int) -> str | None:
+    if not captured_at_ms:
+        return None
+    try:
+        return (_EPOCH + timedelta(milliseconds=captured_at_ms)).isoformat(timespec="milliseconds")
+    except OverflowError:
+        return str(captured_at_ms)
+
+
+# -- neighbours -------------------------------------------------------------------------------------------------------
+
+
+def neighbours(
+    generation: LiveGeneration, image: str, limit: int, weights: str | None, descriptor: str | None = None
+) -> Document:
+    """Return the members nearest to an image by exact distance, and the verdict that it would get.
+
+    A file does not tell when its image was captured, so every member counts for it, whatever the retention.
+
+    Raises
+    ------
+    Misconfigured
+        There is no such image, or the descriptor at hand is not the index's.
+    """
+    meta = generation.meta
+    compared = describe_file(generation, Path(image), weights, descriptor)
+    nearest, alike = _nearest_members(generation, compared, limit)
+    verdict = decision_of(alike or next(iter(nearest), None), meta, None)
+    return {
+        "image": image,
+        "verdict": verdict.verdict.value,
+        "duplicate_of": verdict.duplicate_of,
+        "radius": meta.radius,
+        "cell": _home(generation, compared[0].descriptor),
+        "neighbours": [
+            {
+                "distance": match.l2_distance,
+                "similarity": similarity(match.l2_distance),
+                "within_radius": match.l2_distance <= meta.radius,
+                "local_change": match.local_change,
+                "symmetry": match.symmetry.value,
+                **_described(match.member),
+            }
+            for match in nearest
+        ],
+    }
+
+
+def describe_file(
+    generation: LiveGeneration, image: Path, weights: str | None, spec: str | None = None
+) -> tuple[Variant, ...]:
+    """Return what an image file is compared by, as the index's members were described.
+
+    Parameters
+    ----------
+    generation
+        The live one.
+    image
+        The file.
+    weights, spec
+        As in `neardup.index.descriptor.descriptor_of`.
+
+    Raises
+    ------
+    Misconfigured
+        It cannot be read or judged, or there is no such descriptor here, or it is another one.
+    """
+    descriptor = descriptor_of(generation, spec, weights)
+    try:
+        describer = Describer(descriptor, generation.meta.relation)
+        pixels = decode(image.read_bytes(), reduce_to_px=describer.reduce_to_px)
+        return describer.describe([describer.prepare(pixels)])[0]
+    except OSError as exc:
+        raise Misconfigured(f"cannot read {image}: {exc.strerror or exc}") from exc
+    except BadInput as exc:
+        raise Misconfigured(f"{image} is no image that can be judged ({exc.reason}): {exc}") from exc
+
+
+def _nearest_members(
+    generation: LiveGeneration, compared: Sequence[Variant], limit: int
+) -> tuple[list[Match], Match | None]:
+    """Return the nearest members, and the nearest that the image duplicates."""
+    # Every member is measured: slower than the search, and independent of it.
+    nearest: list[Match] = []
+    alike: list[Match] = []
+    descriptors = np.stack([variant.descriptor for variant in compared])
+    for block in generation.blocks():
+        l2 = l2_distances(descriptors, block.descriptors)
+        variants = l2.argmin(axis=0)
+        rows = np.argsort(l2.min(axis=0), kind="stable")[:limit]
+        nearest += [_matched(block, row, compared[variants[row]], l2[variants[row], row]) for row in rows.tolist()]
+        nearest = nsmallest(limit, nearest, key=attrgetter("l2_distance"))
+        within = np.argwhere(l2 <= generation.meta.radius).tolist()
+        alike += [_matched(block, row, compared[variant], l2[variant, row]) for variant, row in within]
+        alike = [match for match in alike if generation.meta.relation.allows(match.local_change)]
+        alike = nsmallest(1, alike, key=attrgetter("l2_distance"))
+    return nearest, next(iter(alike), None)
+
+
+def _matched(block: Block, row: int, variant: Variant, l2_distance: float) -> Match:
+    change = None
+    if variant.thumbnail is not None and block.thumbnails is not None:
+        change = float(largest_change(variant.thumbnail, block.thumbnails[row : row + 1])[0])
+    return Match(_member(block, row), float(l2_distance), change, variant.symmetry)
+
+
+def _home(generation: LiveGeneration, descriptor: Descriptors) -> int:
+    layout = generation.layout()
+    row = descriptor[np.newaxis]
+    root = int(generation.roots.assign(row)[0])
+    sketch = generation.projection.sketch(row)[0]
+    return layout.leaf(root, sketch)

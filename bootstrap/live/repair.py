@@ -1,0 +1,268 @@
+"""Puts back the members that Redis lost, from the verdicts that told of them.
+
+Redis may lose what it wrote last: a second with ``appendfsync everysec``, what a replica had not heard yet in a
+failover. Then images that were published as unique are no members, and their copies would be unique again. The
+verdict of a unique carries the member's record in the header ``member``, so the verdict topic holds what is needed, as
+far back as it is kept.
+
+A record goes back through the commit that consumers use, which compares it with every member: consumers may run
+meanwhile. What is within the radius of a member by now (a copy that came after the loss) is a conflict, and left out.
+"""
+
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+import numpy as np
+import redis
+from numpy.typing import NDArray
+
+from bootstrap.live.reading import LiveGeneration
+from bootstrap.live.verdicts import NotRestorable, member_of_verdict, read_verdicts
+from neardup.index.redis import RedisIndex, RedisIndexOptions
+from neardup.index.retention import Retention
+from neardup.index.stored.codec import decode_decision, decode_head, head_key
+from neardup.index.stored.connection import translated_errors
+from neardup.relation.images import Images, images_of
+from neardup.relation.rule import local_changes, stacked_thumbnails
+from neardup.search.distance import l2_distances
+from neardup.settings.kafka import KafkaConnection
+from neardup.types import Decision, Descriptors, Member, Query, Verdict
+
+_EXAMPLES = 20
+
+
+@dataclass(slots=True)
+class Repaired:
+    """What a repair found and did.
+
+    Attributes
+    ----------
+    read
+        Verdicts, of whatever index.
+    uniques
+        Those that made a member of this index.
+    already_there, restored, expired
+        Uniques that are members, that became members again, and that are too old to be kept.
+    conflicts
+        Uniques that are within the radius of another member by now.
+    not_restorable
+        Why verdicts of uniques of this index could not be used, and how many.
+    """
+
+    read: int = 0
+    uniques: int = 0
+    already_there: int = 0
+    restored: int = 0
+    expired: int = 0
+    conflicts: list[dict[str, Any]] = field(default_factory=list)
+    not_restorable: Counter[str] = field(default_factory=Counter)
+
+
+def repair(
+    client: redis.Redis,
+    name: str,
+    kafka: KafkaConnection,
+    topic: str,
+    since_ms: int,
+    *,
+    options: RedisIndexOptions,
+    dry_run: bool = False,
+) -> dict[str, Any]:
+    """Restore the missing members of an index from the verdicts since a moment; return what was done.
+
+    Raises
+    ------
+    Misconfigured
+        There is no such index, or no such topic.
+    RedisUnavailable, KafkaUnavailable
+        Run it again: what was restored is restored.
+    """
+    generation = LiveGeneration(client, name)
+    repairing = Repairing(generation, client, options, dry_run=dry_run)
+    for records in read_verdicts(kafka, topic, since_ms):
+        repairing.take(records)
+    report = repairing.report
+    return {
+        "index": name,
+        "generation": generation.number,
+        "dry_run": dry_run,
+        "read": report.read,
+        "uniques": report.uniques,
+        "already_there": report.already_there,
+        "restored": report.restored,
+        "expired": report.expired,
+        "conflicts": len(report.conflicts),
+        "not_restorable": dict(sorted(report.not_restorable.items())),
+        "examples": report.conflicts[:_EXAMPLES],
+    }
+
+
+class Repairing:
+    """Takes verdicts, batch by batch, and restores what is missing.
+
+    Parameters
+    ----------
+    generation
+        The live one.
+    client
+        The same server's.
+    options
+        As the consumers' own.
+    dry_run
+        Only find out.
+    """
+
+    def __init__(
+        self, generation: LiveGeneration, client: redis.Redis, options: RedisIndexOptions, *, dry_run: bool
+    ) -> None:
+        self.report = Repaired()
+        self._generation = generation
+        self._retention = options.retention
+        # A generation that carried members over should have those of the one before it. Of any other it may have been
+        # meant to know nothing. Later ones were lost themselves: the flip was among the last writes.
+        carried = generation.meta.seed.get("carried", 0) > 0
+        self._oldest = generation.number - 1 if carried else generation.number
+        self._keys: set[bytes] = set()
+        self._newest_ms = 0
+        for block in generation.blocks():
+            self._keys |= {head_key(head) for head in block.heads}
+            self._newest_ms = max([self._newest_ms, *(decode_head(head)[2] for head in block.heads)])
+        self._committing = _DryRun(generation, self._retention) if dry_run else _Commit(generation, client, options)
+
+    def take(self, records: Sequence[Any]) -> None:
+        """Restore what is missing of a batch of verdicts, records of kafka-python."""
+        missing: dict[str, Member] = {}
+        for record in records:
+            self.report.read += 1
+            try:
+                told = member_of_verdict(record, self._generation.meta)
+                if told is not None:
+                    self._sort_in(*told, missing)
+            except NotRestorable as exc:
+                self.report.not_restorable[str(exc)] += 1
+        if missing:
+            self._restore(list(missing.values()))
+
+    def _sort_in(self, member: Member, decided_by: int, missing: dict[str, Member]) -> None:
+        there = member.key.encode() in self._keys or member.key in missing
+        if decided_by < self._oldest and not there:
+            raise NotRestorable("decided by an earlier generation")
+        self.report.uniques += 1
+        if there:
+            self.report.already_there += 1
+        elif self._retention.removable(member.captured_at_ms, self._newest_ms):
+            self.report.expired += 1
+        else:
+            missing[member.key] = member
+
+    def _restore(self, members: Sequence[Member]) -> None:
+        for member, decision in zip(members, self._committing.decide(members), strict=True):
+            if decision.verdict is Verdict.UNIQUE:
+                self.report.restored += 1
+                self._keys.add(member.key.encode())
+            else:
+                self.report.conflicts.append(
+                    {
+                        "key": member.key,
+                        "image_id": member.image_id,
+                        "duplicate_of": decision.duplicate_of,
+                        "distance": decision.l2_distance,
+                    }
+                )
+
+
+class _Commit:
+    """Decides by the index itself."""
+
+    def __init__(self, generation: LiveGeneration, client: redis.Redis, options: RedisIndexOptions) -> None:
+        self._generation = generation
+        options = replace(options, as_stored=True)
+        self._index = RedisIndex(client, generation.meta.name, generation.meta.fingerprint, options)
+
+    def decide(self, members: Sequence[Member]) -> list[Decision]:
+        """Insert what can be inserted."""
+        self._forget_uniques([member.key for member in members])
+        decisions = self._index.decide(
+            [Query(each.key, each.image_id, each.descriptor, each.captured_at_ms, each.thumbnail) for each in members]
+        )
+        self._generation.require_live()
+        return decisions
+
+    def _forget_uniques(self, keys: Sequence[str]) -> None:
+        # A decision that outlived its member would be repeated, and nothing inserted. Where the member came back
+        # meanwhile, the index sees it in its cell.
+        names = [self._generation.keys.decided(key) for key in keys]
+        with translated_errors():
+            recorded = self._generation.client.mget(names)
+            stale = [
+                name for name, text in zip(names, recorded, strict=True) if text and _is_unique(decode_decision(text))
+            ]
+            if stale:
+                self._generation.client.unlink(*stale)
+
+
+class _DryRun:
+    """Decides the same, and leaves everything as it is: each is compared with every member there and to come."""
+
+    def __init__(self, generation: LiveGeneration, retention: Retention) -> None:
+        self._generation = generation
+        self._retention = retention
+        self._to_come: list[Member] = []
+
+    def decide(self, members: Sequence[Member]) -> list[Decision]:
+        """Say what would be inserted."""
+        recorded = self._recorded(members)
+        queries = np.stack([member.descriptor for member in members])
+        nearest: list[tuple[float, str] | None] = [None] * len(members)
+        for block in self._generation.blocks():
+            distances = self._unless_changed(members, queries, Images(block.descriptors, block.thumbnails))
+            distances[~self._counting(members, [decode_head(head)[2] for head in block.heads])] = np.inf
+            for row, column in enumerate(distances.argmin(axis=1).tolist()):
+                found = (float(distances[row, column]), decode_head(block.heads[column])[1])
+                nearest[row] = min(nearest[row] or found, found)
+        return [
+            known or self._decide_one(member, near)
+            for member, near, known in zip(members, nearest, recorded, strict=True)
+        ]
+
+    def _unless_changed(self, members: Sequence[Member], queries: Descriptors, others: Images) -> NDArray[np.float64]:
+        """Return the distances (members, others), infinite within the radius where something has changed."""
+        relation = self._generation.meta.relation
+        distances = l2_distances(queries, others.descriptors)
+        if others.thumbnails is not None:
+            rows, columns = np.nonzero(distances <= relation.radius)
+            thumbnails = stacked_thumbnails(member.thumbnail for member in members)
+            changed = ~relation.allow(local_changes(thumbnails, rows, others.thumbnails[columns]))
+            distances[rows[changed], columns[changed]] = np.inf
+        return distances
+
+    def _counting(self, members: Sequence[Member], times_ms: Sequence[int]) -> NDArray[np.bool_]:
+        """Return bool (members, times): whether a member of each time counts for each of these."""
+        if self._retention.window_ms is None:
+            return np.ones((len(members), len(times_ms)), dtype=np.bool_)
+        return np.array([[self._retention.counts(ms, member.captured_at_ms) for ms in times_ms] for member in members])
+
+    def _recorded(self, members: Sequence[Member]) -> list[Decision | None]:
+        with translated_errors():
+            recorded = self._generation.client.mget([self._generation.keys.decided(each.key) for each in members])
+        decisions = [decode_decision(text) if text else None for text in recorded]
+        return [None if decision is None or _is_unique(decision) else decision for decision in decisions]
+
+    def _decide_one(self, member: Member, nearest: tuple[float, str] | None) -> Decision:
+        candidates = [nearest] if nearest else []
+        if self._to_come:
+            to_come = images_of(self._to_come, with_thumbnails=self._generation.meta.relation.has_thumbnails)
+            distances = self._unless_changed([member], member.descriptor[np.newaxis], to_come)[0]
+            candidates.append((float(distances.min()), self._to_come[int(distances.argmin())].image_id))
+        l2_distance, image_id = min(candidates, default=(None, None))
+        meta = self._generation.meta
+        if l2_distance is not None and l2_distance <= meta.radius:
+            return Decision(Verdict.DUPLICATE, image_id, l2_distance, None, meta.generation)
+        self._to_come.append(member)
+        return Decision(Verdict.UNIQUE, None, l2_distance, None, meta.generation)
+
+
+def _is_unique(decision: Decision) -> bool:
+    return decision.verdict is Verdict.UNIQUE

@@ -1,0 +1,113 @@
+"""Which keys under an index's prefix belong there."""
+
+import re
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+
+from bootstrap.live.inspection import scan_keys
+from bootstrap.live.layout import Layout
+from bootstrap.live.reading import LiveGeneration
+from neardup.index.stored.connection import translated_errors
+
+_TYPES = {
+    "live": b"string",
+    "last": b"string",
+    "generations": b"set",
+    "meta": b"string",
+    "centroids": b"string",
+    "projection": b"string",
+    "pca": b"string",
+    "splits": b"list",
+    "log": b"list",
+    "trimmed": b"string",
+    "cell": b"list",
+}
+_OF_INDEX = {"live", "last", "generations"}
+_OF_GENERATION = re.compile(r"g(\d+):(meta|centroids|projection|pca|splits|log|trimmed|cell)(?::(\d+))?")
+_PAGE = 1000
+
+
+@dataclass(frozen=True, slots=True)
+class _Known:
+    """What tells a key that belongs from one that does not, at one moment."""
+
+    generation: LiveGeneration
+    layout: Layout
+    numbers: frozenset[int]
+
+    def wrong(self, key: bytes) -> str | None:
+        """Return why a key does not belong, None when it does; its type is asked for elsewhere."""
+        name = self.name_of(key)
+        if name in _OF_INDEX or name.startswith("decided:"):
+            return None
+        found = _OF_GENERATION.fullmatch(name)
+        if found is None or (found[2] == "cell") is (found[3] is None):
+            return "is none of the index's"
+        number = int(found[1])
+        if number == self.generation.number:
+            alone = found[3] is None or self.layout.is_leaf(int(found[3]))
+            return None if alone else "is a cell that was divided, or never made"
+        if number > self.generation.number and number in self.numbers:
+            return None  # being built, or given up: the next bootstrap removes it
+        return f"is of generation {number}, which is not live and not being built"
+
+    def name_of(self, key: bytes) -> str:
+        """Return what follows the index's prefix."""
+        return key.decode(errors="backslashreplace").removeprefix(self.generation.keys.live.removesuffix("live"))
+
+    def expected_type(self, key: bytes) -> bytes:
+        """Return the Redis type of a key that belongs."""
+        name = self.name_of(key)
+        if name.startswith("decided:"):
+            return b"string"
+        found = _OF_GENERATION.fullmatch(name)
+        return _TYPES[found[2] if found else name]
+
+
+def _known(generation: LiveGeneration) -> _Known:
+    with translated_errors():
+        numbers = generation.client.smembers(generation.keys.generations)
+    generation.require_live()
+    return _Known(generation, generation.layout(), frozenset(int(number) for number in numbers if number.isdigit()))
+
+
+def suspicious_keys(generation: LiveGeneration) -> tuple[int, list[bytes]]:
+    """Return how many keys the index has, and those that seem not to belong there."""
+    known, count, suspects, page = _known(generation), 0, set[bytes](), list[bytes]()
+    for key in scan_keys(generation):
+        count += 1
+        if known.wrong(key):
+            suspects.add(key)
+        elif not known.name_of(key).startswith("decided:"):
+            page.append(key)
+        if len(page) >= _PAGE:
+            suspects |= set(_of_other_type(known, page))
+            page = []
+    return count, sorted(suspects | set(_of_other_type(known, page)))
+
+
+def foreign_keys(generation: LiveGeneration, suspects: Iterable[bytes]) -> Iterator[str]:
+    """Tell which of the suspects are there still, and still do not belong."""
+    known, listed = _known(generation), list(suspects)
+    with translated_errors():
+        pipeline = generation.client.pipeline(transaction=False)
+        for key in listed:
+            pipeline.type(key)
+        types = pipeline.execute()
+    for key, kind in zip(listed, types, strict=True):
+        why = known.wrong(key)
+        if kind != b"none" and why:
+            yield f"{key.decode(errors='backslashreplace')} {why}"
+        elif kind not in {b"none", known.expected_type(key) if not why else kind}:
+            yield f"{key.decode(errors='backslashreplace')} is a {kind.decode()}"
+
+
+def _of_other_type(known: _Known, keys: list[bytes]) -> Iterator[bytes]:
+    with translated_errors():
+        pipeline = known.generation.client.pipeline(transaction=False)
+        for key in keys:
+            pipeline.type(key)
+        types = pipeline.execute() if keys else []
+    for key, kind in zip(keys, types, strict=True):
+        if kind not in {known.expected_type(key), b"none"}:
+            yield key

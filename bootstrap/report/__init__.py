@@ -1,0 +1,1 @@
+"""What a bootstrap tells people: pictures and a summary."""

@@ -1,0 +1,124 @@
+"""Pictures of a seed set: its clusters, its duplicate groups, its unique images. Needs matplotlib, extra `report`."""
+
+import logging
+import tempfile
+import warnings
+from collections.abc import Iterable, Mapping
+from importlib.util import find_spec
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+from PIL import Image
+
+from bootstrap.seeds.result import SeedResult
+from neardup.decoding.limits import DecodeLimits
+from neardup.errors import BadInput, Misconfigured
+from neardup.sources.images import SourceImage
+from neardup.types import Pixels
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
+CLUSTERS_FILE = "clusters.png"
+DUPLICATES_FILE = "duplicates.png"
+UNIQUE_FILE = "unique.png"
+CALIBRATION_FILE = "calibration.png"
+_TILE_PX = 240
+
+
+def require_report(folder: Path) -> None:
+    """Make the folder, and refuse what would fail after the work is done.
+
+    Raises
+    ------
+    Misconfigured
+        matplotlib is missing, or the folder cannot be made or written to.
+    """
+    if find_spec("matplotlib") is None:
+        raise Misconfigured("--report needs matplotlib: pip install neardup[report]")
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryFile(dir=folder):
+            pass
+    except OSError as exc:
+        raise Misconfigured(f"--report: cannot write into {folder}: {exc.strerror or exc}") from exc
+
+
+def write_report(
+    result: SeedResult, seeds: Iterable[SourceImage], folder: Path, limits: DecodeLimits | None = None
+) -> list[Path]:
+    """Write the pictures and return their paths; other files in the folder are left alone.
+
+    Parameters
+    ----------
+    result
+        What the job found out.
+    seeds
+        The same seeds once more: only the few images that are shown are read again.
+    folder
+        Where to.
+    limits
+        What an image may cost.
+
+    Raises
+    ------
+    Misconfigured
+        A file cannot be written.
+    """
+    from bootstrap.report.clustermap import cluster_map  # noqa: PLC0415 - matplotlib, only when asked for
+    from bootstrap.report.sheets import duplicates_sheet, shown_groups, shown_uniques, uniques_sheet  # noqa: PLC0415
+
+    groups, uniques = shown_groups(result), shown_uniques(result)
+    rows = {*uniques, *groups, *(row for duplicates in groups.values() for row in duplicates)}
+    tiles = _tiles(result, rows, seeds, limits or DecodeLimits())
+    figures = _calibration(result, folder)
+    return [
+        *figures,
+        _save(cluster_map(result), folder / CLUSTERS_FILE),
+        _save(duplicates_sheet(result, groups, tiles), folder / DUPLICATES_FILE),
+        _save(uniques_sheet(result, uniques, tiles), folder / UNIQUE_FILE),
+    ]
+
+
+def _calibration(result: SeedResult, folder: Path) -> list[Path]:
+    """Draw where the radius is from, if it was calibrated; a picture of an earlier run would tell of another radius."""
+    path = folder / CALIBRATION_FILE
+    if result.calibration is None or not result.calibration.curve:
+        path.unlink(missing_ok=True)
+        return []
+    from bootstrap.calibration.picture import calibration_figure  # noqa: PLC0415 - matplotlib
+
+    return [_save(calibration_figure(result.calibration), path)]
+
+
+def _tiles(
+    result: SeedResult, rows: Iterable[int], seeds: Iterable[SourceImage], limits: DecodeLimits
+) -> Mapping[int, Pixels]:
+    """Return small pictures by row; what cannot be read any more is left out."""
+    wanted = {result.images[row].image_id: row for row in rows if row in result.assembly.candidates}
+    tiles = {}
+    for seed in seeds:
+        if seed.image_id in wanted:
+            try:
+                tiles[wanted[seed.image_id]] = _tile(seed.pixels(_TILE_PX, limits))
+            except (BadInput, OSError) as exc:
+                logging.getLogger(__name__).warning("%s is missing in the report: %s", seed.image_id, exc)
+    return tiles
+
+
+def _tile(pixels: Pixels) -> Pixels:
+    image = Image.fromarray(pixels)
+    image.thumbnail((_TILE_PX, _TILE_PX))
+    return np.asarray(image, dtype=np.uint8)
+
+
+def _save(figure: "Figure", path: Path) -> Path:
+    try:
+        with warnings.catch_warnings():
+            # File names may hold characters that the font does not have: a box is drawn.
+            warnings.filterwarnings("ignore", message="Glyph .* missing from font")
+            figure.savefig(path, format="png")
+    except OSError as exc:
+        raise Misconfigured(f"--report: cannot write {path}: {exc.strerror or exc}") from exc
+    return path

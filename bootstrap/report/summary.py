@@ -1,0 +1,94 @@
+"""The lines that the job ends with."""
+
+from collections.abc import Iterator
+
+import numpy as np
+
+from bootstrap.calibration.wording import radius_origin
+from bootstrap.generation.assembly import Assembly
+from bootstrap.generation.job import Outcome
+from bootstrap.seeds.describe import reasons
+from bootstrap.seeds.result import SeedResult
+from bootstrap.settings import Settings
+from neardup.index.stored.connection import masked
+from neardup.relation.rule import Relation
+
+_LISTED = 20
+
+
+def summary(outcome: Outcome, settings: Settings) -> str:
+    """Return the summary of a run, a subject a line."""
+    lines = list(_lines(outcome, settings))
+    width = max(len(subject) for subject, _ in lines) + 2
+    return "\n".join(f"{subject:{width}}{text}".rstrip() for subject, text in lines)
+
+
+def _lines(outcome: Outcome, settings: Settings) -> Iterator[tuple[str, str]]:
+    meta = outcome.meta
+    if outcome.result:
+        yield from _about_seeds(outcome.result)
+    else:
+        yield from _about_import(outcome.assembly, settings)
+    if outcome.assembly.kept:
+        yield "carried", _about_carried(outcome)
+    yield "clusters", _about_clusters(outcome)
+    yield "radius", f"{meta.radius:g} ({radius_origin(meta.calibration)})"
+    if meta.calibration.get("warning"):
+        yield "warning", meta.calibration["warning"]
+    yield from _about_relation(meta.relation)
+    yield "descriptor", f"{meta.descriptor}, {meta.dimension} numbers"
+    if settings.profile:
+        yield "profile", settings.profile
+    yield "index", f"{meta.name}, generation {meta.generation}, at {masked(settings.redis_url)}"
+    yield "seconds", _about_time(outcome)
+    if settings.export:
+        yield "export", str(settings.export)
+    if settings.report:
+        yield "report", str(settings.report)
+
+
+def _about_relation(relation: Relation) -> Iterator[tuple[str, str]]:
+    if relation.local_change is not None:
+        yield "change", f"{relation.local_change:g} grey levels at most, locally"
+    if relation.symmetries:
+        yield "symmetries", ", ".join(relation.symmetries)
+
+
+def _about_seeds(result: SeedResult) -> Iterator[tuple[str, str]]:
+    counts = result.counts
+    yield "images", str(counts["images"])
+    yield "unique", str(counts["unique"])
+    yield "duplicates", f"{counts['duplicates']} in {len(result.assembly.groups())} groups"
+    by_reason = ", ".join(f"{count} {reason}" for reason, count in reasons(result.unreadable).items())
+    yield "unreadable", f"{counts['unreadable']}" + (f": {by_reason}" if by_reason else "")
+    for item in result.unreadable[:_LISTED]:
+        yield "", f"{item.image_id}: {item.reason}, {' '.join(item.detail.split())}"
+    if len(result.unreadable) > _LISTED:
+        yield "", f"and {len(result.unreadable) - _LISTED} more"
+
+
+def _about_import(assembly: Assembly, settings: Settings) -> Iterator[tuple[str, str]]:
+    yield "imported", f"{assembly.unique} members from {settings.import_from}"
+    duplicates = len(assembly.candidates) - assembly.unique
+    if duplicates:
+        yield "duplicates", str(duplicates)
+
+
+def _about_carried(outcome: Outcome) -> str:
+    left_out = outcome.assembly.left_out
+    text = f"{outcome.assembly.kept} members of the generation before"
+    return text + (f"; {left_out} left out, within the radius of others" if left_out else "")
+
+
+def _about_clusters(outcome: Outcome) -> str:
+    clusters, sizes = outcome.meta.clusters, outcome.cluster_sizes
+    divided = f", divided into {len(sizes)}" if len(sizes) > clusters else ""
+    return f"{clusters}{divided}, with {np.median(sizes):.0f} members in the median and {sizes.max()} at most"
+
+
+def _about_time(outcome: Outcome) -> str:
+    seconds = outcome.stopwatch.seconds
+    texts = [f"{phase} {spent_s:.1f}" for phase, spent_s in seconds.items()]
+    if outcome.result and seconds.get("describe"):
+        texts[0] += f" ({outcome.result.counts['images'] / seconds['describe']:.0f} images/s)"
+    return ", ".join(texts)

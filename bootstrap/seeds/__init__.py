@@ -1,0 +1,1 @@
+"""A seed set from files to numbers: described, compared, clustered."""

@@ -1,0 +1,240 @@
+"""From seeds to descriptors: decoding side by side, describing in batches, in the order of the seeds."""
+
+import os
+from collections import Counter, deque
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from concurrent.futures import Executor, ThreadPoolExecutor
+from contextlib import contextmanager
+from dataclasses import dataclass, field, replace
+from functools import partial
+from itertools import islice, repeat
+
+import numpy as np
+
+from neardup.decoding.limits import DecodeLimits, WorkLimits
+from neardup.decoding.pool import open_decoder
+from neardup.describe_batch import BATCH, BatchDescriber, Compared
+from neardup.descriptors.base import Descriptor
+from neardup.errors import BadInput, Misconfigured
+from neardup.relation.describing import Describer, PreparedImage
+from neardup.relation.images import Images
+from neardup.relation.local_change import THUMBNAIL_BYTES, Thumbnails
+from neardup.relation.rule import Relation
+from neardup.sources.images import EncodedImage, SourceImage
+from neardup.types import Descriptors, Member, Thumbnail, Variant
+
+UNREADABLE_FILE = "unreadable-file"
+"""Reason of what could not even be read; all other reasons are those of `neardup.errors.BadInput`."""
+
+
+@dataclass(frozen=True, slots=True)
+class SeedImage:
+    """A seed that was described."""
+
+    image_id: str
+    captured_at_ms: int = 0
+
+    @property
+    def key(self) -> str:
+        """Its key in the index."""
+        return f"seed:{self.image_id}"
+
+
+@dataclass(frozen=True, slots=True)
+class Unreadable:
+    """A seed that was left out, with its reason (a bounded slug) and the detail."""
+
+    image_id: str
+    reason: str
+    detail: str
+
+
+@dataclass(slots=True)
+class DescribedSeeds:
+    """The seed set as numbers.
+
+    Attributes
+    ----------
+    images
+        What was described.
+    descriptors
+        float16 (n, d), a row for each image.
+    unreadable
+        What was left out.
+    thumbnails
+        uint8 (n, b); None where local change does not count.
+    variants
+        The images after each symmetry.
+    """
+
+    images: list[SeedImage]
+    descriptors: Descriptors
+    unreadable: list[Unreadable] = field(default_factory=list)
+    thumbnails: Thumbnails | None = None
+    variants: tuple[Images, ...] = ()
+
+    @property
+    def compared(self) -> Images:
+        """What the images are compared by."""
+        return Images(self.descriptors, self.thumbnails, self.variants)
+
+    def members(self) -> list[Member]:
+        """Return the images as members of an index."""
+        thumbnails: Iterable[Thumbnail | None] = repeat(None) if self.thumbnails is None else self.thumbnails
+        return [
+            Member(image.key, image.image_id, row, image.captured_at_ms, thumbnail)
+            for image, row, thumbnail in zip(self.images, self.descriptors, thumbnails, strict=False)
+        ]
+
+    def described_by(self, project: Callable[[Descriptors], Descriptors]) -> "DescribedSeeds":
+        """Return the same seeds with descriptors made of these, those of the variants, too."""
+        variants = tuple(Images(project(each.descriptors), each.thumbnails) for each in self.variants)
+        return replace(self, descriptors=project(self.descriptors), variants=variants)
+
+
+def describe_seeds(
+    seeds: Iterable[SourceImage],
+    descriptor: Descriptor,
+    relation: Relation | None = None,
+    *,
+    workers: int | None = None,
+    limits: DecodeLimits | None = None,
+    work_limits: WorkLimits | None = None,
+    progress: Callable[[int], object] = lambda _: None,
+) -> DescribedSeeds:
+    """Decode and describe all seeds; what cannot be is counted and left out.
+
+    No more than a few images a thread are in memory at a time.
+
+    Parameters
+    ----------
+    seeds
+        In the order that decides which of two duplicates is the earlier one.
+    descriptor
+        The same that describes the stream.
+    relation
+        Of the index to come: what else than descriptors is compared. Its radius does not matter; None is nothing else.
+    workers
+        Processes that decode; None takes one for each processor.
+    limits
+        What is decoded.
+    work_limits
+        What it may cost; None decodes in threads, without limits of time and memory. Frames of clips are decoded as
+        they are read, in this process.
+    progress
+        Told how many seeds were finished since the last call.
+
+    Raises
+    ------
+    Misconfigured
+        No seed is a readable image.
+    """
+    describer = Describer(descriptor, relation or Relation(0.0))
+    limits, threads = limits or DecodeLimits(), workers or os.cpu_count() or 1
+    batches: deque[Images] = deque()
+    result = DescribedSeeds([], np.empty((0, descriptor.dimension), dtype=np.float16))
+    taken: deque[SeedImage] = deque()
+    with open_decoder(threads, limits, work_limits) as decoder, _threads(threads) as executor:
+        path = BatchDescriber(describer, decoder, executor)
+        read = partial(_read, describer=describer, limits=limits)
+        prepared = path.prepare_few(_noted(seeds, taken), read, threads)
+        while batch := list(islice(prepared, BATCH)):
+            batches.append(_sorted_out(path.describe(batch), taken, describer, result))
+            progress(len(batch))
+    if not result.images:
+        raise Misconfigured(f"SEEDS: there is no readable image ({_counts(result.unreadable) or 'no file at all'})")
+    joined = _joined(batches, len(result.images))
+    result.descriptors, result.thumbnails, result.variants = joined.descriptors, joined.thumbnails, joined.variants
+    return result
+
+
+@contextmanager
+def _threads(count: int) -> Iterator[Executor]:
+    pool = ThreadPoolExecutor(count, thread_name_prefix="decode")
+    try:
+        yield pool
+    finally:
+        pool.shutdown(cancel_futures=True)
+
+
+def _noted(seeds: Iterable[SourceImage], taken: deque[SeedImage]) -> Iterator[SourceImage]:
+    """Iterate over the seeds, and note what each is called: a seed itself may hold the pixels of a frame."""
+    for seed in seeds:
+        taken.append(SeedImage(seed.image_id, seed.captured_at_ms))
+        yield seed
+
+
+def _read(seed: SourceImage, describer: Describer, limits: DecodeLimits) -> bytes | PreparedImage | BadInput | OSError:
+    try:
+        if isinstance(seed, EncodedImage):
+            return seed.encoded(limits.max_bytes)
+        return describer.prepare(seed.pixels(describer.reduce_to_px, limits))
+    except (BadInput, OSError) as exc:
+        return exc
+
+
+def _sorted_out(
+    results: Iterable[Compared | BadInput | OSError],
+    taken: deque[SeedImage],
+    describer: Describer,
+    result: DescribedSeeds,
+) -> Images:
+    """Note what each of the seeds taken came to; return what those described are compared by."""
+    described = []
+    for compared in results:
+        image = taken.popleft()
+        if isinstance(compared, BadInput):
+            result.unreadable.append(Unreadable(image.image_id, compared.reason, str(compared)))
+        elif isinstance(compared, OSError):
+            detail = compared.strerror or str(compared)
+            result.unreadable.append(Unreadable(image.image_id, UNREADABLE_FILE, detail))
+        else:
+            result.images.append(image)
+            described.append(compared)
+    return _side_by_side(described, describer)
+
+
+def _side_by_side(described: Sequence[Compared], describer: Describer) -> Images:
+    """Return what images are compared by as matrices."""
+    columns = [[image[number] for image in described] for number in range(1 + len(describer.symmetries))]
+    image, *variants = (_matrices(column, describer) for column in columns)
+    return image.with_variants(tuple(variants))
+
+
+def _matrices(column: Sequence[Variant], describer: Describer) -> Images:
+    descriptors = np.empty((len(column), describer.descriptor.dimension), dtype=np.float16)
+    thumbnails = np.empty((len(column), THUMBNAIL_BYTES), dtype=np.uint8) if describer.has_thumbnails else None
+    for row, variant in enumerate(column):
+        descriptors[row] = variant.descriptor
+        if thumbnails is not None and variant.thumbnail is not None:
+            thumbnails[row] = variant.thumbnail
+    return Images(descriptors, thumbnails)
+
+
+def _joined(batches: deque[Images], rows: int) -> Images:
+    """Move the batches into one of all rows, each released as soon as it is copied."""
+    first = batches[0]
+    joined = _empty(first, rows).with_variants(tuple(_empty(variant, rows) for variant in first.variants))
+    start = 0
+    while batches:
+        batch = batches.popleft()
+        for whole, part in zip((joined, *joined.variants), (batch, *batch.variants), strict=True):
+            whole.descriptors[start : start + len(part)] = part.descriptors
+            if whole.thumbnails is not None and part.thumbnails is not None:
+                whole.thumbnails[start : start + len(part)] = part.thumbnails
+        start += len(batch)
+    return joined
+
+
+def _empty(like: Images, rows: int) -> Images:
+    thumbnails = None if like.thumbnails is None else np.empty((rows, like.thumbnails.shape[1]), dtype=np.uint8)
+    return Images(np.empty((rows, like.descriptors.shape[1]), dtype=np.float16), thumbnails)
+
+
+def _counts(unreadable: Iterable[Unreadable]) -> str:
+    return ", ".join(f"{count} {reason}" for reason, count in reasons(unreadable).items())
+
+
+def reasons(unreadable: Iterable[Unreadable]) -> dict[str, int]:
+    """Return how many seeds were left out for each reason, the most frequent first."""
+    return dict(Counter(item.reason for item in unreadable).most_common())

@@ -1,0 +1,1 @@
+"""From encoded bytes to upright RGB pixels, within limits on size, time and memory."""

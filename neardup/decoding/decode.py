@@ -1,0 +1,214 @@
+"""From encoded bytes to RGB pixels, the same way for seeds and for the stream."""
+
+import io
+import logging
+import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import numpy as np
+from PIL import AvifImagePlugin, Image, UnidentifiedImageError
+
+from neardup.decoding.formats import HEIF, has_heif, may_be_heif, unidentified
+from neardup.decoding.limits import DecodeLimits
+from neardup.errors import (
+    BadInput,
+    DecodeMemory,
+    EmptyImage,
+    NeardupError,
+    TooManyBytes,
+    TooManyPixels,
+    TruncatedImage,
+    UndecodableImage,
+)
+from neardup.types import Pixels
+
+BACKGROUND_RGB = (255, 255, 255)
+"""Transparent pixels are composited on white, as a web page would show them."""
+
+EXIF_ORIENTATION = 0x0112
+
+_ORIENTATION_TO_TRANSPOSE = {
+    2: Image.Transpose.FLIP_LEFT_RIGHT,
+    3: Image.Transpose.ROTATE_180,
+    4: Image.Transpose.FLIP_TOP_BOTTOM,
+    5: Image.Transpose.TRANSPOSE,
+    6: Image.Transpose.ROTATE_270,
+    7: Image.Transpose.TRANSVERSE,
+    8: Image.Transpose.ROTATE_90,
+}
+
+_END_OF_JPEG = b"\xff\xd9"
+
+
+def decode(data: bytes, *, reduce_to_px: int | None = None, limits: DecodeLimits | None = None) -> Pixels:
+    """Decode one image to upright RGB pixels.
+
+    The first frame of an animation counts, the EXIF orientation is applied, transparency is composited on white.
+
+    Parameters
+    ----------
+    data
+        The encoded image.
+    reduce_to_px
+        A JPEG may be decoded at a half, quarter or eighth of its size as long as both sides keep this many pixels:
+        several times faster where only a thumbnail is described. None decodes at full size.
+    limits
+        Byte and pixel limits; the defaults when None.
+
+    Returns
+    -------
+    ndarray
+        uint8 (height, width, 3).
+
+    Raises
+    ------
+    BadInput
+        Of the kind that names the reason: empty, too large, refused format, truncated, undecodable.
+    """
+    limits = limits or DecodeLimits()
+    check_bytes(data, limits)
+    try:
+        return _decoded(data, reduce_to_px, limits)
+    except TruncatedImage:
+        if not limits.accept_truncated or not data.startswith(b"\xff\xd8"):
+            raise
+    # What is missing of a JPEG that ends too early is grey.
+    return _decoded(data + _END_OF_JPEG, reduce_to_px, limits)
+
+
+def pixels_of(image: Image.Image) -> Pixels:
+    """Return the pixels of an image that Pillow has opened or made, upright and in RGB like those of `decode`.
+
+    Raises
+    ------
+    BadInput
+        Its data cannot be decoded, or it has no pixels.
+    """
+    if not image.width * image.height:
+        raise UndecodableImage(f"{image.width}x{image.height} pixels: there is nothing to see")
+    with _as_bad_input():
+        return _to_pixels(image, None)
+
+
+def _decoded(data: bytes, reduce_to_px: int | None, limits: DecodeLimits) -> Pixels:
+    with _as_bad_input(), _open(data, limits) as image:
+        return _to_pixels(image, reduce_to_px)
+
+
+@contextmanager
+def _as_bad_input() -> Iterator[None]:
+    try:
+        yield
+    except NeardupError:
+        raise
+    except (Image.DecompressionBombError, Image.DecompressionBombWarning) as exc:
+        raise TooManyPixels(str(exc)) from exc
+    except MemoryError as exc:
+        raise DecodeMemory("decoding asked for more memory than it may have") from exc
+    except Exception as exc:  # decoders raise whatever their parser met: OSError, SyntaxError, IndexError, ...
+        raise _translated(exc) from exc
+
+
+def limit_pillow(limits: DecodeLimits) -> None:
+    """Let Pillow refuse, in all of this process, what is too large: its decoders see some sizes before we do."""
+    Image.MAX_IMAGE_PIXELS = (limits.max_pixels + 1) // 2  # it warns at this, and refuses at twice of it
+    warnings.simplefilter("ignore", Image.DecompressionBombWarning)
+    AvifImagePlugin.DEFAULT_MAX_THREADS = 1  # images are decoded side by side already
+
+
+def check_bytes(data: bytes, limits: DecodeLimits) -> None:
+    """Refuse an image by its length.
+
+    Raises
+    ------
+    EmptyImage, TooManyBytes
+        It has none, or too many.
+    """
+    if not data:
+        raise EmptyImage("the image has no bytes")
+    if len(data) > limits.max_bytes:
+        raise TooManyBytes(f"{len(data)} bytes, the limit is {limits.max_bytes}")
+
+
+def _open(data: bytes, limits: DecodeLimits) -> Image.Image:
+    image = _identified(data, limits.formats)
+    if image.width * image.height > limits.max_pixels:
+        size = f"{image.width}x{image.height} pixels"
+        image.close()
+        raise TooManyPixels(f"{size}, the limit is {limits.max_pixels} in all")
+    return image
+
+
+def _identified(data: bytes, formats: tuple[str, ...]) -> Image.Image:
+    try:
+        return Image.open(io.BytesIO(data), formats=[name for name in formats if name != HEIF])
+    except UnidentifiedImageError as exc:
+        if HEIF not in formats or not may_be_heif(data) or not has_heif():
+            raise unidentified(data, formats) from exc
+    try:
+        return Image.open(io.BytesIO(data), formats=[HEIF])
+    except UnidentifiedImageError as exc:
+        raise unidentified(data, formats) from exc
+
+
+def _translated(exc: Exception) -> BadInput:
+    text = f"{type(exc).__name__}: {exc}"
+    said = text.lower()
+    if "out of memory" in said or "memory allocation" in said:
+        return DecodeMemory(text)
+    return TruncatedImage(text) if isinstance(exc, EOFError) or "truncated" in said else UndecodableImage(text)
+
+
+def _to_pixels(image: Image.Image, reduce_to_px: int | None) -> Pixels:
+    # Not in other formats: a HEIC would give the thumbnail in it, which may show something else.
+    if reduce_to_px is not None and image.format in {"JPEG", "MPO"}:
+        image.draft(image.mode, (reduce_to_px, reduce_to_px))
+    # Before the EXIF is read: a TIFF turns itself upright as it loads, and looking for the EXIF of a PNG loads it
+    # and swallows what is wrong with it.
+    image.load()
+    orientation = _orientation(image)
+    rgb = _to_rgb(image)
+    if orientation in _ORIENTATION_TO_TRANSPOSE:
+        rgb = rgb.transpose(_ORIENTATION_TO_TRANSPOSE[orientation])
+    return np.asarray(rgb, dtype=np.uint8)
+
+
+def _orientation(image: Image.Image) -> int | None:
+    # Cameras write broken EXIF around good pixels: an unreadable orientation means upright.
+    try:
+        value = image.getexif().get(EXIF_ORIENTATION)
+    except Exception:  # the EXIF parser raises anything; the pixels are what counts
+        logging.getLogger(__name__).debug("unreadable EXIF ignored", exc_info=True)
+        return None
+    return value if isinstance(value, int) else None
+
+
+def _to_rgb(image: Image.Image) -> Image.Image:
+    if image.mode in {"I", "F"} or image.mode.startswith("I;16"):
+        return _grey_of_deep(image)
+    if image.has_transparency_data:
+        rgba = image if image.mode == "RGBA" else image.convert("RGBA")
+        canvas = Image.new("RGB", rgba.size, BACKGROUND_RGB)
+        canvas.paste(rgba, mask=rgba)
+        return canvas
+    return image if image.mode == "RGB" else image.convert("RGB")
+
+
+def _grey_of_deep(image: Image.Image) -> Image.Image:
+    # Pillow clips deep greys at 255 instead of scaling them: a 16-bit X-ray would come out white.
+    values = np.array(image, dtype=np.float32)  # a copy to change in place: a large image fits only so often
+    brightest = float(values.max(where=np.isfinite(values), initial=0.0))
+    np.nan_to_num(values, copy=False, posinf=brightest)
+    np.clip(values, 0.0, brightest, out=values)
+    values /= _white_of_deep(image.mode, brightest) / 255.0
+    return Image.fromarray(values.astype(np.uint8)).convert("RGB")
+
+
+def _white_of_deep(mode: str, brightest: float) -> float:
+    """Return the value that counts as white; the mode alone does not say which range a file uses."""
+    if mode == "F" and brightest <= 1.0:
+        return 1.0
+    if not mode.startswith("I;16") and brightest <= 255.0:  # noqa: PLR2004 - 8 bits in a deep file
+        return 255.0
+    return max(65535.0, brightest)

@@ -1,0 +1,47 @@
+"""What decoding may take in and cost; without numpy and Pillow, which would delay a command's ``--help``."""
+
+from dataclasses import dataclass
+
+from neardup.decoding.formats import FORMATS
+
+DECODE_TIMEOUT_S = 30.0
+DECODE_MEMORY_BYTES = 2048 * 1024 * 1024
+"""What `DecodeLimits` let in takes 16 bytes a pixel, and the encoded image: half of it at the default limits."""
+
+
+@dataclass(frozen=True, slots=True)
+class DecodeLimits:
+    """What is decoded, and what it may cost, checked on its length and its header before anything is allocated.
+
+    Attributes
+    ----------
+    max_bytes
+        Encoded size.
+    max_pixels
+        Width times height as the header declares them. Pillow itself refuses more than 178,956,970.
+    accept_truncated
+        Decode what is there of a JPEG that breaks off; the rest is grey.
+    formats
+        See `neardup.decoding.formats.FORMATS`.
+    """
+
+    max_bytes: int = 32 * 1024 * 1024
+    max_pixels: int = 64_000_000
+    accept_truncated: bool = False
+    formats: tuple[str, ...] = FORMATS
+
+
+@dataclass(frozen=True, slots=True)
+class WorkLimits:
+    """What decoding and preparing one image may cost.
+
+    Attributes
+    ----------
+    timeout_s
+        Seconds, from handing it over.
+    memory_bytes
+        Address space, beyond that of an idle process and the encoded image; enforced on Linux.
+    """
+
+    timeout_s: float = DECODE_TIMEOUT_S
+    memory_bytes: int = DECODE_MEMORY_BYTES

@@ -1,0 +1,327 @@
+"""Decoding under limits of time and memory: in processes that can be killed and replaced.
+
+A thread cannot be killed, and a decoder that crashes takes its process with it. So each image goes to one of a few
+processes (`neardup.decoding.worker`), which returns only the small prepared form. docs/operations.md says what it
+costs.
+"""
+
+import contextlib
+import pickle
+import queue
+import signal
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from types import TracebackType
+from typing import Protocol, Self, TypeVar
+
+from neardup.decoding.decode import check_bytes, decode
+from neardup.decoding.limits import DecodeLimits, WorkLimits
+from neardup.decoding.worker import READY, framed, read_message
+from neardup.errors import BadInput, DecodeMemory, DecoderCrashed, DecodeTimeout, Misconfigured
+from neardup.relation.describing import Preparation, PreparedImage
+
+START_TIMEOUT_S = 120.0
+"""A process starts in a fraction of a second; on a machine that starts everything at once it may take long."""
+_ENDING_S = 5.0
+"""A process closes its socket before it is gone; a core dump would take a while."""
+_JOINED_BYTES = 1024 * 1024
+_ATTEMPTS = 2
+"""A process may be ended by somebody else, and an innocent image is not to pay for what came before it."""
+
+_MOST_TOGETHER = 16
+"""Images that go to a process at once: one by one, small images cost half as much again."""
+_MOST_BYTES_TOGETHER = 1024 * 1024
+Failure = TypeVar("Failure", bound=Exception)
+
+
+class PrepareAll(Protocol):
+    """Decodes images and prepares them, in order."""
+
+    def __call__(
+        self, images: "Iterable[bytes | PreparedImage | BadInput | Failure]", /
+    ) -> "list[PreparedImage | BadInput | Failure]":
+        """Return each image prepared, or what is wrong with it; what is not bytes comes back as it is.
+
+        Images are taken one after another, and few are held at a time.
+        """
+
+
+class Decoder(Protocol):
+    """Makes prepared images out of encoded ones; may be called from several threads."""
+
+    def preparing(self, preparation: Preparation) -> PrepareAll:
+        """Return what decodes images and prepares them so."""
+
+    def share(self, images: int) -> int:
+        """Return how many of so many images a thread should ask for at once."""
+
+
+@dataclass(frozen=True, slots=True)
+class DecodeHere:
+    """Decodes in the thread that asks, without limits of time and memory."""
+
+    limits: DecodeLimits
+
+    def preparing(self, preparation: Preparation) -> PrepareAll:
+        """See `Decoder`."""
+
+        def prepare_all(
+            images: Iterable[bytes | PreparedImage | BadInput | Failure], /
+        ) -> list[PreparedImage | BadInput | Failure]:
+            return [self._prepared(preparation, each) if isinstance(each, bytes) else each for each in images]
+
+        return prepare_all
+
+    def share(self, images: int) -> int:
+        """See `Decoder`."""
+        del images
+        return 1
+
+    def _prepared(self, preparation: Preparation, data: bytes) -> PreparedImage | BadInput:
+        try:
+            return preparation.prepare(decode(data, reduce_to_px=preparation.reduce_to_px, limits=self.limits))
+        except BadInput as error:
+            return error
+
+
+class DecodePool:
+    """Decodes in processes of its own, an image at a time in each; as many threads may ask at once.
+
+    Parameters
+    ----------
+    workers
+        Number of processes. They are started at once, and end with `close`, or with this process however it ends.
+    limits
+        What is decoded.
+    work_limits
+        What it may cost.
+    """
+
+    def __init__(self, workers: int, limits: DecodeLimits, work_limits: WorkLimits | None = None) -> None:
+        self._limits = limits
+        self._workers = [_Worker(limits, work_limits or WorkLimits()) for _ in range(workers)]
+        # Last in, first out: what is not needed stays idle, and its memory out of the caches.
+        self._idle: queue.LifoQueue[_Worker] = queue.LifoQueue()
+        for worker in self._workers:
+            self._idle.put(worker)
+
+    def preparing(self, preparation: Preparation) -> PrepareAll:
+        """See `Decoder`.
+
+        What is returned raises `Misconfigured` when no process can be started, and RuntimeError when `preparation`
+        itself fails.
+        """
+        plan = pickle.dumps(preparation, pickle.HIGHEST_PROTOCOL)
+
+        def prepare_all(
+            images: Iterable[bytes | PreparedImage | BadInput | Failure], /
+        ) -> list[PreparedImage | BadInput | Failure]:
+            return [answer for group in _groups(images, self._limits) for answer in self._prepared(plan, group)]
+
+        return prepare_all
+
+    def share(self, images: int) -> int:
+        """See `Decoder`."""
+        return min(_MOST_TOGETHER, -(-images // (2 * len(self._workers))))
+
+    def _prepared(
+        self, plan: bytes, images: Sequence[bytes | PreparedImage | BadInput | Failure]
+    ) -> list[PreparedImage | BadInput | Failure]:
+        worker = self._idle.get()
+        try:
+            answers = iter(_asked(worker, plan, [each for each in images if isinstance(each, bytes)]))
+        finally:
+            self._idle.put(worker)
+        return [next(answers) if isinstance(each, bytes) else each for each in images]
+
+    def close(self) -> None:
+        """End the processes."""
+        for worker in self._workers:
+            worker.kill()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+
+@contextlib.contextmanager
+def open_decoder(workers: int, limits: DecodeLimits, work_limits: WorkLimits | None) -> Iterator[Decoder]:
+    """Open a `DecodePool`; without limits of work, decode in the threads that ask."""
+    if work_limits is None:
+        yield DecodeHere(limits)
+        return
+    with DecodePool(workers, limits, work_limits) as pool:
+        yield pool
+
+
+Answer = PreparedImage | BadInput
+
+
+def _groups(
+    images: Iterable[bytes | PreparedImage | BadInput | Failure], limits: DecodeLimits
+) -> Iterator[list[bytes | PreparedImage | BadInput | Failure]]:
+    """Take images in groups of not much more than what goes together; refuse them by their length."""
+    group: list[bytes | PreparedImage | BadInput | Failure] = []
+    size = 0
+    for each in images:
+        checked = _checked(each, limits) if isinstance(each, bytes) else each
+        group.append(checked)
+        size += len(checked) if isinstance(checked, bytes) else 0
+        if size >= _MOST_BYTES_TOGETHER:
+            yield group
+            group, size = [], 0
+    yield group
+
+
+def _checked(data: bytes, limits: DecodeLimits) -> bytes | BadInput:
+    try:
+        check_bytes(data, limits)
+    except BadInput as error:
+        return error
+    return data
+
+
+def _asked(worker: "_Worker", plan: bytes, images: Sequence[bytes]) -> list[Answer]:
+    """Return an answer for each image: asked for together, or one by one where that did not go well."""
+    if len(images) > 1:
+        worker.make_ready()
+        with contextlib.suppress(OSError):
+            answers = worker.ask(plan, images)
+            if not any(isinstance(answer, DecodeMemory) for answer in answers):
+                return answers
+        worker.kill()
+    return [_asked_alone(worker, plan, data) for data in images]
+
+
+def _asked_alone(worker: "_Worker", plan: bytes, data: bytes) -> Answer:
+    for _ in range(_ATTEMPTS):
+        worker.make_ready()
+        was_fresh = worker.is_fresh
+        try:
+            (answer,) = worker.ask(plan, [data])
+        except TimeoutError:
+            worker.kill()
+            return DecodeTimeout(f"decoding took longer than {worker.work_limits.timeout_s:g} s")
+        except ConnectionError:
+            ending = worker.how_it_ended()
+            answer = DecoderCrashed(f"the decoder's process did not survive it, nor did another: {ending}")
+            continue
+        if not isinstance(answer, DecodeMemory):
+            return answer
+        worker.kill()
+        if was_fresh:
+            break
+    return answer
+
+
+class _Worker:
+    """A process, and the socket to it; replaced by another one when it is gone."""
+
+    def __init__(self, limits: DecodeLimits, work_limits: WorkLimits) -> None:
+        self.work_limits = work_limits
+        self._settings = pickle.dumps((limits, work_limits.memory_bytes))
+        self._start()
+
+    def _start(self) -> None:
+        self.is_fresh, self._is_ready = True, False
+        self._plan: bytes | None = None
+        ours, theirs = socket.socketpair()
+        with theirs:
+            try:
+                self._process = subprocess.Popen(
+                    [sys.executable, "-m", "neardup.decoding.worker"],
+                    stdin=theirs.fileno(),
+                    stdout=subprocess.DEVNULL,
+                    process_group=0,  # a Ctrl-C on the terminal is not for it, from its first moment on
+                )
+            except OSError as exc:
+                ours.close()
+                raise Misconfigured(f"the process that decodes images cannot be started: {exc}") from exc
+        self._channel = ours
+        self._stream = ours.makefile("rb")
+
+    def make_ready(self) -> None:
+        """Wait until the process has started; start another one if it has ended.
+
+        Raises
+        ------
+        Misconfigured
+            It does not start.
+        """
+        if self._process.poll() is not None:
+            self.kill()
+            self._start()
+        if not self._is_ready:
+            deadline = time.monotonic() + START_TIMEOUT_S
+            with contextlib.suppress(OSError):
+                self._send(deadline, framed(self._settings))
+                self._is_ready = self._receive(deadline) == READY
+            if not self._is_ready:
+                raise Misconfigured(f"the process that decodes images does not start: {self.how_it_ended()}")
+
+    def ask(self, plan: bytes, images: Sequence[bytes]) -> list[Answer]:
+        """Return what the process makes of some images.
+
+        Raises
+        ------
+        TimeoutError, ConnectionError
+            It takes too long for all of them together; it has ended.
+        """
+        self.is_fresh = False
+        deadline = time.monotonic() + self.work_limits.timeout_s
+        self._send(deadline, framed(b"" if plan is self._plan else plan, b"%d" % len(images), *images))
+        self._plan = plan
+        answers: list[Answer | RuntimeError]
+        try:
+            answers = pickle.loads(self._receive(deadline))  # noqa: S301 - from the process that we started
+        except (pickle.UnpicklingError, EOFError, ValueError) as exc:
+            raise ConnectionResetError from exc
+        for answer in answers:
+            if isinstance(answer, RuntimeError):
+                raise answer
+        return [answer for answer in answers if not isinstance(answer, RuntimeError)]
+
+    def _send(self, deadline: float, parts: list[bytes]) -> None:
+        # Where it is little, one call is quicker than many.
+        for part in [b"".join(parts)] if sum(map(len, parts)) <= _JOINED_BYTES else parts:
+            self._channel.settimeout(_remaining_s(deadline))
+            self._channel.sendall(part)
+
+    def _receive(self, deadline: float) -> bytes:
+        self._channel.settimeout(_remaining_s(deadline))
+        message = read_message(self._stream)
+        if message is None:
+            raise ConnectionResetError
+        return message
+
+    def kill(self) -> None:
+        """End the process."""
+        self._stream.close()
+        self._channel.close()
+        self._process.kill()
+        self._process.wait()
+
+    def how_it_ended(self) -> str:
+        """Return how a process ended that has closed its socket, or did not say that it is ready."""
+        with contextlib.suppress(subprocess.TimeoutExpired):
+            self._process.wait(_ENDING_S)
+        code = self._process.poll()
+        self.kill()
+        if code is None:
+            return "it had to be ended"
+        return f"it ended by {signal.Signals(-code).name}" if code < 0 else f"it ended with exit code {code}"
+
+
+def _remaining_s(deadline: float) -> float:
+    remaining_s = deadline - time.monotonic()
+    if remaining_s <= 0:
+        raise TimeoutError
+    return remaining_s

@@ -1,0 +1,123 @@
+"""A process that decodes and prepares images, for `neardup.decoding.pool`: killed when it takes too long or too much.
+
+It reads from a socket, which is its standard input: the limits, then work. Work is what to make of images (empty when
+that is as before) and a number of images; the answer is a list that has for each its prepared form, or what is wrong
+with it. When the other side is gone, so is this one.
+"""
+
+import contextlib
+import ctypes
+import os
+import pickle
+import signal
+import socket
+import struct
+import sys
+import traceback
+from pathlib import Path
+from typing import IO, TYPE_CHECKING, cast
+
+from neardup.errors import BadInput, DecodeMemory
+
+if TYPE_CHECKING:
+    from neardup.decoding.limits import DecodeLimits
+    from neardup.relation.describing import Preparation, PreparedImage
+
+READY = b"ready"
+_BUFFER_BYTES = 256 * 1024
+_LENGTH = struct.Struct("<Q")
+_SET_PARENT_DEATH_SIGNAL = 1
+_PAGES_FILE = Path("/proc/self/statm")
+
+
+def framed(*messages: bytes) -> list[bytes]:
+    """Return what to send for some messages: each after its length."""
+    return [part for message in messages for part in (_LENGTH.pack(len(message)), message)]
+
+
+def read_message(stream: IO[bytes]) -> bytes | None:
+    """Return the next message; None at the end of the stream, be it in the middle of one."""
+    head = stream.read(_LENGTH.size)
+    if len(head) < _LENGTH.size:
+        return None
+    (size,) = _LENGTH.unpack(head)
+    message = stream.read(size)
+    return message if len(message) == size else None
+
+
+def main() -> None:
+    """Serve on standard input until it ends."""
+    # The terminal's and the orchestrator's signals are meant for the service, which ends us when it is done.
+    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+        signal.signal(number, signal.SIG_IGN)
+    _die_with_parent()
+    # Nothing here computes in parallel: images are decoded side by side.
+    for name in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS"):
+        os.putenv(name, "1")
+    with socket.socket(fileno=0) as channel, contextlib.suppress(ConnectionError):
+        _serve(channel)
+
+
+def _die_with_parent() -> None:
+    # A process that is busy or hangs sees no end of input.
+    if sys.platform == "linux":
+        ctypes.CDLL(None).prctl(_SET_PARENT_DEATH_SIGNAL, signal.SIGKILL)
+
+
+def _serve(channel: socket.socket) -> None:
+    from neardup.decoding.decode import limit_pillow  # noqa: PLC0415 - after the number of threads is set
+
+    stream = cast("IO[bytes]", channel.makefile("rb", _BUFFER_BYTES))
+    if (settings := read_message(stream)) is None:
+        return
+    limits, memory_bytes = pickle.loads(settings)  # noqa: S301 - from the process that started us
+    limit_pillow(limits)
+    _limit_memory(limits.max_bytes + memory_bytes)
+    channel.sendall(b"".join(framed(READY)))
+    # What decoders print would stand among the service's lines.
+    with Path(os.devnull).open("w") as nowhere:
+        os.dup2(nowhere.fileno(), 2)
+    preparation = None
+    while (plan := read_message(stream)) is not None and (count := read_message(stream)) is not None:
+        if plan:
+            preparation = pickle.loads(plan)  # noqa: S301 - as above
+        answers = []
+        for _ in range(int(count)):
+            if (data := read_message(stream)) is None:
+                return
+            answers.append(_answer(data, preparation, limits))
+        channel.sendall(b"".join(framed(pickle.dumps(answers, pickle.HIGHEST_PROTOCOL))))
+
+
+def _answer(
+    data: bytes, preparation: "Preparation | None", limits: "DecodeLimits"
+) -> "PreparedImage | BadInput | RuntimeError":
+    from neardup.decoding.decode import decode  # noqa: PLC0415 - as above
+
+    try:
+        if preparation is None:
+            raise RuntimeError("an image before what to make of it")  # noqa: TRY301 - a defect of ours
+        return preparation.prepare(decode(data, reduce_to_px=preparation.reduce_to_px, limits=limits))
+    except BadInput as error:
+        return error
+    except MemoryError:
+        return DecodeMemory("preparing asked for more memory than it may have")
+    except Exception:  # noqa: BLE001 - whatever it is, it is raised over there
+        return RuntimeError(traceback.format_exc())
+
+
+def _limit_memory(memory_bytes: int) -> None:
+    """Allow so much more than what is in use by now; a crash leaves no core file."""
+    import resource  # noqa: PLC0415 - not on every platform, and the pool imports this module
+
+    resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
+    if _PAGES_FILE.exists():
+        in_use_bytes = int(_PAGES_FILE.read_text().split()[0]) * resource.getpagesize()
+        _, hard_limit = resource.getrlimit(resource.RLIMIT_AS)
+        wanted = in_use_bytes + memory_bytes
+        allowed = wanted if hard_limit == resource.RLIM_INFINITY else min(wanted, hard_limit)
+        resource.setrlimit(resource.RLIMIT_AS, (allowed, allowed))
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,105 @@
+"""When an image is a duplicate of a member: what every index of this project decides by."""
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from neardup.errors import Misconfigured
+from neardup.relation.local_change import Thumbnails, largest_change
+from neardup.relation.symmetry import symmetries
+from neardup.types import Symmetry, Thumbnail
+
+
+@dataclass(frozen=True, slots=True)
+class Relation:
+    """An image duplicates a member when one of its variants is near the member, and nothing has changed between them.
+
+    The image's variants are the image as it came and after each symmetry; the member stays as it was stored. So the
+    relation has a direction, from the later image to the earlier one: what counts is the order of commits.
+
+    Attributes
+    ----------
+    radius
+        Largest L2 distance of descriptors, inclusive.
+    local_change
+        Largest local difference of thumbnails (`neardup.relation.local_change.largest_change`), inclusive; None when it
+        does not count.
+    match_flips
+        Whether an image is compared mirrored, too.
+    match_rotations
+        Whether it is compared turned by 90, 180 and 270 degrees, too.
+    """
+
+    radius: float
+    local_change: float | None = None
+    match_flips: bool = False
+    match_rotations: bool = False
+
+    @property
+    def has_thumbnails(self) -> bool:
+        """Whether members are stored with a thumbnail."""
+        return self.local_change is not None
+
+    @property
+    def symmetries(self) -> tuple[Symmetry, ...]:
+        """What is done to an image before it is compared once more."""
+        return symmetries(match_flips=self.match_flips, match_rotations=self.match_rotations)
+
+    def allows(self, local_change: float | None) -> bool:
+        """Return whether an image that differs so much locally can still be a duplicate; None is not measured."""
+        return self.local_change is None or local_change is None or local_change <= self.local_change
+
+    def allow(self, local_changes: NDArray[np.float64]) -> NDArray[np.bool_]:
+        """Return the same for each of many, bool (n,)."""
+        most = np.inf if self.local_change is None else self.local_change
+        return np.asarray(local_changes <= most)
+
+    def is_wider_than(self, other: "Relation") -> bool:
+        """Return whether two members, each as it is stored, can be alike that were not so by the other relation."""
+        if self.radius > other.radius:
+            return True
+        if other.local_change is None:
+            return False
+        return self.local_change is None or self.local_change > other.local_change
+
+
+def local_changes(thumbnails: Thumbnails, rows: NDArray[np.intp], others: Thumbnails) -> NDArray[np.float64]:
+    """Return the largest local difference of pairs.
+
+    Parameters
+    ----------
+    thumbnails
+        uint8 (m, b).
+    rows
+        intp (n,): which of these is the first of each pair.
+    others
+        uint8 (n, b): the second of each pair.
+
+    Returns
+    -------
+    ndarray
+        float64 (n,).
+    """
+    changes = np.empty(len(rows))
+    for row in np.unique(rows).tolist():
+        pairs = np.flatnonzero(rows == row)
+        changes[pairs] = largest_change(thumbnails[row], others[pairs])
+    return changes
+
+
+def stacked_thumbnails(thumbnails: Iterable[Thumbnail | None]) -> Thumbnails:
+    """Return uint8 (n, b) of n thumbnails, n at least 1.
+
+    Raises
+    ------
+    Misconfigured
+        One is missing: the image was described for an index without local change.
+    """
+    rows = []
+    for thumbnail in thumbnails:
+        if thumbnail is None:
+            raise Misconfigured("an image has no thumbnail, and the index compares them for local change")
+        rows.append(thumbnail)
+    return np.stack(rows)

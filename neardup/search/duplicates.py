@@ -1,0 +1,345 @@
+"""Duplicates among many images, and between these and members that are there already: exactly, whatever the cells."""
+
+from dataclasses import dataclass
+from typing import TypeVar
+
+import numpy as np
+from numpy.typing import NDArray
+
+from neardup.relation.images import Images
+from neardup.relation.rule import Relation, local_changes
+from neardup.search.distance import l2_distances, paired_l2_distances
+from neardup.search.sketch_trees import Sketches, SketchTrees
+from neardup.search.sketches import fit_projection
+from neardup.types import Descriptors
+
+Scalar = TypeVar("Scalar", bound=np.generic)
+Rows = NDArray[np.intp]
+Pairs = tuple[Rows, Rows, NDArray[np.float64]]
+
+_BLOCK_BYTES = 64 * 1024 * 1024
+"""Of one block of descriptors in float64; a few blocks are all that is in memory."""
+_BLOCK_ROWS = 256
+_PAIRS = 16_384
+_SLACK_ROWS = 4096
+
+
+@dataclass(frozen=True, slots=True)
+class Duplicates:
+    """What each image duplicates.
+
+    Attributes
+    ----------
+    unique_of
+        intp (n,): row of the unique image that a row duplicates; its own number for a unique image.
+    l2_distance
+        float64 (n,): distance to that image, in [0, 2], of the variant that is nearest; 0 for a unique image.
+    """
+
+    unique_of: Rows
+    l2_distance: NDArray[np.float64]
+
+    @property
+    def is_unique(self) -> NDArray[np.bool_]:
+        """Whether each row is unique, bool (n,)."""
+        return np.asarray(self.unique_of == np.arange(len(self.unique_of)))
+
+    def groups(self) -> dict[int, list[int]]:
+        """Return the rows that duplicate each unique row, in order; uniques without duplicates are left out."""
+        found: dict[int, list[int]] = {}
+        for row in np.flatnonzero(~self.is_unique).tolist():
+            found.setdefault(int(self.unique_of[row]), []).append(row)
+        return dict(sorted(found.items()))
+
+
+def find_duplicates(images: Images, relation: Relation) -> Duplicates:
+    """Compare images with one another, in their order.
+
+    An image is a duplicate when it duplicates an *earlier unique* image (`neardup.relation.rule.Relation`); it then
+    names the nearest of these, the earliest on a tie. A duplicate stands for nothing itself, so there are no chains:
+    every duplicate is one of a unique image, and no unique image is one of an earlier unique one.
+
+    Parameters
+    ----------
+    images
+        In the order that decides.
+    relation
+        When one image is a duplicate of another.
+
+    Notes
+    -----
+    The result is that of comparing every image with every earlier unique one. Distances are those of
+    `neardup.search.distance`, without rounding up to their square root, so the order of blocks makes no difference. The
+    images that can be within the radius are found by their sketches (`neardup.search.sketch_trees`); time and memory
+    grow with the images, not with their pairs, however many are copies of one. Where local change counts, time grows
+    with the pairs of an image and a unique one within the radius.
+    """
+    return DuplicateFinder(images, relation).found
+
+
+@dataclass(frozen=True, slots=True)
+class Change:
+    """Rows that became unique, and rows that were and are no more."""
+
+    added: list[int]
+    removed: list[int]
+
+
+class DuplicateFinder:
+    """Rows that are unique or duplicates, with room for members that come late.
+
+    Parameters
+    ----------
+    images
+        In the order that decides. Their variants are of the rows that are not settled.
+    relation
+        When one image is a duplicate of another.
+    settled
+        So many rows at the beginning are members that were published as unique: nothing that is not settled makes
+        them duplicates, wherever it stands. A member is known only as it was stored, without variants.
+    judge_settled
+        Whether a settled row becomes the duplicate of an earlier settled one; else it stays unique.
+    """
+
+    def __init__(self, images: Images, relation: Relation, *, settled: int = 0, judge_settled: bool = False) -> None:
+        count, descriptors = len(images), images.descriptors
+        self.projection = fit_projection(descriptors)
+        self._relation = relation
+        self._variants = images.variants
+        self._variant_rows = range(settled, count)
+        self._judge_settled = judge_settled
+        self._count = count
+        self._descriptors = descriptors
+        self._thumbnails = images.thumbnails
+        self._unique_of = np.arange(count)
+        self._l2_distance = np.zeros(count)
+        self._settled = np.arange(count) < settled
+        self._filter = SketchTrees(self.projection.size, relation.radius)
+        self._variant_filter = SketchTrees(self.projection.size, relation.radius)
+        first = np.arange(settled)
+        if judge_settled:
+            self._judge(first)
+        elif settled:
+            self._accept(first, self._sketch(first))
+        self._judge(np.arange(settled, count))
+
+    @property
+    def descriptors(self) -> Descriptors:
+        """float16 (n, d), late ones included; a view."""
+        return self._descriptors[: self._count]
+
+    @property
+    def found(self) -> Duplicates:
+        """What each row duplicates as of now."""
+        return Duplicates(self._unique_of[: self._count].copy(), self._l2_distance[: self._count].copy())
+
+    def add_settled(self, images: Images) -> Change:
+        """Add members that were published as unique meanwhile; what is not settled gives way to them.
+
+        What duplicated a row that gave way is judged again, in order: it becomes unique unless one is near.
+
+        Parameters
+        ----------
+        images
+            As they are stored; they become the last rows.
+        """
+        rows = self._extend(images)
+        step = 1 if self._judge_settled else _rows_within(_BLOCK_BYTES, self._descriptors.shape[1], _BLOCK_ROWS)
+        added: list[int] = []
+        removed: list[int] = []
+        for start in range(0, len(rows), step):
+            block = rows[start : start + step]
+            sketches = self._sketch(block)
+            places, others, l2 = self._within(block, sketches)
+            settled = self._settled[others]
+            if self._judge_settled and settled.any():
+                self._set_nearest(block[0], others[settled], l2[settled])
+                continue
+            if self._variants:
+                places, others, l2 = _joined([(places, others, l2), self._variants_within(block, sketches)])
+            removed += self._make_way(block[places], others, l2)
+            self._accept(block, sketches)
+            added += block.tolist()
+        return Change(added + self._judge_again(removed), removed)
+
+    def _extend(self, images: Images) -> Rows:
+        rows = np.arange(self._count, self._count + len(images))
+        self._count += len(images)
+        if self._count > len(self._descriptors):
+            room = self._count + self._count // 8 + _SLACK_ROWS
+            self._descriptors = _with_rows(self._descriptors, room)
+            self._thumbnails = None if self._thumbnails is None else _with_rows(self._thumbnails, room)
+            self._unique_of = _with_rows(self._unique_of, room)
+            self._l2_distance = _with_rows(self._l2_distance, room)
+            self._settled = _with_rows(self._settled, room)
+        self._descriptors[rows] = images.descriptors
+        if self._thumbnails is not None and images.thumbnails is not None:
+            self._thumbnails[rows] = images.thumbnails
+        self._unique_of[rows] = rows
+        self._settled[rows] = True
+        return rows
+
+    def _set_nearest(self, row: int, others: Rows, l2: NDArray[np.float64]) -> None:
+        best = int(np.lexsort((others, l2))[0])
+        self._unique_of[row], self._l2_distance[row] = others[best], l2[best]
+
+    def _make_way(self, late: Rows, others: Rows, l2: NDArray[np.float64]) -> list[int]:
+        """Make the other row of each pair, unless settled, a duplicate of the nearest late one; return these."""
+        gone: dict[int, float] = {}
+        for row, other, l2_distance in zip(late.tolist(), others.tolist(), l2.tolist(), strict=True):
+            if not self._settled[other] and l2_distance < gone.get(other, np.inf):
+                gone[other] = l2_distance
+                self._unique_of[other], self._l2_distance[other] = row, l2_distance
+        return list(gone)
+
+    def _judge_again(self, removed: list[int]) -> list[int]:
+        """Judge what duplicated rows that are unique no more; return what is unique now."""
+        if not removed:
+            return []
+        return self._judge(np.flatnonzero(np.isin(self._unique_of[: self._count], removed)))
+
+    # -- judging ------------------------------------------------------------------------------------------------------
+
+    def _judge(self, rows: Rows) -> list[int]:
+        """Decide rows in order, and return those that are unique."""
+        uniques: list[int] = []
+        step = _rows_within(_BLOCK_BYTES, self._descriptors.shape[1], _BLOCK_ROWS)
+        for start in range(0, len(rows), step):
+            block = rows[start : start + step]
+            sketches = self._sketch(block)
+            self._settle(block, *self._nearest(block, sketches))
+            unique = self._unique_of[block] == block
+            self._accept(block[unique], sketches[unique])
+            uniques += block[unique].tolist()
+        return uniques
+
+    def _nearest(self, block: Rows, sketches: Sketches) -> tuple[Rows, NDArray[np.float64]]:
+        """Return the nearest unique row that each duplicates, the earliest on a tie, and its distance.
+
+        Where there is none the row is -1 and the distance infinite.
+        """
+        nearest = np.full(len(block), -1, dtype=np.intp)
+        nearest_l2 = np.full(len(block), np.inf)
+        places, others, l2 = self._within(block, sketches)
+        order = np.lexsort((others, l2, places))
+        first = order[np.flatnonzero(np.diff(places[order], prepend=-1))]
+        nearest[places[first]], nearest_l2[places[first]] = others[first], l2[first]
+        return nearest, nearest_l2
+
+    def _within(self, block: Rows, sketches: Sketches) -> Pairs:
+        """Return every place in the block with every unique row that it duplicates, and their distance."""
+        variants = self._variants_of(block)
+        mirrored = [self._alike(variant, self.projection.sketch(variant.descriptors)) for variant in variants]
+        return _joined([self._alike(self._images(block), sketches), *mirrored])
+
+    def _alike(self, images: Images, sketches: Sketches) -> Pairs:
+        places, slots = self._filter.within(sketches, self._relation.radius)
+        others = slots.astype(np.intp)
+        unique = self._unique_of[others] == others
+        places, others = places[unique], others[unique]
+        found = [
+            self._alike_of(images, places[part], self._images(others[part]), others[part])
+            for part in _parts(len(places), _rows_within(_BLOCK_BYTES, self._descriptors.shape[1], _PAIRS))
+        ]
+        return _joined(found)
+
+    def _alike_of(self, images: Images, places: Rows, paired: Images, others: Rows) -> Pairs:
+        """Return the pairs (image at a place, paired image) that are alike; `others` says which the latter are."""
+        l2 = paired_l2_distances(images.descriptors[places], paired.descriptors)
+        near = np.flatnonzero(l2 <= self._relation.radius)
+        if images.thumbnails is not None and paired.thumbnails is not None:
+            changes = local_changes(images.thumbnails, places[near], paired.thumbnails[near])
+            near = near[self._relation.allow(changes)]
+        return places[near], others[near], l2[near]
+
+    def _variants_within(self, block: Rows, sketches: Sketches) -> Pairs:
+        """Return every place in a block of late members with every unique candidate that is its duplicate mirrored."""
+        places, slots = self._variant_filter.within(sketches, self._relation.radius)
+        rows, numbers = np.divmod(slots.astype(np.intp), len(self._variants))
+        others = rows + self._variant_rows.start
+        late = self._images(block)
+        found = [_joined([])]
+        for number, variant in enumerate(self._variants):
+            pairs = np.flatnonzero((numbers == number) & (self._unique_of[others] == others))
+            for part in _parts(len(pairs), _rows_within(_BLOCK_BYTES, self._descriptors.shape[1], _PAIRS)):
+                pair = pairs[part]
+                found.append(self._alike_of(late, places[pair], variant.at(rows[pair]), others[pair]))
+        return _joined(found)
+
+    def _images(self, rows: Rows) -> Images:
+        thumbnails = None if self._thumbnails is None else self._thumbnails[rows]
+        return Images(self._descriptors[rows], thumbnails)
+
+    def _variants_of(self, block: Rows) -> list[Images]:
+        """Return the variants of a block, all of it settled or none."""
+        if not len(block) or int(block[0]) not in self._variant_rows:
+            return []
+        return [variant.at(block - self._variant_rows.start) for variant in self._variants]
+
+    def _settle(self, block: Rows, nearest: Rows, nearest_l2: NDArray[np.float64]) -> None:
+        """Decide the rows of a block one after the other."""
+        open_rows = block[nearest_l2 > self._relation.radius]
+        if not len(open_rows):
+            self._unique_of[block], self._l2_distance[block] = nearest, nearest_l2
+            return
+        within = self._apart(block, open_rows)
+        column_of = {int(row): column for column, row in enumerate(open_rows)}
+        new: list[int] = []
+        for place, (row, unique, l2) in enumerate(zip(block.tolist(), nearest, nearest_l2, strict=True)):
+            if new:
+                best = new[int(within[place, new].argmin())]
+                if within[place, best] < l2:
+                    unique, l2 = open_rows[best], within[place, best]  # noqa: PLW2901 - the nearer of the two
+            duplicate = l2 <= self._relation.radius
+            self._unique_of[row], self._l2_distance[row] = (unique, l2) if duplicate else (row, 0.0)
+            if not duplicate:
+                new.append(column_of[row])
+
+    def _apart(self, block: Rows, others: Rows) -> NDArray[np.float64]:
+        """Return float64 (b, o): how far a row is from another that it would duplicate; infinite where it changed."""
+        paired = self._images(others)
+        apart = self._unless_changed(self._images(block), paired)
+        for variant in self._variants_of(block):
+            np.minimum(apart, self._unless_changed(variant, paired), out=apart)
+        return apart
+
+    def _unless_changed(self, images: Images, others: Images) -> NDArray[np.float64]:
+        l2 = l2_distances(images.descriptors, others.descriptors)
+        if images.thumbnails is not None and others.thumbnails is not None:
+            rows, columns = np.nonzero(l2 <= self._relation.radius)
+            changes = local_changes(images.thumbnails, rows, others.thumbnails[columns])
+            changed = ~self._relation.allow(changes)
+            l2[rows[changed], columns[changed]] = np.inf
+        return l2
+
+    def _accept(self, rows: Rows, sketches: Sketches) -> None:
+        if not len(rows):
+            return
+        self._filter.add(sketches, rows.astype(np.int32))
+        for number, variant in enumerate(self._variants_of(rows)):
+            slots = (rows - self._variant_rows.start) * len(self._variants) + number
+            self._variant_filter.add(self.projection.sketch(variant.descriptors), slots.astype(np.int32))
+
+    def _sketch(self, rows: Rows) -> Sketches:
+        return self.projection.sketch(self._descriptors[rows])
+
+
+def _parts(count: int, step: int) -> list[slice]:
+    return [slice(start, start + step) for start in range(0, count, step)]
+
+
+def _joined(pairs: list[Pairs]) -> Pairs:
+    if not pairs:
+        return np.empty(0, dtype=np.intp), np.empty(0, dtype=np.intp), np.empty(0)
+    places, others, l2 = zip(*pairs, strict=True)
+    return np.concatenate(places), np.concatenate(others), np.concatenate(l2)
+
+
+def _rows_within(limit_bytes: int, dimension: int, most: int) -> int:
+    return max(1, min(most, limit_bytes // (8 * dimension)))
+
+
+def _with_rows(array: NDArray[Scalar], rows: int) -> NDArray[Scalar]:
+    grown = np.zeros((rows, *array.shape[1:]), dtype=array.dtype)
+    grown[: len(array)] = array
+    return grown

@@ -1,0 +1,341 @@
+"""Finding the few members that can be within the radius, by their sketches."""
+
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from typing import NamedTuple, TypeVar
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy.spatial import cKDTree
+
+from neardup.search.boxes import Boxes, leaf_starts
+from neardup.search.sketches import SLACK
+
+Sketches = NDArray[np.float64]
+Slots = NDArray[np.int32]
+Pairs = tuple[NDArray[np.intp], Slots]
+Real = TypeVar("Real", np.float32, np.float64)
+
+
+class Shape(NamedTuple):
+    """How much of a sketch is kept.
+
+    A longer sketch lets fewer members through to the exact comparison and takes more memory; a longer front leaves less
+    to look at again and is slower itself (docs/index-performance.md).
+
+    Attributes
+    ----------
+    front
+        Coordinates that are looked at first: of most rows they are all that is read.
+    kept
+        Coordinates, those of the front included.
+    """
+
+    front: int
+    kept: int
+
+
+SHORT, LONG = Shape(12, 24), Shape(24, 32)
+"""For descriptors whose first numbers tell nearly all images apart (`dct`), and for those that spread more evenly."""
+_PASSING = 1 / 128
+"""When more strangers than this pass the front of the short shape, looking at them again costs more than the long."""
+_CROWDED = 16
+"""When more than one pair in so many passes the front, one product of all the rest costs less than picking pairs."""
+_BOX_PREFIX = 5
+"""Of the boxes around leaves: they are cut along few coordinates, and the others only cost time."""
+_LEAF_ROWS = 256
+_GROUP_LEAVES = 16
+"""Leaves that a batch looks at as one: below this, numpy's calls cost more than the rows left out save."""
+_BRIDGED = 3
+"""Leaves so near one another in order are one run: what lies between them costs less than another call."""
+_FEW_QUERIES = 8
+"""Up to here queries go through the leaves one by one."""
+_AT_ONCE = 1_000_000
+"""Multiplications in one product: up to here OpenBLAS takes a path that is twice as fast for so few columns."""
+_SHIFTS = 8
+"""Rounds of pairs that are looked at to choose the shape, each of all sketches."""
+_BUFFER = 4096
+"""Sketches that wait to be put in order: looking at so few costs little."""
+_GROWTH = 4
+"""A part swallows the one before it unless that is this many times larger: fewer parts to ask, more to rebuild."""
+_FLOAT32_SLACK = 1e-5
+"""What float32 may get wrong in a product of sketches of up to some sixty numbers within [-2, 2]."""
+
+Run = tuple[int, int, NDArray[np.intp]]
+"""Rows from the first to before the second, and the queries that they are multiplied with."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Rows:
+    """Sketches as they are multiplied.
+
+    The product of a sketch's `front` with a query's is half of ``r^2 - |q - s|^2``, both cut after a few coordinates:
+    not negative within the radius, since cutting brings sketches closer. The product of the `tail` with a query's is
+    what the other coordinates change about that.
+
+    Attributes
+    ----------
+    front
+        float32 (f + 3, n): coordinates, their residual, half of the square, 1. A column each: a few queries are
+        multiplied with columns faster than with rows.
+    tail
+        float32 (n, p - f + 2): the other coordinates, their residual, the front's residual.
+    slots
+        int32 (n,).
+    """
+
+    front: NDArray[np.float32]
+    tail: NDArray[np.float32]
+    slots: Slots
+
+    def __len__(self) -> int:
+        return len(self.slots)
+
+    @property
+    def nbytes(self) -> int:
+        return self.front.nbytes + self.tail.nbytes + self.slots.nbytes
+
+    def part(self, first: int, end: int) -> "_Rows":
+        """Return a view of the rows from `first` to before `end`."""
+        return _Rows(self.front[:, first:end], self.tail[first:end], self.slots[first:end])
+
+    def assign(self, rows: "_Rows") -> None:
+        """Take over as many rows."""
+        self.front[:], self.tail[:], self.slots[:] = rows.front, rows.tail, rows.slots
+
+    def taken(self, rows: NDArray[np.intp]) -> "_Rows":
+        """Return a copy of some rows, in the order given."""
+        return _Rows(np.take(self.front, rows, axis=1), self.tail[rows], self.slots[rows])
+
+    def sketches(self) -> NDArray[np.float32]:
+        """Return what is kept of the sketches, (n, p + 1)."""
+        return np.column_stack([self.front[:-3].T, self.tail[:, :-1]])
+
+    def corners(self) -> NDArray[np.float32]:
+        """Return what boxes are around, float32 (n, k): the first coordinates, the residual as seen from these."""
+        return _cut(self.front[:-2].T, _BOX_PREFIX)
+
+    def pairs(self, ask: "_Ask", runs: Iterable[Run]) -> Pairs:
+        """Return each (query, slot) near each other within the runs."""
+        sure, unsure = [_NO_PRODUCTS], [_NO_PRODUCTS]
+        for first, end, queries in runs:
+            products = ask.front[queries] @ self.front[:, first:end]
+            # One flat search: numpy's search of a matrix takes several times as long.
+            near = np.flatnonzero(products >= 0.0)
+            crowded = len(near) * _CROWDED > products.size
+            if crowded:
+                products += ask.tail[queries] @ self.tail[first:end].T
+                near = np.flatnonzero(products >= 0.0)
+            place, row = np.divmod(near, end - first)
+            (sure if crowded else unsure).append((queries[place], row + first, products.ravel()[near]))
+        # The tails of the others at once: there are few of them, in many runs.
+        query, row, front = map(np.concatenate, zip(*unsure, strict=True))
+        near = np.flatnonzero(front + np.einsum("ij,ij->i", self.tail[row], ask.tail[query]) >= 0.0)
+        queries, found, _ = map(np.concatenate, zip(*sure, (query[near], row[near], front[near]), strict=True))
+        return queries, self.slots[found]
+
+
+def _rows(sketches: Sketches, slots: Slots, shape: Shape) -> _Rows:
+    kept = _cut(sketches, shape.kept)
+    front = _cut(kept, shape.front)
+    half_squares = np.square(sketches).sum(axis=1) / 2.0
+    return _Rows(
+        np.vstack([front.T, half_squares, np.ones(len(sketches))]).astype(np.float32),
+        np.column_stack([kept[:, front.shape[1] - 1 :], front[:, -1]]).astype(np.float32),
+        slots,
+    )
+
+
+def _cut(sketches: NDArray[Real], prefix: int) -> NDArray[Real]:
+    """Return (n, at most prefix + 1) sketches out of longer ones: the coordinates dropped join the residual."""
+    prefix = min(prefix, sketches.shape[1] - 1)
+    residual = np.sqrt(np.square(sketches[:, prefix:]).sum(axis=1))
+    return np.column_stack([sketches[:, :prefix], residual])
+
+
+@dataclass(frozen=True, slots=True)
+class _Ask:
+    """Queries as rows are multiplied with them.
+
+    Attributes
+    ----------
+    front, tail
+        float32 (m, f + 3), (m, p - f + 2).
+    corners
+        float32 (k, m): the queries among the boxes.
+    reach
+        Distance to a box, at most.
+    """
+
+    front: NDArray[np.float32]
+    tail: NDArray[np.float32]
+    corners: NDArray[np.float32]
+    reach: float
+
+    def __len__(self) -> int:
+        return len(self.front)
+
+
+def _ask(queries: Sketches, radius: float, shape: Shape) -> _Ask:
+    reach = radius + SLACK
+    rows = _rows(queries, np.empty(len(queries), dtype=np.int32), shape)
+    # |q - s|^2 <= r^2  is  q.s - |s|^2 / 2 - (|q|^2 - r^2) / 2 >= 0
+    bounds = (np.square(queries).sum(axis=1) - reach * reach) / 2.0 - _FLOAT32_SLACK
+    rows.front[-2] = -1.0
+    rows.front[-1] = -bounds
+    rows.tail[:, -1] *= -1.0
+    return _Ask(np.ascontiguousarray(rows.front.T), rows.tail, rows.corners().T, reach + SLACK)
+
+
+class SketchTrees:
+    """An append-only set of sketches, in a few parts of growing size (the logarithmic method).
+
+    A sketch carries a slot, the number by which its owner knows it. An appended one waits at the end; when enough wait
+    they become a part, in which neighbours stand side by side in leaves with boxes around them; small parts are merged
+    into larger ones, so that each sketch is put in order a logarithmic number of times. A search multiplies the
+    queries with the leaves that they reach. Where a ball reaches most leaves (a flat spectrum, a large radius) that is
+    one product with all sketches, which is then the fastest there is.
+
+    Source: Bentley, Multidimensional binary search trees (1975); Bentley and Saxe, Decomposable searching problems I
+    (1980).
+
+    Parameters
+    ----------
+    size
+        Numbers in a sketch.
+    radius
+        That most searches will be made with; others miss nothing either.
+    """
+
+    def __init__(self, size: int, radius: float) -> None:
+        self._size = size
+        self._radius = radius
+        self._shape = LONG
+        self._rows = _empty_rows(size, _BUFFER, self._shape)
+        self._begin_with(0)
+
+    def _begin_with(self, count: int) -> None:
+        self._count = count
+        self._ordered = 0
+        self._parts: list[int] = []  # the first row of each
+        none = self._rows.part(0, 0).corners().T
+        self._leaves = self._groups = Boxes(np.zeros(1, dtype=np.intp), none, none)
+
+    def __len__(self) -> int:
+        """Return the number of sketches."""
+        return self._count
+
+    @property
+    def shape(self) -> Shape:
+        """What is kept of a sketch: the long shape, until there are enough to see that the short one does."""
+        return self._shape
+
+    @property
+    def nbytes(self) -> int:
+        """Memory held, in bytes."""
+        return self._rows.nbytes + self._leaves.nbytes + self._groups.nbytes
+
+    def add(self, sketches: Sketches, slots: Slots) -> None:
+        """Add float64 (n, size) sketches."""
+        first, self._count = self._count, self._count + len(slots)
+        if self._count > len(self._rows):
+            grown = _empty_rows(self._size, self._count + self._count // 4, self._shape)
+            grown.part(0, first).assign(self._rows.part(0, first))
+            self._rows = grown
+        self._rows.part(first, self._count).assign(_rows(sketches, slots, self._shape))
+        self._put_in_order()
+
+    def renumber(self, slots: Slots) -> None:
+        """Give each sketch another slot, ``slots[old]``, and let those go whose other one is negative."""
+        rows = self._rows.part(0, self._count)
+        rows.slots[:] = slots[rows.slots]
+        self._rows = rows.taken(np.flatnonzero(rows.slots >= 0))
+        self._begin_with(len(self._rows))
+        self._put_in_order()
+
+    def _put_in_order(self) -> None:
+        first, end = self._ordered, self._count
+        if end - first <= _BUFFER:
+            return
+        while self._parts and first - self._parts[-1] < _GROWTH * (end - first):
+            first = self._parts.pop()
+        if first == 0 and self._shape is LONG and self._tells_strangers(SHORT):
+            self._reshape(SHORT)
+        self._parts.append(first)
+        self._ordered = end
+        rows = self._rows.part(first, end)
+        tree = cKDTree(rows.corners().astype(np.float64), leafsize=_LEAF_ROWS, balanced_tree=False)
+        rows.assign(rows.taken(tree.indices))
+        corners, starts = rows.corners(), np.array(leaf_starts(tree.tree))
+        low, high = (np.ascontiguousarray(ends.reduceat(corners, starts).T) for ends in (np.minimum, np.maximum))
+        leaves = Boxes(np.append(starts, len(rows)) + first, low, high)
+        self._leaves = self._leaves.followed_by(leaves)
+        self._groups = self._groups.followed_by(leaves.grouped(_GROUP_LEAVES))
+
+    def _tells_strangers(self, shape: Shape) -> bool:
+        """Tell whether the front excludes nearly all pairs of those far apart in order: cells are read one by one."""
+        seen = _cut(_cut(self._rows.part(0, self._count).sketches(), shape.kept), shape.front)
+        shifts = np.linspace(self._count // 4, 3 * self._count // 4, _SHIFTS).astype(int)
+        apart = [np.square(seen - np.roll(seen, shift, axis=0)).sum(axis=1) for shift in shifts]
+        return bool(np.mean(np.stack(apart) <= self._radius**2) <= _PASSING)
+
+    def _reshape(self, shape: Shape) -> None:
+        rows, self._shape = self._rows.part(0, self._count), shape
+        self._rows = _rows(rows.sketches().astype(np.float64), rows.slots, shape)
+        self._begin_with(len(rows))
+
+    def within(self, queries: Sketches, radius: float) -> Pairs:
+        """Return every (row of `queries`, slot) whose sketches lie within the radius, and rounding's slack.
+
+        Parameters
+        ----------
+        queries
+            float64 (m, size).
+        radius
+            Inclusive.
+        """
+        if not len(queries):
+            return _NO_PRODUCTS[0], _NO_PRODUCTS[0].astype(np.int32)
+        ask = _ask(queries, radius, self._shape)
+        waiting = (self._ordered, self._count, np.arange(len(queries)))
+        if len(queries) > _FEW_QUERIES:
+            return self._rows.pairs(ask, [*self._groups_near(ask), waiting])
+        pairs = [self._near_one(ask, query) for query in range(len(queries))]
+        rows, slots = zip(self._rows.pairs(ask, [waiting]), *pairs, strict=True)
+        return np.concatenate(rows), np.concatenate(slots)
+
+    def _groups_near(self, ask: _Ask) -> Iterator[Run]:
+        reached = self._groups.reached(ask.corners, ask.reach)
+        starts = self._groups.starts.tolist()
+        for group in np.flatnonzero(reached.any(axis=1)).tolist():
+            queries = np.flatnonzero(reached[group])
+            first, end = starts[group], starts[group + 1]
+            step = max(1, _AT_ONCE // (len(queries) * ask.front.shape[1]))
+            for start in range(first, end, step):
+                yield start, min(start + step, end), queries
+
+    def _near_one(self, ask: _Ask, query: int) -> Pairs:
+        leaves = np.flatnonzero(self._leaves.reached(ask.corners[:, query : query + 1], ask.reach))
+        gaps = np.flatnonzero(np.diff(leaves, prepend=-np.inf, append=np.inf) > _BRIDGED)
+        firsts, ends = self._leaves.starts[leaves[gaps[:-1]]], self._leaves.starts[leaves[gaps[1:] - 1] + 1]
+        front = ask.front[query]
+        runs = zip(firsts.tolist(), ends.tolist(), strict=True)
+        products = np.concatenate([front[:0], *(front @ self._rows.front[:, first:end] for first, end in runs)])
+        near = np.flatnonzero(products >= 0.0)
+        # A place among the products is a row, less what was left out before its run.
+        places = np.cumsum(ends - firsts)
+        rows = near + (ends - places)[np.searchsorted(places, near, side="right")]
+        rows = rows[products[near] + self._rows.tail[rows] @ ask.tail[query] >= 0.0]
+        return np.full(len(rows), query, dtype=np.intp), self._rows.slots[rows]
+
+
+def _empty_rows(size: int, count: int, shape: Shape) -> _Rows:
+    like = _rows(np.zeros((1, size)), np.zeros(1, dtype=np.int32), shape)
+    return _Rows(
+        np.empty((len(like.front), count), dtype=np.float32),
+        np.empty((count, like.tail.shape[1]), dtype=np.float32),
+        np.empty(count, dtype=np.int32),
+    )
+
+
+_NO_PRODUCTS = (np.empty(0, dtype=np.intp), np.empty(0, dtype=np.intp), np.empty(0, dtype=np.float32))

@@ -1,0 +1,112 @@
+"""One image of seeds, feed or folder mode, not yet read: a file, bytes in memory, or what is known to be broken."""
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Protocol
+
+from neardup.decoding.decode import decode
+from neardup.decoding.limits import DecodeLimits
+from neardup.errors import TooManyBytes
+from neardup.types import Pixels
+
+
+class SourceImage(Protocol):
+    """One image, not yet read.
+
+    Attributes
+    ----------
+    image_id
+        Unique among the images found together.
+    captured_at_ms
+        Milliseconds since the epoch, 0 when unknown.
+    """
+
+    @property
+    def image_id(self) -> str:
+        """What the image is called."""
+
+    @property
+    def captured_at_ms(self) -> int:
+        """When it was taken."""
+
+    def encoded(self, max_bytes: int) -> bytes:
+        """Return the image as a camera would publish it.
+
+        Raises
+        ------
+        BadInput, OSError
+            It is larger than `max_bytes`, or cannot be read.
+        """
+
+    def pixels(self, reduce_to_px: int | None, limits: DecodeLimits) -> Pixels:
+        """Read and decode the image; see `neardup.decoding.decode.decode`.
+
+        Raises
+        ------
+        BadInput, OSError
+            It cannot be decoded, or not even be read.
+        """
+
+
+@dataclass(frozen=True, slots=True)
+class BytesImage:
+    """An encoded image in memory."""
+
+    image_id: str
+    data: bytes
+    captured_at_ms: int = 0
+
+    def encoded(self, max_bytes: int) -> bytes:
+        """Return the bytes."""
+        return _small_enough(self.data, max_bytes)
+
+    def pixels(self, reduce_to_px: int | None, limits: DecodeLimits) -> Pixels:
+        """Decode the bytes."""
+        return decode(self.data, reduce_to_px=reduce_to_px, limits=limits)
+
+
+@dataclass(frozen=True, slots=True)
+class FileImage:
+    """An image file."""
+
+    image_id: str
+    path: str
+    captured_at_ms: int = 0
+
+    def encoded(self, max_bytes: int) -> bytes:
+        """Read the file, and no more of it than one byte over the limit."""
+        with Path(self.path).open("rb") as file:
+            return _small_enough(file.read(max_bytes + 1), max_bytes)
+
+    def pixels(self, reduce_to_px: int | None, limits: DecodeLimits) -> Pixels:
+        """Read and decode the file."""
+        return decode(self.encoded(limits.max_bytes), reduce_to_px=reduce_to_px, limits=limits)
+
+
+def _small_enough(data: bytes, max_bytes: int) -> bytes:
+    if len(data) > max_bytes:
+        raise TooManyBytes(f"more than {max_bytes} bytes")
+    return data
+
+
+EncodedImage = BytesImage | FileImage
+"""What comes as an encoded image, to be decoded like the stream's."""
+
+
+@dataclass(frozen=True, slots=True)
+class BrokenImage:
+    """Something that is known to be unreadable: a closed folder, the rest of a damaged clip."""
+
+    image_id: str
+    error: Exception
+    captured_at_ms: int = 0
+
+    def encoded(self, max_bytes: int) -> bytes:
+        """Raise why."""
+        del max_bytes
+        raise self.error
+
+    def pixels(self, reduce_to_px: int | None, limits: DecodeLimits) -> Pixels:
+        """Raise why."""
+        del reduce_to_px, limits
+        raise self.error

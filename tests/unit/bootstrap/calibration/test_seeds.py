@@ -1,0 +1,142 @@
+import io
+from collections.abc import Callable, Sequence
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from bootstrap.calibration.edits import EDITS, MOVING_EDITS, SIDE_PX, edit_distances, edited
+from bootstrap.calibration.radius import FEWEST_IMAGES, Calibration
+from bootstrap.calibration.seeds import calibrate_seeds
+from bootstrap.seeds.describe import describe_seeds
+from neardup.decoding.decode import decode
+from neardup.decoding.limits import DecodeLimits
+from neardup.descriptors.base import Descriptor
+from neardup.descriptors.dct import DctDescriptor
+from neardup.descriptors.pixels import PixelsDescriptor
+from neardup.sources.images import BrokenImage, BytesImage, SourceImage
+from neardup.types import Pixels
+
+DCT = DctDescriptor()
+LIMITS = DecodeLimits()
+
+
+def coarse(number: int, side_px: int = 96, cells: int = 8) -> Pixels:
+    noise = np.random.default_rng(number).integers(0, 255, (cells, cells, 3), dtype=np.uint8)
+    return np.asarray(Image.fromarray(noise).resize((side_px, side_px), Image.Resampling.BICUBIC))
+
+
+def png(pixels: Pixels) -> bytes:
+    buffer = io.BytesIO()
+    Image.fromarray(pixels).save(buffer, "PNG")
+    return buffer.getvalue()
+
+
+def images(count: int, picture: Callable[[int], Pixels] = coarse) -> list[SourceImage]:
+    return [BytesImage(f"{number}.png", png(picture(number))) for number in range(count)]
+
+
+def calibrated(seeds: Sequence[SourceImage], descriptor: Descriptor = DCT, comparisons: int = 1) -> Calibration:
+    described = describe_seeds(seeds, descriptor)
+    ids = [image.image_id for image in described.images]
+    return calibrate_seeds(seeds, ids, described.descriptors, descriptor, 1e-6, comparisons=comparisons)
+
+
+class TestSeeds:
+    def test_different_images_are_calibrated(self) -> None:
+        found = calibrated(images(150))
+        assert found.method == "pairs"
+        assert found.images == 150
+        assert found.edits["0.99"] < found.radius < 1.0
+        assert found.warning == ""
+
+    def test_names_and_order_do_not_matter(self) -> None:
+        pictures = [png(coarse(number)) for number in range(120)]
+        one = [BytesImage(f"a/{number}", data) for number, data in enumerate(pictures)]
+        two = [BytesImage(f"{number}.x", data) for number, data in enumerate(reversed(pictures))]
+        assert calibrated(one).document() == calibrated(two).document()
+
+    def test_copies_do_not_count(self) -> None:
+        pictures = [coarse(number) for number in range(130)]
+        again = [
+            BytesImage(f"{number}.jpg", next(iter(edited(Image.fromarray(p))))) for number, p in enumerate(pictures)
+        ]
+        once = [BytesImage(f"{number}.png", png(picture)) for number, picture in enumerate(pictures)]
+        alone, both = calibrated(once), calibrated(once + again)
+        assert (alone.images, both.images) == (130, 130)
+        assert both.radius == pytest.approx(alone.radius, rel=0.02)
+
+    def test_symmetries_make_the_radius_smaller(self) -> None:
+        seeds = images(120)
+        assert calibrated(seeds, comparisons=8).radius < calibrated(seeds).radius
+
+    def test_too_few_take_the_default(self) -> None:
+        found = calibrated(images(12))
+        assert (found.method, found.radius, found.images) == ("default", DCT.default_radius, 12)
+        assert f"the seed set has 12 different images and calibration needs {FEWEST_IMAGES}" in found.warning
+        assert "measured on photos" in found.warning
+
+    def test_one_image_many_times_takes_the_default(self) -> None:
+        data = png(coarse(0))
+        found = calibrated([BytesImage(str(number), data) for number in range(300)])
+        assert (found.method, found.images) == ("default", 1)
+
+    def test_a_descriptor_without_a_measured_radius_says_that_it_guesses(self) -> None:
+        descriptor = PixelsDescriptor(8)
+        descriptor.radius_is_measured = False
+        assert "is a guess" in calibrated(images(12), descriptor).warning
+
+    def test_seeds_that_are_gone_by_then_take_the_default(self) -> None:
+        seeds = images(110)
+        described = describe_seeds(seeds, DCT)
+        gone = [BrokenImage(seed.image_id, FileNotFoundError(2, "No such file")) for seed in seeds]
+        ids = [image.image_id for image in described.images]
+        found = calibrate_seeds(gone, ids, described.descriptors, DCT, 1e-6)
+        assert found.method == "default"
+        assert "could not be read again" in found.warning
+
+    @pytest.mark.parametrize("descriptor", [DCT, PixelsDescriptor(8)], ids=["dct", "pixels"])
+    @pytest.mark.parametrize(
+        "picture",
+        [
+            pytest.param(lambda number: np.full((1, 1, 3), number, np.uint8), id="1 px"),
+            pytest.param(lambda number: coarse(number, 1 + number % 8), id="1 to 8 px"),
+            pytest.param(lambda number: np.full((40, 40, 3), number, np.uint8), id="flat grey"),
+            pytest.param(lambda number: np.repeat(coarse(number)[..., :1], 3, axis=2), id="grey"),
+            pytest.param(lambda number: coarse(0) // 2 + np.uint8(number // 2), id="one scene"),
+        ],
+    )
+    def test_odd_seeds_give_some_radius(self, picture: Callable[[int], Pixels], descriptor: Descriptor) -> None:
+        found = calibrated(images(200, picture), descriptor)
+        assert 0.0 <= found.radius <= 2.0
+        assert found.method in {"pairs", "edits", "default"}
+        assert (found.method == "pairs") or found.warning
+
+
+class TestEdits:
+    def test_every_edit_can_be_decoded(self) -> None:
+        copies = [decode(copy) for copy in edited(Image.fromarray(coarse(0)))]
+        assert len(copies) == len(EDITS) + len(MOVING_EDITS)
+        assert [copy.shape for copy in copies].count((48, 48, 3)) == 1
+
+    @pytest.mark.parametrize("side_px", [1, 2, 8, 31])
+    def test_small_images_are_not_moved(self, side_px: int) -> None:
+        copies = [decode(copy) for copy in edited(Image.fromarray(coarse(0, side_px)))]
+        assert [copy.shape for copy in copies] == [(side_px, side_px, 3)] * len(EDITS)
+
+    def test_large_images_are_shrunk_first(self) -> None:
+        assert decode(next(edited(Image.new("RGB", (4000, 1000))))).shape == (SIDE_PX // 4, SIDE_PX, 3)
+
+    def test_distances_are_those_of_the_images_asked_for(self) -> None:
+        seeds = images(3)
+        described = describe_seeds(seeds, DCT)
+        originals = {"1.png": described.descriptors[1]}
+        distances = edit_distances(seeds, originals, DCT, limits=LIMITS, workers=2)
+        assert len(distances) == len(EDITS) + len(MOVING_EDITS)
+        assert distances[0] == 0.0  # PNG
+        assert 0.0 < distances[-1] < DCT.default_radius
+        assert distances.tolist() == sorted(distances.tolist())
+
+    def test_nothing_asked_for_reads_nothing(self) -> None:
+        broken = [BrokenImage("0", OSError("never read"))]
+        assert len(edit_distances(broken, {}, DCT, limits=LIMITS, workers=1)) == 0

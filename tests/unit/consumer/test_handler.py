@@ -1,0 +1,394 @@
+"""From image messages to outcomes: the real descriptor, the index in memory, no Kafka."""
+
+import io
+import json
+import threading
+from collections.abc import Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from numpy.typing import NDArray
+from PIL import Image
+
+from consumer.claim_checks.reader import UriReader
+from consumer.handler import Handler, Outcome, OutputTopics
+from consumer.messages import ImageMessage, OutgoingMessage
+from consumer.metrics import STAGES, Metrics
+from neardup.decoding.limits import DecodeLimits
+from neardup.decoding.pool import DecodeHere, DecodePool
+from neardup.descriptors.dct import DctDescriptor
+from neardup.errors import RedisUnavailable
+from neardup.index.base import IndexMeta
+from neardup.index.memory import MemoryIndex
+from neardup.index.stored.codec import encode_member
+from neardup.relation.rule import Relation
+from neardup.types import Decision, Pixels, Query, Verdict
+from tests.support.indexes import with_relation
+from tests.support.processes import photo
+
+NOW = datetime(2026, 1, 2, 3, 4, 5, tzinfo=UTC)
+MAX_BYTES, MAX_PIXELS = 100_000, 100_000
+BLACK_SHEEP_PX = 77
+
+
+class Descriptor(DctDescriptor):
+    """The real one, which notes the threads that it is called in and can be made to fail."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.prepared_in: set[str] = set()
+        self.described_in: set[str] = set()
+        self.batches: list[int] = []
+
+    def prepare(self, pixels: Pixels) -> NDArray[np.uint8]:
+        self.prepared_in.add(threading.current_thread().name)
+        prepared = super().prepare(pixels)
+        if pixels.shape[0] == BLACK_SHEEP_PX:
+            prepared = np.zeros_like(prepared)
+            prepared[0, 0] = (1, 2, 3)
+        return prepared
+
+    def features(self, prepared: NDArray[np.uint8]) -> NDArray[np.float32]:
+        self.described_in.add(threading.current_thread().name)
+        self.batches.append(len(prepared))
+        features = super().features(prepared)
+        # An image that the descriptor cannot make numbers of, as a network may meet one.
+        features[(prepared[:, 0, 0] == (1, 2, 3)).all(axis=1)] = np.nan
+        return features
+
+
+class Index(MemoryIndex):
+    """The index in memory, which notes its calls and can be away."""
+
+    def __init__(self, meta: IndexMeta) -> None:
+        super().__init__(meta)
+        self.batches: list[int] = []
+        self.away = False
+
+    def decide(self, queries: Sequence[Query]) -> list[Decision]:
+        if self.away:
+            raise RedisUnavailable("away")
+        self.batches.append(len(queries))
+        return super().decide(queries)
+
+
+@pytest.fixture
+def descriptor() -> Descriptor:
+    return Descriptor()
+
+
+@pytest.fixture
+def index(descriptor: Descriptor) -> Index:
+    return Index(
+        IndexMeta(
+            name="default",
+            generation=1,
+            descriptor=descriptor.spec,
+            fingerprint=descriptor.fingerprint,
+            dimension=descriptor.dimension,
+            radius=descriptor.default_radius,
+        )
+    )
+
+
+def compares(index: Index, relation: Relation) -> None:
+    """Let the index decide by another relation, as a new generation may."""
+    index.meta = with_relation(index.meta, relation)
+
+
+@pytest.fixture
+def metrics() -> Metrics:
+    return Metrics()
+
+
+@pytest.fixture
+def handler(descriptor: Descriptor, index: Index, metrics: Metrics, tmp_path: Path) -> Iterator[Handler]:
+    with ThreadPoolExecutor(2, thread_name_prefix="decode") as executor:
+        yield Handler(
+            descriptor=descriptor,
+            index=index,
+            topics=OutputTopics("verdicts", "dead"),
+            executor=executor,
+            decoder=DecodeHere(DecodeLimits(MAX_BYTES, MAX_PIXELS)),
+            uris=UriReader([tmp_path.as_uri()], MAX_BYTES),
+            metrics=metrics,
+            now=lambda: NOW,
+        )
+
+
+def messages(*values: bytes | None, start: int = 0) -> list[ImageMessage]:
+    return [
+        ImageMessage("images", 0, offset, 1_700_000_000_000, b"k%d" % offset, value)
+        for offset, value in enumerate(values, start)
+    ]
+
+
+def handle(handler: Handler, batch: Sequence[ImageMessage]) -> list[Outcome]:
+    return handler.decide(handler.describe(batch))
+
+
+def sent(outcome: Outcome) -> OutgoingMessage:
+    """Return the one message that an outcome publishes."""
+    (message,) = outcome.outgoing
+    return message
+
+
+def said(outcomes: Sequence[Outcome]) -> list[str]:
+    """Return each outcome as a word: its verdict, or the reason of its dead letter."""
+    return [
+        outcome.error.reason if outcome.error else outcome.judged.decision.verdict.value if outcome.judged else "?"
+        for outcome in outcomes
+    ]
+
+
+def test_images_are_judged_in_order_against_one_another(handler: Handler, index: Index) -> None:
+    outcomes = handle(handler, messages(photo(1), photo(2), photo(1, quality=60), photo(1)))
+    assert said(outcomes) == ["unique", "unique", "duplicate", "duplicate"]
+    assert [member.image_id for member in index.members()] == ["images-0-0", "images-0-1"]
+    last = outcomes[-1].judged
+    assert last is not None
+    assert (last.decision.duplicate_of, last.decision.l2_distance) == ("images-0-0", 0.0)
+    assert said(handle(handler, messages(photo(2, quality=50), photo(3), start=4))) == ["duplicate", "unique"]
+
+
+def test_a_unique_is_published_with_its_member_on_every_delivery(handler: Handler, index: Index) -> None:
+    batch = messages(photo(1), photo(1, quality=60))
+    unique, duplicate = handle(handler, batch)
+    again, _ = handle(handler, batch)
+    [member] = index.members()
+    assert dict(sent(unique).headers)["member"] == encode_member(member)
+    assert sent(again).headers == sent(unique).headers
+    assert sent(duplicate).headers == (("verdict", b"duplicate"),)
+
+
+def test_bad_messages_go_where_they_belong_and_hold_up_nobody(handler: Handler) -> None:
+    batch = messages(b"", photo(1), b"garbage", photo(2)[:-400], None, photo(3), b"8BPS", bytes(MAX_BYTES + 1))
+    outcomes = handle(handler, batch)
+    assert said(outcomes) == [
+        "empty",
+        "unique",
+        "undecodable",
+        "truncated",
+        "empty",
+        "unique",
+        "unsupported-format",
+        "too-many-bytes",
+    ]
+    assert [outcome.message for outcome in outcomes] == batch
+    for outcome in outcomes:
+        assert sent(outcome).key == outcome.message.key
+        assert sent(outcome).topic == ("dead" if outcome.error else "verdicts")
+        assert (outcome.error is None) != (outcome.judged is None)
+
+
+def test_every_topic_that_an_outcome_goes_to_is_told_beforehand(handler: Handler) -> None:
+    outcomes = handle(handler, messages(photo(1), photo(1), b"garbage"))
+    topics = {message.topic for outcome in outcomes for message in outcome.outgoing}
+    assert topics == set(OutputTopics("verdicts", "dead").names)
+
+
+def test_a_verdict_carries_the_clocks_time(handler: Handler) -> None:
+    (outcome,) = handle(handler, messages(photo(1)))
+    document: dict[str, Any] = json.loads(sent(outcome).value or b"")
+    assert document["decided_at"] == "2026-01-02T03:04:05.000Z"
+    assert document["descriptor"] == DctDescriptor().fingerprint
+
+
+def test_one_undescribable_image_spoils_only_itself(handler: Handler, descriptor: Descriptor) -> None:
+    sheep = photo(9, size=(100, BLACK_SHEEP_PX))
+    assert said(handle(handler, messages(photo(1), sheep, photo(2), photo(1)))) == [
+        "unique",
+        "undescribable",
+        "unique",
+        "duplicate",
+    ]
+    assert descriptor.batches == [4, 1, 1, 1, 1]
+
+
+def test_an_undescribable_image_alone_is_tried_once(handler: Handler, descriptor: Descriptor) -> None:
+    assert said(handle(handler, messages(photo(9, size=(100, BLACK_SHEEP_PX))))) == ["undescribable"]
+    assert descriptor.batches == [1]
+
+
+def test_a_batch_is_described_and_decided_as_one(handler: Handler, descriptor: Descriptor, index: Index) -> None:
+    handle(handler, messages(photo(1), b"garbage", photo(2), photo(3)))
+    assert (descriptor.batches, index.batches) == ([3], [3])
+
+
+def test_a_batch_without_images_asks_nobody(handler: Handler, descriptor: Descriptor, index: Index) -> None:
+    assert said(handle(handler, messages(b"", b"garbage"))) == ["empty", "undecodable"]
+    assert (descriptor.batches, index.batches) == ([], [])
+    assert handle(handler, []) == []
+
+
+def test_decoding_runs_in_the_executor_and_describing_does_not(handler: Handler, descriptor: Descriptor) -> None:
+    handle(handler, messages(*(photo(seed) for seed in range(6))))
+    assert all(name.startswith("decode") for name in descriptor.prepared_in)
+    assert descriptor.described_in == {threading.current_thread().name}
+
+
+def test_processes_decode_as_threads_do(handler: Handler, index: Index, metrics: Metrics, tmp_path: Path) -> None:
+    values = [photo(1), b"", photo(1, quality=60), b"garbage", *(photo(seed) for seed in range(2, 20)), photo(2)[:-400]]
+    limits = DecodeLimits(MAX_BYTES, MAX_PIXELS)
+    with DecodePool(2, limits) as pool, ThreadPoolExecutor(2) as executor:
+        other = Handler(
+            descriptor=DctDescriptor(),
+            index=MemoryIndex(index.meta),
+            topics=OutputTopics("verdicts", "dead"),
+            executor=executor,
+            decoder=pool,
+            uris=UriReader([tmp_path.as_uri()], MAX_BYTES),
+            metrics=metrics,
+            now=lambda: NOW,
+        )
+        there = handle(other, messages(*values))
+    assert [outcome.outgoing for outcome in there] == [
+        outcome.outgoing for outcome in handle(handler, messages(*values))
+    ]
+    assert set(said(there)) == {"unique", "duplicate", "empty", "undecodable", "truncated"}
+
+
+def test_a_message_delivered_again_gets_its_verdict_again(handler: Handler, index: Index) -> None:
+    batch = messages(photo(1), photo(1, quality=60), b"garbage")
+    first, again = handle(handler, batch), handle(handler, batch)
+    assert [outcome.outgoing for outcome in first] == [outcome.outgoing for outcome in again]
+    assert said(again) == ["unique", "duplicate", "undecodable"]
+    assert len(list(index.members())) == 1
+
+
+def test_deciding_may_be_repeated_after_an_outage(handler: Handler, index: Index) -> None:
+    described = handler.describe(messages(photo(1), b"garbage"))
+    index.away = True
+    with pytest.raises(RedisUnavailable):
+        handler.decide(described)
+    index.away = False
+    assert said(handler.decide(described)) == ["unique", "undecodable"]
+
+
+def test_an_envelopes_image_is_read_where_it_is_allowed(handler: Handler, tmp_path: Path) -> None:
+    (tmp_path / "a.jpg").write_bytes(photo(1))
+    (tmp_path / "empty.jpg").touch()
+    (tmp_path / "large.jpg").write_bytes(bytes(MAX_BYTES + 1))
+    uris = [(tmp_path / name).as_uri() for name in ("a.jpg", "empty.jpg", "large.jpg", "missing.jpg")]
+    batch = [
+        ImageMessage(
+            "images", 0, offset, 0, None, json.dumps(document).encode(), (("content-type", b"application/json"),)
+        )
+        for offset, document in enumerate([*({"uri": uri} for uri in [*uris, "file:///etc/passwd"]), {}])
+    ]
+    assert said(handle(handler, batch)) == [
+        "unique",
+        "empty",
+        "too-many-bytes",
+        "uri-unreadable",
+        "uri-not-allowed",
+        "bad-envelope",
+    ]
+    assert said(handle(handler, messages(photo(1), start=10))) == ["duplicate"]
+
+
+def test_the_publishers_own_id_and_time_reach_the_index(handler: Handler, index: Index) -> None:
+    headers = (("image_id", b"camera/1"), ("captured_at", b"12345"))
+    handle(handler, [ImageMessage("images", 0, 0, 0, None, photo(1), headers)])
+    (member,) = index.members()
+    assert (member.key, member.image_id, member.captured_at_ms) == ("images-0-0", "camera/1", 12345)
+
+
+def turned(image: bytes, *steps: Image.Transpose) -> bytes:
+    """Return a JPEG after these steps."""
+    picture: Image.Image = Image.open(io.BytesIO(image))
+    for step in steps:
+        picture = picture.transpose(step)
+    file = io.BytesIO()
+    picture.save(file, "JPEG", quality=85)
+    return file.getvalue()
+
+
+MIRRORED = turned(photo(1), Image.Transpose.FLIP_LEFT_RIGHT)
+RADIUS = DctDescriptor().default_radius
+
+
+@pytest.mark.parametrize("together", [True, False])
+@pytest.mark.parametrize(
+    ("relation", "expected"),
+    [
+        (Relation(RADIUS), "unique"),
+        (Relation(RADIUS, match_rotations=True), "unique"),
+        (Relation(RADIUS, match_flips=True), "duplicate"),
+        (Relation(RADIUS, match_flips=True, match_rotations=True), "duplicate"),
+    ],
+)
+def test_a_mirrored_copy_is_found_where_flips_are_matched(
+    handler: Handler, index: Index, relation: Relation, expected: str, *, together: bool
+) -> None:
+    compares(index, relation)
+    batches = [messages(photo(1), MIRRORED)] if together else [messages(photo(1)), messages(MIRRORED, start=1)]
+    assert [word for batch in batches for word in said(handle(handler, batch))] == ["unique", expected]
+
+
+def test_how_a_copy_was_turned_is_published(handler: Handler, index: Index) -> None:
+    compares(index, Relation(RADIUS, match_flips=True, match_rotations=True))
+    flip, quarter = Image.Transpose.FLIP_LEFT_RIGHT, Image.Transpose.ROTATE_90
+    batch = messages(
+        photo(1), turned(photo(1), flip), turned(photo(1), quarter), turned(photo(1), flip, quarter), photo(2)
+    )
+    outcomes = handle(handler, batch)
+    assert said(outcomes) == ["unique", "duplicate", "duplicate", "duplicate", "unique"]
+    told = [json.loads(sent(outcome).value or b"")["symmetry"] for outcome in outcomes]
+    # What is told is what to do to the image in hand, so that it is the member: turn it back.
+    assert told == [None, "mirror", "rotate270", "mirror-rotate90", None]
+    assert len(list(index.members())) == 2
+
+
+def test_a_frame_in_which_something_has_changed_is_unique(handler: Handler, index: Index) -> None:
+    compares(index, Relation(2.0, local_change=3.0))
+    scene = Image.open(io.BytesIO(photo(1, quality=95))).resize((320, 240))
+    visitor = scene.copy()
+    visitor.paste((255, 40, 40), (250, 150, 290, 210))
+
+    def jpeg(picture: Image.Image, quality: int) -> bytes:
+        file = io.BytesIO()
+        picture.save(file, "JPEG", quality=quality)
+        return file.getvalue()
+
+    outcomes = handle(handler, messages(jpeg(scene, 90), jpeg(scene, 70), jpeg(visitor, 90), jpeg(visitor, 70)))
+    assert said(outcomes) == ["unique", "duplicate", "unique", "duplicate"]
+    documents = [json.loads(sent(outcome).value or b"") for outcome in outcomes]
+    assert documents[3]["duplicate_of"] == "images-0-2"
+    changes = [document["local_change"] for document in documents]
+    assert (changes[0], changes[2]) == (None, None)
+    assert 0 <= changes[1] <= 3.0
+    assert 0 <= changes[3] <= 3.0
+    assert all(member.thumbnail is not None for member in index.members())
+
+
+def test_images_are_described_again_for_a_generation_that_compares_otherwise(
+    handler: Handler, index: Index, descriptor: Descriptor
+) -> None:
+    handle(handler, messages(photo(1)))
+    described = handler.describe(messages(b"garbage", MIRRORED, start=1))
+    compares(index, Relation(RADIUS, match_flips=True))
+    assert said(handler.decide(described)) == ["undecodable", "duplicate"]
+    assert descriptor.batches == [1, 1, 2]
+
+
+def test_two_messages_may_share_an_id(handler: Handler) -> None:
+    headers = (("image_id", b"same"),)
+    batch = [ImageMessage("images", 0, offset, 0, None, photo(offset), headers) for offset in range(2)]
+    assert said(handle(handler, batch)) == ["unique", "unique"]
+
+
+def test_stages_are_timed(handler: Handler, metrics: Metrics) -> None:
+    handle(handler, messages(photo(1)))
+    counts = {
+        stage: metrics.registry.get_sample_value("neardup_stage_seconds_count", {"stage": stage}) for stage in STAGES
+    }
+    assert counts == {stage: int(stage in {"decode", "describe", "decide"}) for stage in STAGES}
+
+
+def test_verdicts_are_enumerated() -> None:
+    assert [verdict.value for verdict in Verdict] == ["unique", "duplicate"]

@@ -1,0 +1,302 @@
+"""Decoding in processes: the same bits as here, and whatever an image does to its process, the others get theirs."""
+
+import io
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from neardup.decoding.decode import decode
+from neardup.decoding.limits import DecodeLimits, WorkLimits
+from neardup.decoding.pool import DecodeHere, DecodePool, open_decoder
+from neardup.descriptors import load_descriptor
+from neardup.descriptors.base import Descriptor
+from neardup.descriptors.network import Network, NetworkDescriptor
+from neardup.errors import BadInput, DecodeMemory, DecoderCrashed, DecodeTimeout, EmptyImage, Misconfigured
+from neardup.relation.describing import Describer, PreparedImage
+from neardup.relation.rule import Relation
+from tests.support.harm import BAD_PX, HARMLESS, harm
+from tests.support.processes import eventually, photo
+
+LIMITS = DecodeLimits(max_bytes=1_000_000, max_pixels=20_000_000)
+RELATION = Relation(0.3, local_change=2.0, match_flips=True)
+MEBIBYTE = 1024 * 1024
+PATIENT = WorkLimits(timeout_s=120.0)
+"""For what is not about time: a busy machine is slow."""
+
+
+def png(image: Image.Image) -> bytes:
+    buffer = io.BytesIO()
+    image.save(buffer, "PNG")
+    return buffer.getvalue()
+
+
+GOOD = [png(Image.new("RGB", (8, 8), colour)) for colour in ("red", "lime", "blue", "white", "grey")]
+BAD = png(Image.new("RGB", (8, BAD_PX)))
+
+
+def outcomes(answers: list[PreparedImage | BadInput]) -> list[object]:
+    """Return each answer as its colour, or as the type of what is wrong."""
+    return [type(answer) if isinstance(answer, BadInput) else answer.inputs[0].tolist() for answer in answers]
+
+
+RED, LIME, BLUE = [255, 0, 0], [0, 255, 0], [0, 0, 255]
+
+
+@pytest.fixture
+def pool() -> Iterator[DecodePool]:
+    with DecodePool(1, LIMITS, PATIENT) as pool:
+        yield pool
+
+
+def pid_of(pool: DecodePool) -> int:
+    return pool._workers[0]._process.pid
+
+
+def same(one: PreparedImage | BadInput, other: PreparedImage | BadInput) -> bool:
+    if isinstance(one, BadInput) or isinstance(other, BadInput):
+        return (type(one), str(one)) == (type(other), str(other))
+    inputs = len(one.inputs) == len(other.inputs) and all(map(np.array_equal, one.inputs, other.inputs))
+    thumbnails = [None if each.thumbnail is None else each.thumbnail.tolist() for each in (one, other)]
+    return inputs and thumbnails[0] == thumbnails[1]
+
+
+def test_a_process_gives_the_same_bits_and_the_same_reasons_in_order(pool: DecodePool) -> None:
+    describer = Describer(load_descriptor("dct"), RELATION)
+    images = [*map(photo, range(20)), b"", photo(3)[:-300], b"garbage", bytes(LIMITS.max_bytes + 1), photo(1), GOOD[0]]
+    here = DecodeHere(LIMITS).preparing(describer.preparation)(images)
+    there = pool.preparing(describer.preparation)(iter(images))
+    assert len(there) == len(images)
+    assert all(map(same, here, there))
+    thumbnails = [answer.thumbnail for answer in there if isinstance(answer, PreparedImage)]
+    assert len(thumbnails) == 22
+    assert all(thumbnail is not None for thumbnail in thumbnails)
+
+
+NETWORK = Network((40, 30), lambda pixels: pixels.astype(np.float32), lambda batch: batch.mean(axis=(1, 2)))
+
+
+@pytest.mark.parametrize(
+    "descriptor",
+    [
+        load_descriptor("dct"),
+        load_descriptor("dct:notrim"),
+        load_descriptor("pixels:20"),
+        NetworkDescriptor("keras:Test", "test-1", NETWORK),
+    ],
+    ids=lambda descriptor: descriptor.spec,
+)
+def test_every_descriptor_prepares_in_a_process_as_here(pool: DecodePool, descriptor: Descriptor) -> None:
+    # A network's model stays here: a process gets only what shrinks images for it.
+    describer = Describer(descriptor, RELATION)
+    images = [photo(1), photo(2, size=(90, 300))]
+    here = [describer.prepare(decode(image, reduce_to_px=describer.reduce_to_px)) for image in images]
+    assert all(map(same, here, pool.preparing(describer.preparation)(images)))
+
+
+def test_what_is_no_image_passes_through(pool: DecodePool) -> None:
+    error = OSError("unreadable")
+    images: list[bytes | OSError] = [error, GOOD[0], error]
+    answers: list[PreparedImage | BadInput | OSError] = pool.preparing(HARMLESS)(images)
+    assert answers[0] is answers[2] is error
+    assert pool.preparing(HARMLESS)([]) == []
+
+
+def test_what_to_make_of_images_may_change(pool: DecodePool) -> None:
+    dct, pixels = (Describer(load_descriptor(spec), Relation(0.3)) for spec in ("dct", "pixels:5"))
+    for describer in (dct, pixels, dct):
+        expected = describer.descriptor.prepare(np.zeros((8, 8, 3), dtype=np.uint8)).shape
+        (answer,) = pool.preparing(describer.preparation)([GOOD[0]])
+        assert isinstance(answer, PreparedImage)
+        assert answer.inputs[0].shape == expected
+
+
+def test_many_threads_ask_a_few_processes() -> None:
+    describer = Describer(load_descriptor("dct"), Relation(0.3))
+    images = [photo(seed) for seed in range(30)]
+    expected = DecodeHere(LIMITS).preparing(describer.preparation)(images)
+    with DecodePool(2, LIMITS, PATIENT) as pool, ThreadPoolExecutor(8) as threads:
+        prepare_all = pool.preparing(describer.preparation)
+        answers = list(threads.map(lambda image: prepare_all([image])[0], images))
+    assert all(map(same, expected, answers))
+
+
+def test_few_images_are_held_at_a_time(pool: DecodePool) -> None:
+    large = GOOD[0] + bytes(600_000)
+    asked: list[int] = []
+
+    def images() -> Iterator[bytes]:
+        for number in range(6):
+            asked.append(number)
+            yield large
+            # Two make a group: the third is asked for when they are done.
+            assert pool._workers[0].is_fresh == (number < 1)
+
+    assert outcomes(pool.preparing(HARMLESS)(images())) == [RED] * 6
+
+
+# Images that do harm, among others.
+
+
+def test_what_takes_too_long_is_given_up() -> None:
+    with DecodePool(1, LIMITS, WorkLimits(timeout_s=3.0)) as pool:
+        prepare_all = pool.preparing(harm("hang"))
+        pool._workers[0].make_ready()
+        started = time.monotonic()
+        answers = prepare_all([GOOD[0], BAD, GOOD[1]])
+        elapsed_s = time.monotonic() - started
+        assert outcomes(answers) == [RED, DecodeTimeout, LIME]
+        assert str(answers[1]) == "decoding took longer than 3 s"
+        # Together, then alone; starting processes takes its time, too.
+        assert 6.0 <= elapsed_s < 60.0
+
+
+def test_what_crashes_its_process_is_told_by_the_signal(pool: DecodePool) -> None:
+    answers = pool.preparing(harm("crash"))([GOOD[0], BAD, GOOD[1], BAD, GOOD[2]])
+    assert outcomes(answers) == [RED, DecoderCrashed, LIME, DecoderCrashed, BLUE]
+    assert "SIGSEGV" in str(answers[1])
+
+
+def test_a_process_that_somebody_else_ends_costs_no_image(pool: DecodePool, tmp_path: Path) -> None:
+    prepare_all = pool.preparing(harm("be_killed_once", str(tmp_path / "flag")))
+    assert outcomes(prepare_all([BAD])) == [[0, 0, 0]]
+    assert (tmp_path / "flag").exists()
+
+
+def test_a_process_that_ends_between_images_is_replaced(pool: DecodePool) -> None:
+    prepare_all = pool.preparing(HARMLESS)
+    prepare_all([GOOD[0]])
+    first = pid_of(pool)
+    os.kill(first, signal.SIGKILL)
+    pool._workers[0]._process.wait()
+    assert outcomes(prepare_all([GOOD[1]])) == [LIME]
+    assert pid_of(pool) != first
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="elsewhere the limit is not enforced")
+def test_what_asks_for_too_much_memory_is_given_up(pool: DecodePool) -> None:
+    assert outcomes(pool.preparing(harm("allocate"))([GOOD[0], BAD, GOOD[1]])) == [RED, DecodeMemory, LIME]
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="elsewhere the limit is not enforced")
+@pytest.mark.parametrize("image_format", ["PNG", "WEBP", "AVIF"])
+def test_a_decoder_that_asks_for_too_much_memory_is_stopped(image_format: str) -> None:
+    buffer = io.BytesIO()
+    Image.new("RGB", (5000, 4000), "red").save(buffer, image_format)
+    limits = DecodeLimits(max_bytes=100 * MEBIBYTE, max_pixels=20_000_000)
+    with DecodePool(1, limits, WorkLimits(timeout_s=120.0, memory_bytes=64 * MEBIBYTE)) as pool:
+        large, small = pool.preparing(HARMLESS)([buffer.getvalue(), GOOD[0]])
+    # Some libraries only say that they failed.
+    assert isinstance(large, BadInput), image_format
+    assert large.reason in {"decode-memory", "undecodable"}
+    assert outcomes([small]) == [RED]
+
+
+def test_what_is_our_own_fault_is_raised(pool: DecodePool) -> None:
+    with pytest.raises(RuntimeError, match="no picture of mine"):
+        pool.preparing(harm("fail"))([GOOD[0], BAD])
+    assert outcomes(pool.preparing(HARMLESS)([GOOD[0]])) == [RED]
+
+
+# The processes themselves.
+
+
+def test_what_decoders_print_does_not_stand_among_our_lines(
+    pool: DecodePool, capfd: pytest.CaptureFixture[str]
+) -> None:
+    pool.preparing(harm("print_something"))([BAD])
+    assert capfd.readouterr() == ("", "")
+
+
+def test_a_process_loads_only_what_it_needs(pool: DecodePool) -> None:
+    with pytest.raises(RuntimeError) as caught:
+        pool.preparing(harm("tell_modules"))([BAD])
+    loaded = {name.partition(".")[0] for name in str(caught.value).split()}
+    assert {"PIL", "numpy", "neardup"} <= loaded
+    assert not loaded & {"tensorflow", "keras", "sklearn", "scipy", "kafka", "redis", "prometheus_client", "consumer"}
+
+
+def test_signals_for_the_service_do_not_end_its_processes(pool: DecodePool) -> None:
+    prepare_all = pool.preparing(HARMLESS)
+    prepare_all([GOOD[0]])
+    first = pid_of(pool)
+    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+        os.kill(first, number)
+    assert outcomes(prepare_all([GOOD[1]])) == [LIME]
+    assert pid_of(pool) == first
+
+
+def test_the_processes_end_with_the_pool() -> None:
+    with DecodePool(2, LIMITS) as pool:
+        processes = [worker._process for worker in pool._workers]
+    assert [process.returncode for process in processes] == [-signal.SIGKILL] * 2
+
+
+PARENT = """
+import sys, threading
+from neardup.decoding.limits import DecodeLimits
+from neardup.decoding.pool import DecodePool
+from tests.support.harm import harm
+from tests.unit.neardup.decoding.test_pool import BAD, GOOD
+pool = DecodePool(2, DecodeLimits())
+prepare_all = pool.preparing(harm("hang"))
+for image in (GOOD[0], BAD):
+    # The second hangs, for as long as it may.
+    threading.Thread(target=prepare_all, args=([image],)).start()
+for worker in pool._workers:
+    worker_pid = worker._process.pid
+    print(worker_pid, flush=True)
+threading.Event().wait()
+"""
+
+
+def state_of(pid: int) -> str:
+    """Return the letter that says what a process does; nothing when there is none."""
+    try:
+        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0]
+    except FileNotFoundError:
+        return ""
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="looks into /proc")
+def test_the_processes_end_with_a_service_that_is_killed() -> None:
+    root = Path(__file__).parents[4]
+    with subprocess.Popen([sys.executable, "-c", PARENT], stdout=subprocess.PIPE, text=True, cwd=root) as parent:
+        assert parent.stdout is not None
+        pids = [int(parent.stdout.readline()) for _ in range(2)]
+        # Both are up, and one hangs in the middle of an image.
+        eventually(lambda: all(state_of(pid) == "S" for pid in pids), "both processes wait")
+        parent.kill()
+    eventually(lambda: not any(state_of(pid) not in {"", "Z"} for pid in pids), "both processes gone")
+
+
+def test_a_process_that_does_not_start_is_told_and_costs_no_image(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sys, "executable", "/bin/false")
+    with DecodePool(1, LIMITS) as pool, pytest.raises(Misconfigured, match="does not start: it ended with exit code 1"):
+        pool.preparing(HARMLESS)([GOOD[0]])
+    monkeypatch.setattr(sys, "executable", "/nowhere/python")
+    with pytest.raises(Misconfigured, match="cannot be started"):
+        DecodePool(1, LIMITS)
+
+
+def test_without_limits_of_work_threads_decode() -> None:
+    with open_decoder(2, LIMITS, None) as decoder:
+        assert isinstance(decoder, DecodeHere)
+        assert outcomes(decoder.preparing(HARMLESS)([GOOD[0], b""])) == [RED, EmptyImage]
+    with open_decoder(2, LIMITS, PATIENT) as decoder:
+        assert isinstance(decoder, DecodePool)
+
+
+@pytest.mark.parametrize(("workers", "images", "share"), [(2, 64, 16), (2, 10, 3), (2, 1, 1), (16, 64, 2), (1, 4, 2)])
+def test_shares_keep_all_processes_busy(workers: int, images: int, share: int) -> None:
+    with DecodePool(workers, LIMITS) as pool:
+        assert pool.share(images) == share
+    assert DecodeHere(LIMITS).share(images) == 1

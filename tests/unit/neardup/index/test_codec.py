@@ -1,0 +1,205 @@
+"""A record that is not ours is never taken for one."""
+
+import json
+import struct
+from dataclasses import replace
+
+import numpy as np
+import pytest
+
+from neardup.errors import CorruptIndex, IndexMismatch
+from neardup.index.base import FORMAT_VERSION, IndexMeta
+from neardup.index.stored.codec import (
+    decode_decision,
+    decode_head,
+    decode_member,
+    encode_decision,
+    encode_member,
+    head_key,
+    required_thumbnail,
+    split_record,
+)
+from neardup.relation.local_change import THUMBNAIL_BYTES
+from neardup.relation.rule import Relation
+from neardup.types import Decision, Member, Symmetry, Verdict
+from tests.support.indexes import with_relation
+
+DESCRIPTOR = np.array([0.5, -0.5, 0.5, 0.5], dtype=np.float16)
+MEMBER = Member("images-3-17", "camera 1/фото", DESCRIPTOR, 1_700_000_000_123)
+RECORD = encode_member(MEMBER)
+THUMBNAIL = (np.arange(THUMBNAIL_BYTES) % 251).astype(np.uint8)
+SHOWN = replace(MEMBER, thumbnail=THUMBNAIL)
+META = IndexMeta("photos", 3, "dct", "dct-1", 4, 0.3, 2, {"images": 10}, "2025-01-01T00:00:00Z")
+
+
+def test_the_layout_is_the_documented_one() -> None:
+    key, image_id = MEMBER.key.encode(), MEMBER.image_id.encode()
+    header = struct.pack("<BBHHq", 1, 0, len(key), len(image_id), MEMBER.captured_at_ms)
+    assert header + key + image_id + struct.pack("<4e", 0.5, -0.5, 0.5, 0.5) == RECORD
+
+
+def test_a_thumbnail_follows_the_numbers() -> None:
+    plain, shown = RECORD, encode_member(SHOWN)
+    assert shown == plain[:1] + b"\x01" + plain[2:] + THUMBNAIL.tobytes()
+    member = decode_member(shown, 4)
+    assert member.thumbnail is not None
+    assert np.array_equal(member.thumbnail, THUMBNAIL)
+    assert member.thumbnail.base is None
+    assert np.array_equal(member.descriptor, DESCRIPTOR)
+    assert decode_head(split_record(shown, 4)[0]) == decode_head(split_record(plain, 4)[0])
+    assert head_key(shown) == MEMBER.key.encode()
+    assert decode_member(plain, 4).thumbnail is None
+
+
+@pytest.mark.parametrize(
+    ("record", "why"),
+    [
+        pytest.param(RECORD[:1] + b"\x01" + RECORD[2:], "4 numbers and a thumbnail", id="none where one should be"),
+        pytest.param(encode_member(SHOWN)[:1] + b"\0" + encode_member(SHOWN)[2:], "4 numbers", id="one too many"),
+        pytest.param(encode_member(SHOWN)[:-1], "and a thumbnail", id="cut short"),
+        pytest.param(RECORD[:1] + b"\x02" + RECORD[2:], "thumbnail of kind 2", id="of a later version"),
+    ],
+)
+def test_a_corrupt_thumbnail_is_refused(record: bytes, why: str) -> None:
+    with pytest.raises(CorruptIndex, match=why):
+        decode_member(record, 4)
+
+
+def test_a_required_thumbnail_has_to_be_there() -> None:
+    assert np.array_equal(required_thumbnail(encode_member(SHOWN)), THUMBNAIL)
+    with pytest.raises(CorruptIndex, match="no thumbnail"):
+        required_thumbnail(RECORD)
+
+
+def test_big_endian_descriptors_are_stored_little_endian() -> None:
+    assert encode_member(Member(MEMBER.key, MEMBER.image_id, DESCRIPTOR.astype(">f2"), MEMBER.captured_at_ms)) == RECORD
+
+
+@pytest.mark.parametrize("length", range(len(RECORD)))
+def test_no_part_of_a_record_is_a_record(length: int) -> None:
+    with pytest.raises(CorruptIndex):
+        decode_member(RECORD[:length], 4)
+
+
+@pytest.mark.parametrize(
+    "record",
+    [
+        pytest.param(RECORD + b"\0", id="one byte more"),
+        pytest.param(b"\x02" + RECORD[1:], id="another version"),
+        pytest.param(RECORD[:14] + b"\xff" + RECORD[15:], id="not UTF-8"),
+        pytest.param(RECORD[:2] + b"\xff\xff" + RECORD[4:], id="key longer than the record"),
+        pytest.param(RECORD[:-2] + np.float16(np.nan).tobytes(), id="NaN"),
+        pytest.param(RECORD[:-2] + np.float16(np.inf).tobytes(), id="infinity"),
+    ],
+)
+def test_a_corrupt_record_is_refused(record: bytes) -> None:
+    with pytest.raises(CorruptIndex):
+        decode_member(record, 4)
+
+
+@pytest.mark.parametrize("dimension", [3, 5, 256])
+def test_another_dimension_is_refused(dimension: int) -> None:
+    with pytest.raises(CorruptIndex, match=f"{dimension} numbers"):
+        decode_member(RECORD, dimension)
+
+
+def test_a_decoded_descriptor_holds_no_reference_to_its_record() -> None:
+    assert decode_member(RECORD, 4).descriptor.base is None
+
+
+@pytest.mark.parametrize(
+    "recorded",
+    [
+        b"",
+        b"null",
+        b"{}",
+        b"[]",
+        b"\xff\xfe",
+        b'["unique",null,null,0]',
+        b'["unique",null,null,0,1,2]',
+        b'["perhaps",null,null,0,1]',
+        b'[["unique"],null,null,0,1]',
+        b'["unique",7,null,0,1]',
+        b'["unique",null,"near",0,1]',
+        b'["unique",null,null,0.5,1]',
+        b'["unique",null,null,0,null]',
+        b'["duplicate","a",0,0,1,2.5,"sideways"]',
+        b'["duplicate","a",0,0,1,"much","mirror"]',
+        b'["duplicate","a",0,0,1,2.5,"mirror",7]',
+        b'"uniqu"',
+        b"[" * 100_000,
+    ],
+    ids=lambda recorded: recorded[:30],
+)
+def test_a_corrupt_decision_is_refused(recorded: bytes) -> None:
+    with pytest.raises(CorruptIndex):
+        decode_decision(recorded)
+
+
+def test_a_decision_takes_few_bytes() -> None:
+    decision = Decision(Verdict.DUPLICATE, "images-3-17", 0.123456789012345, 12, 3)
+    assert len(encode_decision(decision)) < 64
+    assert decode_decision(encode_decision(decision)) == decision
+
+
+@pytest.mark.parametrize("symmetry", Symmetry)
+@pytest.mark.parametrize("local_change", [None, 0.0, 2.75])
+def test_how_an_image_matched_comes_back(symmetry: Symmetry, local_change: float | None) -> None:
+    decision = Decision(Verdict.DUPLICATE, "images-3-17", 0.123, 12, 3, local_change, symmetry)
+    recorded = encode_decision(decision)
+    assert decode_decision(recorded) == decision
+    plain = local_change is None and symmetry is Symmetry.NONE
+    assert (b"none" in recorded or b"null" in recorded or b"mirror" in recorded or b"rotate" in recorded) != plain
+
+
+def test_a_decision_of_before_is_read() -> None:
+    decision = decode_decision(b'["duplicate","a",0.25,7,1]')
+    assert decision == Decision(Verdict.DUPLICATE, "a", 0.25, 7, 1)
+    assert (decision.local_change, decision.symmetry) == (None, Symmetry.NONE)
+
+
+def test_metadata_of_before_is_read_and_compares_descriptors_alone() -> None:
+    fields = json.loads(META.to_json())
+    for name in ("local_change", "match_flips", "match_rotations"):
+        del fields[name]
+    meta = IndexMeta.from_json(json.dumps(fields | {"format_version": 2}).encode())
+    assert meta.relation == Relation(0.3)
+    assert meta.fingerprint == META.fingerprint
+
+
+def test_metadata_hold_the_relation() -> None:
+    relation = Relation(0.25, local_change=2.5, match_flips=True, match_rotations=True)
+    assert IndexMeta.from_json(with_relation(META, relation).to_json()).relation == relation
+
+
+def test_metadata_round_trip() -> None:
+    assert IndexMeta.from_json(META.to_json()) == META
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        pytest.param(b"", id="nothing"),
+        pytest.param(b"not json", id="no JSON"),
+        pytest.param(b"\xff", id="not UTF-8"),
+        pytest.param(b"[1]", id="a list"),
+        pytest.param(b"7", id="a number"),
+        pytest.param(b"{}", id="no version"),
+        pytest.param(b"[" * 100_000, id="deeply nested"),
+        pytest.param(json.dumps({"format_version": FORMAT_VERSION}).encode(), id="no fields"),
+        pytest.param(META.to_json()[:-1] + b',"surplus":1}', id="a field too many"),
+        pytest.param(META.to_json().replace(b'"dimension":4', b'"dimension":"4"'), id="a text for a number"),
+        pytest.param(META.to_json().replace(b'"radius":0.3', b'"radius":null'), id="no radius"),
+        pytest.param(META.to_json().replace(b'"match_flips":false', b'"match_flips":0'), id="a number for a switch"),
+        pytest.param(META.to_json().replace(b'"local_change":null', b'"local_change":"off"'), id="a text for a limit"),
+    ],
+)
+def test_corrupt_metadata_is_refused(text: bytes) -> None:
+    with pytest.raises(CorruptIndex):
+        IndexMeta.from_json(text)
+
+
+def test_another_format_is_a_mismatch_that_says_what_to_do() -> None:
+    text = META.to_json().replace(f'"format_version":{FORMAT_VERSION}'.encode(), b'"format_version":99')
+    with pytest.raises(IndexMismatch, match=rf"format 99, this version reads {FORMAT_VERSION}: bootstrap again"):
+        IndexMeta.from_json(text)

@@ -1,0 +1,156 @@
+"""What the library finds in a folder is what folder mode and the batch job find in it."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from PIL import Image, ImageEnhance
+
+import neardup
+from bootstrap.seeds.describe import describe_seeds
+from consumer.__main__ import main
+from neardup.descriptors import load_descriptor
+from neardup.relation.rule import Relation
+from neardup.search.duplicates import find_duplicates as found_among
+from neardup.sources.files import find_images
+from neardup.types import Descriptors
+from tests.support.odd_files import encoded, scene
+from tests.support.pictures import generated
+from tests.support.small_pictures import make_photos
+
+OPTIONS: list[dict[str, Any]] = [
+    {},
+    {"match_flips": True},
+    {"local_change": 2.5},
+    {"local_change": 2.5, "match_flips": True, "match_rotations": True, "radius": 0.3},
+    {"descriptor": "pixels:16", "radius": 0.05},
+]
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Make a folder of scenes, each with copies: smaller, darker, mirrored, turned, changed in one place."""
+    folder = tmp_path_factory.mktemp("scenes")
+    for number in range(4):
+        image = scene(number)
+        changed = np.array(image)
+        changed[100:130, 150:180] = 255 - changed[100:130, 150:180]
+        copies = {
+            "": image,
+            "-small": image.resize((160, 120)),
+            "-dark": ImageEnhance.Brightness(image).enhance(0.8),
+            "-mirror": image.transpose(Image.Transpose.FLIP_LEFT_RIGHT),
+            "-turned": image.transpose(Image.Transpose.ROTATE_90),
+            "-changed": Image.fromarray(changed),
+        }
+        below = folder / f"camera {number % 2}"
+        below.mkdir(exist_ok=True)
+        for copy, made in copies.items():
+            (below / f"{number}{copy}.jpg").write_bytes(encoded(made, "JPEG", quality=90))
+    (folder / "broken.jpg").write_bytes(encoded(scene(9), "JPEG")[:2000])
+    (folder / "empty.png").write_bytes(b"")
+    return folder
+
+
+def flags_of(options: dict[str, Any]) -> list[str]:
+    names = {"radius": "--threshold", "descriptor": "--descriptor", "local_change": "--local-change"}
+    flags = [part for name, flag in names.items() if name in options for part in (flag, str(options[name]))]
+    return [*flags, *(f"--{name.replace('_', '-')}" for name in ("match_flips", "match_rotations") if name in options)]
+
+
+@pytest.mark.parametrize("options", OPTIONS)
+def test_it_finds_what_folder_mode_finds(folder: Path, options: dict[str, Any], tmp_path: Path) -> None:
+    output = tmp_path / "verdicts.jsonl"
+    arguments = ["--input", str(folder), "--output", str(output), "--index", "memory", "--metrics-port", "0"]
+    assert main([*arguments, *flags_of(options)], {}) == 0
+    verdicts = [json.loads(line) for line in output.read_text("utf-8").splitlines()]
+    letters = [json.loads(line) for line in (tmp_path / "verdicts.dead.jsonl").read_text("utf-8").splitlines()]
+    found = neardup.find_duplicates(folder, workers=2, **options)
+    assert list(found.kept) == [each["image_id"] for each in verdicts if each["verdict"] == "unique"]
+    told = {
+        each.image: (group.kept, each.distance, each.symmetry, each.local_change)
+        for group in found
+        for each in group.duplicates
+    }
+    assert told == {
+        each["image_id"]: (each["duplicate_of"], each["distance"], each["symmetry"], each["local_change"])
+        for each in verdicts
+        if each["verdict"] == "duplicate"
+    }
+    assert told
+    assert [(bad.image, bad.reason) for bad in found.unreadable] == [
+        (each["image_id"], each["reason"]) for each in letters
+    ]
+    assert len(found.unreadable) == 2
+
+
+@pytest.mark.parametrize("options", OPTIONS)
+def test_it_finds_what_the_batch_job_finds(folder: Path, options: dict[str, Any]) -> None:
+    descriptor = load_descriptor(options.get("descriptor", "dct"))
+    relation = Relation(
+        options.get("radius", descriptor.default_radius),
+        options.get("local_change"),
+        match_flips="match_flips" in options,
+        match_rotations="match_rotations" in options,
+    )
+    seeds = describe_seeds(find_images([str(folder)]), descriptor, relation, workers=1)
+    truth = found_among(seeds.compared, relation)
+    found = neardup.find_duplicates(folder, **options)
+    ids = [image.image_id for image in seeds.images]
+    assert found.radius == relation.radius
+    assert {group.kept: [each.image for each in group.duplicates] for group in found.groups} == {
+        ids[row]: [ids[each] for each in rows] for row, rows in truth.groups().items()
+    }
+    assert len(found) == len(found.groups) == len(list(found))
+    assert [(bad.image, bad.reason, bad.detail) for bad in found.unreadable] == [
+        (bad.image_id, bad.reason, bad.detail) for bad in seeds.unreadable
+    ]
+
+
+def test_images_of_a_list_are_called_by_their_position(tmp_path: Path) -> None:
+    photos = make_photos(tmp_path / "photos")
+    images: list[neardup.ImageLike] = [photos / "notes.txt", generated(2), tmp_path / "nowhere", generated(1)]
+    found = neardup.find_duplicates([*images, photos / "cat.jpg", photos / "dog.jpg"])
+    assert found.kept == (1, 3)
+    assert [(group.kept, [each.image for each in group.duplicates]) for group in found] == [(1, [5]), (3, [4])]
+    assert [(bad.image, bad.reason) for bad in found.unreadable] == [(0, "undecodable"), (2, "unreadable-file")]
+    assert found.unreadable[1].detail == "No such file or directory"
+
+
+def test_descriptors_do_as_well_as_images(tmp_path: Path) -> None:
+    photos = make_photos(tmp_path / "photos")
+    paths = sorted(photos.glob("*.jpg"))
+    by_image, by_row = neardup.find_duplicates(paths), neardup.find_duplicates(neardup.describe(paths))
+    assert by_image == by_row
+    own = np.eye(3, dtype=np.float16)[[0, 1, 0]]
+    assert neardup.find_duplicates(own, radius=0.1).groups[0].duplicates[0].image == 2
+
+
+@pytest.mark.parametrize(
+    ("rows", "options", "said"),
+    [
+        (np.eye(3, dtype=np.float32), {}, "it should be descriptors, float16"),
+        (generated(1), {}, "images go into a list"),
+        (np.eye(3, dtype=np.float16), {}, "descriptors of 3 numbers, and 'dct' has 128"),
+        (2 * np.eye(3, dtype=np.float16), {"radius": 0.1}, "row 0 has 2"),
+        (np.full((2, 3), np.nan, dtype=np.float16), {"radius": 0.1}, "row 0 has nan"),
+        (np.eye(128, dtype=np.float16), {"match_flips": True}, "need the images"),
+        (np.eye(128, dtype=np.float16), {"local_change": 2.5}, "need the images"),
+    ],
+)
+def test_what_are_no_descriptors_is_refused(rows: Descriptors, options: dict[str, Any], said: str) -> None:
+    with pytest.raises(neardup.Misconfigured) as caught:
+        neardup.find_duplicates(rows, **options)
+    assert said in str(caught.value)
+
+
+def test_a_folder_that_is_not_there_is_refused_and_an_empty_one_is_empty(tmp_path: Path) -> None:
+    with pytest.raises(neardup.Misconfigured, match="no such file or folder"):
+        neardup.find_duplicates(tmp_path / "nowhere")
+    with pytest.raises(TypeError, match="this is one image"):
+        neardup.find_duplicates(Image.new("RGB", (8, 8)))  # type: ignore[call-overload]
+    for nothing in (neardup.find_duplicates(tmp_path), neardup.find_duplicates([])):
+        assert (nothing.groups, nothing.kept, nothing.unreadable) == ((), (), ())
+    assert neardup.find_duplicates(np.empty((0, 128), dtype=np.float16)).kept == ()

@@ -1,0 +1,93 @@
+"""Symmetries, and when an image is a duplicate of a member."""
+
+import itertools
+
+import numpy as np
+import pytest
+
+from neardup.errors import Misconfigured
+from neardup.relation.local_change import SIDE_PX, THUMBNAIL_BYTES, largest_change
+from neardup.relation.rule import Relation, local_changes, stacked_thumbnails
+from neardup.relation.symmetry import symmetries, transformed, transformed_thumbnail
+from neardup.types import Symmetry
+from tests.support.indexes import thumbnail
+
+PIXELS = np.random.default_rng(1).integers(0, 256, (5, 7, 3), dtype=np.uint8)
+
+
+@pytest.mark.parametrize(
+    ("flips", "rotations", "expected"),
+    [
+        (False, False, []),
+        (True, False, ["mirror"]),
+        (False, True, ["rotate90", "rotate180", "rotate270"]),
+        (True, True, [each.value for each in Symmetry if each is not Symmetry.NONE]),
+    ],
+)
+def test_the_symmetries_of_each_switch(*, flips: bool, rotations: bool, expected: list[str]) -> None:
+    assert list(symmetries(match_flips=flips, match_rotations=rotations)) == expected
+    assert list(Relation(0.1, match_flips=flips, match_rotations=rotations).symmetries) == expected
+
+
+def test_symmetries_are_what_they_are_called() -> None:
+    assert np.array_equal(transformed(PIXELS, Symmetry.NONE), PIXELS)
+    assert np.array_equal(transformed(PIXELS, Symmetry.MIRROR)[:, 0], PIXELS[:, -1])
+    assert np.array_equal(transformed(PIXELS, Symmetry.ROTATE_90)[0], PIXELS[:, -1])
+    assert np.array_equal(transformed(PIXELS, Symmetry.ROTATE_180), PIXELS[::-1, ::-1])
+    assert np.array_equal(transformed(PIXELS, Symmetry.ROTATE_270)[0], PIXELS[::-1, 0])
+    assert np.array_equal(transformed(PIXELS, Symmetry.MIRROR_ROTATE_180), PIXELS[::-1])
+
+
+def test_they_are_the_eight_of_a_square() -> None:
+    square = PIXELS[:, :5]
+    images = {symmetry: transformed(square, symmetry).tobytes() for symmetry in Symmetry}
+    assert len(set(images.values())) == 8
+    for one, other in itertools.product(Symmetry, Symmetry):
+        assert transformed(transformed(square, one), other).tobytes() in images.values()
+
+
+@pytest.mark.parametrize("symmetry", Symmetry)
+def test_pixels_lie_side_by_side_for_whoever_reads_them_next(symmetry: Symmetry) -> None:
+    assert transformed(PIXELS, symmetry).flags.c_contiguous
+
+
+@pytest.mark.parametrize("symmetry", Symmetry)
+def test_a_thumbnail_is_turned_as_its_image(symmetry: Symmetry) -> None:
+    values = np.random.default_rng(2).integers(0, 256, THUMBNAIL_BYTES, dtype=np.uint8)
+    image = np.repeat(values.reshape(SIDE_PX, SIDE_PX, 1), 3, axis=2)
+    turned = transformed_thumbnail(values, symmetry)
+    assert np.array_equal(turned, transformed(image, symmetry)[:, :, 0].reshape(-1))
+
+
+@pytest.mark.parametrize(
+    ("before", "after", "wider"),
+    [
+        (Relation(0.1), Relation(0.1), False),
+        (Relation(0.1), Relation(0.2), True),
+        (Relation(0.2), Relation(0.1), False),
+        (Relation(0.1), Relation(0.1, local_change=9.0), False),
+        (Relation(0.1, local_change=9.0), Relation(0.1), True),
+        (Relation(0.1, local_change=9.0), Relation(0.1, local_change=9.5), True),
+        (Relation(0.1, local_change=9.0), Relation(0.1, local_change=8.5), False),
+        (Relation(0.1, local_change=9.0), Relation(0.2, local_change=1.0), True),
+        # Members are stored once, so that nobody can see which of them mirror one another.
+        (Relation(0.1), Relation(0.1, match_flips=True, match_rotations=True), False),
+    ],
+)
+def test_a_wider_relation_can_make_duplicates_of_members(before: Relation, after: Relation, *, wider: bool) -> None:
+    assert after.is_wider_than(before) is wider
+
+
+def test_changes_of_pairs_are_those_of_one_after_the_other() -> None:
+    some = np.stack([thumbnail((row, 3), by=50 + row) for row in range(9)])
+    rows = np.array([2, 0, 2, 2, 1, 0])
+    others = some[[3, 4, 5, 2, 8, 0]]
+    expected = [float(largest_change(some[row], other[np.newaxis])[0]) for row, other in zip(rows, others, strict=True)]
+    assert local_changes(some, rows, others).tolist() == expected
+    assert expected[3] == expected[5] == 0.0
+    assert local_changes(some, rows[:0], others[:0]).shape == (0,)
+
+
+def test_a_missing_thumbnail_is_told() -> None:
+    with pytest.raises(Misconfigured, match="has no thumbnail, and the index compares them"):
+        stacked_thumbnails([thumbnail(), None])

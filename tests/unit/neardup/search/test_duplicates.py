@@ -1,0 +1,236 @@
+import time
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from numpy.typing import NDArray
+from scipy.spatial.distance import cdist
+
+import neardup.search.duplicates
+from neardup.descriptors.base import unit_float16
+from neardup.relation.images import Images
+from neardup.relation.local_change import largest_change
+from neardup.relation.rule import Relation
+from neardup.search.distance import l2_distances
+from neardup.search.duplicates import DuplicateFinder, Duplicates
+from neardup.search.duplicates import find_duplicates as found_among
+from neardup.types import Descriptors
+from tests.support.indexes import thumbnail
+
+
+def descriptors_of(rows: NDArray[np.float32]) -> Descriptors:
+    return unit_float16(rows)
+
+
+def find_duplicates(rows: Descriptors, radius: float) -> Duplicates:
+    return found_among(Images(rows), Relation(radius))
+
+
+def brute_force(descriptors: Descriptors, radius: float) -> list[int]:
+    """Apply the rule word by word: duplicate of the nearest earlier unique image within the radius."""
+    l2 = distances_of(descriptors)
+    unique_of: list[int] = []
+    for row in range(len(descriptors)):
+        near = [other for other in range(row) if unique_of[other] == other and l2[row, other] <= radius]
+        unique_of.append(min(near, key=lambda other: (l2[row, other], other), default=row))
+    return unique_of
+
+
+def distances_of(descriptors: Descriptors) -> NDArray[np.float64]:
+    return np.asarray(cdist(descriptors.astype(np.float64), descriptors.astype(np.float64)))
+
+
+@st.composite
+def seed_sets(draw: st.DrawFn) -> tuple[Descriptors, float]:
+    random = np.random.default_rng(draw(st.integers(0, 2**32)))
+    count, dimension = draw(st.integers(1, 60)), draw(st.integers(1, 6))
+    rows = descriptors_of(random.integers(-2, 3, (count, dimension)).astype(np.float32))
+    # A radius that is exactly a distance in the set is the interesting one.
+    distances = distances_of(rows).ravel()
+    return rows, float(draw(st.sampled_from([0.0, 0.3, 1.0, 2.0, *distances[:20]])))
+
+
+@given(seed_sets(), st.integers(1, 9), st.integers(1, 9))
+@settings(deadline=None, max_examples=150)
+def test_equals_brute_force_whatever_the_blocks(
+    seed_set: tuple[Descriptors, float], block_rows: int, pairs: int
+) -> None:
+    rows, radius = seed_set
+    with pytest.MonkeyPatch.context() as patched:
+        patched.setattr(neardup.search.duplicates, "_BLOCK_ROWS", block_rows)
+        patched.setattr(neardup.search.duplicates, "_PAIRS", pairs)
+        found = find_duplicates(rows, radius)
+    expected = brute_force(rows, radius)
+    assert found.unique_of.tolist() == expected
+    l2 = distances_of(rows)
+    assert found.l2_distance.tolist() == [l2[row, unique] for row, unique in enumerate(expected)]
+
+
+@given(seed_set=seed_sets(), settled=st.integers(0, 20), late=st.lists(st.integers(1, 9)), judge_settled=st.booleans())
+@settings(deadline=None, max_examples=200)
+def test_settled_rows_come_first_whenever_they_come(
+    *, seed_set: tuple[Descriptors, float], settled: int, late: list[int], judge_settled: bool
+) -> None:
+    rows, radius = seed_set
+    settled = min(settled, len(rows) - 1)
+    first = max(settled + 1, len(rows) - sum(late))
+    finder = DuplicateFinder(Images(rows[:first]), Relation(radius), settled=settled, judge_settled=judge_settled)
+    members = set(np.flatnonzero(finder.found.is_unique).tolist())
+    end = first
+    for count in late:
+        change = finder.add_settled(Images(rows[end : end + count]))
+        end = len(finder.descriptors)
+        assert members.isdisjoint(change.added)
+        assert members.issuperset(change.removed)
+        members = members - set(change.removed) | set(change.added)
+    found, l2 = finder.found, distances_of(rows[:end])
+    assert members == set(np.flatnonzero(found.is_unique).tolist())
+    assert (finder.descriptors == rows[:end]).all()
+    published = np.array([row < settled or row >= first for row in range(end)])
+    for row, unique in enumerate(found.unique_of.tolist()):
+        assert found.unique_of[unique] == unique
+        assert found.l2_distance[row] == l2[row, unique]
+        assert l2[row, unique] <= radius
+        if published[row]:
+            assert unique == row or (judge_settled and published[unique])
+    close = np.argwhere(np.triu(l2 <= radius, 1) & np.outer(found.is_unique, found.is_unique))
+    assert all(published[one] and published[other] and not judge_settled for one, other in close)
+
+
+@st.composite
+def related_sets(draw: st.DrawFn) -> tuple[Images, Relation]:
+    """Draw images whose variants are other rows, so that who came first matters, and thumbnails of few kinds."""
+    rows, radius = draw(seed_sets())
+    random = np.random.default_rng(draw(st.integers(0, 2**32)))
+    local_change = draw(st.sampled_from([None, 0.0, 20.0, 40.0]))
+    flips, rotations = draw(st.booleans()), draw(st.booleans())
+    relation = Relation(radius, local_change, match_flips=flips, match_rotations=rotations)
+
+    def shown(descriptors: Descriptors) -> Images:
+        kinds = random.integers(0, 3, len(rows))
+        return Images(descriptors, KINDS[kinds] if relation.has_thumbnails else None)
+
+    variants = tuple(shown(rows[random.integers(0, len(rows), len(rows))]) for _ in relation.symmetries)
+    return shown(rows).with_variants(variants), relation
+
+
+KINDS = np.stack([thumbnail((8, 8), by=by) for by in (0, 20, 40)])
+
+
+def apart(images: Images, relation: Relation, row: int, other: int, *, as_stored: bool = False) -> float:
+    """Return how far a row is from another that it duplicates; infinite if it does not."""
+    found = [np.inf]
+    for variant in (images, *(() if as_stored else images.variants)):
+        l2 = float(cdist(variant.descriptors[[row]].astype(np.float64), images.descriptors[[other]])[0, 0])
+        if variant.thumbnails is not None and images.thumbnails is not None:
+            change = float(largest_change(variant.thumbnails[row], images.thumbnails[[other]])[0])
+        else:
+            change = None
+        if l2 <= relation.radius and relation.allows(change):
+            found.append(l2)
+    return min(found)
+
+
+@given(related_sets(), st.integers(1, 9), st.integers(1, 9))
+@settings(deadline=None, max_examples=60)
+def test_equals_brute_force_whatever_the_relation(
+    related: tuple[Images, Relation], block_rows: int, pairs: int
+) -> None:
+    images, relation = related
+    with pytest.MonkeyPatch.context() as patched:
+        patched.setattr(neardup.search.duplicates, "_BLOCK_ROWS", block_rows)
+        patched.setattr(neardup.search.duplicates, "_PAIRS", pairs)
+        found = found_among(images, relation)
+    unique_of: list[int] = []
+    for row in range(len(images)):
+        near = [(apart(images, relation, row, other), other) for other in range(row) if unique_of[other] == other]
+        l2, nearest = min(near, default=(np.inf, row))
+        unique_of.append(nearest if np.isfinite(l2) else row)
+        assert found.l2_distance[row] == (l2 if np.isfinite(l2) else 0.0)
+    assert found.unique_of.tolist() == unique_of
+
+
+@given(
+    related=related_sets(), settled=st.integers(0, 20), late=st.lists(st.integers(1, 9)), judge_settled=st.booleans()
+)
+@settings(deadline=None, max_examples=200)
+def test_settled_rows_come_first_whatever_the_relation(
+    *, related: tuple[Images, Relation], settled: int, late: list[int], judge_settled: bool
+) -> None:
+    images, relation = related
+    settled = min(settled, len(images) - 1)
+    end = max(settled + 1, len(images) - sum(late))
+    candidates = range(settled, end)
+    seen = images.at(np.arange(end))
+    seen = seen.with_variants(tuple(variant.at(np.arange(settled, end)) for variant in images.variants))
+    finder = DuplicateFinder(seen, relation, settled=settled, judge_settled=judge_settled)
+    # What duplicated a row that gave way is judged after all that is unique by then. It matters only here, where an
+    # image's variants may be like another image though the variants of that one are not like it.
+    judged_at = {row: (0, row) for row in candidates}
+    for turn, count in enumerate(late, 1):
+        if end < len(images):
+            change = finder.add_settled(images.at(np.arange(end, min(end + count, len(images)))).with_variants())
+            end = len(finder.descriptors)
+            judged_at |= {row: (turn, row) for row in change.added if row in candidates}
+    found = finder.found
+
+    def distance(row: int, other: int) -> float:
+        return apart(images, relation, row, other, as_stored=row not in candidates)
+
+    for row, unique in enumerate(found.unique_of.tolist()):
+        assert found.unique_of[unique] == unique
+        assert found.l2_distance[row] == (distance(row, unique) if row != unique else 0.0)
+        if row not in candidates:
+            assert unique == row or (judge_settled and unique not in candidates)
+    uniques = np.flatnonzero(found.is_unique).tolist()
+    for row in uniques:
+        for other in uniques:
+            # A candidate comes after all that was published, and after candidates that were judged before it.
+            published = other not in candidates
+            if row in candidates:
+                judged = published or judged_at[other] < judged_at[row]
+            else:
+                judged = judge_settled and published and other < row
+            assert not judged or distance(row, other) == np.inf
+
+
+def test_radius_is_inclusive() -> None:
+    rows = descriptors_of(np.array([[1, 0], [0.8, 0.6]], dtype=np.float32))
+    (l2,) = cdist(rows[:1].astype(np.float64), rows[1:].astype(np.float64))[0]
+    assert find_duplicates(rows, np.nextafter(l2, 0)).unique_of.tolist() == [0, 1]
+    assert find_duplicates(rows, l2).unique_of.tolist() == [0, 0]
+    assert find_duplicates(rows, np.nextafter(l2, 3)).unique_of.tolist() == [0, 0]
+
+
+def test_there_are_no_chains() -> None:
+    angles = np.array([0.0, 0.1, 0.2, 0.3])
+    rows = descriptors_of(np.column_stack([np.cos(angles), np.sin(angles)]).astype(np.float32))
+    found = find_duplicates(rows, 0.15)
+    assert found.unique_of.tolist() == [0, 0, 2, 2]
+    assert found.groups() == {0: [1], 2: [3]}
+    assert found.is_unique.tolist() == [True, False, True, False]
+
+
+def test_many_copies_of_one_image_take_little_time() -> None:
+    random = np.random.default_rng(0)
+    image = np.ones((80_000, 256)) + random.normal(0, 1e-3, (80_000, 256))
+    began_s = time.perf_counter()
+    found = find_duplicates(descriptors_of(image.astype(np.float32)), 0.1)
+    assert not found.unique_of.any()
+    assert time.perf_counter() - began_s < 30.0
+
+
+def test_wide_descriptors_are_compared_in_small_blocks(monkeypatch: pytest.MonkeyPatch) -> None:
+    asked: list[int] = []
+
+    def measured(queries: Descriptors, rows: Descriptors) -> NDArray[np.float64]:
+        asked.append(max(queries.nbytes, rows.nbytes))
+        return l2_distances(queries, rows)
+
+    monkeypatch.setattr(neardup.search.duplicates, "l2_distances", measured)
+    random = np.random.default_rng(0)
+    rows = descriptors_of(random.normal(size=(40, 307_200)).astype(np.float32))
+    assert find_duplicates(rows, 0.1).is_unique.all()
+    # In float64 they take four times as much as in float16.
+    assert max(asked) * 4 <= neardup.search.duplicates._BLOCK_BYTES
