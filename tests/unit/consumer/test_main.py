@@ -214,6 +214,24 @@ def test_a_folder_has_the_switches_of_an_index(
 def test_a_profile_is_for_the_index_in_memory() -> None:
     implied = FolderSettings.implied
     assert implied({"profile": "camera", "index": "default"}) == {}
-    assert implied({"profile": "camera"}) == {}
+    assert implied({"profile": "camera"})["local_change"] == 2.5
     assert implied({"profile": "camera", "index": "memory"})["local_change"] == 2.5
     assert implied({"profile": "dataset", "index": "memory"}) == {"descriptor": "dct"}
+
+
+@pytest.mark.parametrize(
+    ("given", "environ", "index"),
+    [([], {}, "default"), (["--index=own"], {}, "own"), ([], {"NEARDUP_INDEX": "cams"}, "cams")],
+)
+def test_the_module_judges_a_folder_by_the_index_that_it_always_did(
+    given: list[str], environ: dict[str, str], index: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    judged: list[FolderSettings] = []
+
+    def judge(settings: FolderSettings) -> int:
+        judged.append(settings)
+        return 0
+
+    monkeypatch.setattr("consumer.running.judge", judge)
+    assert main(["--input", "photos", *given], environ) == 0
+    assert [settings.index for settings in judged] == [index]

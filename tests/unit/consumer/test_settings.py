@@ -53,7 +53,7 @@ def test_the_defaults_that_a_newcomer_relies_on() -> None:
     assert (settings.metrics_host, settings.metrics_port) == ("127.0.0.1", 9108)
     assert (settings.descriptor, settings.allow_uri) == (None, ())
     folder = read_settings(FolderSettings, ["photos"], {}, prog="folder", description="")
-    assert (folder.radius, folder.descriptor, folder.input, folder.index) == (None, None, "photos", "default")
+    assert (folder.radius, folder.descriptor, folder.input, folder.index) == (None, None, "photos", "memory")
 
 
 def test_values_are_parsed() -> None:

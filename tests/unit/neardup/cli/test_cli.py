@@ -150,12 +150,14 @@ def test_the_flags_that_the_service_once_took_and_never_read_are_refused(capsys:
 def test_a_folder_with_an_index_in_redis_refuses_what_that_index_answers(
     flags: list[str], capsys: pytest.CaptureFixture[str]
 ) -> None:
-    assert run_command(command("folder"), ["x", *flags], {}) == EXIT_MISCONFIGURED
+    assert run_command(command("folder"), ["x", *flags, "--index", "cams"], {}) == EXIT_MISCONFIGURED
     flag = flags[0].replace("--no-", "--")
     says = f"consumer: {flag} goes with --index memory: an index in Redis has that of its bootstrap\n"
     assert capsys.readouterr().err == says
-    settings_of(command("folder"), ["x", *flags, "--index", "memory"], {})
-    settings_of(command("folder"), ["x"], {"NEARDUP_RADIUS": "0.3", "NEARDUP_PROFILE": "camera"})
+    settings_of(command("folder"), ["x", *flags], {})
+    settings_of(
+        command("folder"), ["x"], {"NEARDUP_INDEX": "cams", "NEARDUP_RADIUS": "0.3", "NEARDUP_PROFILE": "camera"}
+    )
 
 
 def test_a_family_that_is_whole_goes_by_its_first_word() -> None:

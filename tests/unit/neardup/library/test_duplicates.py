@@ -63,7 +63,7 @@ def flags_of(options: dict[str, Any]) -> list[str]:
 @pytest.mark.parametrize("options", OPTIONS)
 def test_it_finds_what_folder_mode_finds(folder: Path, options: dict[str, Any], tmp_path: Path) -> None:
     output = tmp_path / "verdicts.jsonl"
-    arguments = ["--input", str(folder), "--output", str(output), "--index", "memory", "--metrics-port", "0"]
+    arguments = ["--input", str(folder), "--output", str(output), "--index", "memory"]
     assert main([*arguments, *flags_of(options)], {}) == 0
     verdicts = [json.loads(line) for line in output.read_text("utf-8").splitlines()]
     letters = [json.loads(line) for line in (tmp_path / "verdicts.dead.jsonl").read_text("utf-8").splitlines()]
