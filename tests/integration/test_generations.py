@@ -194,7 +194,7 @@ def test_another_descriptor_carries_nothing_and_says_so(
 def test_what_cannot_be_read_is_not_replaced_without_a_word(client: redis.Redis, name: str) -> None:
     bootstrap(client, name, Seeds.of(scenes(3)))
     client.delete(IndexKeys(name).metadata(1))
-    with pytest.raises(CorruptIndex, match="--fresh"):
+    with pytest.raises(CorruptIndex, match="bootstrap afresh"):
         find_predecessor(client, name, PIXELS.fingerprint)
 
 
