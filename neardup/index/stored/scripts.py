@@ -74,7 +74,7 @@ class Position:
 
 def load_script(client: Any, name: str) -> Any:  # noqa: ANN401 - redis.Redis, or a cluster; redis-py's script
     """Return a script of this folder, as something to be called; Redis is told of it at the first call."""
-    return client.register_script(files("neardup.index").joinpath(name).read_text(encoding="utf-8"))
+    return client.register_script(files("neardup.index.stored").joinpath(name).read_text(encoding="utf-8"))
 
 
 class GenerationScripts:
