@@ -23,6 +23,7 @@ from consumer.messages import MAX_DETAIL_CHARACTERS, MAX_ENVELOPE_BYTES, MAX_IMA
 from consumer.metrics import OPERATIONS, STAGES, Metrics
 from neardup import __version__
 from neardup.cli.commands import COMMANDS, family
+from neardup.decoding.formats import FORMATS, formats_of
 from neardup.descriptors import DEFAULT, DESCRIPTORS, SPECS, load_descriptor
 from neardup.errors import BadInput, Misconfigured, NeardupError, Unavailable, reasons
 from neardup.index.stored.keys import PREFIX, IndexKeys
@@ -145,6 +146,23 @@ def test_every_setting_has_a_subject_and_each_command_some_that_are_common() -> 
     assert OTHERS not in ABOUT
     for name, cls in SETTINGS.items():
         assert any(declared.common for _, declared in options_of(cls)), name
+
+
+def test_every_command_is_documented() -> None:
+    [table] = [found for found in tables(text_of("docs/settings.md")) if found[0] == "| of | command | does |"]
+    told: list[str] = []
+    for of, lines, _ in rows("\n".join(table)):
+        name = of.strip("`")
+        told += [f"{name} {line.split()[-1]}" for line in slugs_in(lines)] if family(name) else [name]
+    assert told == [each.name for each in COMMANDS]
+
+
+def test_formats_are_documented() -> None:
+    told = [row[2] for row in rows(text_of("docs/security.md")) if row[0] == "formats"]
+    assert [formats_of(text.replace(" 2000", "2000")) for text in told] == [FORMATS]
+    [line] = [line for line in text_of("docs/wire-contracts.md").splitlines() if line.startswith("Formats: ")]
+    named = re.findall(r"[A-Z0-9]{3,}", line.upper().replace(" 2000", "2000").replace("HEIC", "HEIF"))
+    assert [name for name in FORMATS if name not in named] == []
 
 
 # Metrics
