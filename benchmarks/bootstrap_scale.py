@@ -26,6 +26,7 @@ from PIL import Image
 from demo.services import open_redis
 from neardup.index.redis import RedisIndex
 from neardup.index.stored.connection import connect
+from neardup.index.stored.keys import IndexKeys
 
 INDEX = "bootstrap-scale"
 FOLDER_SIZE = 1000
@@ -130,7 +131,7 @@ def _print_cluster_sizes(url: str) -> None:
         f"members      {sizes.sum()} in {len(sizes)} clusters: "
         f"p1 {p1:.0f}, p50 {p50:.0f}, p99 {p99:.0f}, max {max(sizes)}"
     )
-    keys = list(client.scan_iter(match=f"neardup:{{{INDEX}}}:*", count=1000))
+    keys = list(client.scan_iter(match=IndexKeys(INDEX).pattern, count=1000))
     client.delete(*keys)
 
 

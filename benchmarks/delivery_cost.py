@@ -32,6 +32,7 @@ from consumer.service import kafka_transport, open_redis_index, run
 from consumer.settings import AT_LEAST_ONCE, EXACTLY_ONCE, ServiceSettings
 from demo.services import open_kafka, open_redis
 from neardup.index.stored.connection import connect
+from neardup.index.stored.keys import IndexKeys
 
 WAYS = (AT_LEAST_ONCE, EXACTLY_ONCE)
 PICTURES = 256
@@ -104,7 +105,7 @@ def _index(settings: ServiceSettings) -> Iterator[None]:
         yield
     finally:
         client = connect(settings.redis_url)
-        for key in list(client.scan_iter(match=f"neardup:{{{settings.index}}}:*")):
+        for key in list(client.scan_iter(match=IndexKeys(settings.index).pattern)):
             client.delete(key)
 
 

@@ -29,6 +29,7 @@ from neardup.index.base import IndexMeta
 from neardup.index.build import GenerationBuild
 from neardup.index.redis import RedisIndex
 from neardup.index.stored.connection import connect
+from neardup.index.stored.keys import IndexKeys
 from neardup.types import Descriptors, Query, Verdict
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -101,7 +102,7 @@ def measure(client: redis.Redis, url: str, file: Path, members: int) -> dict[str
     meter = Meter(client)
     build(client, generated(members, LONG))
     report["bytes_a_member_of_256"] = _told(f"bytes a member, {LONG} numbers", meter.read()["bytes"] / members)
-    client.delete(*client.scan_iter(match=f"neardup:{{{INDEX}}}:*", count=1000))
+    client.delete(*client.scan_iter(match=IndexKeys(INDEX).pattern, count=1000))
     meter.read()
     build(client, rows[:members])
     report["bytes_a_member"] = _told("bytes a member, without the log", meter.read()["bytes"] / members)
@@ -118,7 +119,7 @@ def measure(client: redis.Redis, url: str, file: Path, members: int) -> dict[str
     for clients in CLIENTS:
         report["clients"].append(measure_clients(client, url, file, start, clients))
         start += IMAGES
-    for key in client.scan_iter(match=f"neardup:{{{INDEX}}}:*", count=1000):
+    for key in client.scan_iter(match=IndexKeys(INDEX).pattern, count=1000):
         client.unlink(key)
     return report
 

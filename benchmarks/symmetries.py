@@ -24,7 +24,7 @@ from neardup.decoding.decode import decode
 from neardup.descriptors import load_descriptor
 from neardup.relation.describing import Describer
 from neardup.relation.rule import Relation
-from neardup.relation.symmetry import symmetries, transformed
+from neardup.relation.symmetry import Switches, symmetries, transformed
 from neardup.search.distance import l2_distances
 from neardup.types import Symmetry
 
@@ -60,9 +60,9 @@ def variants_of(describer: Describer, images: list[bytes]) -> Variants:
 
 def columns() -> dict[str, list[int]]:
     """Return which of the eight variants each setting of the switches compares."""
-    every = [Symmetry.NONE, *symmetries(match_flips=True, match_rotations=True)]
+    every = [Symmetry.NONE, *symmetries(Switches(match_flips=True, match_rotations=True))]
     return {
-        name: [0, *(every.index(each) for each in symmetries(match_flips=flips, match_rotations=rotations))]
+        name: [0, *(every.index(each) for each in symmetries(Switches(match_flips=flips, match_rotations=rotations)))]
         for name, (flips, rotations) in SWITCHES.items()
     }
 

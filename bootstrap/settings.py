@@ -5,7 +5,7 @@ from pathlib import Path
 
 from neardup.descriptors.names import DEFAULT, SPECS
 from neardup.settings.decoding import DecodingSettings
-from neardup.settings.options import option, refuse
+from neardup.settings.options import option, options_of, refuse
 from neardup.settings.parsers import auto_or, integer, number
 from neardup.settings.redis import RedisSettings
 from neardup.settings.relation import RelationSettings, radius_option
@@ -128,6 +128,6 @@ class Settings(RelationSettings, RedisSettings, DecodingSettings):
         without["--project"] = self.project != OFF
         without["--profile"] = self.profile
         if self.profile is None:
-            without["--local-change"] = self.local_change is not None
-            without |= {"--match-flips": self.match_flips, "--match-rotations": self.match_rotations}
+            held = [(declared.flag, getattr(self, name)) for name, declared in options_of(RelationSettings)]
+            without |= {flag: value is not None and value is not False for flag, value in held}
         return [f"{name}: does not go together with --import" for name, value in without.items() if value]

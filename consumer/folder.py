@@ -23,6 +23,7 @@ from neardup.descriptors import DEFAULT, load_descriptor
 from neardup.errors import Misconfigured
 from neardup.index.base import Index, IndexMeta
 from neardup.index.memory import MemoryIndex
+from neardup.relation.symmetry import switches_of
 from neardup.sources.files import find_images
 from neardup.sources.images import FileImage, SourceImage
 from neardup.types import Verdict
@@ -88,8 +89,7 @@ def _index(settings: FolderSettings, stop: threading.Event, health: Health, metr
             dimension=descriptor.dimension,
             radius=radius,
             local_change=settings.local_change,
-            match_flips=settings.match_flips,
-            match_rotations=settings.match_rotations,
+            **switches_of(settings),
         )
     )
 

@@ -1,7 +1,7 @@
 """What the service, folder mode and the feed can be told: each has the settings that it reads, and no others."""
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from typing import Any
 
 from consumer.claim_checks.schemes import LISTED
@@ -20,7 +20,7 @@ MEMORY = "memory"
 EXACTLY_ONCE = "exactly-once"
 AT_LEAST_ONCE = "at-least-once"
 POLL_TIMEOUT_S = 0.5
-_OF_MEMORY = ("radius", "profile", "local_change", "match_flips", "match_rotations")
+_OF_MEMORY = ("radius", *(field.name for field in fields(RelationSettings)))
 """Fields that an index in Redis answers for itself."""
 
 

@@ -136,9 +136,10 @@ def _service(stack: ExitStack, open_service: Any, environ: Mapping[str, str]) ->
 def _forget_index(redis_url: str, index: str) -> None:
     """Remove the demo's keys: the Redis may be one that was there before."""
     from neardup.index.stored.connection import connect  # noqa: PLC0415 - nothing heavy before the first words
+    from neardup.index.stored.keys import IndexKeys  # noqa: PLC0415 - as above
 
     with connect(redis_url) as client:
-        for key in client.scan_iter(match=f"neardup:{{{index}}}:*", count=1000):
+        for key in client.scan_iter(match=IndexKeys(index).pattern, count=1000):
             client.unlink(key)
 
 

@@ -18,6 +18,7 @@ from neardup.errors import CorruptIndex, IndexMismatch, Misconfigured
 from neardup.index.base import IndexMeta
 from neardup.index.descriptor import fitted_to
 from neardup.relation.local_change import THUMBNAIL_BYTES
+from neardup.relation.symmetry import SWITCHES
 from neardup.search.cells import Cells
 from neardup.types import Member, Thumbnail
 
@@ -188,7 +189,7 @@ def _require_relation(relation: dict[str, Any]) -> None:
     limit = relation.get("local_change")
     if limit is not None and (type(limit) not in {int, float} or not limit >= 0):
         raise ValueError(f"its local_change {limit!r} is neither null nor a number from 0 on")
-    for name in ("match_flips", "match_rotations"):
+    for name in SWITCHES:
         if type(relation.get(name, False)) is not bool:
             raise ValueError(f"its {name} is neither true nor false")
 

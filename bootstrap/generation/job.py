@@ -33,6 +33,7 @@ from neardup.index.stored.connection import connect, masked, require_no_eviction
 from neardup.index.stored.keys import IndexKeys
 from neardup.relation.images import images_of
 from neardup.relation.rule import Relation
+from neardup.relation.symmetry import switches_of
 from neardup.settings.decoding import decode_limits, work_limits
 from neardup.sources.files import ImageSet, find_images
 from neardup.sources.images import SourceImage
@@ -201,7 +202,7 @@ def _calibrate(
 
 def _relation(settings: Settings) -> Relation:
     """Return what decides beside the radius, which is not known yet."""
-    return Relation(0.0, settings.local_change, settings.match_flips, settings.match_rotations)
+    return Relation(0.0, settings.local_change, **switches_of(settings))
 
 
 def _predecessor(settings: Settings, client: redis.Redis, fingerprint: str, relation: Relation) -> Predecessor | None:

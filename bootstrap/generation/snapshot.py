@@ -36,6 +36,7 @@ from neardup.errors import Misconfigured, NeardupError
 from neardup.index.base import IndexMeta
 from neardup.index.build import GenerationBuild, MoreToCarry
 from neardup.index.carry import Predecessor
+from neardup.relation.symmetry import SWITCHES
 from neardup.search.cells import Cells
 from neardup.search.sketches import fit_projection
 from neardup.types import Descriptors, Member
@@ -43,7 +44,7 @@ from neardup.types import Descriptors, Member
 FORMAT = "neardup-index"
 FORMAT_VERSION = 1
 META_FIELDS = ("descriptor", "fingerprint", "dimension", "radius", "seed", "created_at")
-RELATION_FIELDS = ("local_change", "match_flips", "match_rotations")
+RELATION_FIELDS = ("local_change", *SWITCHES)
 _REDIS_STRING_BYTES = 512 * 1024 * 1024
 _PIECE_BYTES = 48 * 1024
 

@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 from bootstrap.live.layout import Layout
 from bootstrap.live.reading import Block, LiveGeneration, LogSnapshot
 from neardup.errors import CorruptIndex
+from neardup.index.live import wrong_count
 from neardup.index.retention import UNKNOWN_MS, Retention
 from neardup.index.stored.codec import decode_head, head_key
 from neardup.index.stored.events import Appended, Split, decode_event
@@ -232,8 +233,8 @@ class Replay:
                 self.wrong.append(f"an event cannot be read: {exc}")
         if splits != log.layout.stored[len(log.layout.stored) - len(splits) :]:
             self.wrong.append(f"the {len(splits)} splits in the log are not the last ones of the list of splits")
-        if not log.trimmed.isdigit():
-            self.wrong.append(f"the number of events that left the log reads {log.trimmed[:40]!r}")
+        if wrong := wrong_count(log.trimmed):
+            self.wrong.append(wrong)
         self._compare_sizes(log.sizes)
 
     def _follow(self, stored: bytes, splits: list[bytes]) -> None:

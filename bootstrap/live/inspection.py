@@ -18,6 +18,7 @@ from neardup.decoding.decode import decode
 from neardup.errors import BadInput, Misconfigured
 from neardup.index.base import decision_of
 from neardup.index.descriptor import descriptor_of
+from neardup.index.live import count_events
 from neardup.index.stored.codec import decode_decision, decode_head, head_key
 from neardup.index.stored.connection import translated_errors
 from neardup.relation.describing import Describer
@@ -40,9 +41,7 @@ def stats(generation: LiveGeneration) -> Document:
     """Return what a generation is made for, how large it is, and what it takes in Redis."""
     meta, layout = generation.meta, generation.layout()
     sizes = np.array(generation.sizes(layout.leaves), dtype=np.int64)
-    with translated_errors():
-        in_log = generation.client.llen(generation.keys.log(generation.number))
-        trimmed = int(generation.client.get(generation.keys.trimmed(generation.number)) or 0)
+    in_log, trimmed = count_events(generation.client, generation.live)
     memory, keys = _memory(generation)
     generation.require_live()
     members = int(sizes.sum())
@@ -110,10 +109,8 @@ def _measured(generation: LiveGeneration, keys: Sequence[bytes]) -> list[int]:
 
 def scan_keys(generation: LiveGeneration) -> Iterator[bytes]:
     """Iterate over the names of all keys under the index's prefix, each once or, rarely, twice."""
-    prefix = generation.keys.live.removesuffix("live")
-    pattern = "".join(f"\\{character}" if character in "*?[]\\" else character for character in prefix) + "*"
     with translated_errors():
-        yield from generation.client.scan_iter(match=pattern, count=_SCAN)
+        yield from generation.client.scan_iter(match=generation.keys.pattern, count=_SCAN)
 
 
 # -- show -------------------------------------------------------------------------------------------------------------

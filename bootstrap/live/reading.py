@@ -12,7 +12,7 @@ from bootstrap.live.layout import Layout
 from neardup.descriptors.pca import Pca
 from neardup.errors import CorruptIndex, Unavailable
 from neardup.index.base import IndexMeta
-from neardup.index.live import read_live, read_splits, stored_splits
+from neardup.index.live import NO_EVENTS, read_live, read_splits, stored_splits
 from neardup.index.stored.codec import required_thumbnail, split_record
 from neardup.index.stored.connection import translated_errors
 from neardup.index.stored.keys import IndexKeys
@@ -187,7 +187,10 @@ class LiveGeneration:
         raise Unavailable("a cell is being divided faster than it can be read: run this again")
 
     def read_log(self) -> "LogSnapshot":
-        """Return the log and the sizes of cells, all of it as of one moment; without those made a moment before."""
+        """Return the log and the sizes of cells, all of it as of one moment; without those made a moment before.
+
+        A key of another type counts as empty: which type it has is told by `bootstrap.live.stored_keys`.
+        """
         leaves = self.layout().leaves
         with translated_errors():
             pipeline = self.client.pipeline(transaction=True)
@@ -200,9 +203,11 @@ class LiveGeneration:
             live, splits, events, trimmed, *replies = pipeline.execute(raise_on_error=False)
         self._require(live)
         layout = Layout(len(self.roots), splits)
+        events = [] if isinstance(events, redis.ResponseError) else events
+        trimmed = b"" if isinstance(trimmed, redis.ResponseError) else trimmed or NO_EVENTS
         lengths = [0 if isinstance(reply, redis.ResponseError) else reply for reply in replies]
         sizes = {leaf: length for leaf, length in zip(leaves, lengths, strict=True) if layout.is_leaf(leaf)}
-        return LogSnapshot(layout, events, trimmed or b"0", sizes)
+        return LogSnapshot(layout, events, trimmed, sizes)
 
     def blocks(self, *, strict: bool = True) -> Iterator[Block]:
         """Iterate over the members cell by cell; each that was one at the beginning comes once.

@@ -53,7 +53,7 @@ class _Known:
 
     def name_of(self, key: bytes) -> str:
         """Return what follows the index's prefix."""
-        return key.decode(errors="backslashreplace").removeprefix(self.generation.keys.live.removesuffix("live"))
+        return key.decode(errors="backslashreplace").removeprefix(self.generation.keys.prefix)
 
     def expected_type(self, key: bytes) -> bytes:
         """Return the Redis type of a key that belongs."""

@@ -13,6 +13,7 @@ from bootstrap.seeds.describe import Unreadable
 from neardup.descriptors.pca import Pca
 from neardup.index.base import IndexMeta
 from neardup.relation.rule import Relation
+from neardup.relation.symmetry import switches_of
 from neardup.search.cells import Cells
 from neardup.search.duplicates import Duplicates
 from neardup.types import Descriptors, Member
@@ -106,8 +107,7 @@ class SeedResult:
             seed=self.counts,
             created_at=datetime.now(UTC).isoformat(timespec="seconds"),
             local_change=self.relation.local_change,
-            match_flips=self.relation.match_flips,
-            match_rotations=self.relation.match_rotations,
+            **switches_of(self.relation),
             calibration=self.calibration.document() if self.calibration else {},
         )
         rows = self.assembly.members

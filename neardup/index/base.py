@@ -8,6 +8,7 @@ from typing import Any, Protocol
 from neardup.descriptors.pca import Pca
 from neardup.errors import CorruptIndex, IndexMismatch, RelationMismatch
 from neardup.relation.rule import Relation
+from neardup.relation.symmetry import SWITCHES, Switches, switches_of
 from neardup.types import Decision, Match, Member, Query, Verdict
 
 FORMAT_VERSION = 3
@@ -27,14 +28,13 @@ _JSON_TYPES = {
     "created_at": str,
     "pca": str,
     "local_change": int | float | None,
-    "match_flips": bool,
-    "match_rotations": bool,
+    **dict.fromkeys(SWITCHES, bool),
     "calibration": dict,
 }
 
 
 @dataclass(frozen=True, slots=True)
-class IndexMeta:
+class IndexMeta(Switches):
     """What an index is made for; stored with it.
 
     Attributes
@@ -57,8 +57,8 @@ class IndexMeta:
         UTC, ISO 8601.
     pca
         Fingerprint of the principal components that make its descriptors short; empty without any.
-    local_change, match_flips, match_rotations
-        What else decides, beside the radius; see `neardup.relation.rule.Relation`.
+    local_change
+        What else decides, beside the radius and the switches; see `neardup.relation.rule.Relation`.
     calibration
         How the radius was found (docs/calibration.md); empty when it was given.
     """
@@ -74,15 +74,13 @@ class IndexMeta:
     created_at: str = ""
     format_version: int = FORMAT_VERSION
     local_change: float | None = None
-    match_flips: bool = False
-    match_rotations: bool = False
     pca: str = ""
     calibration: dict[str, Any] = field(default_factory=dict)
 
     @property
     def relation(self) -> Relation:
         """When an image is a duplicate of a member."""
-        return Relation(self.radius, self.local_change, self.match_flips, self.match_rotations)
+        return Relation(self.radius, self.local_change, **switches_of(self))
 
     def to_json(self) -> bytes:
         """Return the metadata as UTF-8 JSON."""

@@ -165,19 +165,15 @@ class GenerationBuild:
 
     def _remove(self, generation: int) -> None:
         # By pattern, because the number of cells of an abandoned generation is not known.
-        prefix = self._keys.metadata(generation).removesuffix("meta")
+        pattern = self._keys.of_generation(generation)
         with translated_errors():
-            found = list(self._client.scan_iter(match=_escaped(prefix) + "*", count=_SCAN))
+            found = list(self._client.scan_iter(match=pattern, count=_SCAN))
             for start in range(0, len(found), _SCAN):
                 self._client.unlink(*found[start : start + _SCAN])
             self._client.srem(self._keys.generations, generation)
 
 
 _SCAN = 1000
-
-
-def _escaped(prefix: str) -> str:
-    return "".join(f"\\{character}" if character in "*?[]\\" else character for character in prefix)
 
 
 def _batches(records: Iterable[bytes]) -> Iterable[Sequence[bytes]]:

@@ -29,6 +29,10 @@ _NUMBER = re.compile(rb"[1-9][0-9]{0,17}")
 """As Redis counts: scripts compare the text, and one that only means the same number would never be equal."""
 
 
+NO_EVENTS = b"0"
+"""The counter of events that left the log, where there is none yet."""
+
+
 @dataclass(frozen=True, slots=True)
 class Live:
     """The head of a generation, read while it was live, all of it as of one moment.
@@ -141,6 +145,32 @@ def stored_splits(client: redis.Redis, live: Live) -> list[bytes]:
     meta = live.meta
     with _told(_generation_of(meta)), translated_errors():
         return cast("list[bytes]", client.lrange(IndexKeys(meta.name).splits(meta.generation), 0, -1))
+
+
+def count_events(client: redis.Redis, live: Live) -> tuple[int, int]:
+    """Return how many events the log of a generation holds, and how many have left it before.
+
+    Raises
+    ------
+    CorruptIndex
+        The log is no list, or the counter no number.
+    """
+    meta = live.meta
+    keys = IndexKeys(meta.name)
+    with _told(_generation_of(meta)):
+        with translated_errors():
+            in_log = client.llen(keys.log(meta.generation))
+            trimmed = cast("bytes | None", client.get(keys.trimmed(meta.generation))) or NO_EVENTS
+        if wrong := wrong_count(trimmed):
+            raise CorruptIndex(wrong)
+    return in_log, int(trimmed)
+
+
+def wrong_count(trimmed: bytes) -> str | None:
+    """Return why the counter of events that left the log is none, as it is stored; None when it is one."""
+    if trimmed == NO_EVENTS or _NUMBER.fullmatch(trimmed):
+        return None
+    return f"the number of events that left the log reads {trimmed[:40]!r}"
 
 
 def _in_sequence(stored: Sequence[bytes], live: Live) -> list[Split]:

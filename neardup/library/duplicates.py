@@ -153,7 +153,7 @@ def _relation_of_rows(rows: Descriptors, radius: float | None, descriptor: str, 
             f"descriptors of {rows.shape[1]} numbers, and {descriptor!r} has {chosen.dimension}: say which descriptor "
             "made them, or give a radius"
         )
-    return relation_of(chosen, radius=radius, local_change=None, match_flips=False, match_rotations=False)
+    return relation_of(chosen, radius=radius, local_change=None)
 
 
 def _described(

@@ -17,6 +17,7 @@ from neardup.library.members import Alike, Members
 from neardup.library.options import descriptor_of, relation_of
 from neardup.relation.describing import Describer
 from neardup.relation.images import images_of
+from neardup.relation.symmetry import switches_of
 from neardup.types import Member, Verdict
 
 _UNIQUE = Answer(Verdict.UNIQUE)
@@ -243,8 +244,7 @@ class Index:
             dimension=descriptor.dimension,
             radius=relation.radius,
             local_change=relation.local_change,
-            match_flips=relation.match_flips,
-            match_rotations=relation.match_rotations,
+            **switches_of(relation),
         )
         thumbnails = [None] * len(self) if images.thumbnails is None else images.thumbnails
         members = [
@@ -288,8 +288,7 @@ class Index:
             descriptor=descriptor or meta.descriptor,
             radius=meta.radius,
             local_change=meta.local_change,
-            match_flips=meta.match_flips,
-            match_rotations=meta.match_rotations,
+            **switches_of(meta),
         )
         index._fill(Path(path), meta, members)
         return index

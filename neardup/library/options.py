@@ -35,10 +35,11 @@ def relation_of(
     *,
     radius: float | None,
     local_change: float | None,
-    match_flips: bool,
-    match_rotations: bool,
+    **switches: bool,
 ) -> Relation:
     """Return when an image is a duplicate of another; a radius of None is the descriptor's own.
+
+    The switches are those of symmetries; see `neardup.relation.symmetry.Switches`.
 
     Raises
     ------
@@ -52,8 +53,7 @@ def relation_of(
     return Relation(
         float(radius),
         None if local_change is None else float(local_change),
-        match_flips=match_flips,
-        match_rotations=match_rotations,
+        **switches,
     )
 
 

@@ -8,12 +8,12 @@ from numpy.typing import NDArray
 
 from neardup.errors import Misconfigured
 from neardup.relation.local_change import Thumbnails, largest_change
-from neardup.relation.symmetry import symmetries
+from neardup.relation.symmetry import Switches, symmetries
 from neardup.types import Symmetry, Thumbnail
 
 
 @dataclass(frozen=True, slots=True)
-class Relation:
+class Relation(Switches):
     """An image duplicates a member when one of its variants is near the member, and nothing has changed between them.
 
     The image's variants are the image as it came and after each symmetry; the member stays as it was stored. So the
@@ -26,16 +26,12 @@ class Relation:
     local_change
         Largest local difference of thumbnails (`neardup.relation.local_change.largest_change`), inclusive; None when it
         does not count.
-    match_flips
-        Whether an image is compared mirrored, too.
-    match_rotations
-        Whether it is compared turned by 90, 180 and 270 degrees, too.
+
+    And the switches of symmetries, see `neardup.relation.symmetry.Switches`.
     """
 
     radius: float
     local_change: float | None = None
-    match_flips: bool = False
-    match_rotations: bool = False
 
     @property
     def has_thumbnails(self) -> bool:
@@ -45,7 +41,7 @@ class Relation:
     @property
     def symmetries(self) -> tuple[Symmetry, ...]:
         """What is done to an image before it is compared once more."""
-        return symmetries(match_flips=self.match_flips, match_rotations=self.match_rotations)
+        return symmetries(self)
 
     def allows(self, local_change: float | None) -> bool:
         """Return whether an image that differs so much locally can still be a duplicate; None is not measured."""

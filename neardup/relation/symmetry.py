@@ -4,54 +4,93 @@ A mirrored copy is what people call a flip. Upside down is a flip and a turn by 
 asked for. Together they are the eight symmetries of a square.
 """
 
+from collections.abc import Callable
+from dataclasses import dataclass, fields
+from typing import Any
+
 import numpy as np
 from PIL import Image
 
 from neardup.relation.local_change import mirrored, turned
 from neardup.types import Pixels, Symmetry, Thumbnail
 
-_STEPS = {
-    Symmetry.NONE: (False, 0),
-    Symmetry.MIRROR: (True, 0),
-    Symmetry.ROTATE_90: (False, 1),
-    Symmetry.ROTATE_180: (False, 2),
-    Symmetry.ROTATE_270: (False, 3),
-    Symmetry.MIRROR_ROTATE_90: (True, 1),
-    Symmetry.MIRROR_ROTATE_180: (True, 2),
-    Symmetry.MIRROR_ROTATE_270: (True, 3),
-}
-"""Whether to mirror left to right, then how many quarter turns counter-clockwise."""
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Switches:
+    """What may be asked for. An index is stored with them, and one that was stored before there was one has it off.
+
+    Attributes
+    ----------
+    match_flips
+        Whether an image is compared mirrored, too.
+    match_rotations
+        Whether it is compared turned by 90, 180 and 270 degrees, too.
+    """
+
+    match_flips: bool = False
+    match_rotations: bool = False
 
 
-# Pillow turns a small image, as a JPEG is that was decoded for its descriptor, in a quarter of numpy's time.
-_TRANSPOSES = {
-    Symmetry.MIRROR: Image.Transpose.FLIP_LEFT_RIGHT,
-    Symmetry.ROTATE_90: Image.Transpose.ROTATE_90,
-    Symmetry.ROTATE_180: Image.Transpose.ROTATE_180,
-    Symmetry.ROTATE_270: Image.Transpose.ROTATE_270,
-    Symmetry.MIRROR_ROTATE_90: Image.Transpose.TRANSPOSE,
-    Symmetry.MIRROR_ROTATE_180: Image.Transpose.FLIP_TOP_BOTTOM,
-    Symmetry.MIRROR_ROTATE_270: Image.Transpose.TRANSVERSE,
-}
+SWITCHES = tuple(field.name for field in fields(Switches))
 
 
-def symmetries(*, match_flips: bool, match_rotations: bool) -> tuple[Symmetry, ...]:
-    """Return the symmetries that an image is compared under, beside itself: none, one, three or seven."""
-    return tuple(
-        symmetry
-        for symmetry, (mirror, turns) in _STEPS.items()
-        if (mirror or turns) and (match_flips or not mirror) and (match_rotations or not turns)
+def switches_of(told: object) -> dict[str, Any]:
+    """Return the switches by name, as something that has them all says: settings, metadata, a relation."""
+    return {name: getattr(told, name) for name in SWITCHES}
+
+
+@dataclass(frozen=True, slots=True)
+class _Way:
+    """How a symmetry is made.
+
+    Attributes
+    ----------
+    switches
+        Those that ask for it, all of them together.
+    image, thumbnail
+        What it does to an image, and to an image's thumbnail.
+    """
+
+    switches: tuple[str, ...]
+    image: Callable[[Image.Image], Image.Image]
+    thumbnail: Callable[[Thumbnail], Thumbnail]
+
+
+def _of_square(transpose: Image.Transpose, *, mirror: bool = False, turns: int = 0) -> _Way:
+    """Mirror left to right, then turn by quarters counter-clockwise, which together is a transpose of Pillow's."""
+    switches = ("match_flips",) * mirror + ("match_rotations",) * bool(turns)
+    return _Way(
+        switches,
+        # Pillow turns a small image, as a JPEG is that was decoded for its descriptor, in a quarter of numpy's time.
+        image=lambda image: image.transpose(transpose),
+        thumbnail=lambda thumbnail: turned(mirrored(thumbnail) if mirror else thumbnail, turns),
     )
+
+
+_WAYS = {
+    Symmetry.MIRROR: _of_square(Image.Transpose.FLIP_LEFT_RIGHT, mirror=True),
+    Symmetry.ROTATE_90: _of_square(Image.Transpose.ROTATE_90, turns=1),
+    Symmetry.ROTATE_180: _of_square(Image.Transpose.ROTATE_180, turns=2),
+    Symmetry.ROTATE_270: _of_square(Image.Transpose.ROTATE_270, turns=3),
+    Symmetry.MIRROR_ROTATE_90: _of_square(Image.Transpose.TRANSPOSE, mirror=True, turns=1),
+    Symmetry.MIRROR_ROTATE_180: _of_square(Image.Transpose.FLIP_TOP_BOTTOM, mirror=True, turns=2),
+    Symmetry.MIRROR_ROTATE_270: _of_square(Image.Transpose.TRANSVERSE, mirror=True, turns=3),
+}
+"""Every symmetry but none, each on its line."""
+
+
+def symmetries(asked: Switches) -> tuple[Symmetry, ...]:
+    """Return the symmetries that an image is compared under, beside itself."""
+    return tuple(symmetry for symmetry, way in _WAYS.items() if all(getattr(asked, name) for name in way.switches))
 
 
 def transformed(pixels: Pixels, symmetry: Symmetry) -> Pixels:
     """Return uint8 (height, width, 3) pixels after a symmetry; after a quarter turn (width, height, 3)."""
     if symmetry is Symmetry.NONE:
         return pixels
-    return np.asarray(Image.fromarray(pixels).transpose(_TRANSPOSES[symmetry]), dtype=np.uint8)
+    return np.asarray(_WAYS[symmetry].image(Image.fromarray(pixels)), dtype=np.uint8)
 
 
 def transformed_thumbnail(thumbnail: Thumbnail, symmetry: Symmetry) -> Thumbnail:
     """Return the thumbnail of an image after a symmetry, uint8 (b,)."""
-    mirror, turns = _STEPS[symmetry]
-    return turned(mirrored(thumbnail) if mirror else thumbnail, turns)
+    return thumbnail if symmetry is Symmetry.NONE else _WAYS[symmetry].thumbnail(thumbnail)

@@ -282,7 +282,7 @@ HOSTILE_IDS = {
     b"x" * 1025: "bad-image-id",
     b"x" * 1024: None,
     b"../../etc/passwd": None,
-    b"neardup:{other}:live": None,
+    IndexKeys("other").live.encode(): None,
     b"{odd}:*?[a]\\ \"quoted\" 'single' `tick` $(id) %s {}": None,
     "\N{RIGHT-TO-LEFT OVERRIDE}gpj.exe \N{GRINNING FACE} \N{COMBINING ACUTE ACCENT}".encode(): None,
 }

@@ -205,7 +205,7 @@ class TestGenerations:
         index = backend.make(members=[member("old", point(0)), member("other", point(3))])
         name = index.meta.name
         build_generation(client, name)
-        assert not list(client.scan_iter(match=f"neardup:{{{name}}}:g1:*"))
+        assert not list(client.scan_iter(match=IndexKeys(name).of_generation(1)))
         assert client.smembers(IndexKeys(name).generations) == {b"2"}
 
     def test_a_build_that_is_not_published_changes_nothing(self, backend: RedisBackend, client: redis.Redis) -> None:
@@ -219,7 +219,7 @@ class TestGenerations:
         name = backend.make().meta.name
         start_build(client, name).append(2, [member("lost", point(2))])
         assert build_generation(client, name).generation == 3
-        assert not list(client.scan_iter(match=f"neardup:{{{name}}}:g2:*"))
+        assert not list(client.scan_iter(match=IndexKeys(name).of_generation(2)))
 
     def test_the_slower_of_two_builds_gives_way(self, client: redis.Redis) -> None:
         name = new_name()
@@ -231,7 +231,7 @@ class TestGenerations:
         with pytest.raises(Misconfigured, match="another bootstrap"):
             slow.publish()
         assert RedisIndex(client, name).meta.generation == fast.meta.generation
-        assert not list(client.scan_iter(match=f"neardup:{{{name}}}:g1:*"))
+        assert not list(client.scan_iter(match=IndexKeys(name).of_generation(1)))
 
 
 class TestOpening:
@@ -375,7 +375,7 @@ class TestCorruption:
 
     def test_a_foreign_key_under_our_prefix_is_left_alone(self, backend: RedisBackend, client: redis.Redis) -> None:
         name = backend.make(members=[member("a", point(0))]).meta.name
-        foreign = f"neardup:{{{name}}}:notes"
+        foreign = f"{IndexKeys(name).prefix}notes"
         client.set(foreign, "not ours")
         assert verdict_of(RedisIndex(client, name), "b", 0) is DUPLICATE
         build_generation(client, name)

@@ -8,6 +8,7 @@ import pytest
 import redis
 from PIL import Image
 
+from neardup.index.stored.keys import IndexKeys
 from tests.support.harness import audit, verdict_of
 from tests.support.processes import eventually, photo, run, running
 from tests.support.raising import SAID
@@ -81,7 +82,7 @@ def test_a_report_on_a_full_disk_leaves_the_live_index_alone(redis_url: str, ind
 
     def stored() -> dict[bytes, bytes]:
         with redis.Redis.from_url(redis_url) as client:
-            keys = list(client.scan_iter(match=f"neardup:{{{index}}}:*"))
+            keys = list(client.scan_iter(match=IndexKeys(index).pattern))
             # The counter of generations moves on: a number that was given out once is not given out again.
             return {key: client.dump(key) for key in keys if not key.endswith((b":last", b":log"))}
 

@@ -8,6 +8,7 @@ import pytest
 import redis
 
 from demo.services import RedisProgram, RedisServer
+from neardup.index.stored.keys import IndexKeys
 from tests.support.harness import audit, fatal_line, lines_of, outage
 from tests.support.processes import eventually, photo
 from tests.support.proxy import FaultProxy
@@ -73,7 +74,7 @@ def client_of(url: str) -> Iterator[Any]:
 
 def copy_index(source: str, target: str) -> None:
     with client_of(source) as here, client_of(target) as there:
-        for key in cast("Iterator[bytes]", here.scan_iter(match=f"neardup:{{{INDEX}}}:*")):
+        for key in cast("Iterator[bytes]", here.scan_iter(match=IndexKeys(INDEX).pattern)):
             there.restore(key, 0, here.dump(key))
 
 

@@ -24,6 +24,7 @@ from neardup.descriptors import load_descriptor
 from neardup.errors import IndexMissing, Misconfigured, RedisUnavailable
 from neardup.index.build import GenerationBuild
 from neardup.index.redis import RedisIndex
+from neardup.index.stored.keys import IndexKeys
 from neardup.search.sketches import Projection
 from neardup.sources.files import find_images
 
@@ -38,7 +39,7 @@ def index(client: redis.Redis) -> Iterator[str]:
     """Name of an index of this test's own."""
     name = f"test-{uuid.uuid4().hex}"
     yield name
-    for key in client.scan_iter(match=f"neardup:{{{name}}}:*"):
+    for key in client.scan_iter(match=IndexKeys(name).pattern):
         client.delete(key)
 
 
@@ -94,7 +95,7 @@ def snapshot_of(photos: Path) -> Snapshot:
 
 
 def keys_of(client: redis.Redis, index: str) -> set[str]:
-    return {key.decode() for key in client.scan_iter(match=f"neardup:{{{index}}}:*")}
+    return {key.decode() for key in client.scan_iter(match=IndexKeys(index).pattern)}
 
 
 def generations_of(client: redis.Redis, index: str) -> set[str]:

@@ -19,6 +19,7 @@ from bootstrap.calibrate_settings import CalibrateSettings
 from bootstrap.live.reading import LiveGeneration
 from neardup.cli.running import EXIT_MISCONFIGURED, EXIT_UNAVAILABLE
 from neardup.descriptors import load_descriptor
+from neardup.index.stored.keys import IndexKeys
 from tests.support.live_index import build, queries, remove_keys, stream
 
 pytestmark = pytest.mark.redis
@@ -77,7 +78,7 @@ def commands(redis_url: str, index: str, capsys: pytest.CaptureFixture[str]) -> 
 
 
 def content(client: redis.Redis, index: str) -> dict[bytes, bytes]:
-    return {key: client.dump(key) for key in client.scan_iter(match=f"neardup:{{{index}}}:*")}  # type: ignore[misc]
+    return {key: client.dump(key) for key in client.scan_iter(match=IndexKeys(index).pattern)}  # type: ignore[misc]
 
 
 class TestBootstrap:

@@ -65,7 +65,7 @@ class Place:
 
     def dumped(self) -> dict[bytes, bytes]:
         """Return every key of the index as Redis dumps it."""
-        return {key: self.client.dump(key) for key in self.client.scan_iter(match=f"neardup:{{{NAME}}}:*")}
+        return {key: self.client.dump(key) for key in self.client.scan_iter(match=IndexKeys(NAME).pattern)}
 
     def restore(self) -> None:
         remove_keys(self.client, NAME)
@@ -327,6 +327,32 @@ def test_fresh_takes_its_place(row: str, place: Place, capsys: pytest.CaptureFix
     assert importing("--fresh")(place) == 0, capsys.readouterr().err
     assert looking("verify")(place) == 0, capsys.readouterr().out
     assert RedisIndex(place.client, NAME).meta.generation == 2
+
+
+WRONG_COUNTS = (b"many", b"-3", b"007", b"\xff", b"1" * 5000)
+
+
+@pytest.mark.parametrize("count", WRONG_COUNTS)
+def test_a_count_of_events_that_is_no_number_is_told(
+    count: bytes, place: Place, capsys: pytest.CaptureFixture[str]
+) -> None:
+    place.client.set(KEYS.trimmed(1), count)
+    why = f"the number of events that left the log reads {count[:40]!r}"
+    assert looking("stats")(place) == EXIT_MISCONFIGURED
+    assert capsys.readouterr().err == f"index {NAME!r}{OF_GENERATION} is corrupt: {why}; {CURE}\n"
+    assert looking("verify")(place) == EXIT_DOES_NOT_HOLD
+    assert why in [text.strip() for text in capsys.readouterr().out.splitlines()]
+
+
+@pytest.mark.parametrize("key", [KEYS.trimmed(1), KEYS.log(1)])
+def test_a_log_of_another_type_is_told(key: str, place: Place, capsys: pytest.CaptureFixture[str]) -> None:
+    place.client.delete(key)
+    place.client.hset(key, "a", "b")
+    why = f"a key of the index is not what it should be: {WRONG_TYPE}"
+    assert looking("stats")(place) == EXIT_MISCONFIGURED
+    assert capsys.readouterr().err == f"index {NAME!r}{OF_GENERATION} is corrupt: {why}; {CURE}\n"
+    assert looking("verify")(place) == EXIT_DOES_NOT_HOLD
+    assert f"{key} is a hash" in [text.strip() for text in capsys.readouterr().out.splitlines()]
 
 
 def test_without_harm_all_of_them_do_their_work(place: Place) -> None:

@@ -169,7 +169,7 @@ def test_a_larger_radius_keeps_the_earlier_of_two(client: redis.Redis, name: str
     assert (stored.meta.radius, result.assembly.kept, result.assembly.left_out) == (0.2, 4, 1)
     assert set(members(client, name)) == {"seed:s0", "seed:s1", "seed:s2", "earlier"}
     assert verdicts(index, later, earlier) == ["unique", "unique"]
-    for key in client.scan_iter(match=f"neardup:{{{name}}}:decided:*"):
+    for key in client.scan_iter(match=IndexKeys(name).decided("*")):
         client.delete(key)
     assert verdicts(index, earlier, later) == ["unique", "duplicate"]
 
@@ -511,5 +511,5 @@ def test_a_bootstrap_that_is_killed_disturbs_nobody(client: redis.Redis, redis_u
         consumers.wait_for(5)
     audit(client, name, consumers, [seeds, more])
     assert RedisIndex(client, name).meta.generation == 3
-    left = [key.decode() for key in client.scan_iter(match=f"neardup:{{{name}}}:g*", count=1000)]
+    left = [key.decode() for key in client.scan_iter(match=f"{IndexKeys(name).prefix}g*", count=1000)]
     assert all(":g3:" in key or key.endswith(":generations") for key in left)

@@ -34,7 +34,7 @@ COMPONENTS = 6
 def index(client: redis.Redis) -> Iterator[str]:
     name = f"test-{uuid.uuid4().hex}"
     yield name
-    for key in client.scan_iter(match=f"neardup:{{{name}}}:*", count=1000):
+    for key in client.scan_iter(match=IndexKeys(name).pattern, count=1000):
         client.delete(key)
 
 

@@ -87,7 +87,7 @@ class Rig:
 
     def stored(self) -> Stored:
         """Return every key of the index as Redis dumps it."""
-        keys = sorted(self.client.scan_iter(match=f"neardup:{{{self.name}}}:*"))
+        keys = sorted(self.client.scan_iter(match=IndexKeys(self.name).pattern))
         dumped = {key: self.client.dump(key) for key in keys}
         return {key: value for key, value in dumped.items() if isinstance(value, bytes)}
 

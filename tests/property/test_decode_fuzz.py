@@ -8,6 +8,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from PIL import Image
 
+from neardup.decoding import formats
 from neardup.decoding.decode import decode
 from neardup.decoding.limits import DecodeLimits
 from neardup.errors import BadInput, reasons
@@ -30,7 +31,7 @@ SIGNATURES = (
     b"\0\0\0\x20ftypavif",
     b"\0\0\0\x20ftypheic",
 )
-FORMATS = ("JPEG", "PNG", "WEBP", "GIF", "BMP", "TIFF", "PPM", "JPEG2000", "AVIF")
+FORMATS = tuple(name for name in formats.FORMATS if name != formats.HEIF)
 LIMITS = DecodeLimits(max_pixels=1_000_000)
 QUICK = settings(max_examples=150, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 

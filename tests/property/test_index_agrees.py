@@ -237,7 +237,7 @@ def test_they_agree_whatever_the_relation(  # noqa: PLR0917 - hypothesis passes 
     log_events: int,
 ) -> None:
     options = RedisIndexOptions(max_cluster=6, cache_bytes=cache_bytes)
-    relation = Relation(scene.radius, local_change, match_flips, match_rotations)
+    relation = Relation(scene.radius, local_change, match_flips=match_flips, match_rotations=match_rotations)
     with connect(redis_url) as client, patch.object(scripts, "LOG_EVENTS", log_events):
         party = Party(client, scene, options, relation)
         while not party.done:

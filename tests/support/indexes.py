@@ -15,6 +15,7 @@ from neardup.index.build import GenerationBuild
 from neardup.index.memory import MemoryIndex
 from neardup.index.redis import RedisIndex
 from neardup.index.stored.connection import connect
+from neardup.index.stored.keys import IndexKeys
 from neardup.relation.local_change import SIDE_PX
 from neardup.relation.rule import Relation
 from neardup.search.cells import Cells
@@ -157,5 +158,5 @@ def build_anew(  # noqa: PLR0917 - all that an index is made of
 
 
 def forget_decisions(client: redis.Redis, name: str) -> None:
-    for key in list(client.scan_iter(match=f"neardup:{{{name}}}:decided:*")):
+    for key in list(client.scan_iter(match=IndexKeys(name).decided("*"))):
         client.delete(key)

@@ -9,6 +9,7 @@ import redis
 from neardup.index.base import IndexMeta
 from neardup.index.build import GenerationBuild
 from neardup.index.redis import RedisIndex, RedisIndexOptions
+from neardup.index.stored.keys import IndexKeys
 from neardup.search.cells import Cells
 from neardup.search.sketches import fit_projection
 from neardup.types import Descriptors, Query, Verdict
@@ -57,5 +58,5 @@ def stream(
 
 def remove_keys(client: redis.Redis, name: str) -> None:
     """Leave nothing of an index."""
-    for key in list(client.scan_iter(match=f"neardup:{{{name}}}:*")):
+    for key in list(client.scan_iter(match=IndexKeys(name).pattern)):
         client.delete(key)

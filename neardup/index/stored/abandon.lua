@@ -1,8 +1,8 @@
 -- ABANDON: make sure that a generation can never become the live one.
 --
 -- Keys
---   KEYS[1]   neardup:{NAME}:live      string   number of the live generation
---   KEYS[2]   neardup:{NAME}:gG:meta   string   metadata of the generation
+--   KEYS[1]   {NAME}:live      string   number of the live generation
+--   KEYS[2]   {NAME}:gG:meta   string   metadata of the generation
 -- Arguments
 --   ARGV[1]   generation
 -- Returns 0 when it is live already and must stay, else 1: without its metadata FLIP refuses it.

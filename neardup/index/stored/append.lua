@@ -1,7 +1,7 @@
 -- APPEND: add records to a list of a generation that is being built, once.
 --
 -- Keys
---   KEYS[1]     neardup:{NAME}:gG:cell:C or neardup:{NAME}:gG:splits   list   what grows
+--   KEYS[1]     {NAME}:gG:cell:C or {NAME}:gG:splits   list   what grows
 -- Arguments
 --   ARGV[1]     its length before
 --   ARGV[2...]  records, no more than Lua can unpack: some 8,000

@@ -1,11 +1,11 @@
 -- COMMIT: decide a batch as one atomic step, in order, up to the first item whose view is out of date.
 --
 -- Keys (all share the hash tag {NAME}, so that they live on one node of a Redis Cluster)
---   KEYS[1]        neardup:{NAME}:live          string   number of the live generation
---   KEYS[2]        neardup:{NAME}:gG:log        list     the latest events, oldest first
---   KEYS[3]        neardup:{NAME}:gG:trimmed    string   how many events have left the log at its head
---   KEYS[2i + 2]   neardup:{NAME}:decided:KEY   string   recorded decision of item i, with a time to live
---   KEYS[2i + 3]   neardup:{NAME}:gG:cell:C     list     member records of the home cell of item i
+--   KEYS[1]        {NAME}:live          string   number of the live generation
+--   KEYS[2]        {NAME}:gG:log        list     the latest events, oldest first
+--   KEYS[3]        {NAME}:gG:trimmed    string   how many events have left the log at its head
+--   KEYS[2i + 2]   {NAME}:decided:KEY   string   recorded decision of item i, with a time to live
+--   KEYS[2i + 3]   {NAME}:gG:cell:C     list     member records of the home cell of item i
 -- Arguments
 --   ARGV[1]        generation that the client works on
 --   ARGV[2]        events that the client has seen, since the generation began

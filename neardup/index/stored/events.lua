@@ -1,9 +1,9 @@
 -- EVENTS: what happened in a generation since a client looked.
 --
 -- Keys
---   KEYS[1]   neardup:{NAME}:live          string   number of the live generation
---   KEYS[2]   neardup:{NAME}:gG:log        list     the latest events, oldest first
---   KEYS[3]   neardup:{NAME}:gG:trimmed    string   how many events have left the log at its head
+--   KEYS[1]   {NAME}:live          string   number of the live generation
+--   KEYS[2]   {NAME}:gG:log        list     the latest events, oldest first
+--   KEYS[3]   {NAME}:gG:trimmed    string   how many events have left the log at its head
 -- Arguments
 --   ARGV[1]   generation that the client works on
 --   ARGV[2]   events that the client has seen; -1 to ask only how many there are, and for the last of them

@@ -1,11 +1,11 @@
 -- FLIP: make a complete generation the live one, unless a later one already is, or there is more to carry over.
 --
 -- Keys
---   KEYS[1]   neardup:{NAME}:live          string   number of the live generation
---   KEYS[2]   neardup:{NAME}:gG:meta       string   metadata of the generation that is to be live
---   KEYS[3]   neardup:{NAME}:gP:log        list     the latest events of its predecessor, oldest first
---   KEYS[4]   neardup:{NAME}:gP:trimmed    string   how many events have left that log
---   and       neardup:{NAME}:gL:meta       string   metadata of whatever is live: its name is known only here
+--   KEYS[1]   {NAME}:live          string   number of the live generation
+--   KEYS[2]   {NAME}:gG:meta       string   metadata of the generation that is to be live
+--   KEYS[3]   {NAME}:gP:log        list     the latest events of its predecessor, oldest first
+--   KEYS[4]   {NAME}:gP:trimmed    string   how many events have left that log
+--   and       {NAME}:gL:meta       string   metadata of whatever is live: its name is known only here
 -- Arguments
 --   ARGV[1]   generation
 --   ARGV[2]   its predecessor; 0 for none, '' for whatever is live

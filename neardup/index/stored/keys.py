@@ -5,6 +5,8 @@ from dataclasses import dataclass
 
 from neardup.errors import Misconfigured
 
+PREFIX = "neardup"
+"""Begins every key; rules of access and backups name it, so that another makes all indexes new ones."""
 _NAME = re.compile(r"[A-Za-z0-9._-]{1,64}")
 
 
@@ -25,52 +27,66 @@ class IndexKeys:
             raise Misconfigured(f"index name {self.name!r}: use 1 to 64 letters, digits, '.', '_' or '-'")
 
     @property
+    def prefix(self) -> str:
+        """What every key of the index begins with."""
+        return f"{PREFIX}:{{{self.name}}}:"
+
+    @property
+    def pattern(self) -> str:
+        """What Redis finds all of them by; no character of a name stands for others there."""
+        return f"{self.prefix}*"
+
+    def of_generation(self, generation: int) -> str:
+        """Return what Redis finds all keys of a generation by."""
+        return f"{self.prefix}g{generation}:*"
+
+    @property
     def live(self) -> str:
         """String: number of the live generation."""
-        return f"neardup:{{{self.name}}}:live"
+        return f"{self.prefix}live"
 
     @property
     def last(self) -> str:
         """Counter: last generation number given out."""
-        return f"neardup:{{{self.name}}}:last"
+        return f"{self.prefix}last"
 
     @property
     def generations(self) -> str:
         """Set: numbers of the generations that have keys, live, being built or abandoned."""
-        return f"neardup:{{{self.name}}}:generations"
+        return f"{self.prefix}generations"
 
     def decided(self, key: str) -> str:
         """Return the string that records the decision for an idempotency key."""
-        return f"neardup:{{{self.name}}}:decided:{key}"
+        return f"{self.prefix}decided:{key}"
 
     def metadata(self, generation: int) -> str:
         """Return the string with the generation's metadata, JSON."""
-        return f"neardup:{{{self.name}}}:g{generation}:meta"
+        return f"{self.prefix}g{generation}:meta"
 
     def centroids(self, generation: int) -> str:
         """Return the string with the generation's centroids, float32 little-endian, row by row."""
-        return f"neardup:{{{self.name}}}:g{generation}:centroids"
+        return f"{self.prefix}g{generation}:centroids"
 
     def projection(self, generation: int) -> str:
         """Return the string with the generation's projection; see `neardup.index.stored.codec.encode_projection`."""
-        return f"neardup:{{{self.name}}}:g{generation}:projection"
+        return f"{self.prefix}g{generation}:projection"
 
     def pca(self, generation: int) -> str:
         """Return the string with what makes its descriptors short; see `neardup.descriptors.pca.Pca`."""
-        return f"neardup:{{{self.name}}}:g{generation}:pca"
+        return f"{self.prefix}g{generation}:pca"
 
     def splits(self, generation: int) -> str:
         """Return the list of the generation's splits, in order; see `neardup.index.stored.events`."""
-        return f"neardup:{{{self.name}}}:g{generation}:splits"
+        return f"{self.prefix}g{generation}:splits"
 
     def log(self, generation: int) -> str:
         """Return the list of the generation's latest events, oldest first."""
-        return f"neardup:{{{self.name}}}:g{generation}:log"
+        return f"{self.prefix}g{generation}:log"
 
     def trimmed(self, generation: int) -> str:
         """Return the string that counts the events which have left the log."""
-        return f"neardup:{{{self.name}}}:g{generation}:trimmed"
+        return f"{self.prefix}g{generation}:trimmed"
 
     def cell(self, generation: int, cell: int) -> str:
         """Return the list with the records of a cell's members."""
-        return f"neardup:{{{self.name}}}:g{generation}:cell:{cell}"
+        return f"{self.prefix}g{generation}:cell:{cell}"

@@ -1,10 +1,10 @@
 -- REWRITE: take members out of a cell.
 --
 -- Keys
---   KEYS[1]   neardup:{NAME}:live        string   number of the live generation
---   KEYS[2]   neardup:{NAME}:gG:log      list     the latest events, oldest first
---   KEYS[3]   neardup:{NAME}:gG:trimmed  string   how many events have left the log at its head
---   KEYS[4]   neardup:{NAME}:gG:cell:C   list     member records of the cell
+--   KEYS[1]   {NAME}:live        string   number of the live generation
+--   KEYS[2]   {NAME}:gG:log      list     the latest events, oldest first
+--   KEYS[3]   {NAME}:gG:trimmed  string   how many events have left the log at its head
+--   KEYS[4]   {NAME}:gG:cell:C   list     member records of the cell
 -- Arguments
 --   ARGV[1]   generation that the client works on
 --   ARGV[2]   a byte for each member of the cell, in order: 'K' to keep it, 'X' to take it out

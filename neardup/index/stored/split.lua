@@ -1,13 +1,13 @@
 -- SPLIT: divide a cell in two, for ever.
 --
 -- Keys
---   KEYS[1]   neardup:{NAME}:live          string   number of the live generation
---   KEYS[2]   neardup:{NAME}:gG:log        list     the latest events, oldest first
---   KEYS[3]   neardup:{NAME}:gG:trimmed    string   how many events have left the log at its head
---   KEYS[4]   neardup:{NAME}:gG:splits     list     every split of the generation, as the event below, in order
---   KEYS[5]   neardup:{NAME}:gG:cell:C     list     member records of the cell
---   KEYS[6]   neardup:{NAME}:gG:cell:L     list     member records of the one half, not there yet
---   KEYS[7]   neardup:{NAME}:gG:cell:R     list     member records of the other half, not there yet
+--   KEYS[1]   {NAME}:live          string   number of the live generation
+--   KEYS[2]   {NAME}:gG:log        list     the latest events, oldest first
+--   KEYS[3]   {NAME}:gG:trimmed    string   how many events have left the log at its head
+--   KEYS[4]   {NAME}:gG:splits     list     every split of the generation, as the event below, in order
+--   KEYS[5]   {NAME}:gG:cell:C     list     member records of the cell
+--   KEYS[6]   {NAME}:gG:cell:L     list     member records of the one half, not there yet
+--   KEYS[7]   {NAME}:gG:cell:R     list     member records of the other half, not there yet
 -- Arguments
 --   ARGV[1]   generation that the client works on
 --   ARGV[2]   splits that the client knows: L and R are numbered by it

@@ -1,9 +1,14 @@
 """Every metric: there from the start, and right."""
 
+import re
+from pathlib import Path
+
 import pytest
 from prometheus_client import generate_latest
+from prometheus_client.metrics import MetricWrapperBase
 from prometheus_client.parser import text_string_to_metric_families
 
+import consumer
 from consumer.handler import Handler  # loads every reason  # noqa: F401
 from consumer.metrics import OPERATIONS, STAGES, Metrics
 from neardup.errors import reasons
@@ -33,6 +38,17 @@ def test_bounded_labels_are_there_from_the_start() -> None:
         assert value(metrics, "neardup_retries_total", operation=operation) == 0
     for rank in ("p50", "p99", "max"):
         assert value(metrics, "neardup_index_cluster_members", rank=rank) == 0
+
+
+PRESET = re.compile(r"^ +self\.\w+\.labels\([\w.]+\)$", re.MULTILINE)
+
+
+def test_every_metric_is_counted_somewhere() -> None:
+    sources = [path.read_text("utf-8") for path in Path(consumer.__path__[0]).rglob("*.py")]
+    text = PRESET.sub("", "\n".join(sources))
+    declared = [name for name, value in vars(Metrics()).items() if isinstance(value, MetricWrapperBase)]
+    # Once where it is declared, and once more.
+    assert [name for name in declared if len(re.findall(rf"\.{name}\b", text)) == 1] == []
 
 
 @pytest.mark.parametrize(

@@ -53,6 +53,11 @@ def test_a_verdict_is_as_its_schema_says(decision: Decision) -> None:
     valid_verdict(verdict_document(judged(decision)))
 
 
+def test_a_verdict_has_every_field_of_its_schema() -> None:
+    # Readers may count on them all, also where the schema does not require one that came later.
+    assert list(verdict_document(judged(DUPLICATE))) == list(schema()["properties"])
+
+
 def test_a_verdict_says_it_all() -> None:
     document = verdict_document(judged(DUPLICATE))
     assert document.pop("similarity") == pytest.approx(1 - 0.1**2 / 2)

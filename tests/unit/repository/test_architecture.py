@@ -11,6 +11,8 @@ from pathlib import Path
 
 import pytest
 
+from neardup.index.stored.keys import PREFIX
+
 ROOT = Path(__file__).resolve().parents[3]
 PACKAGES = ("neardup", "bootstrap", "consumer")
 MODULES = sorted(path for package in PACKAGES for path in (ROOT / package).rglob("*.py"))
@@ -172,6 +174,14 @@ def texts_of(path: Path) -> Iterator[str]:
 def test_the_library_names_no_flag(path: Path) -> None:
     # Its errors reach those who have no command line.
     assert [text for text in texts_of(path) if re.search(r"(?<![\w-])--[a-z]", text)] == []
+
+
+def test_the_prefix_of_keys_stands_in_one_place() -> None:
+    # Whoever scans for keys asks `IndexKeys`; else a test would look where nothing is, and pass.
+    rooms = (*PACKAGES, "demo", "benchmarks", "tests")
+    sources = {path: list(texts_of(path)) for room in rooms for path in (ROOT / room).rglob("*.py")}
+    sources |= {path: [path.read_text("utf-8")] for path in (ROOT / "neardup").rglob("*.lua")}
+    assert [name_of(path) for path, texts in sources.items() if any(f"{PREFIX}:{{" in text for text in texts)] == []
 
 
 @pytest.mark.parametrize("path", MODULES, ids=name_of)

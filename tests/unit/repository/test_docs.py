@@ -23,13 +23,16 @@ from consumer.messages import MAX_DETAIL_CHARACTERS, MAX_ENVELOPE_BYTES, MAX_IMA
 from consumer.metrics import OPERATIONS, STAGES, Metrics
 from neardup import __version__
 from neardup.cli.commands import COMMANDS, family
+from neardup.decoding.formats import FORMATS, formats_of
 from neardup.descriptors import DEFAULT, DESCRIPTORS, SPECS, load_descriptor
 from neardup.errors import BadInput, Misconfigured, NeardupError, Unavailable, reasons
-from neardup.index.stored.keys import IndexKeys
+from neardup.index.stored.keys import PREFIX, IndexKeys
+from neardup.relation.symmetry import SWITCHES
 from neardup.search.distance import similarity
 from neardup.settings.command_line import flags_of
 from neardup.settings.options import Option, options_of
 from neardup.settings.subjects import CLAIM_CHECKS, DUPLICATES, OTHERS, SUBJECTS
+from neardup.types import Symmetry
 
 ROOT = Path(__file__).parents[3]
 DOCS = sorted((ROOT / "docs").glob("*.md"))
@@ -145,6 +148,23 @@ def test_every_setting_has_a_subject_and_each_command_some_that_are_common() -> 
         assert any(declared.common for _, declared in options_of(cls)), name
 
 
+def test_every_command_is_documented() -> None:
+    [table] = [found for found in tables(text_of("docs/settings.md")) if found[0] == "| of | command | does |"]
+    told: list[str] = []
+    for of, lines, _ in rows("\n".join(table)):
+        name = of.strip("`")
+        told += [f"{name} {line.split()[-1]}" for line in slugs_in(lines)] if family(name) else [name]
+    assert told == [each.name for each in COMMANDS]
+
+
+def test_formats_are_documented() -> None:
+    told = [row[2] for row in rows(text_of("docs/security.md")) if row[0] == "formats"]
+    assert [formats_of(text.replace(" 2000", "2000")) for text in told] == [FORMATS]
+    [line] = [line for line in text_of("docs/wire-contracts.md").splitlines() if line.startswith("Formats: ")]
+    named = re.findall(r"[A-Z0-9]{3,}", line.upper().replace(" 2000", "2000").replace("HEIC", "HEIF"))
+    assert [name for name in FORMATS if name not in named] == []
+
+
 # Metrics
 
 
@@ -223,6 +243,20 @@ def test_fields_are_documented(name: str, heading: str) -> None:
     assert set(example(name)) == set(fields)
 
 
+def test_symmetries_are_documented() -> None:
+    assert schema("verdict")["properties"]["symmetry"]["enum"] == [*Symmetry, None]
+    [row] = [row for row in rows(section(text_of("docs/wire-contracts.md"), "Verdicts")) if row[0] == "`symmetry`"]
+    assert slugs_in(row[2]) == [*Symmetry]
+
+
+def test_switches_of_symmetries_are_settings_of_the_bootstrap_and_of_folder_mode_and_told_of() -> None:
+    for command in ("bootstrap", "folder"):
+        flags = {name: declared.flag for name, declared in options_of(SETTINGS[command])}
+        assert [name for name in SWITCHES if name not in flags] == []
+    told = {slug for row in rows(section(text_of("docs/index.md"), "What a duplicate is")) for slug in slugs_in(row[0])}
+    assert {flags[name] for name in SWITCHES} <= told
+
+
 def test_example_is_of_the_default_descriptor() -> None:
     descriptor, verdict = load_descriptor(DEFAULT), example("verdict")
     assert (verdict["descriptor"], verdict["radius"]) == (descriptor.fingerprint, descriptor.default_radius)
@@ -292,6 +326,11 @@ def test_keys_are_documented() -> None:
     names |= {key(7).replace("g7", "gG") for key in of_a_generation}
     names.add(keys.cell(7, 1).replace("g7", "gG").removesuffix("1") + "C")
     assert {row[0].strip("`") for row in rows(section(ARCHITECTURE, "The index in Redis"))} == names
+
+
+def test_keys_that_pages_name_begin_as_ours_do() -> None:
+    named = {page.name: set(re.findall(r"[\w-]+(?=:\{\w+\}:)", page.read_text("utf-8"))) for page in PAGES}
+    assert {name: prefixes for name, prefixes in named.items() if not prefixes <= {PREFIX}} == {}
 
 
 def test_files_that_the_architecture_names_exist() -> None:

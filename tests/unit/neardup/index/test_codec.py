@@ -21,6 +21,7 @@ from neardup.index.stored.codec import (
 )
 from neardup.relation.local_change import THUMBNAIL_BYTES
 from neardup.relation.rule import Relation
+from neardup.relation.symmetry import SWITCHES
 from neardup.types import Decision, Member, Symmetry, Verdict
 from tests.support.indexes import with_relation
 
@@ -160,7 +161,7 @@ def test_a_decision_of_before_is_read() -> None:
 
 def test_metadata_of_before_is_read_and_compares_descriptors_alone() -> None:
     fields = json.loads(META.to_json())
-    for name in ("local_change", "match_flips", "match_rotations"):
+    for name in ("local_change", *SWITCHES):
         del fields[name]
     meta = IndexMeta.from_json(json.dumps(fields | {"format_version": 2}).encode())
     assert meta.relation == Relation(0.3)
@@ -170,6 +171,13 @@ def test_metadata_of_before_is_read_and_compares_descriptors_alone() -> None:
 def test_metadata_hold_the_relation() -> None:
     relation = Relation(0.25, local_change=2.5, match_flips=True, match_rotations=True)
     assert IndexMeta.from_json(with_relation(META, relation).to_json()).relation == relation
+
+
+def test_other_fields_are_another_format() -> None:
+    # A version that knows this format and not a field of it would call the index corrupt.
+    format_3 = {"name", "generation", "descriptor", "fingerprint", "dimension", "radius", "clusters", "seed"}
+    format_3 |= {"created_at", "format_version", "pca", "calibration", "local_change", "match_flips", "match_rotations"}
+    assert (json.loads(META.to_json()).keys(), FORMAT_VERSION) == (format_3, 3)
 
 
 def test_metadata_round_trip() -> None:

@@ -1,5 +1,6 @@
 """What the library takes as an image, and what it says of two."""
 
+import inspect
 import io
 from collections.abc import Callable
 from pathlib import Path
@@ -12,6 +13,7 @@ from PIL import Image
 
 import neardup
 from neardup.descriptors import load_descriptor
+from neardup.relation.symmetry import SWITCHES
 from neardup.search.distance import l2_distances
 from tests.support.odd_files import encoded, scene
 from tests.support.pictures import generated
@@ -169,6 +171,12 @@ def test_a_small_change_makes_an_image_unique_and_the_record_says_why() -> None:
     assert "is within the radius" in found.why
     assert "is beyond 2.5" in found.why
     assert neardup.compare(changed, PICTURE, local_change=255).verdict == "duplicate"
+
+
+@pytest.mark.parametrize("function", [neardup.compare, neardup.find_duplicates, neardup.Index])
+def test_every_switch_of_symmetries_is_an_option(function: Callable[..., object]) -> None:
+    options = inspect.signature(function).parameters
+    assert [name for name in SWITCHES if name not in options or options[name].default is not False] == []
 
 
 def test_symmetries_are_of_the_first_image() -> None:

@@ -8,11 +8,13 @@ import pytest
 from neardup.errors import Misconfigured
 from neardup.relation.local_change import SIDE_PX, THUMBNAIL_BYTES, largest_change
 from neardup.relation.rule import Relation, local_changes, stacked_thumbnails
-from neardup.relation.symmetry import symmetries, transformed, transformed_thumbnail
+from neardup.relation.symmetry import SWITCHES, Switches, symmetries, transformed, transformed_thumbnail
 from neardup.types import Symmetry
 from tests.support.indexes import thumbnail
 
 PIXELS = np.random.default_rng(1).integers(0, 256, (5, 7, 3), dtype=np.uint8)
+MIRROR_TURNS = ["mirror-rotate90", "mirror-rotate180", "mirror-rotate270"]
+SQUARE = ["none", "mirror", "rotate90", "rotate180", "rotate270", *MIRROR_TURNS]
 
 
 @pytest.mark.parametrize(
@@ -21,12 +23,19 @@ PIXELS = np.random.default_rng(1).integers(0, 256, (5, 7, 3), dtype=np.uint8)
         (False, False, []),
         (True, False, ["mirror"]),
         (False, True, ["rotate90", "rotate180", "rotate270"]),
-        (True, True, [each.value for each in Symmetry if each is not Symmetry.NONE]),
+        (True, True, SQUARE[1:]),
     ],
 )
 def test_the_symmetries_of_each_switch(*, flips: bool, rotations: bool, expected: list[str]) -> None:
-    assert list(symmetries(match_flips=flips, match_rotations=rotations)) == expected
+    assert list(symmetries(Switches(match_flips=flips, match_rotations=rotations))) == expected
     assert list(Relation(0.1, match_flips=flips, match_rotations=rotations).symmetries) == expected
+
+
+def test_every_symmetry_has_its_line_and_every_switch_asks_for_some() -> None:
+    every = symmetries(Switches(**dict.fromkeys(SWITCHES, True)))
+    assert {Symmetry.NONE, *every} == set(Symmetry)
+    without = {name: symmetries(Switches(**{other: other != name for other in SWITCHES})) for name in SWITCHES}
+    assert [name for name, left in without.items() if set(left) == set(every)] == []
 
 
 def test_symmetries_are_what_they_are_called() -> None:
@@ -40,9 +49,9 @@ def test_symmetries_are_what_they_are_called() -> None:
 
 def test_they_are_the_eight_of_a_square() -> None:
     square = PIXELS[:, :5]
-    images = {symmetry: transformed(square, symmetry).tobytes() for symmetry in Symmetry}
+    images = {symmetry: transformed(square, symmetry).tobytes() for symmetry in map(Symmetry, SQUARE)}
     assert len(set(images.values())) == 8
-    for one, other in itertools.product(Symmetry, Symmetry):
+    for one, other in itertools.product(map(Symmetry, SQUARE), repeat=2):
         assert transformed(transformed(square, one), other).tobytes() in images.values()
 
 
