@@ -192,7 +192,7 @@ def test_tensorflow_is_not_loaded_for_other_descriptors() -> None:
 
 def test_a_missing_tensorflow_is_one_clear_line(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "keras", None)
-    with pytest.raises(Misconfigured, match="keras:VGG16 needs tensorflow: pip install tensorflow"):
+    with pytest.raises(Misconfigured, match=r"keras:VGG16 needs TensorFlow, .*: pip install 'neardup\[keras\]'"):
         load_descriptor("vgg16", "none")
 
 
