@@ -5,6 +5,7 @@ import json
 import threading
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import fields
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -185,10 +186,14 @@ def test_bad_messages_go_where_they_belong_and_hold_up_nobody(handler: Handler) 
         assert (outcome.error is None) != (outcome.judged is None)
 
 
-def test_every_topic_that_an_outcome_goes_to_is_told_beforehand(handler: Handler) -> None:
+def test_every_topic_that_an_outcome_goes_to_is_told_beforehand(
+    handler: Handler, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    every = OutputTopics(**{field.name: f"topic of {field.name}" for field in fields(OutputTopics)})
+    monkeypatch.setattr(handler, "_topics", every)
     outcomes = handle(handler, messages(photo(1), photo(1), b"garbage"))
     topics = {message.topic for outcome in outcomes for message in outcome.outgoing}
-    assert topics == set(OutputTopics("verdicts", "dead").names)
+    assert topics == set(every.names) == {f"topic of {field.name}" for field in fields(OutputTopics)}
 
 
 def test_a_verdict_carries_the_clocks_time(handler: Handler) -> None:

@@ -333,10 +333,21 @@ def test_keys_that_pages_name_begin_as_ours_do() -> None:
     assert {name: prefixes for name, prefixes in named.items() if not prefixes <= {PREFIX}} == {}
 
 
-def test_files_that_the_architecture_names_exist() -> None:
-    named = re.findall(r"`((?:neardup|consumer|bootstrap|tests)/[a-z_/]+\.(?:py|lua))`", ARCHITECTURE)
+@pytest.mark.parametrize("page", ["docs/architecture.md", "docs/extending.md"])
+def test_files_and_tests_that_a_page_names_exist(page: str) -> None:
+    text = text_of(page)
+    named = re.findall(r"`((?:neardup|consumer|bootstrap|tests)/[a-z_/]+\.(?:py|lua|json))`", text)
     assert "neardup/wire.py" in named
     assert [name for name in named if not (ROOT / name).exists()] == []
+    tests = "\n".join((ROOT / name).read_text("utf-8") for name in named if name.startswith("tests/"))
+    assert [name for name in re.findall(r"`(test_\w+)`", text) if f"def {name}(" not in tests] == []
+
+
+def test_every_change_of_the_table_has_its_recipe() -> None:
+    page = text_of("docs/extending.md")
+    told = [re.findall(r"\(#([\w-]+)\)", row[0])[0] for row in rows(section(page, "Extending neardup"))]
+    assert [title.lower().replace(" ", "-") for title in re.findall(r"^## (.+)$", page, re.MULTILINE)] == told
+    assert page.count("\nWhat tells: ") == len(told)
 
 
 def test_the_loop_is_told_as_it_is() -> None:
