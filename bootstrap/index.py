@@ -87,7 +87,7 @@ def verify(settings: VerifySettings) -> int:
 
 def repair(settings: RepairSettings) -> int:
     """Put back what Redis lost; return the exit code."""
-    logging.getLogger("kafka").addHandler(logging.NullHandler())  # what fails is told in one line, by us
+    logging.getLogger("kafka").addHandler(logging.NullHandler())  # we report failures ourselves, in one line
     from bootstrap.live import repair as repairing  # noqa: PLC0415 - kafka-python: only when asked for
     from neardup.index.redis import RedisIndexOptions  # noqa: PLC0415 - as above
 

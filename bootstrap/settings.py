@@ -99,7 +99,7 @@ class Settings(RelationSettings, RedisSettings, DecodingSettings):
     import_from: Path | None = option(  # noqa: RUF009
         "--import", "JSON file of --export to build the index from", None, Path, subject=FILES
     )
-    fps: float = option("--fps", "frames a second taken from a video clip", 1.0, number(0.001, 1000), subject=FILES)
+    fps: float = option("--fps", "frames per second taken from a video clip", 1.0, number(0.001, 1000), subject=FILES)
     workers: int | None = option(
         "--workers",
         "processes that decode images; auto takes one for each processor (default: auto)",

@@ -18,9 +18,9 @@ from kafka.record.default_records import DefaultRecordBatch
 import consumer.transport.kafka
 from consumer.messages import ImageMessage, OutgoingMessage, dead_letter
 from consumer.settings import KafkaSettings, ServiceSettings
-from consumer.transport.at_least_once import InTurnDelivery
+from consumer.transport.at_least_once import AtLeastOnceDelivery
 from consumer.transport.base import Delivery, Sink, Source
-from consumer.transport.exactly_once import TransactionalDelivery, _explained
+from consumer.transport.exactly_once import ExactlyOnceDelivery, _explained
 from consumer.transport.kafka import KafkaSink, KafkaSource
 from consumer.transport.memory import MemorySink, MemorySource
 from demo.services import KafkaProgram, KafkaServer
@@ -98,7 +98,7 @@ class MemoryRig:
         return self._sink
 
     def delivery(self, source: Source) -> Delivery:
-        return InTurnDelivery(source, self._sink)
+        return AtLeastOnceDelivery(source, self._sink)
 
     def written(self, topic: str | None = None) -> list[OutgoingMessage]:
         return self._sink.topics[topic or self.output]
@@ -149,9 +149,9 @@ class KafkaRig:
         assert isinstance(source, KafkaSource)
         topics = [self.output, self.other]
         made = (
-            TransactionalDelivery(self.settings, source, topics)
+            ExactlyOnceDelivery(self.settings, source, topics)
             if self.exactly_once
-            else InTurnDelivery(source, KafkaSink(self.settings, topics))
+            else AtLeastOnceDelivery(source, KafkaSink(self.settings, topics))
         )
         self._clients.append(made)
         return made
@@ -627,15 +627,15 @@ def test_a_commit_whose_end_nobody_heard_is_not_made_twice(
     delivery = kafka.delivery(source)
     delivery.connect()
     taken = take(source, 5)
-    commit = TransactionalDelivery._commit
+    commit = ExactlyOnceDelivery._commit
 
-    def cut_off(self: TransactionalDelivery, producer: object) -> None:
+    def cut_off(self: ExactlyOnceDelivery, producer: object) -> None:
         if arrived:
             commit(self, producer)
         raise KafkaTimeoutError("cut off")
 
     with monkeypatch.context() as patch:
-        patch.setattr(TransactionalDelivery, "_commit", cut_off)
+        patch.setattr(ExactlyOnceDelivery, "_commit", cut_off)
         with pytest.raises(KafkaUnavailable, match="cut off"):
             delivery.deliver(taken, answered(kafka, taken))
     assert delivery.deliver(taken, answered(kafka, taken)) == [True] * 5
@@ -655,17 +655,17 @@ def test_a_transaction_whose_epoch_was_taken_is_made_again(kafka: KafkaRig, monk
     delivery = kafka.delivery(source)
     delivery.connect()
     taken = take(source, 3)
-    commit = TransactionalDelivery._commit
+    commit = ExactlyOnceDelivery._commit
 
-    def aborted_first(self: TransactionalDelivery, producer: Any) -> None:  # noqa: ANN401 - kafka-python has no types
+    def aborted_first(self: ExactlyOnceDelivery, producer: Any) -> None:  # noqa: ANN401 - kafka-python has no types
         # As the broker does when a transaction takes too long: it aborts, and takes the epoch away.
-        monkeypatch.setattr(TransactionalDelivery, "_commit", commit)
+        monkeypatch.setattr(ExactlyOnceDelivery, "_commit", commit)
         servers, name = kafka.address, producer.config["transactional_id"]
         with KafkaProducer(bootstrap_servers=servers, transactional_id=name) as thief:
             thief.init_transactions()
         commit(self, producer)
 
-    monkeypatch.setattr(TransactionalDelivery, "_commit", aborted_first)
+    monkeypatch.setattr(ExactlyOnceDelivery, "_commit", aborted_first)
     with pytest.raises(KafkaUnavailable, match="ProducerFenced"):
         delivery.deliver(taken, answered(kafka, taken))
     assert delivery.deliver(taken, answered(kafka, taken)) == [True] * 3

@@ -152,7 +152,7 @@ def test_a_folder_with_an_index_in_redis_refuses_what_that_index_answers(
 ) -> None:
     assert run_command(command("folder"), ["x", *flags], {}) == EXIT_MISCONFIGURED
     flag = flags[0].replace("--no-", "--")
-    says = f"consumer: {flag} goes with --index memory: an index in Redis has that of its bootstrap\n"
+    says = f"consumer: {flag} works only with --index memory; an index in Redis has its bootstrap's\n"
     assert capsys.readouterr().err == says
     settings_of(command("folder"), ["x", *flags, "--index", "memory"], {})
     settings_of(command("folder"), ["x"], {"NEARDUP_RADIUS": "0.3", "NEARDUP_PROFILE": "camera"})
