@@ -23,7 +23,7 @@ class CalibrateSettings(RedisSettings):
     )
     pairs: Path | None = option(  # noqa: RUF009 - a dataclass field, as all of these
         "--pairs",
-        "CSV file of pairs that a person marked: image_a,image_b,same or image_a,image_b,different; an image is an "
+        "CSV file of labelled pairs: image_a,image_b,same or image_a,image_b,different; an image is an "
         "image id or a key of the index, or a file",
         None,
         Path,
@@ -32,16 +32,16 @@ class CalibrateSettings(RedisSettings):
     )
     descriptor: str | None = option(
         "--descriptor",
-        "file:PATH when the model of the index lies elsewhere on this machine and marked images are files",
+        "file:PATH when the model of the index lies elsewhere on this machine and labelled images are files",
         None,
         subject=DUPLICATES,
     )
     weights: str | None = option(
         "--weights",
-        "weights file of the index's descriptor, when it has weights and marked images are files",
+        "weights file of the index's descriptor, when it has weights and labelled images are files",
         None,
         subject=DUPLICATES,
     )
     as_json: bool = option(
-        "--json", "print one JSON document in place of lines", default=False, subject=RUNNING, common=True
+        "--json", "print one JSON document instead of lines", default=False, subject=RUNNING, common=True
     )

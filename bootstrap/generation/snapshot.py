@@ -37,7 +37,7 @@ from neardup.index.base import IndexMeta
 from neardup.index.build import GenerationBuild, MoreToCarry
 from neardup.index.carry import Predecessor
 from neardup.search.cells import Cells
-from neardup.search.sketches import fit_projection
+from neardup.search.sketches import fit_sketcher
 from neardup.types import Descriptors, Member
 
 FORMAT = "neardup-index"
@@ -135,9 +135,9 @@ def store(snapshot: Snapshot, client: redis.Redis, name: str, carry_over: CarryO
         )
     meta = IndexMeta(**{**_meta_fields(snapshot.meta), "name": name, "generation": 0})
     descriptors = np.stack([member.descriptor for member in snapshot.members])
-    projection = fit_projection(descriptors)
-    placement = Placement(snapshot.cells, projection, descriptors, snapshot.clusters)
-    build = GenerationBuild(client, meta, centroids, projection, placement.splits, pca=snapshot.pca)
+    sketcher = fit_sketcher(descriptors)
+    placement = Placement(snapshot.cells, sketcher, descriptors, snapshot.clusters)
+    build = GenerationBuild(client, meta, centroids, sketcher, placement.splits, pca=snapshot.pca)
     try:
         writer = _Writer(build, placement, snapshot.members)
         live = _publish_carrying(build, writer, carry_over) if carry_over else build.publish()

@@ -21,7 +21,7 @@ from neardup.index.stored.events import Appended, Split, decode_event
 from neardup.relation.rule import Relation, local_changes
 from neardup.search.distance import l2_distances, paired_l2_distances
 from neardup.search.sketch_trees import SketchTrees
-from neardup.search.sketches import Projection
+from neardup.search.sketches import Sketcher
 from neardup.types import Descriptors
 
 _NORM_SLACK = 2e-3
@@ -59,13 +59,13 @@ def head_suspects(generation: LiveGeneration) -> Iterator[str]:
     too_long = int((norms > 1.0 + _NORM_SLACK).sum())
     if too_long:
         yield f"{too_long} centroids are longer than 1, which means of descriptors are not"
-    yield from _basis_suspects(generation.projection)
+    yield from _basis_suspects(generation.sketcher)
     if not 0.0 <= generation.meta.radius <= 2.0:  # noqa: PLR2004 - unit vectors are at most 2 apart
         yield f"the radius is {generation.meta.radius}"
 
 
-def _basis_suspects(projection: Projection) -> Iterator[str]:
-    basis = projection.basis.astype(np.float64)
+def _basis_suspects(sketcher: Sketcher) -> Iterator[str]:
+    basis = sketcher.basis.astype(np.float64)
     if np.abs(basis @ basis.T - np.eye(len(basis))).max(initial=0.0) > _BASIS_SLACK:
         yield "the projection's rows are not orthonormal: its search would miss duplicates"
 
@@ -181,10 +181,10 @@ def all_pairs(descriptors: Descriptors, radius: float) -> Iterator[tuple[int, in
         yield one, other, float(distances[one, other])
 
 
-def close_pairs(descriptors: Descriptors, projection: Projection, radius: float) -> Iterator[tuple[int, int, float]]:
+def close_pairs(descriptors: Descriptors, sketcher: Sketcher, radius: float) -> Iterator[tuple[int, int, float]]:
     """Iterate over the same pairs among many rows: exact distances of what the sketches do not exclude."""
-    sketches = projection.sketch(descriptors)
-    found = SketchTrees(projection.size, radius)
+    sketches = sketcher.sketch(descriptors)
+    found = SketchTrees(sketcher.size, radius)
     found.add(sketches, np.arange(len(sketches), dtype=np.int32))
     for start in range(0, len(sketches), _QUERIES):
         rows, slots = found.within(sketches[start : start + _QUERIES], radius)

@@ -299,5 +299,5 @@ def _home(generation: LiveGeneration, descriptor: Descriptors) -> int:
     layout = generation.layout()
     row = descriptor[np.newaxis]
     root = int(generation.roots.assign(row)[0])
-    sketch = generation.projection.sketch(row)[0]
+    sketch = generation.sketcher.sketch(row)[0]
     return layout.leaf(root, sketch)

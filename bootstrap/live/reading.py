@@ -18,7 +18,7 @@ from neardup.index.stored.connection import translated_errors
 from neardup.index.stored.keys import IndexKeys
 from neardup.relation.local_change import Thumbnails
 from neardup.search.cells import Cells
-from neardup.search.sketches import Projection
+from neardup.search.sketches import Sketcher
 from neardup.types import Descriptors, Thumbnail
 
 _CELLS_A_CALL = 64
@@ -117,9 +117,9 @@ class LiveGeneration:
         return self.live.roots
 
     @property
-    def projection(self) -> Projection:
+    def sketcher(self) -> Sketcher:
         """What sketches are made with."""
-        return self.live.projection
+        return self.live.sketcher
 
     def require_live(self) -> None:
         """Refuse to go on when another generation is live by now.
@@ -247,7 +247,7 @@ class LiveGeneration:
     def at_home(self, layout: Layout, cell: int, descriptors: Descriptors) -> NDArray[np.bool_]:
         """Return bool (n,): whether each of float16 (n, d) descriptors belongs to a cell."""
         home = self.roots.assign(descriptors) == layout.root_of(cell)
-        sketches = self.projection.sketch(descriptors)
+        sketches = self.sketcher.sketch(descriptors)
         for split, high in layout.cuts(cell):
             if split.axis >= sketches.shape[1] - 1:
                 return np.zeros(len(descriptors), dtype=np.bool_)

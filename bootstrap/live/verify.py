@@ -204,7 +204,7 @@ class Verification:
         self._checks["distances"].examined = members
         everyone = Members(blocks)
         if len(everyone):
-            pairs = close_pairs(everyone.descriptors, generation.projection, generation.meta.radius)
+            pairs = close_pairs(everyone.descriptors, generation.sketcher, generation.meta.radius)
             yield from everyone.suspects(pairs, generation.meta.relation, self._retention)
 
     def _sampled_pairs(self, generation: LiveGeneration, members: int, wanted: int) -> Iterator[Suspect]:

@@ -13,12 +13,12 @@ from neardup.descriptors.pca import Pca
 from neardup.errors import Misconfigured
 from neardup.index.base import IndexMeta
 from neardup.index.carry import Predecessor, another_finished
-from neardup.index.stored.codec import encode_member, encode_projection
+from neardup.index.stored.codec import encode_member, encode_sketcher
 from neardup.index.stored.connection import require_no_eviction, translated_errors
 from neardup.index.stored.events import Split, encode_split
 from neardup.index.stored.keys import IndexKeys
 from neardup.index.stored.scripts import load_script
-from neardup.search.sketches import Projection
+from neardup.search.sketches import Sketcher
 from neardup.types import Member
 
 _PUSH_BYTES = 1 << 20
@@ -45,7 +45,7 @@ class GenerationBuild:
         What the index is made for; its generation is given out here.
     centroids
         float32 (k, d).
-    projection
+    sketcher
         What consumers sketch descriptors with.
     splits
         How cells are divided from the start, in order.
@@ -63,7 +63,7 @@ class GenerationBuild:
         client: redis.Redis,
         meta: IndexMeta,
         centroids: NDArray[np.float32],
-        projection: Projection,
+        sketcher: Sketcher,
         splits: Sequence[Split] = (),
         *,
         pca: Pca | None = None,
@@ -78,7 +78,7 @@ class GenerationBuild:
             generation = int(self._client.incr(self._keys.last))
             self._client.sadd(self._keys.generations, generation)
             self._client.set(self._keys.centroids(generation), centroids.astype("<f4").tobytes())
-            self._client.set(self._keys.projection(generation), encode_projection(projection))
+            self._client.set(self._keys.projection(generation), encode_sketcher(sketcher))
             if pca is not None:
                 self._client.set(self._keys.pca(generation), pca.to_bytes())
             self._append_to(self._keys.splits(generation), 0, map(encode_split, splits))

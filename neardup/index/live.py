@@ -17,12 +17,12 @@ from numpy.typing import NDArray
 from neardup.descriptors.pca import Pca
 from neardup.errors import CorruptIndex, IndexMissing
 from neardup.index.base import IndexMeta
-from neardup.index.stored.codec import decode_projection
+from neardup.index.stored.codec import decode_sketcher
 from neardup.index.stored.connection import translated_errors
 from neardup.index.stored.events import Split, decode_event
 from neardup.index.stored.keys import IndexKeys
 from neardup.search.cells import Cells
-from neardup.search.sketches import Projection
+from neardup.search.sketches import Sketcher
 
 CURE = "restore Redis, or bootstrap afresh, which carries no member over"
 _NUMBER = re.compile(rb"[1-9][0-9]{0,17}")
@@ -39,7 +39,7 @@ class Live:
         What it is made for; its name and number are those that were asked for.
     roots
         The k-means cells.
-    projection
+    sketcher
         What sketches are made with.
     pca
         What makes descriptors short; None without any.
@@ -47,7 +47,7 @@ class Live:
 
     meta: IndexMeta
     roots: Cells
-    projection: Projection
+    sketcher: Sketcher
     pca: Pca | None
 
 
@@ -151,7 +151,7 @@ def _in_sequence(stored: Sequence[bytes], live: Live) -> list[Split]:
             raise CorruptIndex(f"entry {number} of the list of splits is none")
         if (split.low, split.high) != (low, low + 1) or split.cell >= low or split.cell in found:
             raise CorruptIndex(f"split {number} does not follow those before it")
-        if split.axis >= len(live.projection.basis) or not np.isfinite(split.threshold):
+        if split.axis >= len(live.sketcher.basis) or not np.isfinite(split.threshold):
             raise CorruptIndex(f"split {number} cuts where there is nothing to cut")
         found[split.cell] = split
     return list(found.values())
@@ -171,15 +171,13 @@ def _told(what: str) -> Iterator[None]:
 
 
 def _head(name: str, generation: int, *parts: bytes | None) -> Live:
-    metadata, centroids, projection, pca = parts
+    metadata, centroids, sketcher, pca = parts
     if metadata is None:
         raise CorruptIndex("it is live and has no metadata")
     meta = IndexMeta.from_json(metadata)
     if (meta.name, meta.generation) != (name, generation):
         raise CorruptIndex(f"the metadata is that of index {meta.name!r}, generation {meta.generation}")
-    return Live(
-        meta, Cells(_centroids(centroids, meta)), decode_projection(projection, meta.dimension), meta.read_pca(pca)
-    )
+    return Live(meta, Cells(_centroids(centroids, meta)), decode_sketcher(sketcher, meta.dimension), meta.read_pca(pca))
 
 
 def _centroids(stored: bytes | None, meta: IndexMeta) -> NDArray[np.float32]:

@@ -143,7 +143,7 @@ class RedisIndex:
             tree.apply(split)
         self._view = GenerationView(
             tree,
-            self._live.projection,
+            self._live.sketcher,
             self.meta.radius,
             self._read_cells,
             self._options.cache_bytes,

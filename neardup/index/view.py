@@ -17,7 +17,7 @@ from neardup.relation.local_change import Thumbnails
 from neardup.relation.rule import local_changes
 from neardup.search.distance import l2_distances, paired_l2_distances
 from neardup.search.sketch_trees import Sketches, SketchTrees
-from neardup.search.sketches import Projection
+from neardup.search.sketches import Sketcher
 from neardup.types import Descriptors, Symmetry
 
 HeadCounts = Callable[[bytes], bool]
@@ -82,7 +82,7 @@ class GenerationView:
     ----------
     tree
         Cells as of the first event to come.
-    projection
+    sketcher
         Of the generation.
     radius
         Of the generation.
@@ -97,14 +97,14 @@ class GenerationView:
     def __init__(  # noqa: PLR0917 - all that a generation is to a process
         self,
         tree: CellTree,
-        projection: Projection,
+        sketcher: Sketcher,
         radius: float,
         read: CellReader,
         budget_bytes: int,
         local_change: float | None = None,
     ) -> None:
         self.tree = tree
-        self._projection = projection
+        self._sketcher = sketcher
         self._radius = radius
         self._local_change = local_change
         self._dimension = tree.roots.dimension
@@ -115,7 +115,7 @@ class GenerationView:
         self._place_of = np.empty(_FIRST_SLOTS, dtype=np.int32)
         self._count = 0
         self._gone = 0
-        self._filter = SketchTrees(projection.size, radius)
+        self._filter = SketchTrees(sketcher.size, radius)
         self.rows_touched = 0
         self.grown: set[int] = set()
 
@@ -182,7 +182,7 @@ class GenerationView:
         block.extend(records)
         first = self.size_of(cell)
         slots = self._new_slots(cell, first, len(records))
-        self._filter.add(self._projection.sketch(block.descriptors), slots)
+        self._filter.add(self._sketcher.sketch(block.descriptors), slots)
         kept = self._cache.peek(cell)
         if kept is not None:
             kept.extend(records)
@@ -259,7 +259,7 @@ class GenerationView:
 
     def sketch(self, descriptors: Descriptors) -> Sketches:
         """Return the sketches of float16 (n, d) descriptors."""
-        return self._projection.sketch(descriptors)
+        return self._sketcher.sketch(descriptors)
 
     def within(
         self, descriptors: Descriptors, sketches: Sketches, thumbnails: Thumbnails | None = None

@@ -10,7 +10,7 @@ from neardup.relation.images import Images
 from neardup.relation.rule import Relation, local_changes
 from neardup.search.distance import l2_distances, paired_l2_distances
 from neardup.search.sketch_trees import Sketches, SketchTrees
-from neardup.search.sketches import fit_projection
+from neardup.search.sketches import fit_sketcher
 from neardup.types import Descriptors
 
 Scalar = TypeVar("Scalar", bound=np.generic)
@@ -103,7 +103,7 @@ class DuplicateFinder:
 
     def __init__(self, images: Images, relation: Relation, *, settled: int = 0, judge_settled: bool = False) -> None:
         count, descriptors = len(images), images.descriptors
-        self.projection = fit_projection(descriptors)
+        self.sketcher = fit_sketcher(descriptors)
         self._relation = relation
         self._variants = images.variants
         self._variant_rows = range(settled, count)
@@ -114,8 +114,8 @@ class DuplicateFinder:
         self._unique_of = np.arange(count)
         self._l2_distance = np.zeros(count)
         self._settled = np.arange(count) < settled
-        self._filter = SketchTrees(self.projection.size, relation.radius)
-        self._variant_filter = SketchTrees(self.projection.size, relation.radius)
+        self._filter = SketchTrees(self.sketcher.size, relation.radius)
+        self._variant_filter = SketchTrees(self.sketcher.size, relation.radius)
         first = np.arange(settled)
         if judge_settled:
             self._judge(first)
@@ -229,7 +229,7 @@ class DuplicateFinder:
     def _within(self, block: Rows, sketches: Sketches) -> Pairs:
         """Return every place in the block with every unique row that it duplicates, and their distance."""
         variants = self._variants_of(block)
-        mirrored = [self._alike(variant, self.projection.sketch(variant.descriptors)) for variant in variants]
+        mirrored = [self._alike(variant, self.sketcher.sketch(variant.descriptors)) for variant in variants]
         return _joined([self._alike(self._images(block), sketches), *mirrored])
 
     def _alike(self, images: Images, sketches: Sketches) -> Pairs:
@@ -318,10 +318,10 @@ class DuplicateFinder:
         self._filter.add(sketches, rows.astype(np.int32))
         for number, variant in enumerate(self._variants_of(rows)):
             slots = (rows - self._variant_rows.start) * len(self._variants) + number
-            self._variant_filter.add(self.projection.sketch(variant.descriptors), slots.astype(np.int32))
+            self._variant_filter.add(self.sketcher.sketch(variant.descriptors), slots.astype(np.int32))
 
     def _sketch(self, rows: Rows) -> Sketches:
-        return self.projection.sketch(self._descriptors[rows])
+        return self.sketcher.sketch(self._descriptors[rows])
 
 
 def _parts(count: int, step: int) -> list[slice]:

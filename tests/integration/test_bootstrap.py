@@ -24,13 +24,13 @@ from neardup.descriptors import load_descriptor
 from neardup.errors import IndexMissing, Misconfigured, RedisUnavailable
 from neardup.index.build import GenerationBuild
 from neardup.index.redis import RedisIndex
-from neardup.search.sketches import Projection
+from neardup.search.sketches import Sketcher
 from neardup.sources.files import find_images
 
 pytestmark = pytest.mark.redis
 
 DEADLINE_S = 60.0
-PROJECTION = Projection(np.zeros(128, dtype=np.float32), np.eye(8, 128, dtype=np.float32))
+SKETCHER = Sketcher(np.zeros(128, dtype=np.float32), np.eye(8, 128, dtype=np.float32))
 
 
 @pytest.fixture
@@ -208,7 +208,7 @@ def test_if_missing_leaves_an_index_that_exists_alone(
 
 def test_records_are_appended_once_however_often_they_are_sent(client: redis.Redis, index: str, photos: Path) -> None:
     snapshot = snapshot_of(photos)
-    build = GenerationBuild(client, replace(snapshot.meta, name=index), snapshot.cells.centroids, PROJECTION)
+    build = GenerationBuild(client, replace(snapshot.meta, name=index), snapshot.cells.centroids, SKETCHER)
     build.append(0, snapshot.members[:2])
     build._sizes[0] -= 2  # as when the reply to the first call was lost
     build.append(0, snapshot.members[:2])
@@ -324,7 +324,7 @@ def test_an_error_just_after_the_flip_does_not_remove_the_live_index(
 
 def test_a_later_build_that_finished_first_wins(photos: Path, client: redis.Redis, index: str) -> None:
     snapshot = snapshot_of(photos)
-    early = GenerationBuild(client, replace(snapshot.meta, name=index), snapshot.cells.centroids, PROJECTION)
+    early = GenerationBuild(client, replace(snapshot.meta, name=index), snapshot.cells.centroids, SKETCHER)
     early.append(0, snapshot.members)
     assert store(snapshot, client, index).meta.generation == 2
     with pytest.raises(Misconfigured, match="another bootstrap"):
@@ -387,7 +387,7 @@ def test_a_signal_while_it_stores_leaves_the_old_index_live(  # noqa: PLR0917 - 
 
 def test_a_killed_first_build_leaves_no_index(photos: Path, client: redis.Redis, index: str) -> None:
     snapshot = snapshot_of(photos)
-    build = GenerationBuild(client, replace(snapshot.meta, name=index), snapshot.cells.centroids, PROJECTION)
+    build = GenerationBuild(client, replace(snapshot.meta, name=index), snapshot.cells.centroids, SKETCHER)
     build.append(0, snapshot.members)
     with pytest.raises(IndexMissing):
         RedisIndex(client, index)

@@ -370,4 +370,4 @@ def test_a_generation_that_comes_meanwhile_is_read_as_a_whole(place: Place, monk
 def publish_another(client: redis.Redis, meta: IndexMeta, centroids: Any) -> None:  # noqa: ANN401 - of numpy
     stored = cast("bytes", client.get(KEYS.pca(1)))
     live = read_live(client, NAME)
-    GenerationBuild(client, meta, centroids, live.projection, pca=Pca.from_bytes(stored)).publish()
+    GenerationBuild(client, meta, centroids, live.sketcher, pca=Pca.from_bytes(stored)).publish()

@@ -26,7 +26,7 @@ from neardup.index.stored.codec import decode_member, encode_member
 from neardup.index.stored.connection import connect
 from neardup.index.stored.keys import IndexKeys
 from neardup.search.distance import l2_distances
-from neardup.search.sketches import fit_projection
+from neardup.search.sketches import fit_sketcher
 from neardup.types import Member, Query
 from tests.support.live_index import DIMENSION, build, queries, remove_keys, stream, unit_rows
 
@@ -355,7 +355,7 @@ def photos(client: redis.Redis, tmp_path: Path) -> Iterator[tuple[str, Path]]:
         rows.append(dct.describe([dct.prepare(decode(photo(number), reduce_to_px=dct.reduce_to_px))])[0])
     meta = IndexMeta(name, 0, "dct", dct.fingerprint, dct.dimension, dct.default_radius)
     centroids = np.stack(rows[:1]).astype(np.float32)
-    GenerationBuild(client, meta, centroids, fit_projection(np.stack(rows))).publish()
+    GenerationBuild(client, meta, centroids, fit_sketcher(np.stack(rows))).publish()
     stream(client, name, [Query(f"k{number}", f"{number}.png", row) for number, row in enumerate(rows)])
     yield name, tmp_path / "photos"
     remove_keys(client, name)
