@@ -281,7 +281,7 @@ class Index:
         >>> neardup.Index.load("photos/notes.txt")
         Traceback (most recent call last):
             ...
-        neardup.errors.CorruptIndex: photos/notes.txt is no index of neardup
+        neardup.errors.CorruptIndex: photos/notes.txt is not an index of neardup
         """
         meta, members = read_index(Path(path))
         index = cls(

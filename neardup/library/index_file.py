@@ -90,7 +90,7 @@ def read_index(path: Path) -> tuple[IndexMeta, list[Member]]:
     """
     data = path.read_bytes()
     if not data.startswith(_MAGIC):
-        raise CorruptIndex(f"{path} is no index of neardup")
+        raise CorruptIndex(f"{path} is not an index of neardup")
     body = data[:-_DIGEST_BYTES]
     with _located(path):
         (version,) = _NUMBER.unpack_from(data, len(_MAGIC))

@@ -26,7 +26,7 @@ from consumer.transport.memory import MemorySink, MemorySource
 from demo.services import KafkaProgram, KafkaServer
 from demo.services.process import free_port
 from neardup.errors import EmptyImage, KafkaUnavailable, Misconfigured
-from neardup.kafka.patch import mend_kafka_python
+from neardup.kafka.patch import patch_kafka_python
 from neardup.wire import Headers
 from tests.support.odd_headers import NotUtf8
 from tests.support.processes import read_topic
@@ -682,7 +682,7 @@ def test_a_transaction_whose_epoch_was_taken_is_made_again(kafka: KafkaRig, monk
     ],
 )
 def test_a_broker_without_transactions_is_told_with_the_way_out(cause: Exception) -> None:
-    error = KafkaUnavailable("Kafka does not serve")
+    error = KafkaUnavailable("Kafka is unavailable")
     error.__cause__ = cause
     assert "--delivery at-least-once" in str(_explained(error))
 
@@ -799,7 +799,7 @@ def test_a_record_that_cannot_be_read_is_named_and_not_waited_for(
     kafka: KafkaRig, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     kafka.write([Sent(b"good"), Sent(b"bad", headers=((NotUtf8("x"), b""),)), Sent(b"good")])
-    mend_kafka_python()
+    patch_kafka_python()
     # As kafka-python reads by itself.
     monkeypatch.setattr(DefaultRecordBatch, "_read_msg", DefaultRecordBatch._read_strictly, raising=True)
     source = connected(kafka.source())

@@ -118,7 +118,7 @@ def refused(path: Path) -> None:
 def test_a_foreign_file_or_version_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     path = tmp_path / "photos.index"
     path.write_bytes(b"\x80\x04pickle")
-    with pytest.raises(neardup.CorruptIndex, match="is no index of neardup"):
+    with pytest.raises(neardup.CorruptIndex, match="is not an index of neardup"):
         neardup.Index.load(path)
     with monkeypatch.context() as patched:
         patched.setattr(index_file, "FILE_VERSION", 2)
