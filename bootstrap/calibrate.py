@@ -1,6 +1,6 @@
 """Ask a live index what radius fits it, and what would change: ``neardup calibrate``.
 
-Nothing is changed; it may be done while consumers run.
+Changes nothing; safe while consumers run.
 
 Exit codes
 
@@ -21,7 +21,7 @@ from bootstrap.calibration.wording import radius_origin
 from neardup.cli.commands import command
 from neardup.cli.running import run_command
 
-_FEW = "too few different members to say: 100 are needed, and a few hundred pairs beyond the radius"
+_FEW = "too few different members: 100 are needed, and a few hundred pairs beyond the radius"
 
 Document = dict[str, Any]
 
@@ -42,7 +42,7 @@ def calibrate(settings: CalibrateSettings) -> int:
 
 
 def run(settings: CalibrateSettings) -> Document:
-    """Do what the settings say, and return what came of it.
+    """Run the command, and return the result as a document.
 
     Raises
     ------

@@ -1,4 +1,4 @@
-"""What calibrating a live index can be told."""
+"""The settings of ``neardup calibrate``."""
 
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,7 +15,7 @@ class CalibrateSettings(RedisSettings):
 
     false_pairs: float = option(
         "--false-pairs",
-        "at most this part of all pairs of different images may count as duplicates",
+        "largest share of all pairs of different images that may count as duplicates",
         1e-6,
         number(1e-9, 1e-3),
         subject=DUPLICATES,
@@ -32,13 +32,13 @@ class CalibrateSettings(RedisSettings):
     )
     descriptor: str | None = option(
         "--descriptor",
-        "file:PATH when the model of the index lies elsewhere on this machine and labelled images are files",
+        "file:PATH, if the index's model is elsewhere on this machine and labelled images are files",
         None,
         subject=DUPLICATES,
     )
     weights: str | None = option(
         "--weights",
-        "weights file of the index's descriptor, when it has weights and labelled images are files",
+        "weights file of the index's descriptor, if it has one and labelled images are files",
         None,
         subject=DUPLICATES,
     )

@@ -84,7 +84,7 @@ class JudgingSettings(RedisSettings, DecodingSettings):
         subject=DUPLICATES,
     )
     weights: str | None = option(
-        "--weights", "weights file of the index's descriptor, when it has weights", None, subject=DUPLICATES
+        "--weights", "weights file of the index's descriptor, if it has one", None, subject=DUPLICATES
     )
     decision_ttl_s: int = option(
         "--decision-ttl-s",

@@ -1,4 +1,4 @@
-"""Calibration of a live index: what its members say of the radius, and what labelled pairs say. Only reads."""
+"""Calibrates a live index, from its members and from labelled pairs. Only reads."""
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -140,7 +140,7 @@ def _proposal(generation: LiveGeneration, members: Members, false_pairs: float) 
 
 
 def _edits_of(calibration: Mapping[str, Any]) -> dict[str, float]:
-    """Return the edits' quantiles that the bootstrap measured; an index holds what somebody wrote."""
+    """Return the edits' quantiles that the bootstrap measured; an index may hold anything."""
     edits = calibration.get("edits")
     if not isinstance(edits, dict):
         return {}
@@ -162,9 +162,9 @@ def _described(
             described[name] = _describe(Path(name), descriptor)
         except OSError as exc:
             reason = exc.strerror or exc
-            wrong.append(f"line {lines[name]}: {name!r} is neither a member nor a file that can be read ({reason})")
+            wrong.append(f"line {lines[name]}: {name!r} is neither a member nor a readable file ({reason})")
         except BadInput as exc:
-            wrong.append(f"line {lines[name]}: {name!r} is no image that can be described ({exc.reason}): {exc}")
+            wrong.append(f"line {lines[name]}: {name!r} is not an image that can be described ({exc.reason}): {exc}")
     refuse(pairs, wrong)
     return described
 

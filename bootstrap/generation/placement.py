@@ -1,4 +1,4 @@
-"""Where members stand: the k-means cells, divided until each holds a few hundred."""
+"""Places members in cells: k-means cells, split until each holds a few hundred."""
 
 import numpy as np
 from numpy.typing import NDArray

@@ -63,7 +63,7 @@ class Snapshot:
     clusters
         intp (n,): the cell of each member.
     pca
-        What makes descriptors short, if anything does.
+        The principal components that shorten descriptors, if any.
     """
 
     meta: IndexMeta
@@ -75,7 +75,7 @@ class Snapshot:
 
 @dataclass(frozen=True, slots=True)
 class CarryOver:
-    """What keeps a generation complete that is built while consumers add to the one before.
+    """Keeps a new generation complete while consumers add to the one before.
 
     Attributes
     ----------
@@ -149,7 +149,7 @@ def store(snapshot: Snapshot, client: redis.Redis, name: str, carry_over: CarryO
 
 
 def _publish_carrying(build: GenerationBuild, writer: "_Writer", carry_over: CarryOver) -> IndexMeta:
-    """Follow the generation before until nothing is new, and take its place in that moment."""
+    """Follow the previous generation until there is nothing new, and replace it at that moment."""
     while True:
         added, removed = carry_over.assembly.add_late(carry_over.predecessor.news())
         writer.change(added, removed)
@@ -170,7 +170,7 @@ class _Writer:
             self._cells |= dict.fromkeys((members[row].key for row in rows), cell)
 
     def change(self, added: Iterable[Member], removed: Iterable[Member]) -> None:
-        """Write what is a member now, and take out what is none any more."""
+        """Write new members, and remove those that no longer are."""
         for member in removed:
             self._build.remove(self._cells.pop(member.key), member)
         for member in added:
@@ -229,7 +229,7 @@ def require_writable(path: Path) -> None:
 
 @contextmanager
 def _replaced(path: Path) -> Iterator[IO[str]]:
-    """Open a file beside `path` for writing, and let it take its place at the end."""
+    """Open a file beside `path` for writing, and rename it to `path` at the end."""
     part = path.with_name(f".{path.name}.{os.getpid()}.part")
     try:
         with part.open("w", encoding="utf-8") as file:

@@ -1,4 +1,4 @@
-"""What must hold in an index, each as a function that tells what seems wrong in what it is given.
+"""The consistency checks of an index; each is a function that yields what seems wrong.
 
 What seems wrong while consumers run may be a change between two reads; `bootstrap.live.verify` looks again.
 """
@@ -54,7 +54,7 @@ class Suspect:
 
 
 def head_suspects(generation: LiveGeneration) -> Iterator[str]:
-    """Tell what is wrong with the numbers of a head that could be read."""
+    """Yield what is wrong with the numbers of a readable head."""
     norms = np.linalg.norm(generation.roots.centroids.astype(np.float64), axis=1)
     too_long = int((norms > 1.0 + _NORM_SLACK).sum())
     if too_long:
@@ -74,7 +74,7 @@ def _basis_suspects(sketcher: Sketcher) -> Iterator[str]:
 
 
 def member_suspects(generation: LiveGeneration, layout: Layout, block: Block) -> Iterator[Suspect]:
-    """Tell which members of a cell cannot be read, are not of unit length, or belong elsewhere."""
+    """Yield the members of a cell that cannot be read, are not of unit length, or belong elsewhere."""
     here = frozenset({block.cell})
     for record, why in block.wrong:
         yield Suspect("records", record, here, f"cell {block.cell}: {why}")
@@ -95,7 +95,7 @@ def member_suspects(generation: LiveGeneration, layout: Layout, block: Block) ->
 
 
 def doubles(block: Block, seen: dict[bytes, int]) -> Iterator[Suspect]:
-    """Tell which keys of a cell were seen before, and note them all."""
+    """Yield the keys of a cell that were seen before, and note all of them."""
     for head in block.heads:
         key = head_key(head)
         if key in seen:
@@ -131,7 +131,7 @@ class Members:
     def suspects(
         self, pairs: Iterator[tuple[int, int, float]], relation: Relation, retention: Retention
     ) -> Iterator[Suspect]:
-        """Tell which pairs (row, row, distance) within the radius should not be, each as it is stored."""
+        """Yield the pairs (row, row, distance) that should not be within the radius, each as stored."""
         for one, other, l2_distance in self._unchanged(pairs, relation):
             yield from close_pair(
                 (self.heads[one], self.cells[one]), (self.heads[other], self.cells[other]), l2_distance, retention
@@ -210,7 +210,7 @@ def _close(
 
 
 class Replay:
-    """Follows the log's events, and knows what they lead to.
+    """Replays the log's events, and knows their result.
 
     Parameters
     ----------
@@ -264,7 +264,7 @@ class Replay:
                 self.wrong.append(f"cell {cell} holds {sizes[cell]} members, by the log it should hold {expected}")
 
     def missing(self, keys: Mapping[bytes, int]) -> Iterator[Suspect]:
-        """Tell which appended members are not among these keys."""
+        """Yield the appended members that are not among these keys."""
         for root, appended in self._appended.items():
             for key, cell in appended.items():
                 if key not in keys:

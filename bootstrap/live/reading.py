@@ -1,4 +1,4 @@
-"""The live generation of an index as it stands in Redis, read while consumers may be changing it."""
+"""Reads the live generation of an index from Redis, while consumers may be changing it."""
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -122,7 +122,7 @@ class LiveGeneration:
         return self.live.sketcher
 
     def require_live(self) -> None:
-        """Refuse to go on when another generation is live by now.
+        """Stop if another generation has gone live.
 
         Raises
         ------
@@ -135,7 +135,7 @@ class LiveGeneration:
 
     def _require(self, live: bytes | None) -> None:
         if live != b"%d" % self.number:
-            raise Unavailable(f"generation {self.number} has been replaced while it was read: run this again")
+            raise Unavailable(f"generation {self.number} was replaced while it was read: run this again")
 
     # -- cells --------------------------------------------------------------------------------------------------------
 

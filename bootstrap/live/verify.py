@@ -1,4 +1,4 @@
-"""Whether a live index holds what it promises, while consumers go on with it.
+"""Checks the consistency of a live index while consumers use it.
 
 Each check reads, and what seems wrong is read again, all of it as of one moment, before it is reported: a cell that
 was divided between two reads, or a member that came in between, is no damage.

@@ -23,34 +23,33 @@ from neardup.types import Member
 
 _PUSH_BYTES = 1 << 20
 _PUSH_RECORDS = 5000
-"""Lua unpacks no more than some 8,000 values."""
+"""Lua's unpack takes no more than about 8,000 values."""
 
 
 class MoreToCarry(Exception):
-    """The predecessor had events that its build does not know of."""
+    """The predecessor has new events that are not carried over yet."""
 
 
 class GenerationBuild:
     """Writes generation g + 1 while g serves; `publish` flips the pointer in one step.
 
-    A crash before that leaves g live; what was left behind is removed by the next build. What consumers commit to g
-    in the meantime is carried over when `publish` is told of the predecessor: it flips in the one step that finds
-    nothing new.
+    A crash before that leaves g live; the next build removes what was left behind. What consumers commit to g in the
+    meantime is carried over if `publish` gets the predecessor: it flips only when there is nothing new.
 
     Parameters
     ----------
     client
         From `neardup.index.stored.connection.connect`.
     meta
-        What the index is made for; its generation is given out here.
+        The index's metadata; the generation number is assigned here.
     centroids
         float32 (k, d).
     sketcher
         What consumers sketch descriptors with.
     splits
-        How cells are divided from the start, in order.
+        The initial splits of cells, in order.
     pca
-        What makes descriptors short, if anything does.
+        The principal components that shorten descriptors, if any.
 
     Raises
     ------
@@ -112,13 +111,13 @@ class GenerationBuild:
         Parameters
         ----------
         predecessor
-            Whose members are carried over, as far as its `news` were asked for; None takes the place of whatever is
+            Whose members are carried over, as far as `news` has returned them; None replaces whatever is
             live.
 
         Raises
         ------
         MoreToCarry
-            The predecessor has had other events by now. Carry its news over and publish again.
+            The predecessor has new events. Carry them over and publish again.
         Misconfigured
             Another bootstrap of the same index finished meanwhile.
         """

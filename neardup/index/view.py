@@ -1,4 +1,4 @@
-"""What one process knows of a generation, kept up to date by the generation's events."""
+"""One process's view of a generation, kept up to date by its events."""
 
 from array import array
 from collections.abc import Callable, Iterable, Sequence
@@ -26,7 +26,7 @@ HeadCounts = Callable[[bytes], bool]
 _GONE = -1
 _FIRST_SLOTS = 1024
 _PAIRS = 8192
-"""Candidates that are measured at once, 16 MB of 256 numbers in float64."""
+"""Candidates measured at a time: 16 MB with 256 numbers in float64."""
 _SCAN_SHARE = 0.02
 """Of all pairs: when sketches let more through, multiplying with all members costs less than measuring pairs."""
 _SCAN_EXTRA = 16
@@ -36,7 +36,7 @@ _FLOAT32_ERROR = 2.0**-23
 
 
 class OutdatedView(Exception):
-    """A cell holds less than it should; events that are not followed yet may tell why."""
+    """A cell holds less than it should; events not followed yet may explain it."""
 
 
 class CellReader(Protocol):
@@ -240,7 +240,7 @@ class GenerationView:
             block = self._empty_block()
             block.extend(records[: self.size_of(cell)])
             if len(block) < self.size_of(cell):
-                raise OutdatedView(f"cell {cell} holds {len(block)} members and should hold {self.size_of(cell)}")
+                raise OutdatedView(f"cell {cell} holds {len(block)} members but should hold {self.size_of(cell)}")
             blocks.append(block)
         return blocks
 

@@ -1,4 +1,4 @@
-"""Duplicates among many images, and between these and members that are there already: exactly, whatever the cells."""
+"""Finds duplicates among many images, and of existing members; exact, independent of cells."""
 
 from dataclasses import dataclass
 from typing import TypeVar
@@ -56,8 +56,8 @@ def find_duplicates(images: Images, relation: Relation) -> Duplicates:
     """Compare images with one another, in their order.
 
     An image is a duplicate when it duplicates an *earlier unique* image (`neardup.relation.rule.Relation`); it then
-    names the nearest of these, the earliest on a tie. A duplicate stands for nothing itself, so there are no chains:
-    every duplicate is one of a unique image, and no unique image is one of an earlier unique one.
+    names the nearest of these, the earliest on a tie. Nothing is a duplicate of a duplicate, so there are no chains:
+    every duplicate has a unique image, and no unique image duplicates an earlier unique one.
 
     Parameters
     ----------
@@ -79,14 +79,14 @@ def find_duplicates(images: Images, relation: Relation) -> Duplicates:
 
 @dataclass(frozen=True, slots=True)
 class Change:
-    """Rows that became unique, and rows that were and are no more."""
+    """Rows that became unique, and rows that no longer are."""
 
     added: list[int]
     removed: list[int]
 
 
 class DuplicateFinder:
-    """Rows that are unique or duplicates, with room for members that come late.
+    """Decides which rows are unique; members can be added later.
 
     Parameters
     ----------
@@ -193,7 +193,7 @@ class DuplicateFinder:
         return list(gone)
 
     def _judge_again(self, removed: list[int]) -> list[int]:
-        """Judge what duplicated rows that are unique no more; return what is unique now."""
+        """Judge again what duplicated rows that are no longer unique; return what is unique now."""
         if not removed:
             return []
         return self._judge(np.flatnonzero(np.isin(self._unique_of[: self._count], removed)))

@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 from neardup.types import Descriptors
 
 SLACK = 1e-5
-"""By how much rounding may make a sketch distance too large: the basis is orthonormal up to float32."""
+"""How much rounding may enlarge a sketch distance: the basis is orthonormal up to float32."""
 COMPONENTS = 32
 """Kept with an index: a search uses the first of them (`neardup.search.sketch_trees.LONG`), a split any."""
 _BLOCK = 8192

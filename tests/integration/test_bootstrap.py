@@ -202,7 +202,7 @@ def test_if_missing_leaves_an_index_that_exists_alone(
 ) -> None:
     assert bootstrap(photos, "--clusters", 3, "--if-missing").returncode == 0
     again = bootstrap(photos, "--clusters", 2, "--if-missing")
-    assert (again.returncode, again.stdout) == (0, f"index {index} exists already: nothing done\n")
+    assert (again.returncode, again.stdout) == (0, f"index {index} already exists: nothing done\n")
     assert (RedisIndex(client, index).meta.generation, RedisIndex(client, index).meta.clusters) == (1, 3)
 
 
@@ -248,7 +248,7 @@ def test_import_makes_the_same_index(bootstrap: Bootstrap, photos: Path, client:
     ("arguments", "line"),
     [
         (["nowhere"], "no such file or folder: nowhere"),
-        (["."], "SEEDS: there is no readable image"),
+        (["."], "SEEDS: no readable image found"),
         ([".", "--descriptor", "sift"], "unknown descriptor 'sift'"),
         ([".", "--index", "a b"], "index name 'a b'"),
         ([".", "--export", "no/such/folder/x.json"], "--export: cannot write into"),

@@ -192,8 +192,8 @@ PARTS: dict[str, tuple[Spoil, str]] = {
         f"the projection of 8 bytes is not one of {COMPONENTS} numbers",
     ),
     "projection NaN": (changed(KEYS.projection(1), ending_with(np.nan)), "the projection holds NaN or infinity"),
-    "pca gone": (gone(KEYS.pca(1)), "there are no principal components, which its descriptors are made with"),
-    "pca a list": (is_a_list(KEYS.pca(1)), "there are no principal components, which its descriptors are made with"),
+    "pca gone": (gone(KEYS.pca(1)), "the principal components of its descriptors are missing"),
+    "pca a list": (is_a_list(KEYS.pca(1)), "the principal components of its descriptors are missing"),
     "pca cut": (
         changed(KEYS.pca(1), lambda stored: stored[:20]),
         f"20 bytes do not hold {COMPONENTS} principal components",

@@ -165,7 +165,7 @@ def test_verify_as_lines() -> None:
         "                  a",
         "                  b",
         "                  and 10 more",
-        "the index does not hold what it promises",
+        "the index is not consistent",
     ]
 
 

@@ -113,7 +113,7 @@ def test_a_cell_that_is_shorter_than_it_should_be(store: Store) -> None:
     view = view_of(store, budget_bytes=0)
     keys_near(view, point(2))
     store.cells.clear()
-    with pytest.raises(OutdatedView, match="cell 0 holds 0 members and should hold 1"):
+    with pytest.raises(OutdatedView, match="cell 0 holds 0 members but should hold 1"):
         keys_near(view, point(0))
 
 

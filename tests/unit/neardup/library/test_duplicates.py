@@ -136,8 +136,8 @@ def test_descriptors_do_as_well_as_images(tmp_path: Path) -> None:
         (np.eye(3, dtype=np.float16), {}, "descriptors of 3 numbers, and 'dct' has 128"),
         (2 * np.eye(3, dtype=np.float16), {"radius": 0.1}, "row 0 has 2"),
         (np.full((2, 3), np.nan, dtype=np.float16), {"radius": 0.1}, "row 0 has nan"),
-        (np.eye(128, dtype=np.float16), {"match_flips": True}, "need the images"),
-        (np.eye(128, dtype=np.float16), {"local_change": 2.5}, "need the images"),
+        (np.eye(128, dtype=np.float16), {"match_flips": True}, "need images"),
+        (np.eye(128, dtype=np.float16), {"local_change": 2.5}, "need images"),
     ],
 )
 def test_what_are_no_descriptors_is_refused(rows: Descriptors, options: dict[str, Any], said: str) -> None:
