@@ -206,7 +206,7 @@ def test_what_an_index_relies_on_is_checked(
 
 
 def test_another_descriptor_is_refused(exported: Path) -> None:
-    with pytest.raises(Misconfigured, match=r"described by pixels:4 \(.*\), the descriptor at hand is pixels:5"):
+    with pytest.raises(Misconfigured, match=r"described by pixels:4 \(.*\), this process uses pixels:5"):
         import_snapshot(exported, PixelsDescriptor(5))
 
 

@@ -123,7 +123,7 @@ def test_a_foreign_file_or_version_is_refused(tmp_path: Path, monkeypatch: pytes
     with monkeypatch.context() as patched:
         patched.setattr(index_file, "FILE_VERSION", 2)
         index_of().save(path)
-    with pytest.raises(neardup.IndexMismatch, match="format 2, and this version reads 1"):
+    with pytest.raises(neardup.IndexMismatch, match="format 2, but this version reads 1"):
         neardup.Index.load(path)
 
 
