@@ -23,7 +23,7 @@ from threadpoolctl import threadpool_limits
 from neardup.descriptors import load_descriptor
 from neardup.search import sketch_trees as filters
 from neardup.search.sketch_trees import Shape, Sketches, SketchTrees
-from neardup.search.sketches import fit_projection
+from neardup.search.sketches import fit_sketcher
 
 SHORTER = ((12, 16), (12, 20), (12, 32), (8, 24), (10, 24), (16, 24))
 LONGER = ((18, 24), (18, 32), (24, 24), (28, 32))
@@ -58,12 +58,12 @@ def main() -> None:
     out = given.out or results_of("filter", given.descriptor)
     rows, source = descriptors_of_images(given.members + 10_000, given.descriptor)
     members, others = np.ascontiguousarray(rows[: given.members]), rows[given.members : given.members + 10_000]
-    projection = fit_projection(members[:: max(1, given.members // 20_000)])
+    sketcher = fit_sketcher(members[:: max(1, given.members // 20_000)])
     sketches = np.concatenate(
-        [projection.sketch(members[start : start + 4096]) for start in range(0, len(members), 4096)]
+        [sketcher.sketch(members[start : start + 4096]) for start in range(0, len(members), 4096)]
     )
     radii = (0.1, load_descriptor(given.descriptor).default_radius)
-    queries = {radius: projection.sketch(queries_from(others, members, radius)) for radius in radii}
+    queries = {radius: sketcher.sketch(queries_from(others, members, radius)) for radius in radii}
     measured = []
     with threadpool_limits(1):
         for choice in CHOICES:

@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 from neardup.index.stored.events import Split
 from neardup.index.tree import CellTree, choose_split
 from neardup.search.cells import Cells
-from neardup.search.sketches import Projection, fit_projection
+from neardup.search.sketches import Sketcher, fit_sketcher
 from neardup.types import Descriptors, Member
 
 MAX_CLUSTER = 300
@@ -22,14 +22,14 @@ class Placed:
     """Where members stand: rows of each cell."""
 
     tree: CellTree
-    projection: Projection
+    sketcher: Sketcher
     splits: list[Split]
     rows_of: dict[int, NDArray[np.intp]]
 
 
 def place(members: Descriptors) -> Placed:
     """Place members; some of them serve as centroids, which changes nothing that is measured."""
-    projection = fit_projection(members[:: max(1, len(members) // SAMPLE)])
+    sketcher = fit_sketcher(members[:: max(1, len(members) // SAMPLE)])
     wanted = min(MOST_ROOTS, max(1, len(members) // _ROWS_A_ROOT))
     roots = Cells(members[:: len(members) // wanted].astype(np.float32))
     assigned = roots.assign(members)
@@ -40,7 +40,7 @@ def place(members: Descriptors) -> Placed:
     waiting = [root for root, rows in rows_of.items() if len(rows) > MAX_CLUSTER]
     while waiting:
         cell = waiting.pop()
-        split = choose_split(cell, tree, projection.sketch(members[rows_of[cell]]))
+        split = choose_split(cell, tree, sketcher.sketch(members[rows_of[cell]]))
         if split is None:
             continue
         tree.apply(split)
@@ -48,7 +48,7 @@ def place(members: Descriptors) -> Placed:
         rows, low = rows_of.pop(cell), np.frombuffer(split.sides, dtype=np.uint8) == ord("L")
         rows_of[split.low], rows_of[split.high] = rows[low], rows[~low]
         waiting += [half for half in (split.low, split.high) if len(rows_of[half]) > MAX_CLUSTER]
-    return Placed(tree, projection, splits, rows_of)
+    return Placed(tree, sketcher, splits, rows_of)
 
 
 def key_of(number: int) -> str:

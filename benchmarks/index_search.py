@@ -135,7 +135,7 @@ def build_view(members: Descriptors, radius: float) -> GenerationView:
             [encode_member(member_of(int(row), members[row])) for row in placed.rows_of.get(cell, ())] for cell in cells
         ]
 
-    view = GenerationView(placed.tree, placed.projection, radius, read, CACHE_BYTES)
+    view = GenerationView(placed.tree, placed.sketcher, radius, read, CACHE_BYTES)
     began_s = time.perf_counter()
     view.load(placed.tree.leaves)
     print(f"{len(view)} members in {len(view.cell_sizes)} cells, read in {time.perf_counter() - began_s:.1f} s")

@@ -133,7 +133,7 @@ def build(client: redis.Redis, members: Descriptors) -> None:
     """Make an index of these members, as a bootstrap does."""
     placed = place(members)
     meta = IndexMeta(INDEX, 0, "dct", "redis-cost", members.shape[1], RADIUS)
-    building = GenerationBuild(client, meta, placed.tree.roots.centroids, placed.projection, placed.splits)
+    building = GenerationBuild(client, meta, placed.tree.roots.centroids, placed.sketcher, placed.splits)
     for cell, rows in placed.rows_of.items():
         building.append(cell, [member_of(int(row), members[row]) for row in rows])
     building.publish()

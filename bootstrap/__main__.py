@@ -8,8 +8,8 @@ Exit codes
     130  interrupted (Ctrl-C)
     143  terminated (SIGTERM)
 
-Whatever the code but 0, the index that was live before is live still, unless the interruption came after the new
-one had taken its place, while the old one was being removed.
+With any code but 0 the index that was live before is still live, unless the interruption came after the switch to the
+new one, while the old one was being removed.
 """
 
 import logging
@@ -49,20 +49,20 @@ def _run(settings: Settings) -> None:
     from bootstrap.generation.job import run  # noqa: PLC0415 - numpy, Pillow and redis-py: --help does not wait for them
     from bootstrap.report.summary import summary  # noqa: PLC0415
 
-    # Pillow warns of odd metadata in images that it reads well.
+    # Pillow warns of odd metadata even in images that it reads well.
     warnings.filterwarnings("ignore", module=r"PIL\.")
     outcome = run(settings)
     if outcome is None:
-        sys.stdout.write(f"index {settings.index} exists already: nothing done\n")
+        sys.stdout.write(f"index {settings.index} already exists: nothing done\n")
     else:
         sys.stdout.write(summary(outcome, settings) + "\n")
 
 
 @contextmanager
 def _unwound_by_sigterm() -> Iterator[None]:
-    """Let SIGTERM unwind like an interrupt, so that what was being built is removed."""
+    """Make SIGTERM unwind like an interrupt, so that an unfinished generation is removed."""
     if threading.current_thread() is not threading.main_thread():
-        yield  # signals are the main thread's alone
+        yield  # only the main thread can handle signals
         return
     earlier = signal.signal(signal.SIGTERM, _terminate)
     try:

@@ -1,12 +1,12 @@
 """Ask a live index what radius fits it, and what would change: ``neardup calibrate``.
 
-Nothing is changed; it may be done while consumers run.
+Changes nothing; safe while consumers run.
 
 Exit codes
 
     0    done
     1    Redis cannot be reached, or the index was replaced meanwhile: the same command may succeed later
-    2    wrong arguments, settings, marked pairs or images, or no such index: a line on stderr for each
+    2    wrong arguments, settings, labelled pairs or images, or no such index: a line on stderr for each
     130  interrupted (Ctrl-C)
 """
 
@@ -21,7 +21,7 @@ from bootstrap.calibration.wording import radius_origin
 from neardup.cli.commands import command
 from neardup.cli.running import run_command
 
-_FEW = "too few different members to say: 100 are needed, and a few hundred pairs beyond the radius"
+_FEW = "too few different members: 100 are needed, and a few hundred pairs beyond the radius"
 
 Document = dict[str, Any]
 
@@ -42,28 +42,28 @@ def calibrate(settings: CalibrateSettings) -> int:
 
 
 def run(settings: CalibrateSettings) -> Document:
-    """Do what the settings say, and return what came of it.
+    """Run the command, and return the result as a document.
 
     Raises
     ------
     Misconfigured, Unavailable
-        One clear line, or one for each wrong line of the marked pairs.
+        One clear line, or one for each wrong line of the labelled pairs.
     """
     from bootstrap.calibration.labels import read_labels  # noqa: PLC0415
     from bootstrap.calibration.live import calibrate_live  # noqa: PLC0415 - numpy and redis-py: not for --help
     from bootstrap.live.reading import LiveGeneration  # noqa: PLC0415
     from neardup.index.stored.connection import connect  # noqa: PLC0415
 
-    marks = read_labels(settings.pairs) if settings.pairs else []
+    labels = read_labels(settings.pairs) if settings.pairs else []
     generation = LiveGeneration(connect(settings.redis_url, settings.redis_password), settings.index)
     return calibrate_live(
-        generation, settings.false_pairs, settings.pairs, marks, settings.weights, descriptor=settings.descriptor
+        generation, settings.false_pairs, settings.pairs, labels, settings.weights, descriptor=settings.descriptor
     )
 
 
 def rendered(document: Document) -> str:
     """Return the document as lines for a terminal."""
-    lines = [*_about_index(document), *_about_proposal(document), *_about_marks(document)]
+    lines = [*_about_index(document), *_about_proposal(document), *_about_labels(document)]
     lines.append(("changed", "nothing; bootstrap again with --radius to take another radius"))
     width = max(len(subject) for subject, _ in lines) + 2
     return "\n".join(f"{subject:{width}}{text}".rstrip() for subject, text in lines)
@@ -89,7 +89,7 @@ def _about_proposal(document: Document) -> Iterator[tuple[str, str]]:
         yield "", "members are beyond the radius from one another: below it, this continues what was seen above"
 
 
-def _about_marks(document: Document) -> Iterator[tuple[str, str]]:
+def _about_labels(document: Document) -> Iterator[tuple[str, str]]:
     marked = document.get("marked")
     if marked is None:
         return

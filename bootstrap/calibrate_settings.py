@@ -1,4 +1,4 @@
-"""What calibrating a live index can be told."""
+"""The settings of ``neardup calibrate``."""
 
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,7 +15,7 @@ class CalibrateSettings(RedisSettings):
 
     false_pairs: float = option(
         "--false-pairs",
-        "at most this part of all pairs of different images may count as duplicates",
+        "largest share of all pairs of different images that may count as duplicates",
         1e-6,
         number(1e-9, 1e-3),
         subject=DUPLICATES,
@@ -23,7 +23,7 @@ class CalibrateSettings(RedisSettings):
     )
     pairs: Path | None = option(  # noqa: RUF009 - a dataclass field, as all of these
         "--pairs",
-        "CSV file of pairs that a person marked: image_a,image_b,same or image_a,image_b,different; an image is an "
+        "CSV file of labelled pairs: image_a,image_b,same or image_a,image_b,different; an image is an "
         "image id or a key of the index, or a file",
         None,
         Path,
@@ -32,16 +32,16 @@ class CalibrateSettings(RedisSettings):
     )
     descriptor: str | None = option(
         "--descriptor",
-        "file:PATH when the model of the index lies elsewhere on this machine and marked images are files",
+        "file:PATH, if the index's model is elsewhere on this machine and labelled images are files",
         None,
         subject=DUPLICATES,
     )
     weights: str | None = option(
         "--weights",
-        "weights file of the index's descriptor, when it has weights and marked images are files",
+        "weights file of the index's descriptor, if it has one and labelled images are files",
         None,
         subject=DUPLICATES,
     )
     as_json: bool = option(
-        "--json", "print one JSON document in place of lines", default=False, subject=RUNNING, common=True
+        "--json", "print one JSON document instead of lines", default=False, subject=RUNNING, common=True
     )

@@ -48,27 +48,27 @@ def main(arguments: Sequence[str] | None = None, environ: Mapping[str, str] | No
 
 
 def stats(settings: StatsSettings) -> int:
-    """Tell of sizes, radius and memory; return the exit code."""
+    """Print sizes, radius and memory; return the exit code."""
     from bootstrap.live import inspection  # noqa: PLC0415 - numpy and redis-py: not for --help
 
-    return _told(settings, "stats", inspection.stats(_generation(settings)))
+    return _written(settings, "stats", inspection.stats(_generation(settings)))
 
 
 def show(settings: ShowSettings) -> int:
-    """Tell of a member; return the exit code."""
+    """Print a member; return the exit code."""
     from bootstrap.live import inspection  # noqa: PLC0415 - as above
 
-    return _told(settings, "show", inspection.show(_generation(settings), settings.target))
+    return _written(settings, "show", inspection.show(_generation(settings), settings.target))
 
 
 def neighbours(settings: NeighboursSettings) -> int:
-    """Tell what is next to an image; return the exit code."""
+    """Print the members nearest to an image; return the exit code."""
     from bootstrap.live import inspection  # noqa: PLC0415 - as above
 
     found = inspection.neighbours(
         _generation(settings), settings.target, settings.limit, settings.weights, settings.descriptor
     )
-    return _told(settings, "neighbours", found)
+    return _written(settings, "neighbours", found)
 
 
 def verify(settings: VerifySettings) -> int:
@@ -82,12 +82,12 @@ def verify(settings: VerifySettings) -> int:
         max_cluster=settings.max_cluster,
         retention=_retention(settings),
     )
-    return _told(settings, "verify", check.run())
+    return _written(settings, "verify", check.run())
 
 
 def repair(settings: RepairSettings) -> int:
-    """Put back what Redis lost; return the exit code."""
-    logging.getLogger("kafka").addHandler(logging.NullHandler())  # what fails is told in one line, by us
+    """Restore what Redis lost; return the exit code."""
+    logging.getLogger("kafka").addHandler(logging.NullHandler())  # we report failures ourselves, in one line
     from bootstrap.live import repair as repairing  # noqa: PLC0415 - kafka-python: only when asked for
     from neardup.index.redis import RedisIndexOptions  # noqa: PLC0415 - as above
 
@@ -100,7 +100,7 @@ def repair(settings: RepairSettings) -> int:
         options=RedisIndexOptions(max_cluster=settings.max_cluster, retention=_retention(settings)),
         dry_run=settings.dry_run,
     )
-    return _told(settings, "repair", restored)
+    return _written(settings, "repair", restored)
 
 
 def _client(settings: StatsSettings) -> Any:  # noqa: ANN401 - of redis-py
@@ -121,7 +121,7 @@ def _retention(settings: RetentionSettings) -> "Retention":
     return Retention(None if settings.retention_s is None else settings.retention_s * 1000)
 
 
-def _told(settings: StatsSettings, command: str, document: Document) -> int:
+def _written(settings: StatsSettings, command: str, document: Document) -> int:
     text = json.dumps(document, ensure_ascii=False, indent=2) if settings.as_json else rendered(command, document)
     sys.stdout.write(f"{text}\n")
     return 0 if document.get("holds", True) else EXIT_DOES_NOT_HOLD
@@ -218,7 +218,7 @@ def _verify_lines(document: Document) -> Iterator[str]:
         yield from (f"{'':18}{text}" for text in check["examples"])
         if check["wrong"] > len(check["examples"]):
             yield f"{'':18}and {check['wrong'] - len(check['examples'])} more"
-    yield "everything holds" if document["holds"] else "the index does not hold what it promises"
+    yield "everything is consistent" if document["holds"] else "the index is not consistent"
 
 
 def _repair_lines(document: Document) -> Iterator[str]:

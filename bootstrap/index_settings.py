@@ -1,4 +1,4 @@
-"""What the tools for a live index can be told: each has the settings that it reads, and no others."""
+"""The settings of the tools for a live index; each has only those that it reads."""
 
 from dataclasses import dataclass
 
@@ -12,7 +12,7 @@ _MILLION = 1_000_000
 
 
 def duration(text: str) -> str:
-    """Return a time such as ``24h`` as it is; refuse what is none."""
+    """Return a duration such as ``24h`` unchanged; refuse anything else."""
     try:
         seconds = duration_or_off(text)
     except ValueError:
@@ -24,10 +24,10 @@ def duration(text: str) -> str:
 
 @dataclass(frozen=True, kw_only=True)
 class StatsSettings(RedisSettings):
-    """All settings of ``neardup index stats``, and what the other tools have as well."""
+    """All settings of ``neardup index stats``, which the other tools share."""
 
     as_json: bool = option(
-        "--json", "print one JSON document in place of lines", default=False, subject=RUNNING, common=True
+        "--json", "print one JSON document instead of lines", default=False, subject=RUNNING, common=True
     )
 
 
@@ -45,27 +45,27 @@ class NeighboursSettings(StatsSettings):
     target: str = option("TARGET", "an image file", subject=FILES, common=True)
     limit: int = option("--limit", "how many members to list", 10, integer(1, 10_000), subject=RUNNING, common=True)
     descriptor: str | None = option(
-        "--descriptor", "file:PATH when the model of the index lies elsewhere on this machine", None, subject=DUPLICATES
+        "--descriptor", "file:PATH, if the index's model is elsewhere on this machine", None, subject=DUPLICATES
     )
     weights: str | None = option(
-        "--weights", "weights file of the index's descriptor, when it has weights", None, subject=DUPLICATES
+        "--weights", "weights file of the index's descriptor, if it has one", None, subject=DUPLICATES
     )
 
 
 @dataclass(frozen=True, kw_only=True)
 class RetentionSettings:
-    """What verify and repair share: how the consumers were told to keep the index."""
+    """What verify and repair share: settings that should match the consumers'."""
 
     max_cluster: int = option(
         "--max-cluster",
-        "members above which a cluster is called large by verify, and divided by repair",
+        "verify reports, and repair splits, clusters with more members",
         300,
         integer(2, _MILLION),
         subject=REDIS,
     )
     retention_s: int | None = option(
         "--retention",
-        "how long a member counts, as the consumers are told: 90m, 12h, 30d (default: off)",
+        "how long a member counts, as for the consumers: 90m, 12h, 30d (default: off)",
         None,
         duration_or_off,
         subject=REDIS,
@@ -79,7 +79,7 @@ class VerifySettings(RetentionSettings, StatsSettings):
 
     sample: int | None = option(
         "--sample",
-        "compare this many members with all others, in place of every member",
+        "compare only this many members with all others, instead of every member",
         None,
         integer(1, _MILLION),
         subject=RUNNING,
@@ -96,13 +96,13 @@ class RepairSettings(KafkaConnection, RetentionSettings, StatsSettings):
     )
     since: str = option(
         "--since",
-        "how far back to read the verdicts: 30m, 24h, 7d",
+        "how far back to read verdicts: 30m, 24h, 7d",
         "24h",
         duration,
         subject=TOPICS,
         common=True,
     )
-    dry_run: bool = option("--dry-run", "only say what would be done", default=False, subject=RUNNING, common=True)
+    dry_run: bool = option("--dry-run", "only report what would be done", default=False, subject=RUNNING, common=True)
 
     @property
     def since_s(self) -> int:

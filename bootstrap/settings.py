@@ -1,4 +1,4 @@
-"""What the batch job can be told."""
+"""The settings of the batch job."""
 
 from dataclasses import dataclass
 from pathlib import Path
@@ -37,7 +37,7 @@ class Settings(RelationSettings, RedisSettings, DecodingSettings):
 
     seeds: tuple[str, ...] = option(
         "SEEDS",
-        "folders (with all folders below), image files and video clips",
+        "folders (searched recursively), image files and video clips",
         (),
         subject=FILES,
         common=True,
@@ -46,46 +46,44 @@ class Settings(RelationSettings, RedisSettings, DecodingSettings):
     )
     if_missing: bool = option(
         "--if-missing",
-        "do nothing when the index exists already, as on every start of a deployment",
+        "do nothing if the index already exists; for jobs that run at every deployment",
         default=False,
         subject=REDIS,
     )
     fresh: bool = option(
         "--fresh",
-        "start from the seeds alone: forget the unique images of the stream, which are carried over otherwise",
+        "start from the seeds alone: forget the unique images of the stream, which are otherwise carried over",
         default=False,
         subject=REDIS,
         common=True,
     )
     clusters: int | None = option(
         "--clusters",
-        "number of clusters; auto makes as many as keep a cluster at a few hundred images (default: auto)",
+        "number of clusters; auto keeps clusters at a few hundred images each (default: auto)",
         None,
         auto_or(integer(1, _MAX_CLUSTERS)),
         subject=REDIS,
     )
     descriptor: str = option("--descriptor", SPECS, DEFAULT, subject=DUPLICATES, common=True)
-    weights: str | None = option(
-        "--weights", "weights file of the descriptor, when it has weights", None, subject=DUPLICATES
-    )
+    weights: str | None = option("--weights", "weights file of the descriptor, if it has one", None, subject=DUPLICATES)
     project: int | str = option(
         "--project",
-        f"numbers that the principal components of the seeds leave of a descriptor; auto leaves {AUTO_COMPONENTS} of "
-        f"more than {AUTO_ABOVE}",
+        f"shorten descriptors to this many principal components of the seeds; auto: to {AUTO_COMPONENTS} if they have "
+        f"more than {AUTO_ABOVE} numbers",
         OFF,
         components,
         subject=DUPLICATES,
     )
     whiten: bool = option(
-        "--whiten", "with --project: let each of those numbers vary as much", default=False, subject=DUPLICATES
+        "--whiten", "with --project: scale each component to the same variance", default=False, subject=DUPLICATES
     )
     radius: float | None = radius_option(
-        "largest distance that still counts as duplicate, 0 to 2; auto finds it by the seeds: as large as "
+        "largest distance that counts as duplicate, 0 to 2; auto calibrates it on the seeds: as large as "
         "--false-pairs allows (default: auto)"
     )
     false_pairs: float = option(
         "--false-pairs",
-        "with --radius auto: at most this part of all pairs of different images may count as duplicates",
+        "with --radius auto: largest share of all pairs of different images that may count as duplicates",
         1e-6,
         number(1e-9, 1e-3),
         subject=DUPLICATES,
@@ -97,12 +95,12 @@ class Settings(RelationSettings, RedisSettings, DecodingSettings):
         "--export", "JSON file to write centroids and members to", None, Path, subject=FILES
     )
     import_from: Path | None = option(  # noqa: RUF009
-        "--import", "JSON file of --export to build the index from", None, Path, subject=FILES
+        "--import", "JSON file from --export to build the index from", None, Path, subject=FILES
     )
-    fps: float = option("--fps", "frames a second taken from a video clip", 1.0, number(0.001, 1000), subject=FILES)
+    fps: float = option("--fps", "frames per second taken from a video clip", 1.0, number(0.001, 1000), subject=FILES)
     workers: int | None = option(
         "--workers",
-        "processes that decode images; auto takes one for each processor (default: auto)",
+        "number of processes that decode images; auto starts one per processor (default: auto)",
         None,
         auto_or(integer(1, 256)),
         subject=RUNNING,
@@ -114,15 +112,15 @@ class Settings(RelationSettings, RedisSettings, DecodingSettings):
         Raises
         ------
         Misconfigured
-            With every contradiction, a line each.
+            With a line for each contradiction.
         """
         refuse(self._contradictions())
 
     def _contradictions(self) -> list[str]:
         if self.whiten and self.project == OFF:
-            return ["--whiten: goes with --project"]
+            return ["--whiten: works only with --project"]
         if self.import_from is None:
-            return [] if self.seeds else ["SEEDS: name a folder, an image or a video clip, or say --import FILE"]
+            return [] if self.seeds else ["SEEDS: name a folder, an image or a video clip, or use --import FILE"]
         without: dict[str, object] = {"SEEDS": self.seeds, "--clusters": self.clusters, "--report": self.report}
         # A file brings its own projection, and its own relation.
         without["--project"] = self.project != OFF
@@ -130,4 +128,4 @@ class Settings(RelationSettings, RedisSettings, DecodingSettings):
         if self.profile is None:
             held = [(declared.flag, getattr(self, name)) for name, declared in options_of(RelationSettings)]
             without |= {flag: value is not None and value is not False for flag, value in held}
-        return [f"{name}: does not go together with --import" for name, value in without.items() if value]
+        return [f"{name}: cannot be combined with --import" for name, value in without.items() if value]

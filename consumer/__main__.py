@@ -1,8 +1,7 @@
 """``python -m consumer``: the service, ``neardup consume``; with ``--input``, folder mode, ``neardup folder``.
 
-Exit codes: 0 done or stopped on request, 1 a server stayed away beyond the time to shut down, 2 wrong settings or an
-index that does not fit, 3 an error that nobody foresaw, 130 told twice
-to stop by SIGINT, 143 by SIGTERM.
+Exit codes: 0 done or stopped on request, 1 a server was still away when the shutdown timeout ran out, 2 wrong settings
+or an index that does not fit, 3 an unexpected error, 130 a second SIGINT, 143 a second SIGTERM.
 """
 
 import os
@@ -15,14 +14,14 @@ from neardup.cli.running import run_command
 
 def main(arguments: Sequence[str], environ: Mapping[str, str]) -> int:
     """Run the service, or folder mode if there is an input; return the exit code."""
-    if not (_says("--input", arguments) or environ.get("NEARDUP_INPUT")):
+    if not (_given("--input", arguments) or environ.get("NEARDUP_INPUT")):
         return run_command(command("consume"), arguments, environ, "python -m consumer")
-    if not (_says("--index", arguments) or environ.get("NEARDUP_INDEX")):
-        arguments = [*arguments, "--index", "default"]  # as ever here; behind the one door it is the index in memory
+    if not (_given("--index", arguments) or environ.get("NEARDUP_INDEX")):
+        arguments = [*arguments, "--index", "default"]  # the default here; that of `neardup folder` is memory
     return run_command(command("folder"), arguments, environ, "python -m consumer")
 
 
-def _says(flag: str, arguments: Sequence[str]) -> bool:
+def _given(flag: str, arguments: Sequence[str]) -> bool:
     return any(word.partition("=")[0] == flag for word in arguments)
 
 

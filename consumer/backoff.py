@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 
 @dataclass
 class Backoff:
-    """Waits that double up to a limit, each cut by up to a half at random so that many consumers do not march in step.
+    """Waits that double up to a limit, each shortened by up to half at random so that consumers do not retry in step.
 
     Attributes
     ----------
@@ -23,7 +23,7 @@ class Backoff:
     _next_s: float = field(default=0.0, init=False)
 
     def reset(self) -> None:
-        """Begin with the first wait again."""
+        """Start again from the first wait."""
         self._next_s = 0.0
 
     def next_wait_s(self) -> float:

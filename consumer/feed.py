@@ -1,6 +1,6 @@
 """``neardup feed PATH...``: publishes images, folders or video clips, as a camera or a scraper would.
 
-Exit codes: 0 all published (or stopped), 1 Kafka does not serve, 2 wrong settings or nothing to publish.
+Exit codes: 0 all published (or stopped), 1 Kafka is unavailable, 2 wrong settings or nothing to publish.
 """
 
 import logging
@@ -31,8 +31,8 @@ def main(arguments: Sequence[str], environ: Mapping[str, str]) -> int:
 
 
 def feed(settings: FeedSettings) -> int:
-    """Publish until all is published, or until interrupted; return the exit code."""
-    logging.getLogger("kafka").addHandler(logging.NullHandler())  # what fails is told in one line, by us
+    """Publish until done or interrupted; return the exit code."""
+    logging.getLogger("kafka").addHandler(logging.NullHandler())  # we report failures ourselves, in one line
     try:
         published = _feed(settings)
     except KeyboardInterrupt:
@@ -61,7 +61,7 @@ def publish(
     monotonic: Callable[[], float] = time.monotonic,
     sleep: Callable[[float], None] = time.sleep,
 ) -> int:
-    """Send messages at `rate` a second, as fast as they are acknowledged when it is 0; return how many."""
+    """Send `rate` messages a second, or as fast as they are acknowledged when it is 0; return how many."""
     started, published = monotonic(), 0
     for chunk in _chunks(messages, 1 if rate else CHUNK_MESSAGES):
         if rate:
@@ -91,7 +91,7 @@ def _messages(settings: FeedSettings) -> Iterator["OutgoingMessage"]:
         raise Misconfigured("PATH: name an image, a folder or a video clip")
     images = find_images(settings.paths, settings.fps)
     if images.total == 0:
-        raise Misconfigured(f"PATH: there is no file in {', '.join(settings.paths)}")
+        raise Misconfigured(f"PATH: no files found in {', '.join(settings.paths)}")
 
     def once_or_for_ever() -> Iterator["OutgoingMessage"]:
         while True:
@@ -109,7 +109,7 @@ def _message(image: "SourceImage", settings: FeedSettings) -> Iterator["Outgoing
     try:
         value = image.encoded(settings.max_message_bytes)
     except (OSError, BadInput) as error:
-        sys.stderr.write(f"feed: left out {image.image_id}: {error}\n")
+        sys.stderr.write(f"feed: skipped {image.image_id}: {error}\n")
         return
     headers = [("image_id", image.image_id.encode())]
     if settings.source is not None:

@@ -1,4 +1,4 @@
-"""Folder mode: the same handler and loop on files, without Kafka; with ``--index memory`` without any server."""
+"""Folder mode: the same handler and loop on files, without Kafka; with ``--index memory`` without Redis, too."""
 
 import json
 import logging
@@ -17,7 +17,7 @@ from consumer.messages import ImageMessage, OutgoingMessage
 from consumer.metrics import Metrics
 from consumer.service import open_redis_index, run, stopped_by_signals
 from consumer.settings import MEMORY, ClaimCheckSettings, FolderSettings
-from consumer.transport.at_least_once import InTurnDelivery
+from consumer.transport.at_least_once import AtLeastOnceDelivery
 from consumer.transport.memory import MemorySink, MemorySource
 from neardup.descriptors import DEFAULT, load_descriptor
 from neardup.errors import Misconfigured
@@ -29,19 +29,19 @@ from neardup.sources.images import FileImage, SourceImage
 from neardup.types import Verdict
 
 _TOPICS = OutputTopics("verdicts", "dead letters")
-"""Which of the two files a line goes to; nothing is published."""
+"""Which of the two files a line goes to."""
 
 
 def judge_folder(settings: FolderSettings) -> None:
-    """Judge every image of a folder and write a verdict a line to ``--output``.
+    """Judge every image of a folder and write one verdict per line to ``--output``.
 
-    What is no image goes to a second file beside it, ``NAME.dead.jsonl``. Both files appear when all is done;
-    until then they are called ``.partial``, and what stood there before stays.
+    Files that are not images go to a second file beside it, ``NAME.dead.jsonl``. Both are written as ``.partial`` and
+    replace earlier ones only when all is done.
 
     Raises
     ------
     Misconfigured
-        Nothing to read, nowhere to write, or an index that does not fit.
+        There is nothing to read, the output cannot be written, or the index does not fit.
     ShutdownTimeout
         Told to stop while Redis was away.
     """
@@ -49,7 +49,7 @@ def judge_folder(settings: FolderSettings) -> None:
     metrics, health, stop = Metrics(), Health(), threading.Event()
     with ExitStack() as stack:
         if settings.log_level != "DEBUG":
-            # The output file holds the verdicts; a second copy of each on the terminal would bury the warnings.
+            # The output file holds the verdicts; a copy of each on the terminal would bury the warnings.
             journal = logging.getLogger("consumer.logs")
             stack.callback(journal.setLevel, journal.level)
             journal.setLevel(logging.WARNING)
@@ -59,7 +59,7 @@ def judge_folder(settings: FolderSettings) -> None:
             return
         lines = stack.enter_context(_Lines(Path(settings.output)))
         source = MemorySource(_messages(images, settings))
-        delivery = InTurnDelivery(source, MemorySink(lines.write))
+        delivery = AtLeastOnceDelivery(source, MemorySink(lines.write))
         files = ClaimCheckSettings(allow_uri=("file:///",))
         run(
             settings,
@@ -95,7 +95,7 @@ def _index(settings: FolderSettings, stop: threading.Event, health: Health, metr
 
 
 def _messages(images: Iterable[SourceImage], settings: FolderSettings) -> Iterator[ImageMessage]:
-    """Iterate over what a camera would publish: files as claim checks, so that the decoding threads read them."""
+    """Yield the messages that a camera would publish; files as claim checks, so that the decoding threads read them."""
     root = Path(settings.input).resolve()
     for offset, image in enumerate(images):
         image_id = image.image_id.encode()
@@ -111,7 +111,7 @@ def _messages(images: Iterable[SourceImage], settings: FolderSettings) -> Iterat
 
 
 def _identity(image: SourceImage, root: Path) -> str:
-    """Return what tells this file from every other, and from what stood at its path before: judged once, ever."""
+    """Return what identifies this version of this file, so that it is judged only once."""
     if not isinstance(image, FileImage):
         return f"file:{root}/{image.image_id}"
     path = Path(image.path)
@@ -123,9 +123,9 @@ def _identity(image: SourceImage, root: Path) -> str:
 
 
 class _Lines:
-    """The two output files, written as they come and named when they are whole.
+    """The two output files, for verdicts and dead letters; renamed when complete.
 
-    Verdicts and dead letters have one each; what goes to any other topic stands in the verdicts already.
+    Messages to other topics are not written: the verdicts hold the same.
     """
 
     def __init__(self, output: Path) -> None:
@@ -163,7 +163,7 @@ class _Lines:
             empty = file.tell() == 0
             file.close()
             if kind is not None:
-                continue  # what was judged so far stays readable under its partial name
+                continue  # keep what was judged so far under the partial name
             if dead and empty:
                 _partial(self._paths[dead]).unlink()
                 self._paths[dead].unlink(missing_ok=True)

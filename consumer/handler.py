@@ -28,7 +28,7 @@ from neardup.wire import Judged
 
 @dataclass(frozen=True, slots=True)
 class Described:
-    """A batch whose images are vectors by now: each message with its query, or with what is wrong with it.
+    """A described batch: each message with its query, or with what is wrong with it.
 
     Attributes
     ----------
@@ -41,7 +41,7 @@ class Described:
 
 @dataclass(frozen=True, slots=True)
 class Outcome:
-    """What a message comes to: `judged` or `error`, and what is to be published for it, any number of messages."""
+    """The outcome of a message: `judged` or `error`, and the messages to publish for it, if any."""
 
     message: ImageMessage
     outgoing: tuple[OutgoingMessage, ...]
@@ -63,11 +63,11 @@ class OutputTopics:
 
     def judged(self, judged: Judged) -> tuple[OutgoingMessage, ...]:
         """Return what is published for an image that was judged."""
-        # A unique is published with its record, a redelivered one again: Redis may lose its last writes.
+        # A unique verdict holds the member's record, also when redelivered: Redis may lose its last writes.
         return (verdict_message(self.verdicts, judged),)
 
     def refused(self, message: ImageMessage, error: BadInput) -> tuple[OutgoingMessage, ...]:
-        """Return what is published for a message that holds no image that could be judged."""
+        """Return what is published for a message whose image cannot be judged."""
         return (dead_letter(self.dead_letters, message, error),)
 
 
@@ -99,7 +99,7 @@ def _now() -> datetime:
 
 
 class Handler:
-    """Judges batches of messages in two steps, so that a server's outage repeats only the second.
+    """Judges batches of messages in two steps, so that an outage repeats only the second.
 
     Parameters
     ----------
@@ -141,9 +141,9 @@ class Handler:
         self._now = now
 
     def describe(self, messages: Sequence[ImageMessage]) -> Described:
-        """Decode in shares, one in each of the executor's threads, then describe what could be decoded as one batch.
+        """Decode in parallel on the executor's threads, then describe all decoded images as one batch.
 
-        What images are compared by is the index's to say: a later generation may say something else.
+        The index says how images are compared; a later generation may say something else.
         """
         describer = Describer(self._descriptor, self._index.meta.relation)
         batch = BatchDescriber(describer, self._decoder, self._executor)
@@ -165,12 +165,12 @@ class Handler:
     def decide(self, described: Described) -> list[Outcome]:
         """Let the index decide the batch; return an outcome for each message, in order.
 
-        Where a new generation compares images in another way than they were described for, they are described again.
+        If a new generation compares images in another way, they are described again.
 
         Raises
         ------
         RedisUnavailable
-            Repeat the call: what was decided stays decided.
+            Call again: what was decided stays decided.
         """
         queries = [query for _, query in described.items if isinstance(query, Query)]
         try:

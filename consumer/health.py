@@ -1,6 +1,6 @@
-"""Whether the service lives and is ready, and the small HTTP server that tells.
+"""Whether the service is alive and ready, and the small HTTP server that says so.
 
-Not `http.server`: it reads megabytes of headers, waits anew for each byte, and shows its version and what it was asked.
+Not `http.server`, which reads megabytes of headers, restarts its timeout at each byte, and reveals its version.
 """
 
 import contextlib
@@ -20,19 +20,19 @@ from prometheus_client import CONTENT_TYPE_LATEST, CollectorRegistry, generate_l
 from neardup.errors import Misconfigured
 
 STALLED_AFTER_S = 120.0
-"""Without a turn of the loop for this long the process is stuck: longer than any wait that the loop allows itself."""
+"""If the loop has not turned for this long, the process is stuck: no wait within the loop is longer."""
 REQUEST_TIMEOUT_S = 5.0
-"""For a request from its first byte to its last, and for the answer again; a scrape takes milliseconds."""
+"""For reading the whole request, and again for the response; a scrape takes milliseconds."""
 MAX_REQUEST_BYTES = 8192
-"""Of the request line and all headers; Prometheus sends 300."""
+"""For the request line and all headers; Prometheus sends 300."""
 MAX_CONNECTIONS = 32
-"""Above it the oldest is closed: who says nothing must not keep a health check waiting."""
+"""Above it the oldest is closed: idle clients must not block a health check."""
 
 _log = logging.getLogger(__name__)
 
 
 class Health:
-    """What the loop says of itself.
+    """The state that the loop reports.
 
     Parameters
     ----------
@@ -46,19 +46,19 @@ class Health:
         self._not_ready = "starting"
 
     def turned(self) -> None:
-        """Say that the loop turns."""
+        """Note that the loop has turned."""
         self._last_turn = self._monotonic()
 
     def ready(self) -> None:
-        """Say that both servers were reached and the index is loaded."""
+        """Note that both servers were reached and the index is loaded."""
         self._not_ready = ""
 
     def not_ready(self, why: str) -> None:
-        """Say what is missing; in words that may be shown to anybody."""
+        """Note what is missing, in words that anybody may see."""
         self._not_ready = why
 
     def liveness(self) -> tuple[bool, str]:
-        """Return whether the loop turns, and a word on it."""
+        """Return whether the loop turns, and how long ago it last did."""
         idle_s = self._monotonic() - self._last_turn
         return idle_s < STALLED_AFTER_S, f"last turn {idle_s:.1f} s ago"
 
@@ -68,21 +68,21 @@ class Health:
 
 
 class HealthServer:
-    """Serves ``/metrics``, ``/healthz`` and ``/readyz``, by GET only, on threads of its own.
+    """Serves ``/metrics``, ``/healthz`` and ``/readyz``, by GET only, on its own threads.
 
     Parameters
     ----------
     host, port
         Where it listens; port 0 takes a free one.
     registry
-        Whose metrics are shown.
+        The metrics to serve.
     health
-        What the loop says.
+        The state to serve.
 
     Raises
     ------
     Misconfigured
-        The address cannot be listened on.
+        It cannot listen on this address.
     """
 
     def __init__(self, host: str, port: int, registry: CollectorRegistry, health: Health) -> None:
@@ -90,7 +90,7 @@ class HealthServer:
             self._server = _Server((host, port), _Pages(registry, health))
         except (OSError, OverflowError) as exc:
             raise Misconfigured(f"cannot serve metrics on {host}:{port}: {exc}") from exc
-        # Looks this often whether it is to end: a shutdown waits for it.
+        # Checks this often whether to stop; a shutdown waits for it.
         self._thread = threading.Thread(target=self._server.serve_forever, args=(0.05,), name="health", daemon=True)
 
     @property
@@ -111,14 +111,14 @@ class HealthServer:
 
 
 class _Pages:
-    """What is answered to a path."""
+    """The response for each path."""
 
     def __init__(self, registry: CollectorRegistry, health: Health) -> None:
         self._registry = registry
         self._health = health
 
     def answer(self, path: str) -> bytes:
-        """Return the whole answer to a GET."""
+        """Return the whole response to a GET."""
         if path == "/metrics":
             return _answer(HTTPStatus.OK, generate_latest(self._registry), CONTENT_TYPE_LATEST)
         if path == "/healthz":
@@ -129,7 +129,7 @@ class _Pages:
 
 
 class _Server(ThreadingTCPServer):
-    """Gives each connection a thread, and the newest ones room."""
+    """Gives each connection a thread, and closes the oldest when there are too many."""
 
     allow_reuse_address = True
     daemon_threads = True
@@ -143,7 +143,7 @@ class _Server(ThreadingTCPServer):
         super().__init__(address, _Handler)
 
     def process_request(self, request: Any, client_address: Any) -> None:  # noqa: ANN401 - the base class's own
-        """Make room, and serve on a thread."""
+        """Close the oldest connection if there are too many, and serve this one on a thread."""
         with self._lock:
             self._open[id(request)] = request
             oldest = next(iter(self._open)) if len(self._open) > MAX_CONNECTIONS else None
@@ -153,24 +153,24 @@ class _Server(ThreadingTCPServer):
         super().process_request(request, client_address)
 
     def shutdown_request(self, request: Any) -> None:  # noqa: ANN401 - as above
-        """Close a connection that was served."""
+        """Close a served connection."""
         with self._lock:
             self._open.pop(id(request), None)
         super().shutdown_request(request)
 
     def handle_error(self, request: Any, client_address: Any) -> None:  # noqa: ANN401, ARG002 - as above
-        """Log what is our own fault; the base class would print where the client is."""
+        """Log our own fault; the base class would print the client's address."""
         _log.exception("a request to the metrics port was not answered")
 
 
 class _Handler(BaseRequestHandler):
-    """Answers one request, and ends the connection."""
+    """Answers one request, then closes the connection."""
 
     server: _Server
     request: socket.socket
 
     def handle(self) -> None:
-        """Read, answer, and let go."""
+        """Read one request and answer it."""
         with contextlib.suppress(OSError):  # too slow, or gone
             answer = self._answer_to(self._read())
             self.request.settimeout(REQUEST_TIMEOUT_S)
@@ -194,13 +194,13 @@ class _Handler(BaseRequestHandler):
         if not end or len(request) > MAX_REQUEST_BYTES:
             return _answer(HTTPStatus.REQUEST_HEADER_FIELDS_TOO_LARGE, b"a GET needs no more than a few headers\n")
         if len(words) != 3 or not words[2].startswith(b"HTTP/1."):  # noqa: PLR2004 - method, path, version
-            return _answer(HTTPStatus.BAD_REQUEST, b"that is no HTTP/1 request\n")
+            return _answer(HTTPStatus.BAD_REQUEST, b"not an HTTP/1 request\n")
         if words[0] != b"GET":
             return _answer(HTTPStatus.METHOD_NOT_ALLOWED, b"GET only\n", more="Allow: GET\r\n")
         return self.server.pages.answer(words[1].partition(b"?")[0].decode("latin-1"))
 
 
-def _state(good: bool, detail: str) -> bytes:  # noqa: FBT001 - what the two questions answer
+def _state(good: bool, detail: str) -> bytes:  # noqa: FBT001 - as `liveness` and `readiness` return it
     status = HTTPStatus.OK if good else HTTPStatus.SERVICE_UNAVAILABLE
     return _answer(status, json.dumps({"ok": good, "detail": detail}).encode(), "application/json")
 

@@ -1,4 +1,4 @@
-"""The log: one line a message, and how lines look."""
+"""The log: one line per message, and its format."""
 
 import json
 import logging
@@ -16,23 +16,23 @@ _FIELDS = "fields"
 
 
 def configure_logging(level: str, stream: TextIO | None = None) -> None:
-    """Log to a stream (stderr when None): readable on a terminal, one JSON object a line elsewhere."""
+    """Log to a stream (stderr when None): readable on a terminal, one JSON object per line elsewhere."""
     stream = stream or sys.stderr
     handler = logging.StreamHandler(stream)
     handler.setFormatter(TerminalFormatter() if stream.isatty() else JsonFormatter())
     logging.basicConfig(level=level, handlers=[handler], force=True)
-    # These tell at INFO what concerns nobody but their authors.
+    # Their INFO lines interest only their own developers.
     logging.getLogger("kafka").setLevel(max(logging.WARNING, logging.getLevelName(level)))
     logging.getLogger("PIL").setLevel(logging.WARNING)
-    # Says with a traceback what kafka.net.connection says in a line, at every attempt.
+    # Repeats with a traceback what kafka.net.connection says in a line, at every attempt.
     logging.getLogger("kafka.net.transport").setLevel(logging.CRITICAL)
-    # Warns of every task above 0.1 s, which a fetch of full-size images is.
+    # Warns of every task above 0.1 s, and fetching full-size images takes longer.
     logging.getLogger("kafka.net.selector").setLevel(logging.ERROR)
     logging.captureWarnings(capture=True)
 
 
 class TerminalFormatter(logging.Formatter):
-    """Time, level, message, and the fields as ``name=value``; what others wrote cannot steer the terminal."""
+    """Time, level, message, and the fields as ``name=value``; control characters cannot reach the terminal."""
 
     def format(self, record: logging.LogRecord) -> str:
         """Return one line (and a traceback when there is one)."""
@@ -43,12 +43,12 @@ class TerminalFormatter(logging.Formatter):
 
 
 def _indented(traceback: str) -> str:
-    """Return a traceback that cannot pass for lines of the log, whatever the error says."""
+    """Return a traceback, indented so that it cannot be mistaken for log lines."""
     return "\n".join(f"    {CONTROL.sub(' ', line)}" for line in traceback.split("\n"))
 
 
 class JsonFormatter(logging.Formatter):
-    """Everything as one JSON object: whatever an image id holds, it stays one line."""
+    """Everything as one JSON object on one line, whatever an image id holds."""
 
     def format(self, record: logging.LogRecord) -> str:
         """Return one line."""
@@ -69,8 +69,8 @@ def _fields(record: logging.LogRecord) -> dict[str, Any]:
     return fields
 
 
-def tell(outcomes: Sequence[Outcome], metrics: Metrics) -> None:
-    """Count and log what a batch came to, once it is committed."""
+def report_outcomes(outcomes: Sequence[Outcome], metrics: Metrics) -> None:
+    """Count and log the outcomes of a batch, once it is committed."""
     seconds = {stage: round(elapsed_s, 4) for stage, elapsed_s in metrics.batch_stage_seconds.items()}
     for outcome in outcomes:
         fields = _describe_error(outcome, metrics) if outcome.error else _describe_verdict(outcome, metrics)

@@ -1,6 +1,6 @@
-"""The service's loop: every ordering of Kafka and Redis that matters stands here.
+"""The service's loop, which orders all that happens in Kafka and Redis.
 
-One turn, and what a crash costs at each step. `tests/faults/test_delivery_steps.py` dies at every one of them.
+One turn, and what a crash costs at each step. `tests/faults/test_delivery_steps.py` crashes at every one of them.
 
 1. Poll a batch from the image topic.
    If we die here: nothing has happened; the messages are delivered again.
@@ -10,28 +10,28 @@ One turn, and what a crash costs at each step. `tests/faults/test_delivery_steps
    If we die here, or in the middle: the messages are delivered again, and those decided get the same decision.
 4. Deliver. With `--delivery exactly-once` a transaction:
    a. Begin it, and send the offsets.
-      If we die here: the transaction is aborted, and the messages are delivered again; decided is what was decided.
+      If we die here: the transaction is aborted, and the messages are delivered again; decisions stay as they are.
    b. Send verdicts and dead letters, and wait for every acknowledgement.
       If we die here: as above; readers with `read_committed` never see what was sent.
    c. Commit it.
-      If we die here: the broker has the commit, and all is done, or has it not, and it is as above. There is nothing
-      in between, and who comes next asks the broker before it begins.
-   With `--delivery at-least-once`, in turn:
+      If we die here: either the broker has the commit and all is done, or it has not, and it is as above. Whoever
+      comes next asks the broker before it begins.
+   With `--delivery at-least-once`, one after the other:
    d. Publish verdicts and dead letters, and wait for every acknowledgement.
       If we die here: the messages are delivered again; verdicts that were written are written again, saying the same.
    e. Commit the offsets.
       If we die here: as above, unless the commit arrived.
 5. Count and log.
-   If we die here: the counts of a process that has ended are gone with it.
+   If we die here: these counts and log lines are lost.
 
-So no message is without its verdict or dead letter, no image has two different ones, and with exactly-once none has
-two. A server's outage repeats the step it hit, with growing pauses.
+So every message gets a verdict or a dead letter, no image gets two different verdicts, and with exactly-once none gets
+two at all. An outage repeats the step it hit, with growing pauses.
 
-Meanwhile, and while a batch is described or decided for long, the consumer goes on polling with all partitions paused:
-it stays in its group, however long the batch takes. A rebalance may then take partitions away. Their messages are
-dropped before anything of them is published; whoever has the partition answers them.
+During an outage or a long batch the consumer keeps polling with all partitions paused, so it stays in its group. A
+rebalance may then take partitions away. Their messages are dropped before anything is published for them; the
+partition's new owner answers them.
 
-Nothing is queued: a batch is polled when the one before it is delivered, and it is bounded in messages and in bytes.
+Nothing is queued: a batch is polled once the one before it is delivered, and it is bounded in messages and in bytes.
 """
 
 import contextlib
@@ -45,21 +45,21 @@ from typing import TypeVar
 from consumer.backoff import Backoff
 from consumer.handler import Handler, Outcome
 from consumer.health import Health
-from consumer.logs import tell
+from consumer.logs import report_outcomes
 from consumer.messages import ImageMessage
 from consumer.metrics import Metrics
 from consumer.transport.base import Delivery, Source
 from neardup.errors import Unavailable
 
 KEEP_ALIVE_S = 1.0
-"""While a batch is in work, Kafka is polled this often: below any sensible max.poll.interval."""
+"""While a batch is in progress, Kafka is polled this often: below any sensible max.poll.interval."""
 
 Result = TypeVar("Result")
 _log = logging.getLogger(__name__)
 
 
 class ShutdownTimeout(Exception):
-    """A server stayed away beyond the time to shut down; the batch in hand was not committed."""
+    """A server was still away when the shutdown timeout ran out; the current batch was not committed."""
 
 
 class _NothingInHand(Exception):
@@ -74,9 +74,9 @@ class Loop:
     source, delivery, handler
         Where messages come from, what answers them, and what judges in between.
     metrics, health
-        Who is told.
+        Where progress is reported.
     refresh
-        Called between batches, to show sizes; at the caller's own pace.
+        Called between batches, to update the size metrics; it decides how often it acts.
     stop
         Set from a signal handler: finish the batch in hand and return.
     batch_size, poll_timeout_s
@@ -84,11 +84,11 @@ class Loop:
     shutdown_timeout_s
         How long a server that is away may hold up the batch in hand once `stop` is set.
     keep_alive_s
-        How often the source is told that we live while a batch is in work.
+        How often the source is polled to stay in the group while a batch is in progress.
     backoff
         Pauses while a server is away.
     monotonic, sleep
-        Clock and rest, in seconds.
+        Clock and sleep, in seconds.
     """
 
     def __init__(
@@ -128,22 +128,22 @@ class Loop:
         self._give_up_at: float | None = None
 
     def run(self) -> None:
-        """Turn.
+        """Run until told to stop or the source is exhausted.
 
         Raises
         ------
         ShutdownTimeout
-            Told to stop with a batch in hand while a server was away, and it did not come back in time.
+            Told to stop in the middle of a batch while a server was away, and it did not come back in time.
         Misconfigured
             Retrying cannot help.
         """
         with self._judge, contextlib.suppress(_NothingInHand):
-            self._insist("connect", self._connect)
+            self._retry("connect", self._connect)
             while not (self._stop.is_set() or self._source.exhausted):
-                messages = self._insist("poll", self._poll)
+                messages = self._retry("poll", self._poll)
                 if messages:
                     self._process(messages)
-                self._insist("refresh", self._show)
+                self._retry("refresh", self._show)
 
     def _connect(self) -> None:
         self._source.connect()
@@ -152,7 +152,7 @@ class Loop:
 
     def _poll(self) -> list[ImageMessage]:
         with self._metrics.stage("poll"):
-            # Nothing that can fail may follow: the source will not give these messages again.
+            # Nothing that can fail may follow: the source will not return these messages again.
             return self._source.poll(self._batch_size, self._poll_timeout_s)
 
     def _show(self) -> None:
@@ -162,17 +162,17 @@ class Loop:
     def _process(self, messages: Sequence[ImageMessage]) -> None:
         self._in_hand = True
         self._metrics.batch_images.observe(len(messages))
-        described = self._insist("describe", lambda: self._keeping_alive(lambda: self._handler.describe(messages)))
-        outcomes = self._insist("decide", lambda: self._keeping_alive(lambda: self._handler.decide(described)))
-        answered = self._insist("deliver", lambda: self._deliver(messages, outcomes))
+        described = self._retry("describe", lambda: self._keeping_alive(lambda: self._handler.describe(messages)))
+        outcomes = self._retry("decide", lambda: self._keeping_alive(lambda: self._handler.decide(described)))
+        answered = self._retry("deliver", lambda: self._deliver(messages, outcomes))
         self._in_hand = False
-        tell([outcome for outcome, ours in zip(outcomes, answered, strict=True) if ours], self._metrics)
+        report_outcomes([outcome for outcome, ours in zip(outcomes, answered, strict=True) if ours], self._metrics)
 
     def _keeping_alive(self, work: Callable[[], Result]) -> Result:
-        """Work in another thread, so that this one, the only one that may speak to the source, can say that we live."""
+        """Work in another thread, so that this one, the only one that may use the source, keeps us in the group."""
         future = self._judge.submit(work)
         while not wait([future], self._keep_alive_s).done:
-            # When Kafka is away, too, there is no group to stay in, and the work is worth finishing.
+            # If Kafka is away, too, there is no group to stay in, and the work is still worth finishing.
             with contextlib.suppress(Unavailable):
                 self._source.idle(0.0)
         return future.result()
@@ -181,8 +181,8 @@ class Loop:
         with self._metrics.stage("deliver"):
             return self._delivery.deliver(messages, [outcome.outgoing for outcome in outcomes])
 
-    def _insist(self, operation: str, attempt: Callable[[], Result]) -> Result:
-        """Repeat an operation until no server is away."""
+    def _retry(self, operation: str, attempt: Callable[[], Result]) -> Result:
+        """Retry an operation until it succeeds or fails for good."""
         while True:
             self._health.turned()
             try:
@@ -197,7 +197,7 @@ class Loop:
 
     def _wait_out(self, operation: str, error: Unavailable) -> None:
         wait_s = self._backoff.next_wait_s()
-        _log.warning("%s: %s; again in %.1f s", operation, error, wait_s)
+        _log.warning("%s: %s; retrying in %.1f s", operation, error, wait_s)
         self._health.not_ready(f"{error.service} is away")
         self._metrics.ready.set(0)
         self._metrics.retries.labels(operation).inc()
@@ -218,7 +218,7 @@ class Loop:
 
     def _pause(self, wait_s: float) -> None:
         until = self._monotonic() + wait_s
-        # When Kafka is away, too, there is no group to stay in, only time to pass.
+        # If Kafka is away, too, there is no group to stay in: just wait.
         with contextlib.suppress(Unavailable):
             self._source.idle(wait_s)
         self._sleep(max(0.0, until - self._monotonic()))

@@ -13,7 +13,7 @@ MAX_IMAGE_ID_BYTES = 1024
 MAX_ENVELOPE_BYTES = 64 * 1024
 MAX_DETAIL_CHARACTERS = 500
 LAST_CAPTURED_AT_MS = 253_402_300_799_999
-"""The end of the year 9999, as ISO 8601 ends there: a member's record holds no number of any length."""
+"""The end of the year 9999, the last of ISO 8601: the number must fit a member's record."""
 CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029]")
 _ENVELOPE_FIELDS = {"image_id", "uri"}
 
@@ -31,9 +31,9 @@ class ImageMessage:
     Attributes
     ----------
     timestamp_ms
-        Kafka's.
+        Kafka's timestamp.
     identity
-        What makes it the same message on every delivery, where that is not its place in a topic: a file's path.
+        Identifies the message across deliveries when its place in a topic cannot: a file's path.
     """
 
     topic: str
@@ -47,9 +47,9 @@ class ImageMessage:
 
     @property
     def coordinates(self) -> str:
-        """Where the message stands, ``topic-partition-offset``: the same on every delivery.
+        """The message's place, ``topic-partition-offset``: the same on every delivery.
 
-        Unique as long as nobody deletes the topic and makes it again, or lets two clusters share one index.
+        Unique unless the topic is deleted and created again, or two Kafka clusters share one index.
         """
         return self.identity or f"{self.topic}-{self.partition}-{self.offset}"
 
@@ -60,7 +60,7 @@ class ImageMessage:
 
 @dataclass(frozen=True, slots=True)
 class OutgoingMessage:
-    """A message that waits to be sent."""
+    """A message to send."""
 
     topic: str
     key: bytes | None
@@ -110,7 +110,7 @@ def _image_id_of_header(message: ImageMessage) -> str | None:
 def _checked_id(image_id: str) -> str:
     size = len(image_id.encode(errors="surrogatepass"))
     if not 1 <= size <= MAX_IMAGE_ID_BYTES:
-        raise BadImageId(f"the image id has {size} bytes, allowed are 1 to {MAX_IMAGE_ID_BYTES}")
+        raise BadImageId(f"the image id has {size} bytes; 1 to {MAX_IMAGE_ID_BYTES} are allowed")
     if CONTROL.search(image_id) or any("\ud800" <= character <= "\udfff" for character in image_id):
         raise BadImageId(f"the image id has control characters or lone surrogates: {image_id[:64]!r}")
     return image_id
@@ -125,7 +125,7 @@ def _captured_at_ms(message: ImageMessage) -> int:
         return _captured_at_number(text) if text.isdecimal() else _milliseconds(datetime.fromisoformat(text))
     except (ValueError, OverflowError) as exc:
         raise BadCapturedAt(
-            f"captured_at is {text[:64]!r}: say milliseconds since the epoch, or ISO 8601 with its zone"
+            f"captured_at is {text[:64]!r}: use milliseconds since the epoch, or ISO 8601 with a time zone"
         ) from exc
 
 
@@ -149,15 +149,15 @@ def _is_envelope(message: ImageMessage) -> bool:
 
 def _envelope(value: bytes) -> dict[str, str]:
     if len(value) > MAX_ENVELOPE_BYTES:
-        raise BadEnvelope(f"the envelope has {len(value)} bytes, allowed are {MAX_ENVELOPE_BYTES}")
+        raise BadEnvelope(f"the envelope has {len(value)} bytes; at most {MAX_ENVELOPE_BYTES} are allowed")
     try:
         envelope = json.loads(value)
     except (ValueError, RecursionError) as exc:
-        raise BadEnvelope(f"the value is declared as JSON and is none: {exc}") from exc
+        raise BadEnvelope(f"the value is declared as JSON but is not: {exc}") from exc
     if not isinstance(envelope, dict) or "uri" not in envelope or not envelope.keys() <= _ENVELOPE_FIELDS:
-        raise BadEnvelope('an envelope is an object with "uri" and, if wanted, "image_id", and nothing else')
+        raise BadEnvelope('an envelope is an object with "uri" and optionally "image_id", and nothing else')
     if not all(isinstance(text, str) for text in envelope.values()) or not envelope["uri"]:
-        raise BadEnvelope("the envelope's uri and image_id are texts, and the uri is not empty")
+        raise BadEnvelope("the envelope's uri and image_id must be strings, and the uri must not be empty")
     return envelope
 
 
@@ -168,7 +168,7 @@ def verdict_message(topic: str, judged: Judged) -> OutgoingMessage:
 
 
 def dead_letter(topic: str, message: ImageMessage, error: BadInput) -> OutgoingMessage:
-    """Return the dead letter of a message: all that it was, and what is wrong with it."""
+    """Return the dead letter of a message: the whole message, and what is wrong with it."""
     detail = CONTROL.sub(" ", str(error))[:MAX_DETAIL_CHARACTERS]
     headers = (
         *message.headers,

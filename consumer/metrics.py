@@ -1,4 +1,4 @@
-"""Every metric: name, type, unit and meaning, in one place. Labels are bounded."""
+"""Every metric: name, type, unit and meaning, in one place. Label values are bounded."""
 
 import time
 from collections.abc import Iterator, Mapping
@@ -21,7 +21,7 @@ _BATCH_BUCKETS = (1, 2, 4, 8, 16, 32, 64, 128, 256, 512, 1024)
 
 
 class Metrics:
-    """The service's metrics in a registry of their own.
+    """The service's metrics in their own registry.
 
     Parameters
     ----------
@@ -31,7 +31,7 @@ class Metrics:
     Attributes
     ----------
     batch_stage_seconds
-        Seconds of each stage in the batch in hand, for the log.
+        Seconds of each stage of the current batch, for the log.
     """
 
     def __init__(self, registry: CollectorRegistry | None = None) -> None:
@@ -100,8 +100,8 @@ class Metrics:
         registry = self.registry
         self.retries = Counter(
             "neardup_retries",
-            "Operations repeated, by operation: connect, poll, describe, decide, deliver, refresh after a server's "
-            "outage; index_commit after another consumer's insertion",
+            "Operations retried, by operation: connect, poll, describe, decide, deliver, refresh after an outage; "
+            "index_commit after another consumer's insertion",
             ["operation"],
             registry=registry,
         )
@@ -111,7 +111,7 @@ class Metrics:
         self.redis_errors = Counter("neardup_redis_errors", "Calls to Redis that failed", registry=registry)
         self.kafka_errors = Counter("neardup_kafka_errors", "Calls to Kafka that failed", registry=registry)
         self.store_errors = Counter(
-            "neardup_store_errors", "Batches that waited, as a store of images did not answer", registry=registry
+            "neardup_store_errors", "Batches that waited because an image store did not answer", registry=registry
         )
         self.ready = Gauge(
             "neardup_ready", "1 when both servers were reached and the index is loaded, else 0", registry=registry

@@ -1,4 +1,4 @@
-"""Runs the service and folder mode: the log, and how they end when nobody foresaw it."""
+"""Runs the service and folder mode: sets up the log, and turns what goes wrong into an exit code."""
 
 import logging
 import sys
@@ -10,7 +10,7 @@ from neardup.errors import Misconfigured
 
 Settings = TypeVar("Settings", bound=JudgingSettings)
 EXIT_SHUTDOWN_TIMEOUT = 1
-EXIT_UNFORESEEN = 3
+EXIT_UNEXPECTED = 3
 
 
 def consume(settings: ServiceSettings) -> int:
@@ -40,11 +40,11 @@ def _logged(work: Callable[[Settings], None], settings: Settings) -> int:
         sys.stderr.write(f"consumer: {error}\n")
         return EXIT_SHUTDOWN_TIMEOUT
     except Exception as error:
-        # A defect, ours or a library's: where it is stands in the log, and the last line is for whoever looks first.
-        logging.getLogger(__name__).exception("an error that nobody foresaw")
+        # A bug, ours or a library's: the traceback is in the log, and the last line sums it up.
+        logging.getLogger(__name__).exception("unexpected error")
         sys.stderr.write(
-            f"consumer: an error that nobody foresaw, {type(error).__name__}: {error}; what was not committed will be "
+            f"consumer: unexpected error, {type(error).__name__}: {error}; what was not committed will be "
             "delivered again\n"
         )
-        return EXIT_UNFORESEEN
+        return EXIT_UNEXPECTED
     return 0

@@ -19,7 +19,7 @@ from consumer.health import Health, HealthServer
 from consumer.loop import Loop
 from consumer.metrics import Metrics
 from consumer.settings import EXACTLY_ONCE, POLL_TIMEOUT_S, ClaimCheckSettings, JudgingSettings, ServiceSettings
-from consumer.transport.at_least_once import InTurnDelivery
+from consumer.transport.at_least_once import AtLeastOnceDelivery
 from consumer.transport.base import Delivery, Source
 from neardup import __version__
 from neardup.decoding.pool import open_decoder
@@ -32,7 +32,7 @@ from neardup.index.stored.connection import connect
 from neardup.settings.decoding import decode_limits, work_limits
 
 REFRESH_S = 5.0
-"""Sizes of the index are read this often: one round trip with a length for each cluster."""
+"""How often the index sizes are read: one round trip that returns the size of every cluster."""
 
 Result = TypeVar("Result")
 _log = logging.getLogger(__name__)
@@ -44,9 +44,9 @@ def serve(settings: ServiceSettings) -> None:
     Raises
     ------
     Misconfigured
-        It cannot run, or cannot run on.
+        It cannot start, or cannot continue.
     ShutdownTimeout
-        A server stayed away beyond the time to shut down.
+        A server was still away when the shutdown timeout ran out.
     """
     metrics, health, stop = Metrics(), Health(), threading.Event()
     with (
@@ -54,7 +54,7 @@ def serve(settings: ServiceSettings) -> None:
         HealthServer(settings.metrics_host, settings.metrics_port, metrics.registry, health) as http,
     ):
         _log.info("serving /metrics, /healthz and /readyz on http://%s:%d", settings.metrics_host, http.port)
-        open_uris(settings, settings.max_image_bytes).close()  # a wrong prefix is told now, and not when Redis is there
+        open_uris(settings, settings.max_image_bytes).close()  # report a wrong prefix before waiting for Redis
         index = open_redis_index(settings, stop, health, metrics)
         if index is None:
             return
@@ -74,16 +74,16 @@ def serve(settings: ServiceSettings) -> None:
 
 
 def kafka_transport(settings: ServiceSettings, metrics: Metrics) -> tuple[Source, Delivery]:
-    """Return where messages come from and what answers them, as ``--delivery`` says."""
-    from consumer.transport.exactly_once import TransactionalDelivery  # noqa: PLC0415 - as above
+    """Return the source and the delivery that ``--delivery`` asks for."""
+    from consumer.transport.exactly_once import ExactlyOnceDelivery  # noqa: PLC0415 - as above
     from consumer.transport.kafka import KafkaSink, KafkaSource  # noqa: PLC0415 - folder mode does without Kafka
 
     exactly_once = settings.delivery == EXACTLY_ONCE
     topics = output_topics(settings).names
     source = KafkaSource(settings, read_committed=exactly_once, count_lost=metrics.lost_messages.inc)
     if exactly_once:
-        return source, TransactionalDelivery(settings, source, topics)
-    return source, InTurnDelivery(source, KafkaSink(settings, topics))
+        return source, ExactlyOnceDelivery(settings, source, topics)
+    return source, AtLeastOnceDelivery(source, KafkaSink(settings, topics))
 
 
 def output_topics(settings: ServiceSettings) -> OutputTopics:
@@ -93,32 +93,32 @@ def output_topics(settings: ServiceSettings) -> OutputTopics:
 
 @contextlib.contextmanager
 def stopped_by_signals(stop: threading.Event) -> Iterator[None]:
-    """Set `stop` on the first SIGTERM or SIGINT, and leave at once on the second.
+    """Set `stop` on the first SIGTERM or SIGINT, and exit at once on the second.
 
-    To leave in the middle costs nothing but time: it is what a crash would be, and is made good like one.
+    Exiting at once is like a crash, and recovered from in the same way.
     """
-    # A handler runs wherever the main thread happens to be: in the middle of a line of the log, or of waiting for
-    # `stop`. Neither can be entered twice, so a thread does both; to put into this queue is safe anywhere.
+    # A handler interrupts the main thread anywhere, also while it holds the lock of the log or of `stop`. So a thread
+    # does both; putting into this queue is safe anywhere.
     numbers: queue.SimpleQueue[int | None] = queue.SimpleQueue()
     noted = False
 
     def note(number: int, _frame: object) -> None:
         nonlocal noted
         if noted or stop.is_set():
-            # Not by an exception: a thread that works, or a server that is away, could hold it up.
+            # Not by an exception: a busy thread or a server that is away could delay it.
             name = signal.Signals(number).name
-            os.write(2, f"consumer: {name} again: leaving now, the batch in hand will be delivered again\n".encode())
+            os.write(2, f"consumer: {name} again: exiting now, the current batch will be delivered again\n".encode())
             os._exit(128 + number)
         noted = True
         numbers.put(number)
 
-    def obey() -> None:
+    def act_on_signal() -> None:
         if number := numbers.get():
             stop.set()
-            _log.info("%s: finishing the batch in hand", signal.Signals(number).name)
+            _log.info("%s: finishing the current batch", signal.Signals(number).name)
 
-    obeying = threading.Thread(target=obey, name="signals", daemon=True)
-    obeying.start()
+    acting = threading.Thread(target=act_on_signal, name="signals", daemon=True)
+    acting.start()
     earlier = {number: signal.signal(number, note) for number in (signal.SIGTERM, signal.SIGINT)}
     try:
         yield
@@ -126,7 +126,7 @@ def stopped_by_signals(stop: threading.Event) -> Iterator[None]:
         for number, handler in earlier.items():
             signal.signal(number, handler)
         numbers.put(None)
-        obeying.join()
+        acting.join()
 
 
 def open_redis_index(
@@ -155,7 +155,7 @@ def _await_redis(
             health.not_ready("redis is away")
             metrics.errors_of(error.service).inc()
             metrics.retries.labels("connect").inc()
-            _log.warning("connect: %s; again in %.1f s", error, wait_s)
+            _log.warning("connect: %s; retrying in %.1f s", error, wait_s)
             time.sleep(wait_s)  # not stop.wait: a signal's stop.set would wait for the lock that it holds
     return None
 
@@ -225,7 +225,7 @@ def run(
 
 
 def open_uris(settings: ClaimCheckSettings, max_image_bytes: int) -> UriReader:
-    """Return what reads claim checks; close it when done.
+    """Return the reader of claim checks; close it when done.
 
     Raises
     ------
@@ -242,7 +242,7 @@ def open_uris(settings: ClaimCheckSettings, max_image_bytes: int) -> UriReader:
 
 
 def _close(client: Source | Delivery) -> None:
-    # What is to be kept is acknowledged and committed by now: a server that is away must not hide how we ended.
+    # Everything is acknowledged and committed by now: an outage while closing must not hide the real result.
     try:
         client.close()
     except Unavailable as error:
@@ -252,7 +252,7 @@ def _close(client: Source | Delivery) -> None:
 def _every(
     period_s: float, act: Callable[[], None], monotonic: Callable[[], float] = time.monotonic
 ) -> Callable[[], None]:
-    """Return a function that acts when it is called, but no more often than once in the period."""
+    """Return a function that calls `act`, but at most once per period."""
     due = float("-inf")
 
     def act_when_due() -> None:

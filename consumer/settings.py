@@ -1,4 +1,4 @@
-"""What the service, folder mode and the feed can be told: each has the settings that it reads, and no others."""
+"""The settings of the service, folder mode and the feed; each has only those that it reads."""
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, fields
@@ -16,12 +16,12 @@ from neardup.settings.subjects import CLAIM_CHECKS, DUPLICATES, FILES, KAFKA, RE
 
 MEBIBYTE = 1024 * 1024
 MEMORY = "memory"
-"""Name of the index that folder mode keeps in memory."""
+"""Name of folder mode's in-memory index."""
 EXACTLY_ONCE = "exactly-once"
 AT_LEAST_ONCE = "at-least-once"
 POLL_TIMEOUT_S = 0.5
 _OF_MEMORY = ("radius", *(field.name for field in fields(RelationSettings)))
-"""Fields that an index in Redis answers for itself."""
+"""Fields that an index in Redis brings with it."""
 
 
 @dataclass(frozen=True)
@@ -35,7 +35,7 @@ class KafkaSettings(KafkaConnection):
 
 @dataclass(frozen=True)
 class ClaimCheckSettings:
-    """Which images envelopes may name, and how these are fetched."""
+    """Which images envelopes may name, and how to fetch them."""
 
     allow_uri: tuple[str, ...] = option(
         "--allow-uri",
@@ -54,20 +54,20 @@ class ClaimCheckSettings:
     )
     uri_patience_s: float = option(
         "--uri-patience-s",
-        "how long a store of such images may be away before they become dead letters; the stream waits meanwhile",
+        "how long an image store may be away before its images become dead letters; the stream waits",
         300.0,
         number(0, 365 * 24 * 60 * 60),
         subject=CLAIM_CHECKS,
     )
     uri_ca_file: str | None = option(
         "--uri-ca-file",
-        "PEM file of the authorities that https: hosts are trusted by, in place of the system's",
+        "PEM file of certificate authorities to trust for https: hosts, instead of the system's",
         None,
         subject=CLAIM_CHECKS,
     )
     allow_private_addresses: bool = option(
         "--allow-private-addresses",
-        "let https: hosts have addresses of private networks and of this machine",
+        "allow https: hosts on private networks and on this machine",
         default=False,
         subject=CLAIM_CHECKS,
     )
@@ -79,61 +79,59 @@ class JudgingSettings(RedisSettings, DecodingSettings):
 
     descriptor: str | None = option(
         "--descriptor",
-        "the index names its own, another one is an error; only the PATH of a file:PATH may be another on this machine",
+        "must match the index's own descriptor; only the PATH of a file:PATH may differ on this machine",
         None,
         subject=DUPLICATES,
     )
     weights: str | None = option(
-        "--weights", "weights file of the index's descriptor, when it has weights", None, subject=DUPLICATES
+        "--weights", "weights file of the index's descriptor, if it has one", None, subject=DUPLICATES
     )
     decision_ttl_s: int = option(
         "--decision-ttl-s",
-        "seconds that a verdict is remembered by its message; longer than Kafka may take to deliver again",
+        "seconds to remember a message's verdict; must exceed the time until Kafka redelivers",
         2 * 60 * 60,
         integer(60, 365 * 24 * 60 * 60),
         subject=REDIS,
     )
     probe: str = option(
         "--probe",
-        "exact compares with every member that can be within the radius, nearest with the nearest cluster's alone",
+        "exact compares with every member that can be within the radius, nearest only with the nearest cluster's",
         "exact",
         one_of("exact", "nearest"),
         subject=REDIS,
     )
     max_cluster: int = option(
-        "--max-cluster", "members above which a cluster is divided in two", 300, integer(2, 1_000_000), subject=REDIS
+        "--max-cluster", "clusters with more members are split in two", 300, integer(2, 1_000_000), subject=REDIS
     )
     cache_bytes: int = option(
         "--cache-bytes",
-        "memory for members' records; what does not fit is read from Redis when it is needed",
+        "bytes of members' records kept in memory; the rest is read from Redis when needed",
         1024 * MEBIBYTE,
         integer(0, 1024 * 1024 * MEBIBYTE),
         subject=REDIS,
     )
     retention_s: int | None = option(
         "--retention",
-        "how long a member counts, by the images' own time: 90m, 12h, 30d; off keeps members for ever (default: off)",
+        "how long a member counts, by capture time: 90m, 12h, 30d; off keeps members for ever (default: off)",
         None,
         duration_or_off,
         subject=REDIS,
         env="NEARDUP_RETENTION",
     )
-    batch_size: int = option(
-        "--batch-size", "largest number of images in one micro-batch", 64, integer(1, 10_000), subject=RUNNING
-    )
+    batch_size: int = option("--batch-size", "most images in one micro-batch", 64, integer(1, 10_000), subject=RUNNING)
     decode_workers: int = option(
-        "--decode-workers", "processes that decode images", 2, integer(1, 256), subject=RUNNING
+        "--decode-workers", "number of processes that decode images", 2, integer(1, 256), subject=RUNNING
     )
     shutdown_timeout_s: float = option(
         "--shutdown-timeout-s",
-        "longest time to finish the batch in hand after SIGTERM",
+        "longest time to finish the current batch after SIGTERM",
         20.0,
         number(0.1, 3600),
         subject=RUNNING,
     )
     log_level: str = option(
         "--log-level",
-        "least severity that is logged",
+        "lowest level that is logged",
         "INFO",
         one_of("DEBUG", "INFO", "WARNING", "ERROR"),
         subject=RUNNING,
@@ -150,7 +148,7 @@ class ServiceSettings(KafkaSettings, JudgingSettings, ClaimCheckSettings):
     )
     dead_letters_topic: str = option(
         "--dead-letters-topic",
-        "topic of the messages that are no image",
+        "topic of the messages that cannot be judged",
         "images.dead",
         subject=TOPICS,
         common=True,
@@ -159,44 +157,44 @@ class ServiceSettings(KafkaSettings, JudgingSettings, ClaimCheckSettings):
     group: str = option("--group", "Kafka consumer group", "neardup", subject=TOPICS, common=True)
     group_instance_id: str | None = option(
         "--group-instance-id",
-        "name of this consumer in its group, kept when it restarts: its partitions wait for it, no rebalance",
+        "fixed name of this consumer in its group: its partitions wait while it restarts, without a rebalance",
         None,
         subject=TOPICS,
     )
     delivery: str = option(
         "--delivery",
-        "exactly-once publishes in Kafka transactions; at-least-once does without, and may publish twice in a crash",
+        "exactly-once publishes in Kafka transactions; at-least-once does not and may publish twice after a crash",
         EXACTLY_ONCE,
         one_of(EXACTLY_ONCE, AT_LEAST_ONCE),
         subject=TOPICS,
     )
     on_lost_data: str = option(
         "--on-lost-data",
-        "when Kafka deleted messages before they were read: go on with the earliest left, with the latest, or stop",
+        "if Kafka deleted messages before they were read: continue with the earliest left, the latest, or stop",
         "earliest",
         one_of("earliest", "latest", "stop"),
         subject=TOPICS,
     )
     session_timeout_s: float = option(
         "--session-timeout-s",
-        "how long the group waits for a consumer that is silent before others get its partitions",
+        "seconds without a heartbeat before the group gives a consumer's partitions to others",
         45.0,
         number(6, 1800),
         subject=KAFKA,
     )
     max_poll_interval_s: float = option(
         "--max-poll-interval-s",
-        "how long the group waits for a consumer that lives and does not ask for more",
+        "seconds without a poll before the group gives a live consumer's partitions to others",
         300.0,
         number(1, 86_400),
         subject=KAFKA,
     )
     metrics_host: str = option(
-        "--metrics-host", "address that /metrics, /healthz and /readyz listen on", "127.0.0.1", subject=RUNNING
+        "--metrics-host", "address for /metrics, /healthz and /readyz", "127.0.0.1", subject=RUNNING
     )
     metrics_port: int = option(
         "--metrics-port",
-        "port of /metrics, /healthz and /readyz; 0 takes a free one",
+        "port for /metrics, /healthz and /readyz; 0 picks a free one",
         9108,
         integer(0, 65535),
         subject=RUNNING,
@@ -231,20 +229,20 @@ class FolderSettings(RelationSettings, JudgingSettings):
         env="NEARDUP_INPUT",
     )
     output: str = option(
-        "--output", "file for the verdicts, a JSON document a line", "verdicts.jsonl", subject=FILES, common=True
+        "--output", "file for the verdicts, one JSON document per line", "verdicts.jsonl", subject=FILES, common=True
     )
-    fps: float = option("--fps", "frames a second taken from a video clip", 1.0, number(0.001, 1000), subject=FILES)
+    fps: float = option("--fps", "frames per second taken from a video clip", 1.0, number(0.001, 1000), subject=FILES)
     index: str = option(
         "--index",
-        f"name of an index in Redis to judge by and add to; {MEMORY} keeps one for this run alone, without any server",
+        f"name of an index in Redis to use and add to; {MEMORY} keeps one for this run only, without a server",
         MEMORY,
         subject=REDIS,
         common=True,
     )
     descriptor: str | None = option(
         "--descriptor",
-        f"with --index {MEMORY}: {SPECS} (default there: {DEFAULT}); else the index's own is taken, and only the PATH "
-        "of a file may be another",
+        f"with --index {MEMORY}: {SPECS} (default there: {DEFAULT}); else it must match the index's own, "
+        "and only the PATH of a file:PATH may differ",
         None,
         subject=DUPLICATES,
     )
@@ -254,16 +252,16 @@ class FolderSettings(RelationSettings, JudgingSettings):
 
     @classmethod
     def implied(cls, given: Mapping[str, Any]) -> Mapping[str, Any]:
-        """Return what a profile makes of settings that were not given; an index in Redis has had its own."""
+        """Return the profile's values for settings not given; none with an index in Redis, which has its own."""
         return super().implied(given) if given.get("index", MEMORY) == MEMORY else {}
 
     @classmethod
     def refused(cls, flags: Mapping[str, str], given: Mapping[str, Any]) -> Iterator[str]:
-        """Iterate over a line for each flag that does not count: an index in Redis keeps to its bootstrap."""
+        """Yield a line for each flag that has no effect: an index in Redis keeps its bootstrap's values."""
         if given.get("index", MEMORY) != MEMORY:
             for name in _OF_MEMORY:
                 if name in flags:
-                    yield f"{flags[name]} goes with --index {MEMORY}: an index in Redis has that of its bootstrap"
+                    yield f"{flags[name]} works only with --index {MEMORY}; an index in Redis has its bootstrap's"
 
 
 @dataclass(frozen=True)
@@ -271,21 +269,21 @@ class FeedSettings(KafkaSettings):
     """All settings of the feed, ``neardup feed``."""
 
     paths: tuple[str, ...] = option(
-        "PATH", "images, folders (searched through) or video clips", (), subject=FILES, common=True, many=True
+        "PATH", "images, folders (searched recursively) or video clips", (), subject=FILES, common=True, many=True
     )
     rate: float = option(
         "--rate",
-        "images a second; 0 sends as fast as the broker takes them",
+        "images per second; 0 sends as fast as the broker accepts them",
         0.0,
         number(0, 1e6),
         subject=RUNNING,
         common=True,
     )
     loop: bool = option(
-        "--loop", "begin again after the last image, until stopped", default=False, subject=RUNNING, common=True
+        "--loop", "start over after the last image, until stopped", default=False, subject=RUNNING, common=True
     )
-    fps: float = option("--fps", "frames a second taken from a video clip", 1.0, number(0.001, 1000), subject=FILES)
+    fps: float = option("--fps", "frames per second taken from a video clip", 1.0, number(0.001, 1000), subject=FILES)
     key: str | None = option(
-        "--key", "key of every message, such as a camera's name: keeps their order", None, subject=TOPICS
+        "--key", "key of every message, such as a camera's name; one key keeps its order", None, subject=TOPICS
     )
     source: str | None = option("--source", "value of the source header", None, subject=TOPICS)

@@ -1,4 +1,4 @@
-"""``make demo``: the main job for real, on servers that it starts and stops itself.
+"""``make demo``: the whole pipeline, on real servers that it starts and stops itself.
 
 Exit codes: 0 done, 1 something that should work did not, 2 wrong settings, 130 Ctrl-C.
 """
@@ -24,14 +24,14 @@ def main(arguments: Sequence[str]) -> int:
         print(f"demo: {error}", file=sys.stderr)
         return 2 if isinstance(error, DemoFailed) and error.wrong_settings else 1
     except KeyboardInterrupt:
-        print("\ndemo: stopped, and all that it started with it", file=sys.stderr)
+        print("\ndemo: stopped, with everything that it started", file=sys.stderr)
         return 130
     return 0
 
 
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="python -m demo", description=__doc__.splitlines()[0])
-    parser.add_argument("--images", type=Path, help="folder of your own pictures, instead of two filmed scenes")
+    parser.add_argument("--images", type=Path, help="folder with your own pictures, instead of two filmed scenes")
     parser.add_argument("--report", type=Path, default=Path("demo-report"), help="folder for pictures and verdicts")
     return parser
 

@@ -21,7 +21,7 @@ _STOP_DEADLINE_S = 30.0
 
 
 class DemoFailed(Exception):
-    """A step did not do what it should."""
+    """A step failed."""
 
     def __init__(self, text: str, *, wrong_settings: bool = False) -> None:
         super().__init__(text)
@@ -150,7 +150,7 @@ def _bootstrap(material: Material, report: Path, environ: Mapping[str, str]) -> 
     with _child("bootstrap", arguments, environ) as process:
         code = process.wait()
     if code:
-        raise DemoFailed(f"bootstrap ended with exit code {code}; it says why above", wrong_settings=code == 2)  # noqa: PLR2004
+        raise DemoFailed(f"bootstrap failed with exit code {code}; see the output above", wrong_settings=code == 2)  # noqa: PLR2004
 
 
 @contextmanager
@@ -184,12 +184,12 @@ def _through_kafka(material: Material, kafka: str, environ: Mapping[str, str], n
             with _child("consumer.feed", [str(material.stream)], environ) as feed:
                 tally = _collect(kafka, names, material.stream_files, consumer)
                 if feed.wait(_STOP_DEADLINE_S):
-                    raise DemoFailed("the feed failed; it says why above")
+                    raise DemoFailed("the feed failed; see the output above")
             consumer.terminate()
             code = consumer.wait(_STOP_DEADLINE_S)
             if code:
                 raise DemoFailed(f"the consumer ended with exit code {code}")
-            print("\nThe consumer got SIGTERM, finished its batch, committed its offsets and ended with exit code 0.")
+            print("\nThe consumer got SIGTERM, finished its batch, committed its offsets and exited with code 0.")
     return tally
 
 
@@ -225,7 +225,7 @@ def _collect(kafka: str, names: Names, expected: int, consumer: subprocess.Popen
             if consumer.poll() is not None:
                 raise DemoFailed(f"the consumer ended early with exit code {consumer.returncode}")
             if time.monotonic() > deadline:
-                raise DemoFailed(f"no verdict for {_VERDICT_DEADLINE_S:.0f} s; {tally.total} of {expected} had come")
+                raise DemoFailed(f"no verdict for {_VERDICT_DEADLINE_S:.0f} s, after {tally.total} of {expected}")
     finally:
         reader.close()
     return tally
@@ -268,5 +268,5 @@ def _summarise(tally: Tally, report: Path) -> None:
     print(f"  unique      {tally.counts['unique']}")
     print(f"  duplicates  {tally.counts['duplicate']}")
     print(f"  not images  {tally.counts['dead letter']}  (dead letters, with their reason)")
-    print(f"Rate          {tally.total / seconds:.0f} images a second, the start of the consumer included")
+    print(f"Rate          {tally.total / seconds:.0f} images per second, including the consumer's start")
     print(f"Report        {report}")

@@ -51,7 +51,7 @@ def own_pictures(images: Path, folder: Path) -> Material:
         raise NoPictures(f"--images: no such folder: {images}")
     files = sorted(path for path in images.rglob("*") if path.is_file() and not _hidden(path, images))
     if not files:
-        raise NoPictures(f"--images: there is no file in {images}")
+        raise NoPictures(f"--images: no files found in {images}")
     seeds, stream = folder / "seeds", folder / "stream"
     _link(files[::2], images, seeds)
     # A single picture is seed and stream: it then duplicates itself, which is a first look, too.

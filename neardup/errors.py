@@ -1,4 +1,4 @@
-"""Errors that know their fate: each family has one handler in the consumer's loop."""
+"""Errors in families; the consumer's loop has one handler for each."""
 
 from typing import ClassVar
 
@@ -45,7 +45,7 @@ class TooManyPixels(BadInput):
 
 
 class UnsupportedFormat(BadInput):
-    """The bytes are an image of a format outside the allow-list."""
+    """The image's format is not on the allow-list."""
 
     reason = "unsupported-format"
 
@@ -57,7 +57,7 @@ class TruncatedImage(BadInput):
 
 
 class UndecodableImage(BadInput):
-    """No decoder makes an image out of these bytes."""
+    """No decoder can read these bytes."""
 
     reason = "undecodable"
 
@@ -75,7 +75,7 @@ class DecodeMemory(BadInput):
 
 
 class DecoderCrashed(BadInput):
-    """The decoder's process ended on this image, twice."""
+    """The decoder's process crashed on this image, twice."""
 
     reason = "decoder-crashed"
 
@@ -123,13 +123,13 @@ class UriTooSlow(BadInput):
 
 
 class UriUnavailable(BadInput):
-    """Where the envelope's URI lies was away for longer than is waited for."""
+    """The store of the envelope's URI was away for longer than we wait."""
 
     reason = "uri-unavailable"
 
 
 class StoreUnavailable(Unavailable):
-    """Where images of envelopes lie cannot be reached, or cannot serve right now."""
+    """A store of images cannot be reached, or cannot serve right now."""
 
     service = "store"
 
@@ -151,11 +151,11 @@ class IndexMissing(Misconfigured):
 
 
 class IndexMismatch(Misconfigured):
-    """The index was built by another descriptor, dimension or codec than the one at hand."""
+    """The index was built with another descriptor, dimension or format than this process uses."""
 
 
 class RelationMismatch(Misconfigured):
-    """An image was described for another relation than the index's: described again, it can be judged."""
+    """An image was described for another relation than the index's; describe it again."""
 
 
 class CorruptIndex(Misconfigured):

@@ -1,7 +1,7 @@
-"""Train the descriptor copynet, for a bounded time; run again to go on where it was stopped.
+"""Train the descriptor copynet for a limited time; run again to resume.
 
 make train MINUTES=110                 on the photos of NEARDUP_DATA (default: ../shared/data)
-make train MINUTES=30 PHOTOS=folder    on your own; about 100 pictures at least, no two of them alike
+make train MINUTES=30 PHOTOS=folder    on your own; at least about 100 pictures, no two of them alike
 """
 
 import argparse
@@ -31,7 +31,7 @@ def main() -> None:
         sys.stderr.write(f"training: {error}\n")
         sys.exit(2)
     except KeyboardInterrupt:
-        sys.exit(f"training: stopped; the same command goes on from what {given.out} holds")
+        sys.exit(f"training: stopped; the same command resumes from {given.out}")
 
 
 def command_line() -> argparse.ArgumentParser:
@@ -39,21 +39,37 @@ def command_line() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         prog="make train", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    parser.add_argument("--minutes", type=float, default=110.0, metavar="N", help="how long (default: 110)")
-    parser.add_argument("--steps", type=int, default=0, metavar="N", help="end after so many, if that is earlier")
+    parser.add_argument(
+        "--minutes", type=float, default=110.0, metavar="N", help="training time in minutes (default: 110)"
+    )
+    parser.add_argument(
+        "--steps", type=int, default=0, metavar="N", help="stop after this many steps, if that is earlier"
+    )
     parser.add_argument("--photos", type=Path, default=_data() / "photos_small", metavar="FOLDER")
-    parser.add_argument("--out", type=Path, default=ROOT / "training-run", metavar="FOLDER", help="state and model")
+    parser.add_argument(
+        "--out",
+        type=Path,
+        default=ROOT / "training-run",
+        metavar="FOLDER",
+        help="folder for the training state and the model",
+    )
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--batch", type=int, default=128, metavar="N", help="pictures in a batch")
-    parser.add_argument("--width", type=float, default=1.0, help="of the network: 2 has twice the channels")
-    parser.add_argument("--start", type=Path, metavar="FOLDER", help="begin with the weights of another run's --out")
+    parser.add_argument("--width", type=float, default=1.0, help="width of the network: 2 has twice the channels")
+    parser.add_argument("--start", type=Path, metavar="FOLDER", help="start from the weights in another run's --out")
     parser.add_argument(
-        "--learning-rate", type=float, default=2e-3, metavar="RATE", help="at its highest (default: 0.002)"
+        "--learning-rate", type=float, default=2e-3, metavar="RATE", help="peak learning rate (default: 0.002)"
     )
-    parser.add_argument("--mixed", type=float, default=0.0, metavar="SHARE", help="of copies that show two photos")
+    parser.add_argument(
+        "--mixed", type=float, default=0.0, metavar="SHARE", help="share of copies that show two photos"
+    )
     parser.add_argument("--drawn", type=float, default=0.125, metavar="SHARE", help="drawn pictures for each photo")
-    parser.add_argument("--workers", type=int, default=max(1, cores() // 2), metavar="N", help="that make copies")
-    parser.add_argument("--model-every", type=float, default=20.0, metavar="MINUTES", help="write the model so far")
+    parser.add_argument(
+        "--workers", type=int, default=max(1, cores() // 2), metavar="N", help="processes that make copies"
+    )
+    parser.add_argument(
+        "--model-every", type=float, default=20.0, metavar="MINUTES", help="minutes between writes of the model so far"
+    )
     return parser
 
 
@@ -87,7 +103,7 @@ def _keras() -> Any:
     try:
         import keras  # noqa: PLC0415 - as below
     except ImportError as error:
-        raise Misconfigured(f"it needs Keras and a backend ({error}): pip install 'neardup[keras]'") from error
+        raise Misconfigured(f"training needs Keras and a backend ({error}): pip install 'neardup[keras]'") from error
     return keras
 
 

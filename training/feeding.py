@@ -24,7 +24,7 @@ _LOOK_ALIKE_SHARE = 0.25
 
 
 class Batch(NamedTuple):
-    """What one step learns from.
+    """The data of one training step.
 
     Attributes
     ----------

@@ -60,7 +60,7 @@ class Recipe:
 
 @dataclass
 class Progress:
-    """How far a run is."""
+    """Progress of a run."""
 
     steps: int = 0
     seconds: float = 0.0
@@ -166,7 +166,7 @@ def _resumed(learner: CopyLearner, recipe: Recipe, folder: Path) -> Progress:
         saved = _saved(folder)
         if saved["recipe"] != asdict(recipe):
             raise Misconfigured(
-                f"--out: {str(folder)!r} holds a run by another recipe, {saved['recipe']}: repeat it or name another"
+                f"--out: {str(folder)!r} holds a run with other settings, {saved['recipe']}: use these or another"
             )
         learner.load_weights(folder / _STATE)
         return Progress(**saved["progress"])

@@ -31,7 +31,7 @@ from neardup.relation.local_change import largest_change, thumbnail_of
 from neardup.relation.rule import Relation
 from neardup.search.distance import l2_distances, paired_l2_distances
 from neardup.search.sketch_trees import SketchTrees
-from neardup.search.sketches import fit_projection
+from neardup.search.sketches import fit_sketcher
 from neardup.settings.profiles import CAMERA_LOCAL_CHANGE, CAMERA_RADIUS, PROFILES
 from neardup.sources.files import find_images
 from neardup.types import Descriptors
@@ -76,14 +76,14 @@ def copy_distances(spec: str, relation: Relation, file: Path) -> NDArray[np.floa
 def false_pairs(rows: Descriptors, radius: float) -> int:
     """Count pairs of float16 (n, variants, d) images of which a variant of the later one is near the earlier one."""
     stored = np.ascontiguousarray(rows[:, 0])
-    projection = fit_projection(stored)
-    trees = SketchTrees(projection.size, radius)
-    trees.add(projection.sketch(stored), np.arange(len(stored), dtype=np.int32))
+    sketcher = fit_sketcher(stored)
+    trees = SketchTrees(sketcher.size, radius)
+    trees.add(sketcher.sketch(stored), np.arange(len(stored), dtype=np.int32))
     found: set[tuple[int, int]] = set()
     for variant in range(rows.shape[1]):
         compared = np.ascontiguousarray(rows[:, variant])
         for start in range(0, len(rows), _QUERIES):
-            place, other = trees.within(projection.sketch(compared[start : start + _QUERIES]), radius)
+            place, other = trees.within(sketcher.sketch(compared[start : start + _QUERIES]), radius)
             later = other < place + start
             place, other = place[later] + start, other[later]
             near = paired_l2_distances(compared[place], stored[other]) <= radius

@@ -1,4 +1,4 @@
-"""The nearest pairs of different images in a set, exactly."""
+"""Finds the nearest pairs of different images in a set, exactly."""
 
 import hashlib
 

@@ -1,4 +1,4 @@
-"""Light edits, what a person would not see or not mind, and how far they move an image's descriptor."""
+"""Light edits, which a person would not notice or mind, and how far they move an image's descriptor."""
 
 import io
 from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -98,9 +98,9 @@ def edit_distances(
 
     Notes
     -----
-    What cannot be read any more, or not be described after an edit, is left out.
+    Images that can no longer be read, or cannot be described after an edit, are left out.
     """
-    # Going through clips takes long, for nothing when nothing is wanted.
+    # Reading clips takes long: skip it if nothing is wanted.
     wanted = [seed for seed in seeds if seed.image_id in originals] if originals else []
     found: list[NDArray[np.float64]] = [np.empty(0)]
     with ThreadPoolExecutor(workers, thread_name_prefix="edit") as pool:

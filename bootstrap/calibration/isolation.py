@@ -1,4 +1,4 @@
-"""Copies that are edited more than lightly: images that are too near one another to have come about by chance.
+"""Finds copies with more than light edits: images too close to one another to be so by chance.
 
 Two different images that happen to be near lie among others that are nearly as near; copies of one image lie alone
 together. Around an image of local intrinsic dimension m, the j nearest others lie within r times the distance of the

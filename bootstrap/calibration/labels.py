@@ -1,4 +1,4 @@
-"""Pairs of images that a person marked as same or different: reading them, and counting what a radius gets right."""
+"""Pairs of images that a person labelled as same or different: reading them, and counting what a radius gets right."""
 
 import csv
 from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -21,12 +21,12 @@ _LISTED = 20
 
 @dataclass(frozen=True, slots=True)
 class LabelledPair:
-    """What a person said of two images.
+    """A person's label for two images.
 
     Attributes
     ----------
     line
-        Of the file, from 1.
+        Line of the file, from 1.
     images
         Image ids, keys or files.
     same
@@ -39,28 +39,28 @@ class LabelledPair:
 
 
 def read_labels(path: Path) -> list[LabelledPair]:
-    """Read a CSV file of ``image_a,image_b,same`` or ``...,different`` lines; such a header may stand first.
+    """Read a CSV file of ``image_a,image_b,same`` or ``...,different`` lines; a header is optional.
 
     Raises
     ------
     Misconfigured
-        It cannot be read, or lines of it are wrong: each with its number.
+        The file cannot be read, or some lines are wrong; the message has a line for each.
     """
     try:
         with path.open(encoding="utf-8-sig", newline="") as file:
-            marks, wrong = _parsed(csv.reader(file, strict=True))
+            labels, wrong = _parsed(csv.reader(file, strict=True))
     except OSError as exc:
         raise Misconfigured(f"--pairs: cannot read {path}: {exc.strerror or exc}") from exc
     except UnicodeDecodeError as exc:
         raise Misconfigured(f"--pairs: {path} is not UTF-8 text") from exc
-    if not marks and not wrong:
+    if not labels and not wrong:
         wrong = ["there is no pair in it: write image_a,image_b,same or image_a,image_b,different, a pair a line"]
-    refuse(path, wrong + list(_contradictions(marks)))
-    return marks
+    refuse(path, wrong + list(_contradictions(labels)))
+    return labels
 
 
 def refuse(path: Path, wrong: Sequence[str]) -> None:
-    """Raise `Misconfigured` with what is wrong, if anything is, a line each."""
+    """Raise `Misconfigured` if anything is wrong, with a line for each."""
     if not wrong:
         return
     lines = [f"--pairs: {path}: {text}" for text in wrong[:_LISTED]]
@@ -70,7 +70,7 @@ def refuse(path: Path, wrong: Sequence[str]) -> None:
 
 
 def _parsed(reader: Any) -> tuple[list[LabelledPair], list[str]]:  # noqa: ANN401 - the csv module names no type for it
-    marks: list[LabelledPair] = []
+    labels: list[LabelledPair] = []
     wrong: list[str] = []
     try:
         for cells in reader:
@@ -78,15 +78,15 @@ def _parsed(reader: Any) -> tuple[list[LabelledPair], list[str]]:  # noqa: ANN40
             if not any(row) or (reader.line_num == 1 and tuple(row[:2]) == HEADER):
                 continue
             try:
-                marks.append(_mark(reader.line_num, row))
+                labels.append(_labelled_pair(reader.line_num, row))
             except ValueError as exc:
                 wrong.append(f"line {reader.line_num}: {exc}")
     except csv.Error as exc:
         wrong.append(f"line {reader.line_num}: {exc}")
-    return marks, wrong
+    return labels, wrong
 
 
-def _mark(line: int, row: list[str]) -> LabelledPair:
+def _labelled_pair(line: int, row: list[str]) -> LabelledPair:
     if len(row) != _COLUMNS:
         raise ValueError(f"it has {len(row)} columns, it should have {_COLUMNS}: image_a,image_b,{SAME}|{DIFFERENT}")
     one, two, said = row
@@ -99,27 +99,27 @@ def _mark(line: int, row: list[str]) -> LabelledPair:
     return LabelledPair(line, (one, two), said == SAME)
 
 
-def _contradictions(marks: Iterable[LabelledPair]) -> Iterator[str]:
+def _contradictions(labels: Iterable[LabelledPair]) -> Iterator[str]:
     said: dict[frozenset[str], LabelledPair] = {}
-    for mark in marks:
-        before = said.setdefault(frozenset(mark.images), mark)
-        if before.same is not mark.same:
-            yield f"line {mark.line}: line {before.line} says the opposite of the same two images"
+    for label in labels:
+        before = said.setdefault(frozenset(label.images), label)
+        if before.same is not label.same:
+            yield f"line {label.line}: line {before.line} says the opposite of the same two images"
 
 
-def errors_at(marks: Sequence[LabelledPair], l2_distances: NDArray[np.float64], radius: float) -> Document:
+def errors_at(labels: Sequence[LabelledPair], l2_distances: NDArray[np.float64], radius: float) -> Document:
     """Return what a radius gets right and wrong.
 
     Parameters
     ----------
-    marks
-        n of them.
+    labels
+        n labelled pairs.
     l2_distances
-        float64 (n,): of each pair.
+        float64 (n,), of each pair.
     radius
         Inclusive.
     """
-    same = np.array([mark.same for mark in marks], dtype=np.bool_)
+    same = np.array([label.same for label in labels], dtype=np.bool_)
     near = l2_distances <= radius
     return {
         "radius": radius,
@@ -129,25 +129,25 @@ def errors_at(marks: Sequence[LabelledPair], l2_distances: NDArray[np.float64], 
     }
 
 
-def fewest_errors(marks: Sequence[LabelledPair], l2_distances: NDArray[np.float64]) -> Document:
+def fewest_errors(labels: Sequence[LabelledPair], l2_distances: NDArray[np.float64]) -> Document:
     """Return the smallest radius with the fewest errors, as `errors_at` does.
 
-    Errors change only at the distances of the pairs, so one of these is the best, or 0.
+    The count of errors changes only at the distances of the pairs, so the best radius is one of these, or 0.
     """
     order = np.argsort(l2_distances, kind="stable")
     distances = np.concatenate([[0.0], l2_distances[order]])
-    same = np.array([mark.same for mark in marks], dtype=np.int64)[order]
+    same = np.array([label.same for label in labels], dtype=np.int64)[order]
     gained = np.concatenate([[0], np.cumsum(2 * same - 1)])
-    # Pairs at one distance are inside together: only the last of them stands for a radius.
+    # Pairs at the same distance fall within a radius together: only the last of them counts.
     last = np.append(np.diff(distances) > 0.0, True)
     best = np.flatnonzero(last)[int(gained[last].argmax())]
-    return errors_at(marks, l2_distances, float(distances[best]))
+    return errors_at(labels, l2_distances, float(distances[best]))
 
 
-def named_images(marks: Iterable[LabelledPair]) -> Mapping[str, int]:
+def named_images(labels: Iterable[LabelledPair]) -> Mapping[str, int]:
     """Return the first line that names each image."""
     lines: dict[str, int] = {}
-    for mark in marks:
-        for image in mark.images:
-            lines.setdefault(image, mark.line)
+    for label in labels:
+        for image in label.images:
+            lines.setdefault(image, label.line)
     return lines

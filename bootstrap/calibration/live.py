@@ -1,4 +1,4 @@
-"""Calibration of a live index: what its members say of the radius, and what marked pairs say. Only reads."""
+"""Calibrates a live index, from its members and from labelled pairs. Only reads."""
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -66,7 +66,7 @@ def calibrate_live(
     generation: LiveGeneration,
     false_pairs: float,
     pairs: Path | None,
-    marks: Sequence[LabelledPair],
+    labels: Sequence[LabelledPair],
     weights: str | None,
     *,
     descriptor: str | None = None,
@@ -82,22 +82,22 @@ def calibrate_live(
         The live one.
     false_pairs
         Rate to keep.
-    pairs, marks
-        File of marked pairs, for messages, and its content.
+    pairs, labels
+        File of labelled pairs (for messages), and its content.
     weights, descriptor
         Weights of the descriptor, and its name where it lies elsewhere, for images that are files.
 
     Raises
     ------
     Misconfigured, Unavailable
-        An image that is marked is neither a member nor a readable file; or Redis.
+        A labelled image is neither a member nor a readable file; or Redis.
     """
-    lines = named_images(marks)
+    lines = named_images(labels)
     members = Members(generation, lines)
     document = _proposal(generation, members, false_pairs)
-    if marks:
+    if labels:
         described = _described(generation, members, pairs or Path(), lines, (descriptor, weights))
-        document["marked"] = _judged(marks, described, generation.meta.radius, document["proposed"])
+        document["marked"] = _judged(labels, described, generation.meta.radius, document["proposed"])
     return document
 
 
@@ -140,7 +140,7 @@ def _proposal(generation: LiveGeneration, members: Members, false_pairs: float) 
 
 
 def _edits_of(calibration: Mapping[str, Any]) -> dict[str, float]:
-    """Return the edits' quantiles that the bootstrap measured; an index holds what somebody wrote."""
+    """Return the edits' quantiles that the bootstrap measured; an index may hold anything."""
     edits = calibration.get("edits")
     if not isinstance(edits, dict):
         return {}
@@ -162,9 +162,9 @@ def _described(
             described[name] = _describe(Path(name), descriptor)
         except OSError as exc:
             reason = exc.strerror or exc
-            wrong.append(f"line {lines[name]}: {name!r} is neither a member nor a file that can be read ({reason})")
+            wrong.append(f"line {lines[name]}: {name!r} is neither a member nor a readable file ({reason})")
         except BadInput as exc:
-            wrong.append(f"line {lines[name]}: {name!r} is no image that can be described ({exc.reason}): {exc}")
+            wrong.append(f"line {lines[name]}: {name!r} is not an image that can be described ({exc.reason}): {exc}")
     refuse(pairs, wrong)
     return described
 
@@ -177,18 +177,18 @@ def _describe(path: Path, descriptor: Descriptor | None) -> Descriptors:
 
 
 def _judged(
-    marks: Sequence[LabelledPair], described: Mapping[str, Descriptors], radius: float, proposed: float | None
+    labels: Sequence[LabelledPair], described: Mapping[str, Descriptors], radius: float, proposed: float | None
 ) -> Document:
-    ones, twos = (np.stack([described[mark.images[side]] for mark in marks]) for side in (0, 1))
+    ones, twos = (np.stack([described[label.images[side]] for label in labels]) for side in (0, 1))
     distances = paired_l2_distances(ones, twos)
     return {
-        "same": sum(mark.same for mark in marks),
-        "different": sum(not mark.same for mark in marks),
-        "now": errors_at(marks, distances, radius),
-        "proposed": None if proposed is None else errors_at(marks, distances, proposed),
-        "fewest_errors": fewest_errors(marks, distances),
+        "same": sum(label.same for label in labels),
+        "different": sum(not label.same for label in labels),
+        "now": errors_at(labels, distances, radius),
+        "proposed": None if proposed is None else errors_at(labels, distances, proposed),
+        "fewest_errors": fewest_errors(labels, distances),
         "pairs": [
-            {"line": mark.line, "images": list(mark.images), "same": mark.same, "distance": float(l2)}
-            for mark, l2 in zip(marks, distances, strict=True)
+            {"line": label.line, "images": list(label.images), "same": label.same, "distance": float(l2)}
+            for label, l2 in zip(labels, distances, strict=True)
         ],
     }

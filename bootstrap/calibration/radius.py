@@ -1,4 +1,4 @@
-"""Which radius to take, given what light edits need and what different images allow."""
+"""Chooses the radius, given what light edits need and what different images allow."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
@@ -90,7 +90,7 @@ class Calibration:
             return ""
         some = "; ".join(", ".join(group[:_SHOWN_COPIES]) for group in self.copies[:_SHOWN_GROUPS])
         return (
-            f"{self.copied} images lie so near another that they were taken for edited copies, and left out of the "
+            f"{self.copied} images are so close to another that they were taken for edited copies, and left out of the "
             f"calibration: {some}{'; ...' if len(self.copies) > _SHOWN_GROUPS else ''}"
         )
 
@@ -165,7 +165,7 @@ def _warning(allowed: float, edits: NDArray[np.float64], rate: float, false_pair
         return (
             f"different images of this seed set are as near one another as light edits of one: a radius of {allowed:g} "
             f"would keep {false_pairs:g} false pairs, {REACH:.0%} of the edits need {reach:g}, which is taken: about "
-            f"{rate:.1g} of all pairs are then false; look at the report, or say --radius"
+            f"{rate:.1g} of all pairs are then false; look at the report, or use --radius"
         )
     found = _part_within(edits, allowed)
     if found < WANTED:
@@ -180,7 +180,7 @@ def default(
     radius: float, false_pairs: float, images: int, why: str, *, measured: bool, edits: NDArray[np.float64]
 ) -> Calibration:
     """Return the descriptor's own radius, and the reason in the warning."""
-    what = "the descriptor's default, measured on photos" if measured else "a guess, measured on nothing"
+    what = "the descriptor's default, measured on photos" if measured else "a guess, not measured"
     return Calibration(
         radius=radius,
         method="default",

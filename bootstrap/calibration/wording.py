@@ -1,11 +1,11 @@
-"""What to say of a calibration in one line; from the document that an index keeps, whoever wrote it."""
+"""A calibration in one line, from the document that the index keeps."""
 
 from collections.abc import Mapping
 from typing import Any
 
 
 def radius_origin(document: Mapping[str, Any]) -> str:
-    """Return where a radius is from, in words, given its calibration's document; an empty one means: it was given."""
+    """Return in words where a radius is from, given its calibration document; an empty one means it was given."""
     if not document:
         return "given"
     method, images, found = (document.get(name) for name in ("method", "images", "found"))

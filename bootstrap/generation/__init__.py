@@ -1,1 +1,1 @@
-"""A new generation of an index: who its members are, where they stand, and how it is written."""
+"""A new generation of an index: its members, their cells, and how it is written."""

@@ -1,4 +1,4 @@
-"""Who is a member of the next generation: what the live one has, and what new images add to it."""
+"""The members of the next generation: those of the live one, and new unique images."""
 
 import hashlib
 import logging
@@ -19,7 +19,7 @@ _DIGEST_CHARACTERS = 12
 
 
 class Assembly:
-    """Members carried over, and candidates judged against them and one another, a row each.
+    """Members carried over, and candidates judged against them and one another; a row each.
 
     Carried members come first: they were published as unique. A candidate that is alike is a duplicate of one. When
     the relation is wider than it was, two carried members can be alike: then the one captured earlier stays. They are
@@ -126,7 +126,7 @@ class Assembly:
         return found
 
     def add_late(self, late: Sequence[Member]) -> tuple[list[Member], list[Member]]:
-        """Carry over what was committed meanwhile; return the members that this adds, and those that it removes."""
+        """Carry over what was committed in the meantime; return the members added and removed."""
         if not late:
             return [], []
         first = len(self.rows)
@@ -151,7 +151,7 @@ def assemble(
 
 
 def _as_stored(members: Sequence[Member], relation: Relation) -> list[Member]:
-    """Return members as the next generation stores them: without the thumbnails that it has no use for."""
+    """Return members as the next generation stores them: without thumbnails that it does not need."""
     if relation.has_thumbnails:
         return list(members)
     return [member if member.thumbnail is None else replace(member, thumbnail=None) for member in members]

@@ -1,4 +1,4 @@
-"""Reading and checking what `bootstrap.generation.snapshot.export_snapshot` wrote, or somebody else did."""
+"""Reads and checks files that `bootstrap.generation.snapshot.export_snapshot` or another program wrote."""
 
 import base64
 import json
@@ -89,7 +89,7 @@ def _pca(pieces: Iterable[Any]) -> Pca:
     try:
         return Pca.from_bytes(b"".join(base64.b64decode(piece, validate=True) for piece in pieces))
     except (TypeError, ValueError, CorruptIndex) as exc:
-        raise ValueError(f'"pca" is none: {exc}') from exc
+        raise ValueError(f'"pca" is invalid: {exc}') from exc
 
 
 def _vector(numbers: Any, kind: type[np.float16 | np.float32], what: str) -> NDArray[Any]:  # noqa: ANN401 - JSON
@@ -178,8 +178,8 @@ def _require_descriptor(meta: IndexMeta, pca: Pca | None, raw: Descriptor) -> No
         descriptor = fitted_to(meta, pca, raw)
     except IndexMismatch as exc:
         raise ValueError(
-            f"its members were described by {meta.descriptor} ({meta.fingerprint}), the descriptor at hand is "
-            f"{raw.spec} ({raw.fingerprint}): say --descriptor, and --weights if it has any, as then"
+            f"its members were described by {meta.descriptor} ({meta.fingerprint}), this process uses "
+            f"{raw.spec} ({raw.fingerprint}): use the same --descriptor, and --weights if any"
         ) from exc
     if meta.dimension != descriptor.dimension:
         raise ValueError(f"its dimension is {meta.dimension}, that of {raw.spec} is {descriptor.dimension}")

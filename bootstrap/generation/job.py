@@ -1,4 +1,4 @@
-"""The batch job: describe, compare, cluster, write, store. Usable without a command line."""
+"""The batch job: describe, compare, cluster, write, store. Also usable as a function."""
 
 import logging
 import sys
@@ -67,9 +67,9 @@ class Outcome:
 
 
 def run(settings: Settings) -> Outcome | None:
-    """Do what the settings say, from the seeds (or the imported file) to the live index.
+    """Run the job, from the seeds (or the imported file) to the live index.
 
-    Returns None when the index exists and the settings ask to leave it alone then.
+    Returns None if the index exists and the settings ask to leave it alone.
 
     What can be known to fail is tried before the work starts: the addresses, the folders, the extras. The index is
     published last: an error before leaves the old one live.

@@ -73,7 +73,7 @@ class JsonObjectReader:
                 if not self._read():
                     raise
                 continue
-            # A number may go on in what is not read yet: "0" of "0.5", also when "0." is all that is here.
+            # A number may continue in text not read yet: "0" or "0." of "0.5".
             if self._text[end : end + 1] not in _AFTER_A_VALUE and self._read():
                 continue
             self._at = end
@@ -82,7 +82,7 @@ class JsonObjectReader:
     def _expect(self, character: str) -> None:
         found = self._next()
         if found != character:
-            raise ValueError(f"{found!r} stands where {character!r} should" if found else "it ends in the middle")
+            raise ValueError(f"{found!r} stands where {character!r} should" if found else "it ends too early")
         self._at += 1
 
     def _took(self, character: str) -> bool:
@@ -101,7 +101,7 @@ class JsonObjectReader:
                 return ""
 
     def _read(self) -> bool:
-        """Read on, as much again as is waiting, so that a long value is not tried too often."""
+        """Read as much again as is buffered, so that a long value is not parsed too often."""
         waiting = self._text[self._at :]
         more = "" if self._ended else self._stream.read(max(_CHUNK_CHARACTERS, len(waiting)))
         self._ended = not more

@@ -1,4 +1,4 @@
-"""Where members stand: the k-means cells, divided until each holds a few hundred."""
+"""Places members in cells: k-means cells, split until each holds a few hundred."""
 
 import numpy as np
 from numpy.typing import NDArray
@@ -7,7 +7,7 @@ from neardup.index.stored.events import Split
 from neardup.index.tree import CellTree, choose_split
 from neardup.search.cells import Cells
 from neardup.search.kmeans import CLUSTER_LIMIT
-from neardup.search.sketches import Projection
+from neardup.search.sketches import Sketcher
 from neardup.types import Descriptors
 
 
@@ -18,7 +18,7 @@ class Placement:
     ----------
     cells
         The k-means cells.
-    projection
+    sketcher
         Whose coordinates cells are divided at.
     descriptors
         float16 (n, d), those of the members.
@@ -31,12 +31,12 @@ class Placement:
     def __init__(
         self,
         cells: Cells,
-        projection: Projection,
+        sketcher: Sketcher,
         descriptors: Descriptors,
         clusters: NDArray[np.intp],
         limit: int = CLUSTER_LIMIT,
     ) -> None:
-        self._projection = projection
+        self._sketcher = sketcher
         self._tree = CellTree(cells)
         self.splits: list[Split] = []
         self.rows: dict[int, NDArray[np.intp]] = {}
@@ -53,12 +53,12 @@ class Placement:
             pending |= {split.low: rows[low], split.high: rows[~low]}
 
     def _split(self, cell: int, descriptors: Descriptors) -> Split | None:
-        return choose_split(cell, self._tree, self._projection.sketch(descriptors))
+        return choose_split(cell, self._tree, self._sketcher.sketch(descriptors))
 
     def home(self, descriptor: Descriptors) -> int:
         """Return the cell of another member, float16 (d,)."""
         row = descriptor[np.newaxis]
-        return self._tree.homes(row, self._projection.sketch(row))[0]
+        return self._tree.homes(row, self._sketcher.sketch(row))[0]
 
 
 def _rows_by_cell(cells: NDArray[np.intp]) -> dict[int, NDArray[np.intp]]:

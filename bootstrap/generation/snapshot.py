@@ -38,7 +38,7 @@ from neardup.index.build import GenerationBuild, MoreToCarry
 from neardup.index.carry import Predecessor
 from neardup.relation.symmetry import SWITCHES
 from neardup.search.cells import Cells
-from neardup.search.sketches import fit_projection
+from neardup.search.sketches import fit_sketcher
 from neardup.types import Descriptors, Member
 
 FORMAT = "neardup-index"
@@ -64,7 +64,7 @@ class Snapshot:
     clusters
         intp (n,): the cell of each member.
     pca
-        What makes descriptors short, if anything does.
+        The principal components that shorten descriptors, if any.
     """
 
     meta: IndexMeta
@@ -76,7 +76,7 @@ class Snapshot:
 
 @dataclass(frozen=True, slots=True)
 class CarryOver:
-    """What keeps a generation complete that is built while consumers add to the one before.
+    """Keeps a new generation complete while consumers add to the one before.
 
     Attributes
     ----------
@@ -136,9 +136,9 @@ def store(snapshot: Snapshot, client: redis.Redis, name: str, carry_over: CarryO
         )
     meta = IndexMeta(**{**_meta_fields(snapshot.meta), "name": name, "generation": 0})
     descriptors = np.stack([member.descriptor for member in snapshot.members])
-    projection = fit_projection(descriptors)
-    placement = Placement(snapshot.cells, projection, descriptors, snapshot.clusters)
-    build = GenerationBuild(client, meta, centroids, projection, placement.splits, pca=snapshot.pca)
+    sketcher = fit_sketcher(descriptors)
+    placement = Placement(snapshot.cells, sketcher, descriptors, snapshot.clusters)
+    build = GenerationBuild(client, meta, centroids, sketcher, placement.splits, pca=snapshot.pca)
     try:
         writer = _Writer(build, placement, snapshot.members)
         live = _publish_carrying(build, writer, carry_over) if carry_over else build.publish()
@@ -150,7 +150,7 @@ def store(snapshot: Snapshot, client: redis.Redis, name: str, carry_over: CarryO
 
 
 def _publish_carrying(build: GenerationBuild, writer: "_Writer", carry_over: CarryOver) -> IndexMeta:
-    """Follow the generation before until nothing is new, and take its place in that moment."""
+    """Follow the previous generation until there is nothing new, and replace it at that moment."""
     while True:
         added, removed = carry_over.assembly.add_late(carry_over.predecessor.news())
         writer.change(added, removed)
@@ -171,7 +171,7 @@ class _Writer:
             self._cells |= dict.fromkeys((members[row].key for row in rows), cell)
 
     def change(self, added: Iterable[Member], removed: Iterable[Member]) -> None:
-        """Write what is a member now, and take out what is none any more."""
+        """Write new members, and remove those that no longer are."""
         for member in removed:
             self._build.remove(self._cells.pop(member.key), member)
         for member in added:
@@ -230,7 +230,7 @@ def require_writable(path: Path) -> None:
 
 @contextmanager
 def _replaced(path: Path) -> Iterator[IO[str]]:
-    """Open a file beside `path` for writing, and let it take its place at the end."""
+    """Open a file beside `path` for writing, and rename it to `path` at the end."""
     part = path.with_name(f".{path.name}.{os.getpid()}.part")
     try:
         with part.open("w", encoding="utf-8") as file:

@@ -1,4 +1,4 @@
-"""How long the parts of a run took."""
+"""Times the parts of a run."""
 
 import logging
 import time

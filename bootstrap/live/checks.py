@@ -1,4 +1,4 @@
-"""What must hold in an index, each as a function that tells what seems wrong in what it is given.
+"""The consistency checks of an index; each is a function that yields what seems wrong.
 
 What seems wrong while consumers run may be a change between two reads; `bootstrap.live.verify` looks again.
 """
@@ -22,7 +22,7 @@ from neardup.index.stored.events import Appended, Split, decode_event
 from neardup.relation.rule import Relation, local_changes
 from neardup.search.distance import l2_distances, paired_l2_distances
 from neardup.search.sketch_trees import SketchTrees
-from neardup.search.sketches import Projection
+from neardup.search.sketches import Sketcher
 from neardup.types import Descriptors
 
 _NORM_SLACK = 2e-3
@@ -55,18 +55,18 @@ class Suspect:
 
 
 def head_suspects(generation: LiveGeneration) -> Iterator[str]:
-    """Tell what is wrong with the numbers of a head that could be read."""
+    """Yield what is wrong with the numbers of a readable head."""
     norms = np.linalg.norm(generation.roots.centroids.astype(np.float64), axis=1)
     too_long = int((norms > 1.0 + _NORM_SLACK).sum())
     if too_long:
         yield f"{too_long} centroids are longer than 1, which means of descriptors are not"
-    yield from _basis_suspects(generation.projection)
+    yield from _basis_suspects(generation.sketcher)
     if not 0.0 <= generation.meta.radius <= 2.0:  # noqa: PLR2004 - unit vectors are at most 2 apart
         yield f"the radius is {generation.meta.radius}"
 
 
-def _basis_suspects(projection: Projection) -> Iterator[str]:
-    basis = projection.basis.astype(np.float64)
+def _basis_suspects(sketcher: Sketcher) -> Iterator[str]:
+    basis = sketcher.basis.astype(np.float64)
     if np.abs(basis @ basis.T - np.eye(len(basis))).max(initial=0.0) > _BASIS_SLACK:
         yield "the projection's rows are not orthonormal: its search would miss duplicates"
 
@@ -75,7 +75,7 @@ def _basis_suspects(projection: Projection) -> Iterator[str]:
 
 
 def member_suspects(generation: LiveGeneration, layout: Layout, block: Block) -> Iterator[Suspect]:
-    """Tell which members of a cell cannot be read, are not of unit length, or belong elsewhere."""
+    """Yield the members of a cell that cannot be read, are not of unit length, or belong elsewhere."""
     here = frozenset({block.cell})
     for record, why in block.wrong:
         yield Suspect("records", record, here, f"cell {block.cell}: {why}")
@@ -96,7 +96,7 @@ def member_suspects(generation: LiveGeneration, layout: Layout, block: Block) ->
 
 
 def doubles(block: Block, seen: dict[bytes, int]) -> Iterator[Suspect]:
-    """Tell which keys of a cell were seen before, and note them all."""
+    """Yield the keys of a cell that were seen before, and note all of them."""
     for head in block.heads:
         key = head_key(head)
         if key in seen:
@@ -132,7 +132,7 @@ class Members:
     def suspects(
         self, pairs: Iterator[tuple[int, int, float]], relation: Relation, retention: Retention
     ) -> Iterator[Suspect]:
-        """Tell which pairs (row, row, distance) within the radius should not be, each as it is stored."""
+        """Yield the pairs (row, row, distance) that should not be within the radius, each as stored."""
         for one, other, l2_distance in self._unchanged(pairs, relation):
             yield from close_pair(
                 (self.heads[one], self.cells[one]), (self.heads[other], self.cells[other]), l2_distance, retention
@@ -182,10 +182,10 @@ def all_pairs(descriptors: Descriptors, radius: float) -> Iterator[tuple[int, in
         yield one, other, float(distances[one, other])
 
 
-def close_pairs(descriptors: Descriptors, projection: Projection, radius: float) -> Iterator[tuple[int, int, float]]:
+def close_pairs(descriptors: Descriptors, sketcher: Sketcher, radius: float) -> Iterator[tuple[int, int, float]]:
     """Iterate over the same pairs among many rows: exact distances of what the sketches do not exclude."""
-    sketches = projection.sketch(descriptors)
-    found = SketchTrees(projection.size, radius)
+    sketches = sketcher.sketch(descriptors)
+    found = SketchTrees(sketcher.size, radius)
     found.add(sketches, np.arange(len(sketches), dtype=np.int32))
     for start in range(0, len(sketches), _QUERIES):
         rows, slots = found.within(sketches[start : start + _QUERIES], radius)
@@ -211,7 +211,7 @@ def _close(
 
 
 class Replay:
-    """Follows the log's events, and knows what they lead to.
+    """Replays the log's events, and knows their result.
 
     Parameters
     ----------
@@ -265,7 +265,7 @@ class Replay:
                 self.wrong.append(f"cell {cell} holds {sizes[cell]} members, by the log it should hold {expected}")
 
     def missing(self, keys: Mapping[bytes, int]) -> Iterator[Suspect]:
-        """Tell which appended members are not among these keys."""
+        """Yield the appended members that are not among these keys."""
         for root, appended in self._appended.items():
             for key, cell in appended.items():
                 if key not in keys:

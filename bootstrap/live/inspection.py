@@ -1,4 +1,4 @@
-"""What an operator may want to know about a live index: its sizes, one image of it, and the members near an image.
+"""What an operator may want to know about a live index: sizes, one member, and the members near an image.
 
 Everything here only reads, and gives a document that JSON can hold.
 """
@@ -261,7 +261,7 @@ def describe_file(
     except OSError as exc:
         raise Misconfigured(f"cannot read {image}: {exc.strerror or exc}") from exc
     except BadInput as exc:
-        raise Misconfigured(f"{image} is no image that can be judged ({exc.reason}): {exc}") from exc
+        raise Misconfigured(f"{image} is not an image that can be judged ({exc.reason}): {exc}") from exc
 
 
 def _nearest_members(
@@ -296,5 +296,5 @@ def _home(generation: LiveGeneration, descriptor: Descriptors) -> int:
     layout = generation.layout()
     row = descriptor[np.newaxis]
     root = int(generation.roots.assign(row)[0])
-    sketch = generation.projection.sketch(row)[0]
+    sketch = generation.sketcher.sketch(row)[0]
     return layout.leaf(root, sketch)

@@ -1,4 +1,4 @@
-"""Which cells a generation has, by its list of splits as it is stored, right or wrong."""
+"""The cells of a generation, by its stored list of splits, valid or not."""
 
 from collections.abc import Iterator, Sequence
 
@@ -45,7 +45,7 @@ class Layout:
         if (split.low, split.high) != (expected, expected + 1):
             self.wrong.append(f"split {number} makes cells {split.low} and {split.high}, not {expected} and next")
         if split.cell not in cells or split.cell in self.splits:
-            self.wrong.append(f"split {number} divides cell {split.cell}, which is not there any more, or not yet")
+            self.wrong.append(f"split {number} divides cell {split.cell}, which does not exist (any more)")
         elif split.root != self.root_of(split.cell):
             self.wrong.append(f"split {number} calls cell {split.cell} a part of {split.root}")
         if not set(split.sides) <= set(b"LR") or not np.isfinite(split.threshold):

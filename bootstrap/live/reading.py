@@ -1,4 +1,4 @@
-"""The live generation of an index as it stands in Redis, read while consumers may be changing it."""
+"""Reads the live generation of an index from Redis, while consumers may be changing it."""
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -18,7 +18,7 @@ from neardup.index.stored.connection import translated_errors
 from neardup.index.stored.keys import IndexKeys
 from neardup.relation.local_change import Thumbnails
 from neardup.search.cells import Cells
-from neardup.search.sketches import Projection
+from neardup.search.sketches import Sketcher
 from neardup.types import Descriptors, Thumbnail
 
 _CELLS_A_CALL = 64
@@ -117,12 +117,12 @@ class LiveGeneration:
         return self.live.roots
 
     @property
-    def projection(self) -> Projection:
+    def sketcher(self) -> Sketcher:
         """What sketches are made with."""
-        return self.live.projection
+        return self.live.sketcher
 
     def require_live(self) -> None:
-        """Refuse to go on when another generation is live by now.
+        """Stop if another generation has gone live.
 
         Raises
         ------
@@ -135,7 +135,7 @@ class LiveGeneration:
 
     def _require(self, live: bytes | None) -> None:
         if live != b"%d" % self.number:
-            raise Unavailable(f"generation {self.number} has been replaced while it was read: run this again")
+            raise Unavailable(f"generation {self.number} was replaced while it was read: run this again")
 
     # -- cells --------------------------------------------------------------------------------------------------------
 
@@ -252,7 +252,7 @@ class LiveGeneration:
     def at_home(self, layout: Layout, cell: int, descriptors: Descriptors) -> NDArray[np.bool_]:
         """Return bool (n,): whether each of float16 (n, d) descriptors belongs to a cell."""
         home = self.roots.assign(descriptors) == layout.root_of(cell)
-        sketches = self.projection.sketch(descriptors)
+        sketches = self.sketcher.sketch(descriptors)
         for split, high in layout.cuts(cell):
             if split.axis >= sketches.shape[1] - 1:
                 return np.zeros(len(descriptors), dtype=np.bool_)

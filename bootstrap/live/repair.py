@@ -1,4 +1,4 @@
-"""Puts back the members that Redis lost, from the verdicts that told of them.
+"""Restores the members that Redis lost, from their verdicts.
 
 Redis may lose what it wrote last: a second with ``appendfsync everysec``, what a replica had not heard yet in a
 failover. Then images that were published as unique are no members, and their copies would be unique again. The
@@ -204,7 +204,7 @@ class _Commit:
 
 
 class _DryRun:
-    """Decides the same, and leaves everything as it is: each is compared with every member there and to come."""
+    """Decides the same without changing anything, by comparing with every present and future member."""
 
     def __init__(self, generation: LiveGeneration, retention: Retention) -> None:
         self._generation = generation

@@ -1,4 +1,4 @@
-"""Which keys under an index's prefix belong there."""
+"""Decides which keys under an index's prefix belong to it."""
 
 import re
 from collections.abc import Iterable, Iterator
@@ -29,20 +29,20 @@ _PAGE = 1000
 
 @dataclass(frozen=True, slots=True)
 class _Known:
-    """What tells a key that belongs from one that does not, at one moment."""
+    """Decides which keys belong, as of one moment."""
 
     generation: LiveGeneration
     layout: Layout
     numbers: frozenset[int]
 
     def wrong(self, key: bytes) -> str | None:
-        """Return why a key does not belong, None when it does; its type is asked for elsewhere."""
+        """Return why a key does not belong; None if it does. Its type is checked elsewhere."""
         name = self.name_of(key)
         if name in _OF_INDEX or name.startswith("decided:"):
             return None
         found = _OF_GENERATION.fullmatch(name)
         if found is None or (found[2] == "cell") is (found[3] is None):
-            return "is none of the index's"
+            return "does not belong to the index"
         number = int(found[1])
         if number == self.generation.number:
             alone = found[3] is None or self.layout.is_leaf(int(found[3]))
@@ -87,7 +87,7 @@ def suspicious_keys(generation: LiveGeneration) -> tuple[int, list[bytes]]:
 
 
 def foreign_keys(generation: LiveGeneration, suspects: Iterable[bytes]) -> Iterator[str]:
-    """Tell which of the suspects are there still, and still do not belong."""
+    """Yield the suspects that still exist and still do not belong."""
     known, listed = _known(generation), list(suspects)
     with translated_errors():
         pipeline = generation.client.pipeline(transaction=False)

@@ -1,4 +1,4 @@
-"""Members as the verdict topic tells of them."""
+"""Members from the verdict topic."""
 
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
@@ -17,11 +17,11 @@ _NORM_SLACK = 2e-3
 
 
 class NotRestorable(Exception):
-    """A unique's verdict that is of no use, and why in a few words."""
+    """A unique verdict that cannot be used; the message says why."""
 
 
 def member_of_verdict(record: Any, meta: IndexMeta) -> tuple[Member, int] | None:  # noqa: ANN401 - kafka has no types
-    """Return the member that a verdict tells of, and the generation that decided; None if it is none of this index.
+    """Return a verdict's member and the generation that decided; None if it is not of this index.
 
     Raises
     ------

@@ -1,4 +1,4 @@
-"""Whether a live index holds what it promises, while consumers go on with it.
+"""Checks the consistency of a live index while consumers use it.
 
 Each check reads, and what seems wrong is read again, all of it as of one moment, before it is reported: a cell that
 was divided between two reads, or a member that came in between, is no damage.
@@ -204,7 +204,7 @@ class Verification:
         self._checks["distances"].examined = members
         everyone = Members(blocks)
         if len(everyone):
-            pairs = close_pairs(everyone.descriptors, generation.projection, generation.meta.radius)
+            pairs = close_pairs(everyone.descriptors, generation.sketcher, generation.meta.radius)
             yield from everyone.suspects(pairs, generation.meta.relation, self._retention)
 
     def _sampled_pairs(self, generation: LiveGeneration, members: int, wanted: int) -> Iterator[Suspect]:

@@ -1,1 +1,1 @@
-"""What a bootstrap tells people: pictures and a summary."""
+"""A bootstrap's report: pictures and a summary."""

@@ -28,7 +28,7 @@ _TILE_PX = 240
 
 
 def require_report(folder: Path) -> None:
-    """Make the folder, and refuse what would fail after the work is done.
+    """Create the folder, and find out now what would fail after the work is done.
 
     Raises
     ------

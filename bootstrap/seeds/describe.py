@@ -142,7 +142,7 @@ def describe_seeds(
             batches.append(_sorted_out(path.describe(batch), taken, describer, result))
             progress(len(batch))
     if not result.images:
-        raise Misconfigured(f"SEEDS: there is no readable image ({_counts(result.unreadable) or 'no file at all'})")
+        raise Misconfigured(f"SEEDS: no readable image found ({_counts(result.unreadable) or 'no file at all'})")
     joined = _joined(batches, len(result.images))
     result.descriptors, result.thumbnails, result.variants = joined.descriptors, joined.thumbnails, joined.variants
     return result

@@ -1,4 +1,4 @@
-"""How far the job is: a bar on a terminal, a line now and then elsewhere."""
+"""Progress of the job: a bar on a terminal, a log line now and then elsewhere."""
 
 import logging
 import time

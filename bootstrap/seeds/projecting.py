@@ -90,7 +90,7 @@ def describe_projected(
         return raw, describe(seeds, seeds.total, raw)
     again = reusable(live, raw, wanted, whiten=whiten)
     if again is not None:
-        _LOG.info("the projection of the live generation is used again; --fresh fits another")
+        _LOG.info("reusing the projection of the live generation; --fresh fits a new one")
         descriptor = ProjectedDescriptor(raw, again)
         return descriptor, describe(seeds, seeds.total, descriptor)
     total = sum(1 for _ in seeds) if seeds.total is None else seeds.total
@@ -110,7 +110,7 @@ def _fitted(sample: DescribedSeeds, wanted: int, *, whiten: bool) -> Pca:
         raise Misconfigured(f"--project: {exc}") from exc
     if pca.components < wanted:
         _LOG.warning(
-            "--project %d: %d seed images of %d numbers vary in %d directions only, so many components are kept",
+            "--project %d: %d seed images of %d numbers vary in only %d directions: that many components are kept",
             wanted,
             rows,
             dimension,

@@ -1,4 +1,4 @@
-"""What is known of a seed set once it was compared and clustered."""
+"""The result of comparing and clustering a seed set."""
 
 from dataclasses import dataclass
 from datetime import UTC, datetime

@@ -1,4 +1,4 @@
-"""Claim checks: reading an image from where its envelope says, if the operator allows it.
+"""Claim checks: reading an image from the URI in its envelope, if the operator allows it.
 
-`reader` is the way in. `schemes` is the table of what can be read, each scheme one object made in a file of its own.
+Start at `reader`. `schemes` lists what can be read; each scheme is one object in its own file.
 """

@@ -2,8 +2,8 @@
 
 Source
 ------
-IANA IPv4 and IPv6 Special-Purpose Address Registries (RFC 6890). The tables stand here, as ``ipaddress.is_global`` has
-changed its mind between releases of Python.
+IANA IPv4 and IPv6 Special-Purpose Address Registries (RFC 6890). The tables are kept here because
+``ipaddress.is_global`` differs between Python releases.
 """
 
 from ipaddress import IPv4Network, IPv6Network, ip_address, ip_network
@@ -16,10 +16,10 @@ def _networks(text: str) -> tuple[Network, ...]:
 
 
 _GLOBAL = _networks("0.0.0.0/0 2000::/3")
-"""IPv6 outside 2000::/3 is no host of the internet: there are mapped IPv4, NAT64, local addresses, and multicast."""
+"""IPv6 outside 2000::/3 is not on the public internet: mapped IPv4, NAT64, local addresses, multicast."""
 
 _PRIVATE = _networks("10.0.0.0/8 100.64.0.0/10 127.0.0.0/8 172.16.0.0/12 192.168.0.0/16 ::1/128 fc00::/7")
-"""Loopback, private networks and those of carriers: what ``--allow-private-addresses`` opens."""
+"""Loopback, private and carrier-grade NAT networks: what ``--allow-private-addresses`` opens."""
 
 _NEVER = _networks(
     # "This" network, link-local (most metadata services), protocol assignments, documentation, relays, benchmarks,

@@ -1,4 +1,4 @@
-"""Which URIs of the network the operator allows. A URI that could be read in two ways is none."""
+"""Which network URIs the operator allows. An ambiguous URI is never allowed."""
 
 import re
 from collections.abc import Callable, Mapping, Sequence
@@ -12,14 +12,14 @@ from consumer.claim_checks.scheme import Found
 from neardup.errors import UriNotAllowed
 
 LONGEST_URI = 8192
-"""Of the network; servers take no longer ones."""
+"""For network URIs; servers accept no longer ones."""
 OUTSIDE = "it is outside what --allow-uri names"
 _MOST_DECODINGS = 5
 
 
 @dataclass(frozen=True, slots=True)
 class Target:
-    """A URI of the network, taken apart; nothing in it was rewritten.
+    """A parsed network URI; no part of it was rewritten.
 
     Attributes
     ----------
@@ -28,9 +28,9 @@ class Target:
     host
         Name of a host, an IPv6 address in brackets, or a bucket.
     port
-        0 where none is written again: that of the scheme, or a bucket's.
+        0 when the URI needs none: the scheme's default port, or a bucket.
     path
-        From the first slash on, as it came.
+        From the first slash on, unchanged.
     query
         With its question mark, or empty.
     """
@@ -43,49 +43,49 @@ class Target:
 
     @property
     def origin(self) -> str:
-        """What fails together."""
+        """What becomes unavailable together."""
         return f"{self.scheme}://{self.host}:{self.port}"
 
     @property
     def uri(self) -> str:
-        """The URI again; a port of 0 is not written, a path of ``/`` is."""
+        """The URI as text; without a port of 0, but with a path of ``/``."""
         port = f":{self.port}" if self.port else ""
         return f"{self.scheme}://{self.host}{port}{self.path}{self.query}"
 
     def is_below(self, prefix: "Target") -> bool:
-        """Say whether scheme, host and port are those of a prefix, and the path is its own or below, by segments."""
+        """Say whether scheme, host and port match a prefix, and the path equals it or lies below it, by segments."""
         if (self.scheme, self.host, self.port) != (prefix.scheme, prefix.host, prefix.port):
             return False
         return self.path == prefix.path or self.path.startswith(prefix.path.rstrip("/") + "/")
 
 
 Parse = Callable[[str], Target]
-"""Takes a URI of one scheme apart; ValueError for one that servers and libraries may understand differently."""
+"""Parses a URI of one scheme; ValueError if servers and libraries may read it differently."""
 
 
 class Fetcher(Protocol):
-    """Gets what was judged."""
+    """Fetches targets that are allowed."""
 
     def read(self, target: Target) -> bytes:
         """Return the bytes of an allowed image."""
         ...
 
     def close(self) -> None:
-        """Let go of all connections."""
+        """Close all connections."""
         ...
 
 
 class AllowedImages:
-    """The images of one scheme of the network, below some prefixes.
+    """The images of one network scheme, below some prefixes.
 
     Parameters
     ----------
     parse
-        Takes a URI of the scheme apart.
+        Parses a URI of the scheme.
     prefixes
         What is allowed.
     fetcher
-        Gets what is allowed.
+        Fetches what is allowed.
     """
 
     def __init__(self, parse: Parse, prefixes: Sequence[Target], fetcher: Fetcher) -> None:
@@ -102,12 +102,12 @@ class AllowedImages:
         return Found(target.origin, partial(self._fetcher.read, target))
 
     def close(self) -> None:
-        """Let go of all connections."""
+        """Close all connections."""
         self._fetcher.close()
 
 
 def allowed_target(uri: str, parse: Parse, prefixes: Sequence[Target]) -> Target:
-    """Return an allowed URI, taken apart; ValueError says why it is not allowed."""
+    """Return an allowed URI, parsed; ValueError says why it is not allowed."""
     target = parse(uri)
     if not any(target.is_below(prefix) for prefix in prefixes):
         raise ValueError(OUTSIDE)
@@ -120,7 +120,7 @@ def parts_of(uri: str, pattern: re.Pattern[str], form: str) -> Mapping[str, str]
     Raises
     ------
     ValueError
-        The URI is too long, not of the pattern, which `form` tells in words, or has a path that may lead elsewhere.
+        The URI is too long, does not match the pattern (`form` in words), or its path may lead elsewhere.
     """
     if len(uri) > LONGEST_URI:
         raise ValueError(f"it has more than {LONGEST_URI} characters")
@@ -134,7 +134,7 @@ def parts_of(uri: str, pattern: re.Pattern[str], form: str) -> Mapping[str, str]
 
 
 def _check_path(path: str) -> None:
-    """Refuse what may mean another place to who normalises, or decodes again: dots, hidden slashes."""
+    """Refuse paths that change when normalised or decoded again: dots, hidden slashes."""
     for segment in path.split("/"):
         plain = _decoded(segment)
         # Some servers take "..;x" for "..".
@@ -148,4 +148,4 @@ def _decoded(segment: str) -> str:
         if plain == segment:
             return plain
         segment = plain
-    raise ValueError("its path is percent-encoded over and over")
+    raise ValueError("its path is percent-encoded too many times")

@@ -1,4 +1,4 @@
-"""What goes wrong inside, and what of a URI may be shown."""
+"""Errors inside this package, and how much of a URI may be shown."""
 
 import re
 
@@ -6,14 +6,14 @@ _LONGEST_SHOWN = 200
 
 
 class Outage(Exception):
-    """A store did not answer, or answered that it cannot serve now; whether that is retried is decided elsewhere.
+    """A store did not answer or cannot serve now; whether to retry is decided elsewhere.
 
     Parameters
     ----------
     detail
         What happened.
     slow
-        It was the time limit.
+        Whether it timed out.
     """
 
     def __init__(self, detail: str, *, slow: bool = False) -> None:
@@ -29,7 +29,7 @@ def shown(uri: str) -> str:
     text, mark = uri, ""
     if found := re.search(r"[?#]", uri):
         text, mark = uri[: found.start()], found[0] + "..."
-    # Only where the host is written plainly is an @ behind it harmless.
+    # An @ is harmless only behind a plainly written host.
     if "@" in text and not re.match(r"[a-z0-9]+://[^/\\@]*/", text):
         text = "***@" + text.rpartition("@")[2]
     return ascii(text[:_LONGEST_SHOWN] + ("..." if len(text) > _LONGEST_SHOWN else "") + mark)

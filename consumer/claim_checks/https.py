@@ -1,6 +1,6 @@
 """The scheme ``https``: how its URIs are written. `https_client` reads them.
 
-The two are apart since the client's asyncio takes a quarter of the time of ``--help``.
+They are separate because importing asyncio takes a quarter of the time of ``--help``.
 """
 
 import re
@@ -17,7 +17,7 @@ _URI = re.compile(
     rf"https://(?P<host>{_LABEL}(?:\.{_LABEL})*|\[[0-9a-f:.]+\])(?::(?P<port>[1-9][0-9]{{0,4}}))?"
     r"(?P<path>/[A-Za-z0-9._~!$&'()*+,;=:@%/-]*)?(?P<query>\?[A-Za-z0-9._~!$&'()*+,;=:@%/?\[\]-]*)?"
 )
-_FORM = "https://host/path, nothing but ASCII that is percent-encoded where it must be"
+_FORM = "https://host/path, in ASCII, percent-encoded where needed"
 _NUMBER = re.compile(r"[0-9]+|0x[0-9a-f]*")
 _USUAL_PORT = 443
 _LARGEST_PORT = 65535
@@ -25,16 +25,16 @@ _LONGEST_HOST = 253
 
 
 def parse(uri: str) -> Target:
-    """Take an https URI apart.
+    """Parse an https URI.
 
     Raises
     ------
     ValueError
-        It is none, or one that servers and libraries may understand differently.
+        It is not an https URI, or servers and libraries may read it differently.
     """
     parts = parts_of(uri, _URI, _FORM)
     if re.search(r"%(?![0-9A-Fa-f]{2})", parts["path"]):
-        raise ValueError("its path has a percent sign that encodes nothing")
+        raise ValueError("its path has a percent sign without two hex digits")
     return Target("https", _checked_host(parts["host"]), _port(parts["port"]), parts["path"], parts["query"])
 
 
@@ -48,7 +48,7 @@ def _parse_prefix(prefix: str) -> Target:
 def _port(text: str) -> int:
     port = int(text or _USUAL_PORT)
     if port > _LARGEST_PORT:
-        raise ValueError("there is no such port")
+        raise ValueError("its port is above 65535")
     return 0 if port == _USUAL_PORT else port
 
 
@@ -57,7 +57,7 @@ def _checked_host(host: str) -> str:
         raise ValueError("its host is too long")
     if host.startswith("[") and f"[{IPv6Address(host[1:-1])}]" != host:
         raise ValueError("its IPv6 address is not written in the short form")
-    # What ends in a number is an address to a resolver, in one of many ways to write it: 127.1, 0x7f000001, 2130706433.
+    # Resolvers read a name that ends in a number as an address, in many notations: 127.1, 0x7f000001, 2130706433.
     if _NUMBER.fullmatch(host.rpartition(".")[2]) and str(IPv4Address(host)) != host:
         raise ValueError("its IPv4 address is not written in the usual form")
     return host

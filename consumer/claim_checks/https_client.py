@@ -1,8 +1,8 @@
-"""Gets images from https hosts.
+"""Fetches images from https hosts.
 
-By aiohttp, on which fsspec's own http files stand, and not through them: they follow redirects, read without a limit,
-and inflate what comes compressed. Here every rule is kept where it counts: the address when the socket is made for it,
-each hop of a redirect before it is asked, the bytes while they arrive, and the time over all.
+Uses aiohttp directly, not fsspec's http files, which follow redirects, read without a limit and decompress. Here each
+rule is enforced where it counts: the address when its socket is created, each redirect before it is followed, the size
+while bytes arrive, and the time for the whole fetch.
 """
 
 import asyncio
@@ -27,33 +27,33 @@ MOST_REDIRECTS = 5
 _REDIRECTS = {301, 302, 303, 307, 308}
 _OK = 200
 _TURNS_TO_CLOSE = 5
-"""Sockets are closed by callbacks of the loop, some of which ask for more of them."""
+"""Turns of the event loop: sockets are closed by callbacks, some of which schedule more."""
 
 _TRY_AGAIN = {408, 425, 429, 500, 502, 503, 504}
 
 
 class HttpsClient:
-    """Reads over https from as many threads as like to, over connections that are kept and shared.
+    """Reads over https from any number of threads, which share connections.
 
     Parameters
     ----------
     allowed
-        Takes an https URI apart that may be read; ValueError for all others. Asked for every redirect.
+        Parses an allowed https URI; ValueError for all others. Called for every redirect, too.
     permitted
-        Says whether an address may be connected to.
+        Says whether connecting to an address is allowed.
     max_bytes
-        Largest image that is read.
+        Largest image, in bytes.
     connect_timeout_s, timeout_s
-        Seconds for one connection, and in all.
+        Seconds for one connection, and for the whole fetch.
     ca_file
-        PEM file of the authorities that are trusted; None for the system's.
+        PEM file of trusted certificate authorities; None for the system's.
     resolver
-        Finds addresses; None for the system's way.
+        Resolves hosts; None for the system's resolver.
 
     Raises
     ------
     Misconfigured
-        The file of authorities cannot be read.
+        `ca_file` cannot be read.
     """
 
     def __init__(
@@ -87,7 +87,7 @@ class HttpsClient:
             ssl=self._tls,
             resolver=self._resolver or aiohttp.ThreadedResolver(),
             socket_factory=self._socket,
-            happy_eyeballs_delay=None,  # one after the other: the first refused address ends it
+            happy_eyeballs_delay=None,  # one after the other: the first address that is not allowed ends it
             limit=0,  # the threads that ask are few
         )
         return aiohttp.ClientSession(
@@ -100,7 +100,7 @@ class HttpsClient:
         )
 
     def _socket(self, info: tuple[Any, ...]) -> socket.socket:
-        """Make the socket for exactly this address, or none: there is no second look-up that could say another."""
+        """Make a socket for exactly this address if it is allowed; no second lookup could return another."""
         family, kind, protocol, _, address = info
         if not self._permitted(str(address[0])):
             raise UriAddressNotAllowed(
@@ -118,7 +118,7 @@ class HttpsClient:
         UriNotAllowed, UriAddressNotAllowed, UriUnreadable, UriTooSlow, TooManyBytes
             Why not.
         Outage
-            The host is away, or cannot serve now.
+            The host does not answer or cannot serve now.
         """
         return asyncio.run_coroutine_threadsafe(self._fetch(target), self._loop).result()
 
@@ -140,7 +140,7 @@ class HttpsClient:
             raise Outage(f"{name}: {exc.certificate_error}") from exc
         # The texts of these errors hold the URI, its query too.
         except (aiohttp.ClientResponseError, aiohttp.InvalidURL, ValueError) as exc:
-            raise UriUnreadable(f"{name}: its host does not speak HTTP as it should ({type(exc).__name__})") from exc
+            raise UriUnreadable(f"{name}: its host sends invalid HTTP ({type(exc).__name__})") from exc
         except aiohttp.ClientConnectorError as exc:
             raise Outage(f"{name}: {_what_failed(exc.os_error)}") from exc
         except (aiohttp.ClientError, OSError) as exc:
@@ -150,7 +150,7 @@ class HttpsClient:
         from yarl import URL  # noqa: PLC0415 - an extra
 
         for _ in range(MOST_REDIRECTS + 1):
-            # As it stands: what was judged is what is asked for.
+            # Encoded already: request exactly what was checked.
             async with self._session.get(URL(target.uri, encoded=True), allow_redirects=False) as answer:
                 try:
                     if answer.status not in _REDIRECTS:
@@ -158,7 +158,7 @@ class HttpsClient:
                         return await self._body(target, answer)
                     target = self._next(target, answer.headers.get("Location", ""))
                 finally:
-                    _hang_up_unless_done(answer)
+                    _abort_unless_done(answer)
         raise UriUnreadable(f"{shown(target.uri)}: more than {MOST_REDIRECTS} redirects")
 
     def _next(self, target: Target, location: str) -> Target:
@@ -176,7 +176,7 @@ class HttpsClient:
         if answer.status != _OK:
             raise UriUnreadable(f"{name}: HTTP {answer.status}")
         if answer.headers.get("Content-Encoding", "identity").strip().lower() not in {"", "identity"}:
-            raise UriUnreadable(f"{name} comes compressed, though it was asked for as it is")
+            raise UriUnreadable(f"{name} is sent compressed, though the request asked for no compression")
         if (answer.content_length or 0) > self._max_bytes:
             raise TooManyBytes(f"{name} has {answer.content_length} bytes; the limit is {self._max_bytes}")
         chunks, size = [], 0
@@ -189,14 +189,14 @@ class HttpsClient:
 
     async def _close(self) -> None:
         await self._session.close()
-        for left in self._sockets:  # those whose hosts are slow to say goodbye
+        for left in self._sockets:  # hosts that are slow to close
             with contextlib.suppress(OSError):
                 left.shutdown(socket.SHUT_RDWR)
         for _ in range(_TURNS_TO_CLOSE):
             await asyncio.sleep(0)
 
     def close(self) -> None:
-        """Let go of all connections."""
+        """Close all connections."""
         asyncio.run_coroutine_threadsafe(self._close(), self._loop).result()
         self._loop.call_soon_threadsafe(self._loop.stop)
         self._thread.join()
@@ -210,8 +210,8 @@ def _what_failed(error: OSError) -> str:
     return os.strerror(error.errno) if error.errno else "no connection"
 
 
-def _hang_up_unless_done(answer: "aiohttp.ClientResponse") -> None:
-    # A polite end of TLS would wait for who drips, and go on reading what never ends.
+def _abort_unless_done(answer: "aiohttp.ClientResponse") -> None:
+    # A clean TLS shutdown would wait for a slow sender, and keep reading an endless body.
     connection = answer.connection
     if connection is not None and connection.transport is not None and not answer.content.at_eof():
         connection.transport.abort()
@@ -221,4 +221,4 @@ def _tls(ca_file: str | None) -> ssl.SSLContext:
     try:
         return ssl.create_default_context(cafile=ca_file)
     except (OSError, ssl.SSLError) as exc:
-        raise Misconfigured(f"--uri-ca-file {ca_file!r}: no certificates can be read there: {exc.strerror}") from exc
+        raise Misconfigured(f"--uri-ca-file {ca_file!r}: cannot read certificates from it: {exc.strerror}") from exc

@@ -14,21 +14,21 @@ from neardup.errors import TooManyBytes, UriNotAllowed, UriUnreadable
 
 _LOCAL_HOSTS = {"", "localhost"}
 _FOLDER = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
-# Opening a pipe would wait for ever, opening a terminal could take it over.
+# Opening a pipe could block for ever; opening a terminal could make it ours.
 _FILE = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_NOCTTY | os.O_CLOEXEC
 
 
 class LocalFiles:
     """Reads regular files below some folders.
 
-    Not through fsspec: its local files follow every link, at any time.
+    Not through fsspec, whose local files always follow links.
 
     Parameters
     ----------
     roots
-        The folders, links resolved.
+        The folders, with links resolved.
     max_bytes
-        Largest file that is read.
+        Largest file, in bytes.
     """
 
     def __init__(self, roots: Sequence[Path], max_bytes: int) -> None:
@@ -36,12 +36,12 @@ class LocalFiles:
         self._max_bytes = max_bytes
 
     def find(self, uri: str) -> Found:
-        """Return the file of an allowed URI; symbolic links are followed before it is judged, and none afterwards.
+        """Return the file of an allowed URI; symbolic links are followed before the check, never after it.
 
         Raises
         ------
         UriNotAllowed
-            It is outside, or no file: URI.
+            It is outside the folders, or not a file: URI.
         """
         return Found("file:", partial(self._read, uri, *self._allowed(uri)))
 
@@ -64,7 +64,7 @@ class LocalFiles:
         try:
             path = file_path(uri).resolve()
         except (ValueError, OSError, RuntimeError) as exc:  # RuntimeError: a loop of links, before Python 3.13
-            raise UriNotAllowed(f"{shown(uri)} is not a file: URI that could be allowed") from exc
+            raise UriNotAllowed(f"{shown(uri)} is not a valid file: URI") from exc
         for root in self._roots:
             if path.is_relative_to(root):
                 return root, path.relative_to(root).parts
@@ -72,7 +72,7 @@ class LocalFiles:
 
 
 def _open_below(root: Path, parts: Sequence[str]) -> int:
-    """Open a file, folder by folder: a link put in the way since the path was resolved is not followed."""
+    """Open a file, folder by folder: a link placed there after the path was resolved is not followed."""
     folder = os.open(root, _FOLDER & ~os.O_NOFOLLOW)
     try:
         for part in parts[:-1]:
@@ -80,7 +80,7 @@ def _open_below(root: Path, parts: Sequence[str]) -> int:
             os.close(folder)
             folder = below
         name = parts[-1] if parts else "."
-        # Devices may act when they are opened.
+        # Opening a device may have side effects.
         if not stat.S_ISREG(os.stat(name, dir_fd=folder, follow_symlinks=False).st_mode):
             raise OSError(0, "not a regular file")
         return os.open(name, _FILE, dir_fd=folder)
@@ -89,7 +89,7 @@ def _open_below(root: Path, parts: Sequence[str]) -> int:
 
 
 def file_path(uri: str) -> Path:
-    """Return the path that a ``file:`` URI names; ValueError says why it names none."""
+    """Return the path of a ``file:`` URI; ValueError says what is wrong with it."""
     parts = urlsplit(uri)
     if parts.scheme != "file":
         raise ValueError("only file: URIs can be read")

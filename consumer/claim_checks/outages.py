@@ -1,4 +1,4 @@
-"""How long a store that is away is waited for."""
+"""How long to wait for a store that is away."""
 
 import hashlib
 import threading
@@ -7,7 +7,7 @@ from collections import OrderedDict
 from collections.abc import Callable
 
 LONE_PATIENCE_S = 10.0
-"""A URI that fails while its store answers others is the URI's own trouble: it may not hold up the stream for long."""
+"""A URI that fails while its store answers for others may hold up the stream no longer than this."""
 
 _MOST_REMEMBERED = 10_000
 
@@ -18,7 +18,7 @@ class Outages:
     Parameters
     ----------
     patience_s
-        Seconds that a store may be away before its URIs are given up.
+        Seconds that a store may be away before its URIs are given up on.
     monotonic
         Clock, in seconds.
     """
@@ -31,7 +31,7 @@ class Outages:
         self._failing_since: OrderedDict[bytes, float] = OrderedDict()
 
     def answered(self, origin: str, uri: str) -> None:
-        """Note that a store has answered for a URI, whatever it said."""
+        """Note that a store has answered for a URI, whatever the answer."""
         with self._lock:
             self._away_since.pop(origin, None)
             self._failing_since.pop(_key(uri), None)
@@ -44,7 +44,7 @@ class Outages:
             failing_s = now - self._failing_since.setdefault(_key(uri), now)
             while len(self._failing_since) > _MOST_REMEMBERED:
                 self._failing_since.popitem(last=False)
-            # It failed before the store did: meanwhile the store has answered others.
+            # The URI has failed for longer than the store: in between, the store has answered for others.
             alone = failing_s > away_s
             wait = away_s < self._patience_s and not (alone and failing_s >= LONE_PATIENCE_S)
             if not wait:

@@ -1,4 +1,4 @@
-"""The way in: reads what the allowed prefixes name, waits for stores that are away, and gives up in the end."""
+"""Reads what the allowed prefixes name, waits for stores that are away, and gives up in the end."""
 
 import importlib.util
 from collections.abc import Callable, Sequence
@@ -27,20 +27,20 @@ class UriReader:
     Parameters
     ----------
     allowed
-        Prefixes, as each of `SCHEMES` has them: ``file:///data/``, ``https://host/path/``.
+        Prefixes, in the form that each of `SCHEMES` has: ``file:///data/``, ``https://host/path/``.
     max_bytes
-        Largest image that is read.
+        Largest image, in bytes.
     fetch
         How images are fetched over the network.
     permitted_address
         Says whether an https host may have this address; by default the public ones, and those that `fetch` adds.
     resolver
-        Finds the addresses of https hosts; None for the system's way.
+        Resolves https hosts; None for the system's resolver.
 
     Raises
     ------
     Misconfigured
-        A prefix is none of these, or its scheme needs an extra that is not installed.
+        A prefix is malformed, or its scheme needs an extra that is not installed.
     """
 
     def __init__(
@@ -72,7 +72,7 @@ class UriReader:
         UriNotAllowed, UriAddressNotAllowed, UriUnreadable, UriTooSlow, UriUnavailable, TooManyBytes
             Why not.
         StoreUnavailable
-            Where it lies cannot be reached, or cannot serve now: call again later.
+            The store cannot be reached or cannot serve now: call again later.
         """
         found = self._find(uri)
         try:
@@ -98,10 +98,10 @@ class UriReader:
         if self._outages.worth_waiting(origin, uri):
             return StoreUnavailable(str(outage))
         kind = UriTooSlow if outage.slow else UriUnavailable
-        return kind(f"{outage}; given up")
+        return kind(f"{outage}; gave up")
 
     def close(self) -> None:
-        """Let go of all connections."""
+        """Close all connections."""
         self._opened.close()
 
     def __enter__(self) -> Self:
@@ -120,7 +120,7 @@ def _by_scheme(allowed: Sequence[str]) -> dict[str, list[Any]]:
         try:
             prefixes.setdefault(scheme.name, []).append(scheme.parse(prefix))
         except ValueError as exc:
-            raise Misconfigured(f"--allow-uri {shown(prefix)}: {exc}; say {scheme.prefix}") from exc
+            raise Misconfigured(f"--allow-uri {shown(prefix)}: {exc}; write it as {scheme.prefix}") from exc
     return prefixes
 
 

@@ -23,7 +23,7 @@ class FetchSettings:
     private_addresses
         Whether https hosts may have addresses of private networks and of this machine.
     ca_file
-        PEM file of the authorities that https hosts are trusted by; None for the system's.
+        PEM file of the certificate authorities to trust for https hosts; None for the system's.
     """
 
     connect_timeout_s: float = 5.0
@@ -40,13 +40,13 @@ class Access:
     Attributes
     ----------
     max_bytes
-        Largest image that is read.
+        Largest image, in bytes.
     fetch
         How images are fetched over the network.
     permitted
         Says whether a host may have this address; None for the rule of `fetch`.
     resolver
-        Finds the addresses of hosts; None for the system's way.
+        Resolves hosts; None for the system's resolver.
     """
 
     max_bytes: int
@@ -62,7 +62,7 @@ class Found:
     Attributes
     ----------
     origin
-        What fails together: a host, a bucket.
+        What becomes unavailable together: a host, a bucket.
     read
         Returns its bytes. Raises `UriUnreadable` and its like, or `consumer.claim_checks.errors.Outage`.
     """
@@ -79,7 +79,7 @@ class Images(Protocol):
         ...
 
     def close(self) -> None:
-        """Let go of all connections."""
+        """Close all connections."""
         ...
 
 
@@ -90,15 +90,15 @@ class Scheme(Generic[Prefix]):
     Attributes
     ----------
     name
-        What stands before the colon, and the name of its extra.
+        The part before the colon, and the name of its extra.
     prefix
         How a prefix is written, for help and error messages.
     parse
-        Takes an operator's prefix apart; ValueError says what is wrong with it.
+        Parses an operator's prefix; ValueError says what is wrong with it.
     open
         Returns the images below some prefixes, as `parse` made them.
     package
-        The module that reads it, which comes with the extra; None where none is needed.
+        The module that reads it, installed by the extra; None if none is needed.
     """
 
     name: str

@@ -1,4 +1,4 @@
-"""Every scheme that can be read. Loaded for help texts too: nothing heavy is imported before a scheme is opened."""
+"""Every scheme that can be read. Help texts load this, too: heavy imports wait until a scheme is opened."""
 
 from collections.abc import Mapping
 from types import MappingProxyType

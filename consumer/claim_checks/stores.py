@@ -1,7 +1,7 @@
 """The schemes ``s3`` and ``gs``: images in object stores, by the file systems of fsspec.
 
-Where the store is, and by which credentials it is asked, is the operator's own setting, made as these libraries have it
-(environment, files, the machine's role). So its address is not judged: many stores are private.
+The operator configures the store's address and credentials as these libraries expect (environment, files, the machine's
+role). So the address is not checked: many stores are private.
 """
 
 import importlib
@@ -16,8 +16,8 @@ from consumer.claim_checks.errors import Outage, shown
 from consumer.claim_checks.scheme import Access, Scheme
 from neardup.errors import TooManyBytes, UriUnreadable
 
-# Codes of S3 and statuses of HTTP that are about this object. All else is about the store, or who asks: a password that
-# has expired must not turn every image into a dead letter at once.
+# S3 codes and HTTP statuses that concern this object alone. All others concern the store or our credentials: an expired
+# password must not turn every image into a dead letter.
 _NOT_THIS_ONE = {
     "403", "404", "AccessDenied", "AllAccessDisabled", "InvalidBucketName", "InvalidObjectState", "KeyTooLongError",
     "NoSuchBucket", "NoSuchKey", "PermanentRedirect",
@@ -26,16 +26,16 @@ _NOTHING_IN_RANGE = {"416", "InvalidRange"}
 
 
 class ObjectStore:
-    """Reads objects of one kind of store, from as many threads as like to.
+    """Reads objects of one kind of store, from any number of threads.
 
     Parameters
     ----------
     file_system
-        The class of fsspec's that reads it, as ``module:class``; imported with the first object.
+        The fsspec class that reads it, as ``module:class``; imported for the first object.
     max_bytes
-        Largest object that is read.
+        Largest object, in bytes.
     timeout_s
-        Seconds for one object, repetitions of the library included.
+        Seconds for one object, the library's retries included.
     """
 
     def __init__(self, file_system: str, max_bytes: int, timeout_s: float) -> None:
@@ -53,38 +53,38 @@ class ObjectStore:
         UriUnreadable, TooManyBytes
             Why not.
         Outage
-            The store is away, cannot serve now, or does not know us.
+            The store is away, cannot serve now, or rejects our credentials.
         """
         name = shown(target.uri)
         if target.path.endswith("/"):
-            raise UriUnreadable(f"{name} names a bucket or a folder, and no object")
+            raise UriUnreadable(f"{name} names a bucket or a folder, not an object")
         try:
             data = self._fetch(target.host + target.path)
         except TimeoutError as exc:
             raise Outage(f"{name}: not read in {self._timeout_s:g} s", slow=True) from exc
         except (FileNotFoundError, IsADirectoryError) as exc:
             raise UriUnreadable(f"{name}: there is no such object") from exc
-        except Exception as exc:  # two libraries, and what lies below them
+        except Exception as exc:  # two libraries and all below them
             codes = _codes(exc)
             if codes & _NOTHING_IN_RANGE:
                 return b""
             if codes & _NOT_THIS_ONE:
                 raise UriUnreadable(f"{name}: the store refuses it ({', '.join(sorted(codes))})") from exc
-            # The libraries' texts may hold keys and signed addresses.
+            # The libraries' messages may hold keys and signed URLs.
             raise Outage(f"{name}: {', '.join(sorted(codes)) or type(exc).__name__}") from exc
         if len(data) > self._max_bytes:
             raise TooManyBytes(f"{name} has more than {self._max_bytes} bytes")
         return data
 
     def close(self) -> None:
-        """Do nothing: connections are the library's, and end with the process."""
+        """Do nothing: the library owns the connections until the process ends."""
 
     def _fetch(self, path: str) -> bytes:
         import asyncio  # noqa: PLC0415 - a quarter of the time of --help, which names the schemes
 
         files = self._opened()
         read = files._cat_file(path, start=0, end=self._max_bytes + 1)  # noqa: SLF001 - fsspec's name for its coroutine
-        # Not fsspec's own timeout: that one stops waiting, and lets the download run on.
+        # Not fsspec's own timeout, which stops waiting but lets the download continue.
         limited = asyncio.wait_for(read, self._timeout_s)
         data: bytes = asyncio.run_coroutine_threadsafe(limited, files.loop).result()
         return data
@@ -98,7 +98,7 @@ class ObjectStore:
 
 
 def _codes(error: BaseException | None) -> set[str]:
-    """Return what codes the libraries put into an error, or into the one that it comes from."""
+    """Return the codes that the libraries put into an error or its causes."""
     if error is None:
         return set()
     response = getattr(error, "response", None)
@@ -110,7 +110,7 @@ def _codes(error: BaseException | None) -> set[str]:
 
 
 def store(name: str, file_system: str) -> Scheme[Target]:
-    """Return the scheme of a kind of object store whose URIs are ``name://bucket/key``, by a class of fsspec's."""
+    """Return the scheme of a kind of object store whose URIs are ``name://bucket/key``, read by an fsspec class."""
     uri = re.compile(rf"{name}://(?P<host>[a-z0-9][a-z0-9._-]{{1,220}}[a-z0-9])(?P<path>/[^?#\\\x00-\x1f\x7f]*)?")
     parse = partial(_parse, scheme=name, pattern=uri)
 
@@ -127,5 +127,5 @@ def _parse(uri: str, scheme: str, pattern: re.Pattern[str]) -> Target:
 
 
 S3 = store("s3", "s3fs:S3FileSystem")
-# Not what fsspec takes for gs: that one asks for the bucket's layout by gRPC first.
+# Not fsspec's own class for gs, which first asks for the bucket's layout over gRPC.
 GS = store("gs", "gcsfs.core:GCSFileSystem")

@@ -1,1 +1,1 @@
-"""Where messages come from and go to: Kafka, or this process's memory."""
+"""Where messages come from and go to: Kafka or memory."""

@@ -6,11 +6,11 @@ from consumer.messages import ImageMessage, OutgoingMessage
 from consumer.transport.base import Sink, Source
 
 
-class InTurnDelivery:
+class AtLeastOnceDelivery:
     """Publishes outcomes, waits until they are acknowledged, then commits the offsets.
 
-    Whoever dies in between leaves outcomes behind that are published a second time. In memory nothing comes between,
-    and this is exactly once.
+    After a crash in between, outcomes are published a second time. In memory nothing fails in between: it is
+    exactly once.
 
     Parameters
     ----------
@@ -28,7 +28,7 @@ class InTurnDelivery:
         self._sink.connect()
 
     def deliver(self, messages: Sequence[ImageMessage], outgoing: Sequence[Sequence[OutgoingMessage]]) -> list[bool]:
-        """Publish, then commit; when only the commit failed, the next attempt does not publish again."""
+        """Publish, then commit; if only the commit failed, the next attempt does not publish again."""
         ours = self._source.ours(messages)
         batch = [message.coordinates for message in messages]
         if batch != self._published:
@@ -39,5 +39,5 @@ class InTurnDelivery:
         return ours
 
     def close(self) -> None:
-        """Let go of everything."""
+        """Close all connections."""
         self._sink.close()

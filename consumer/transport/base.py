@@ -1,4 +1,4 @@
-"""What the loop asks of a transport."""
+"""What the loop requires of a transport."""
 
 from collections.abc import Mapping, Sequence
 from typing import Protocol
@@ -15,44 +15,44 @@ class Source(Protocol):
         Raises
         ------
         KafkaUnavailable
-            Not yet.
+            They cannot be reached yet.
         Misconfigured
-            Never, with these settings.
+            They can never be reached with these settings.
         """
 
     def poll(self, max_messages: int, timeout_s: float) -> list[ImageMessage]:
-        """Return what is there, at most `max_messages`; wait up to `timeout_s` for the first."""
+        """Return up to `max_messages` available messages; wait up to `timeout_s` for the first."""
 
     def ours(self, messages: Sequence[ImageMessage]) -> list[bool]:
-        """Return which messages of the latest poll are still ours to answer: not those of partitions that were taken.
+        """Return which messages of the latest poll are still ours to answer: not those of revoked partitions.
 
-        A rebalance that is under way is taken part in first.
+        Completes a rebalance in progress first.
 
         Raises
         ------
         KafkaUnavailable
-            The rebalance does not end.
+            The rebalance does not complete in time.
         """
 
     def commit(self, messages: Sequence[ImageMessage]) -> None:
-        """Declare these messages and all before them in their partitions done."""
+        """Mark these messages and all before them in their partitions as done."""
 
     def idle(self, timeout_s: float) -> None:
-        """Wait without taking messages, and stay a live member of the group meanwhile."""
+        """Wait without taking messages, but stay in the group."""
 
     def lag(self) -> Mapping[tuple[str, int], int]:
-        """Return for each (topic, partition) assigned how many messages wait behind the position."""
+        """Return for each (topic, partition) assigned how many messages are still to be read."""
 
     @property
     def exhausted(self) -> bool:
         """Whether there will never be another message; always false for a stream."""
 
     def close(self) -> None:
-        """Leave the group and let go of everything."""
+        """Leave the group and close all connections."""
 
 
 class Delivery(Protocol):
-    """Answers messages: publishes what they come to, and declares them done."""
+    """Answers messages: publishes their outcomes and marks them as done."""
 
     def connect(self) -> None:
         """Reach the servers and check that the topics are there; errors as `Source.connect`."""
@@ -60,14 +60,13 @@ class Delivery(Protocol):
     def deliver(self, messages: Sequence[ImageMessage], outgoing: Sequence[Sequence[OutgoingMessage]]) -> list[bool]:
         """Publish the outcome of each message, and commit the messages; return when both are acknowledged.
 
-        Messages of partitions that were taken from us are left out, with all that they come to: somebody else answers
-        them.
+        Messages of revoked partitions are skipped with their outcomes: another consumer answers them.
 
         Parameters
         ----------
         messages, outgoing
-            A batch of one poll, and what is to be published for each of its messages: any number of messages, also
-            none, in the order in which they are sent, to any of the topics. One with none is committed all the same.
+            A batch of one poll, and the messages to publish for each of its messages, in order, to any of the topics. A
+            message with none to publish is committed as well.
 
         Returns
         -------
@@ -79,11 +78,11 @@ class Delivery(Protocol):
         KafkaUnavailable
             Deliver the same batch again.
         Misconfigured
-            It can never be delivered.
+            It can never succeed.
         """
 
     def close(self) -> None:
-        """Let go of everything."""
+        """Close all connections."""
 
 
 class Sink(Protocol):
@@ -98,10 +97,10 @@ class Sink(Protocol):
         Raises
         ------
         KafkaUnavailable
-            Some may have been written: publish all again.
+            Some may have been written: publish all of them again.
         Misconfigured
-            The broker will never take one of them.
+            The broker will never accept one of them.
         """
 
     def close(self) -> None:
-        """Let go of everything."""
+        """Close all connections."""

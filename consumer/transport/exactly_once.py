@@ -1,4 +1,4 @@
-"""Exactly once: all that a batch comes to and its offsets, in one Kafka transaction."""
+"""Exactly once: a batch's outcomes and its offsets, in one Kafka transaction."""
 
 import logging
 import secrets
@@ -18,16 +18,16 @@ from kafka.errors import (
 
 from consumer.messages import ImageMessage, OutgoingMessage
 from consumer.settings import ServiceSettings
-from consumer.transport.kafka import KafkaSource, await_topic, let_go, offsets_behind, producer_config, send_all
+from consumer.transport.kafka import KafkaSource, await_topic, close_producer, offsets_behind, producer_config, send_all
 from neardup.errors import KafkaUnavailable, Misconfigured
 from neardup.kafka.client import Client
 from neardup.kafka.errors import text_of, translated_errors
 
 TRANSACTION_TIMEOUT_MS = 20_000
-"""After this the broker aborts a transaction whose producer is gone. Until then nobody is told the offsets of its
-partitions, and `read_committed` readers wait. Longer than a batch may take to be sent."""
+"""After this the broker aborts a transaction whose producer is gone. Until then the offsets of its partitions cannot be
+read, and `read_committed` readers wait. Longer than it may take to send a batch."""
 STEP_TIMEOUT_MS = 15_000
-"""After this a step of a transaction counts as failed."""
+"""After this a step of a transaction has failed."""
 ABORT_TIMEOUT_MS = 3_000
 
 _WITHOUT_TRANSACTIONS = (
@@ -39,20 +39,20 @@ _WITHOUT_TRANSACTIONS = (
 _log = logging.getLogger(__name__)
 
 
-class TransactionalDelivery:
+class ExactlyOnceDelivery:
     """Publishes outcomes and commits offsets together, or not at all.
 
-    An attempt that fails may have been committed all the same: its end may have been lost on the way back. So before a
-    batch is sent again, a new producer with the same transactional id has the broker end what is open, and the
-    group's offsets tell whether the batch went through: they are part of the same transaction.
+    A failed attempt may have been committed all the same, if only the reply was lost. So before a retry, a
+    new producer with the same transactional id makes the broker end any open transaction. Then the group's offsets,
+    part of the same transaction, show whether the batch went through.
 
-    A consumer that the group has replaced cannot commit: the offsets go first, with who we are in the group, and the
-    broker refuses those of an earlier generation or of a member whose instance id somebody else has now.
+    A consumer that was replaced in the group cannot commit: the offsets go first, with our group metadata, and the
+    broker refuses those of an earlier generation or of a member whose instance id was taken over.
 
     Parameters
     ----------
     settings
-        How to reach Kafka, and who we are in the group.
+        How to reach Kafka, and our identity in the group.
     source
         Where the messages come from.
     topics
@@ -63,7 +63,7 @@ class TransactionalDelivery:
         self._source = source
         self._topics = topics
         transactional_id = transactional_id_of(settings)
-        self._note = secrets.token_hex(8)  # beside our offsets: whoever takes our place has another
+        self._note = secrets.token_hex(8)  # stored with our offsets: whoever replaces us has another
         self._client = Client(
             KafkaProducer,
             lambda: {
@@ -76,7 +76,7 @@ class TransactionalDelivery:
         self._unsure = False
 
     def connect(self) -> None:
-        """Reach Kafka, check that the topics exist, and end what an earlier process of our id left open."""
+        """Reach Kafka, check that the topics exist, and end what an earlier process with our id left open."""
         producer = self._get_producer()
         for topic in self._topics:
             with translated_errors():
@@ -90,7 +90,7 @@ class TransactionalDelivery:
                     producer.init_transactions()
                 self._ready = True
         except (KafkaUnavailable, Misconfigured) as exc:
-            self._let_go(timeout_s=0)
+            self._close_producer(timeout_s=0)
             raise _explained(exc) from exc
         return producer
 
@@ -108,7 +108,7 @@ class TransactionalDelivery:
     def _settled(self, messages: Sequence[ImageMessage], ours: Sequence[bool]) -> list[bool | None]:
         """Return for each message whether it is done after an attempt that seemed to fail.
 
-        None says that it is not done, True that our attempt went through, False that somebody else has done it.
+        None if it is not done, True if our attempt went through, False if another consumer has done it.
         """
         partitions = {_partition(message) for message, own in zip(messages, ours, strict=True) if own}
         committed = {partition: self._source.committed(partition) for partition in partitions}
@@ -117,7 +117,7 @@ class TransactionalDelivery:
             offset, note = committed.get(_partition(message), (0, ""))
             settled.append(note == self._note if message.offset < offset else None)
         if any(settled):
-            _log.warning("a transaction that seemed to fail had gone through: nothing of it is sent again")
+            _log.warning("a transaction that seemed to fail was committed: nothing is sent again")
         return settled
 
     def _transact(
@@ -135,8 +135,8 @@ class TransactionalDelivery:
         except (KafkaUnavailable, Misconfigured) as exc:
             self._unsure = True
             if isinstance(exc, Misconfigured):
-                self._abort(producer)  # we are about to end, and readers need not wait for the time-out
-            self._let_go(timeout_s=0)
+                self._abort(producer)  # we are about to exit: spare readers the wait for the timeout
+            self._close_producer(timeout_s=0)
             raise
 
     def _send_offsets(self, producer: Any, messages: Sequence[ImageMessage]) -> None:  # noqa: ANN401 - as above
@@ -144,8 +144,8 @@ class TransactionalDelivery:
         _bounded(producer, lambda manager: manager.send_offsets_to_transaction(offsets, group), STEP_TIMEOUT_MS)
 
     def _commit(self, producer: Any) -> None:  # noqa: ANN401 - as above
-        # Every record is acknowledged by now. Else kafka-python might call a transaction committed that was not: when
-        # the broker refuses a record's epoch, it takes up a new one, and finds nothing to commit.
+        # Every record must be acknowledged by now. Otherwise kafka-python might report an aborted transaction as
+        # committed: if the broker refuses a record's epoch, it starts a new one, which has nothing to commit.
         _bounded(producer, lambda manager: manager.begin_commit(), STEP_TIMEOUT_MS)
 
     @staticmethod
@@ -154,39 +154,39 @@ class TransactionalDelivery:
             _bounded(producer, lambda manager: manager.begin_abort(), ABORT_TIMEOUT_MS)
 
     def close(self) -> None:
-        """Let go of the connections; no transaction is open."""
-        self._let_go(timeout_s=5)
+        """Close all connections; no transaction is open."""
+        self._close_producer(timeout_s=5)
 
-    def _let_go(self, timeout_s: float) -> None:
+    def _close_producer(self, timeout_s: float) -> None:
         self._ready = False
-        let_go(self._client, timeout_s)
+        close_producer(self._client, timeout_s)
 
 
 def transactional_id_of(settings: ServiceSettings) -> str:
-    """Return the id that the broker knows our transactions by.
+    """Return the transactional id.
 
-    With a ``--group-instance-id`` it outlives the process: whoever takes the place of a process that was killed ends
-    its transaction at once. Without, it is new in each process, and the broker ends it after its time-out.
+    With a ``--group-instance-id`` it outlives the process: the successor of a killed process ends its transaction at
+    once. Without one it is new for each process, and the broker aborts the transaction after its timeout.
     """
     return f"neardup-{settings.group}-{settings.group_instance_id or secrets.token_hex(8)}"
 
 
 def _bounded(producer: Any, begin: Callable[[Any], Any], timeout_ms: int) -> None:  # noqa: ANN401 - as above
-    # The public calls do the same and wait without end, which they do while the broker is away.
+    # The public calls do the same, but without a timeout: they hang while the broker is away.
     result = begin(producer._transaction_manager)  # noqa: SLF001 - there is no public way
     producer._sender.wakeup()  # noqa: SLF001 - as above
     if not result.wait(timeout_ms=timeout_ms):
-        raise KafkaTimeoutError(f"no end of a transaction's step in {timeout_ms} ms")
+        raise KafkaTimeoutError(f"a step of the transaction did not finish in {timeout_ms} ms")
 
 
 def _explained(error: KafkaUnavailable | Misconfigured) -> KafkaUnavailable | Misconfigured:
-    """Say what to do where it is transactions that the broker has not."""
+    """Add what to do if the broker has no transactions."""
     cause = error.__cause__
     if isinstance(cause, _WITHOUT_TRANSACTIONS):
-        return Misconfigured(f"no transactions with this Kafka: {text_of(cause)}; say --delivery at-least-once")
+        return Misconfigured(f"no transactions with this Kafka: {text_of(cause)}; use --delivery at-least-once")
     if isinstance(cause, KafkaTimeoutError) and "transactional state" in str(cause):
         return KafkaUnavailable(
-            f"{error}: the transaction coordinator does not answer; on a broker without transactions say "
+            f"{error}: the transaction coordinator does not answer; on a broker without transactions use "
             "--delivery at-least-once"
         )
     return error

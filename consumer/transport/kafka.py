@@ -1,4 +1,4 @@
-"""The transport over Kafka, by kafka-python: where images come from, and where verdicts go one by one.
+"""The transport over Kafka, with kafka-python: where images come from, and where verdicts go without transactions.
 
 `consumer/transport/exactly_once.py` publishes in transactions.
 """
@@ -28,14 +28,14 @@ from neardup.kafka.errors import PLACE_TAKEN, translated_errors, unreadable
 
 CONNECT_TIMEOUT_MS = 10_000
 FETCH_TIMEOUT_MS = 30_000
-"""Of a fetch, which may hold 64 MB on a slow line."""
+"""For a fetch, which may be 64 MB over a slow connection."""
 SEND_TIMEOUT_MS = 10_000
 DELIVERY_TIMEOUT_MS = 15_000
-"""After this a send counts as failed and the loop sends again; a stop waits for the attempt under way."""
+"""After this a send has failed and the loop retries it; a stop waits for the current attempt."""
 COMMIT_TIMEOUT_MS = 15_000
 REBALANCE_TIMEOUT_MS = 15_000
 SILENCE_S = 5.0
-"""After this long without a message the broker is asked for a sign of life."""
+"""After this long without a message we check that the broker still answers."""
 ANSWER_TIMEOUT_MS = 5_000
 _FETCH_HEADERS_BYTES = 1024 * 1024
 
@@ -48,10 +48,10 @@ class KafkaSource:
     settings
         How to reach Kafka, the topic, the group, and how much may be in memory.
     read_committed
-        Whether to leave out image messages of transactions that were not committed, and to begin in a partition only
-        when no transaction that moves its offset is open: else what such a transaction published would come again.
+        Whether to skip image messages of uncommitted transactions, and to start on a partition only when no open
+        transaction moves its offset: otherwise that transaction's messages would be published again.
     count_lost
-        Told how many messages were deleted before they were read.
+        Called with the number of messages that were deleted before they were read.
     """
 
     def __init__(
@@ -81,15 +81,15 @@ class KafkaSource:
     def poll(self, max_messages: int, timeout_s: float) -> list[ImageMessage]:
         """Return the next messages, partition by partition; see `Source.poll`.
 
-        What one poll of Kafka gives beyond `--batch-bytes` waits here, and no more is asked for until it is gone.
+        What one Kafka poll returns beyond `--batch-bytes` is kept here, and used up before the next poll.
         """
         self._partitions.forget_taken()
         if self._waiting:
-            self.idle(0.0)  # a small batch of large messages must not keep us from the group
+            self.idle(0.0)  # small batches of large messages must not cost us our place in the group
             self._waiting = deque(message for message in self._waiting if self._owns(message))
         if not self._waiting:
             self._waiting.extend(self._polled(max_messages, timeout_s))
-            # What a partition gave after it was taken and given back, within this poll, is ours.
+            # Messages of a partition that was revoked and assigned again within this poll are ours.
             self._partitions.forget_taken()
         return self._next_batch(max_messages)
 
@@ -115,7 +115,7 @@ class KafkaSource:
         try:
             return consumer.poll(timeout_ms=int(timeout_s * 1000), max_records=max_records)
         except NoOffsetForPartitionError as exc:
-            # A group that is new to a partition begins with the first message.
+            # A group without an offset starts at the first message.
             consumer.seek_to_beginning(*exc.args[0])
         except LOST as exc:
             self._lost_data.go_on(consumer, exc)
@@ -126,14 +126,14 @@ class KafkaSource:
 
     @staticmethod
     def _check_place(consumer: Any) -> None:  # noqa: ANN401 - kafka-python has no types
-        # Told that somebody else has its instance id, kafka-python ends its heartbeats and says nothing. It would go on
-        # with partitions that are no longer ours, and turn without a pause.
+        # When another consumer takes over our instance id, kafka-python silently stops its heartbeats. It would keep
+        # partitions that are no longer ours, and loop without a pause.
         coordinator = consumer._coordinator  # noqa: SLF001 - there is no public way
         if coordinator.stable() and not coordinator._heartbeat_enabled:  # noqa: SLF001 - as above
             raise Misconfigured(PLACE_TAKEN)
 
     def _ask_when_silent(self, consumer: Any, *, heard: bool) -> None:  # noqa: ANN401 - kafka-python has no types
-        # kafka-python gives no messages and no error, too, while the broker is away.
+        # While the broker is away, kafka-python returns no messages and no error.
         if not heard and time.monotonic() - self._heard_at < SILENCE_S:
             return
         if not heard:
@@ -142,13 +142,13 @@ class KafkaSource:
         self._heard_at = time.monotonic()
 
     def ours(self, messages: Sequence[ImageMessage]) -> list[bool]:
-        """Return which messages are of partitions that have been ours without a break since the poll."""
+        """Return which messages belong to partitions that have been ours ever since the poll."""
         until = time.monotonic() + REBALANCE_TIMEOUT_MS / 1000
         self._check_place(self._client.get())
-        # The broker takes no offsets from a member that is about to learn what it has.
+        # The broker accepts no offsets from a member during a rebalance.
         while self.group_metadata().state != MemberState.STABLE:
             if time.monotonic() >= until:
-                raise KafkaUnavailable(f"the group has not come to rest in {REBALANCE_TIMEOUT_MS / 1000:.0f} s")
+                raise KafkaUnavailable(f"the group's rebalance did not finish in {REBALANCE_TIMEOUT_MS / 1000:.0f} s")
             self.idle(0.1)
         return [self._owns(message) for message in messages]
 
@@ -156,17 +156,17 @@ class KafkaSource:
         return not self._partitions.taken(TopicPartition(message.topic, message.partition))
 
     def commit(self, messages: Sequence[ImageMessage]) -> None:
-        """Commit the offsets behind the messages; those of partitions that were taken from us are left alone.
+        """Commit the offsets after the messages, except those of revoked partitions.
 
-        Whoever has such a partition now gets its messages again, and the index gives them the same verdicts.
+        The new owner of such a partition gets its messages again, and the index gives them the same verdicts.
         """
         with translated_errors():
             self._client.get().commit(offsets_behind(filter(self._owns, messages)), timeout_ms=COMMIT_TIMEOUT_MS)
 
     def idle(self, timeout_s: float) -> None:
-        """Poll with every partition paused, so that the group keeps us while a server is away or a batch takes long."""
+        """Poll with all partitions paused, to stay in the group during an outage or a long batch."""
         consumer = self._client.made
-        if consumer is None:  # reaching for the brokers is what connecting does, not resting
+        if consumer is None:  # only `connect` may reach for the brokers
             raise KafkaUnavailable("not connected")
         with translated_errors():
             paused = consumer.assignment()
@@ -175,12 +175,12 @@ class KafkaSource:
                 polled = self._poll_kafka(consumer, timeout_s)
             finally:
                 consumer.resume(*(paused & consumer.assignment()))
-            # A partition assigned in this very poll was not paused yet: what it gave is to be given again.
+            # A partition assigned during this poll was not paused yet: rewind it.
             for partition, records in polled.items():
                 consumer.seek(partition, records[0].offset)
 
     def lag(self) -> Mapping[tuple[str, int], int]:
-        """Return high watermark less position, as far as both are known."""
+        """Return high watermark minus position, where both are known."""
         consumer = self._client.get()
         lags = {}
         with translated_errors():
@@ -195,15 +195,15 @@ class KafkaSource:
 
     @property
     def exhausted(self) -> bool:
-        """Never: a topic has no end."""
+        """Always false: a topic has no end."""
         return False
 
     def group_metadata(self) -> Any:  # noqa: ANN401 - kafka-python has no types
-        """Return who we are in the group, as a transaction has to say it."""
+        """Return our identity in the group, for a transaction."""
         return self._client.get().group_metadata()
 
     def committed(self, partition: TopicPartition) -> tuple[int, str]:
-        """Return the group's offset in a partition and its note, 0 without one; waits for the end of a transaction."""
+        """Return the group's offset in a partition (0 if none) and its note; waits for open transactions."""
         with translated_errors():
             found = self._client.get().committed(partition, metadata=True, timeout_ms=COMMIT_TIMEOUT_MS)
         return (0, "") if found is None else (found.offset, found.metadata)
@@ -217,7 +217,7 @@ class KafkaSource:
 
 
 def offsets_behind(messages: Iterable[ImageMessage], note: str = "") -> dict[TopicPartition, OffsetAndMetadata]:
-    """Return the offset to commit for each partition with a note beside it, as kafka-python wants it."""
+    """Return for each partition the offset to commit with a note, in kafka-python's types."""
     last = last_offsets(list(messages))
     return {TopicPartition(*place): OffsetAndMetadata(offset, note, -1) for place, offset in last.items()}
 
@@ -263,16 +263,16 @@ class KafkaSink:
             with translated_errors():
                 send_all(producer, messages)
         except (KafkaUnavailable, Misconfigured):
-            # An idempotent producer may have met an error that it never gets past: the next attempt has a new one.
-            self._let_go(timeout_s=0)
+            # An idempotent producer may be unable to recover: the next attempt makes a new one.
+            self._close_producer(timeout_s=0)
             raise
 
     def close(self) -> None:
-        """Let go of the connections; what was published is acknowledged already."""
-        self._let_go(timeout_s=5)
+        """Close all connections; everything published is acknowledged."""
+        self._close_producer(timeout_s=5)
 
-    def _let_go(self, timeout_s: float) -> None:
-        let_go(self._client, timeout_s)
+    def _close_producer(self, timeout_s: float) -> None:
+        close_producer(self._client, timeout_s)
 
 
 def send_all(producer: Any, messages: Sequence[OutgoingMessage]) -> None:  # noqa: ANN401 - kafka-python has no types
@@ -284,14 +284,14 @@ def send_all(producer: Any, messages: Sequence[OutgoingMessage]) -> None:  # noq
 
 
 def _send(producer: Any, message: OutgoingMessage) -> Any:  # noqa: ANN401 - kafka-python has no types
-    # kafka-python sends neither null headers nor a message that is null all over: both become empty.
+    # kafka-python cannot send null headers, or null as both key and value: both become empty.
     value = b"" if message.value is None and message.key is None else message.value
     headers = [(name, text or b"") for name, text in message.headers]
     return producer.send(message.topic, value=value, key=message.key, headers=headers)
 
 
-def let_go(client: Client, timeout_s: float) -> None:
-    """Close a producer and forget it, whatever it is at."""
+def close_producer(client: Client, timeout_s: float) -> None:
+    """Close a producer, whatever its state."""
     producer = client.made
     if producer is None:
         return
@@ -299,7 +299,7 @@ def let_go(client: Client, timeout_s: float) -> None:
     try:
         producer.close(timeout=timeout_s)
     except KafkaError:
-        # It gave up before it ended its thread, which would go on sending.
+        # It timed out before its thread ended, which would keep sending.
         producer._sender.force_close()  # noqa: SLF001 - there is no public way
 
 
@@ -308,7 +308,7 @@ def await_topic(producer: Any, topic: str) -> None:  # noqa: ANN401 - kafka-pyth
     try:
         producer.partitions_for(topic)
     except KafkaTimeoutError as exc:
-        # The producer waits for a topic that is not there as it does for a broker that is not there.
+        # The producer cannot tell a missing topic from a missing broker.
         raise KafkaUnavailable(f"topic {topic!r} does not exist (yet), or Kafka does not answer") from exc
 
 
@@ -321,13 +321,13 @@ def _consumer_config(settings: ServiceSettings, *, read_committed: bool) -> dict
         "isolation_level": "read_committed" if read_committed else "read_uncommitted",
         "client_id": "neardup-consumer",
         "enable_auto_commit": False,
-        # Not a policy for two cases: a group that is new begins with the first message, lost data is a setting.
+        # We handle both cases: a new group starts at the first message; for lost data there is a setting.
         "auto_offset_reset": "none",
         "allow_auto_create_topics": False,
         "session_timeout_ms": int(settings.session_timeout_s * 1000),
         "heartbeat_interval_ms": int(min(3.0, settings.session_timeout_s / 3) * 1000),
         "max_poll_interval_ms": int(settings.max_poll_interval_s * 1000),
-        # A broker gives at least one message, however large; that must not be taken for a broken reply.
+        # A broker returns at least one message, however large: that must not count as a broken reply.
         "fetch_max_bytes": settings.batch_bytes,
         "max_partition_fetch_bytes": settings.batch_bytes,
         "receive_message_max_bytes": settings.batch_bytes + settings.max_message_bytes + _FETCH_HEADERS_BYTES,
@@ -338,7 +338,7 @@ def _consumer_config(settings: ServiceSettings, *, read_committed: bool) -> dict
 
 
 def producer_config(settings: KafkaSettings) -> dict[str, Any]:
-    """Return what every producer of ours is constructed with."""
+    """Return the configuration of all our producers."""
     return {
         **settings.client_config(),
         "client_id": "neardup-producer",
@@ -346,7 +346,7 @@ def producer_config(settings: KafkaSettings) -> dict[str, Any]:
         "enable_idempotence": True,
         "compression_type": None,
         "linger_ms": 5,
-        # The dead letter of a largest message carries its headers and ours on top.
+        # The dead letter of the largest message has its headers plus ours.
         "max_request_size": settings.max_message_bytes + 64 * 1024,
         "allow_auto_create_topics": False,
         "request_timeout_ms": SEND_TIMEOUT_MS,

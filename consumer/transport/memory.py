@@ -1,4 +1,4 @@
-"""A transport within one process: for a folder of images, for tests, and where no broker can be had."""
+"""A transport within one process: for a folder of images, and for tests."""
 
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
@@ -7,14 +7,14 @@ from consumer.messages import ImageMessage, OutgoingMessage, last_offsets
 
 
 class MemorySource:
-    """Delivers messages of an iterable, which is read no further than asked for.
+    """Delivers the messages of an iterable, which is read only as far as needed.
 
     Parameters
     ----------
     messages
         In order of delivery.
     committed
-        Offsets by (topic, partition) to begin from; a source's own `committed` resumes where it stopped.
+        Offsets by (topic, partition) to start from; pass an earlier source's `committed` to resume.
     """
 
     def __init__(
@@ -39,7 +39,7 @@ class MemorySource:
         return batch
 
     def ours(self, messages: Sequence[ImageMessage]) -> list[bool]:
-        """Return True for each: nobody can take a message away."""
+        """Return True for each: there is no rebalance."""
         return [True] * len(messages)
 
     def commit(self, messages: Sequence[ImageMessage]) -> None:
@@ -47,10 +47,10 @@ class MemorySource:
         self.committed |= last_offsets(messages)
 
     def idle(self, timeout_s: float) -> None:
-        """Return at once: the loop itself lets the time pass."""
+        """Return at once: the loop itself waits."""
 
     def lag(self) -> Mapping[tuple[str, int], int]:
-        """Return nothing: how much is to come is not known."""
+        """Return nothing: the number of messages left is unknown."""
         return {}
 
     @property

@@ -17,14 +17,14 @@ _log = logging.getLogger(__name__)
 
 
 class LostData:
-    """Goes on where the policy says, and tells what was lost.
+    """Continues where the policy says, and reports what was lost.
 
     Parameters
     ----------
     policy
-        ``earliest`` goes on with the oldest message that is left, ``latest`` behind the newest, ``stop`` ends.
+        ``earliest`` continues with the oldest message left, ``latest`` after the newest, ``stop`` exits.
     count
-        Told how many messages were passed by unread.
+        Called with the number of messages skipped unread.
     """
 
     def __init__(self, policy: str, count: Callable[[int], None]) -> None:
@@ -41,7 +41,7 @@ class LostData:
         """
         if isinstance(error, LogTruncationError):
             for partition, left in error.divergent_offsets.items():
-                # The offset up to which what we have read is still there, when the broker knows it.
+                # Up to this offset, if the broker knows it, what we have read is still there.
                 self._go_on(consumer, partition, None if left is None else left.offset)
         else:
             for partition, position in error.args[0].items():
@@ -52,25 +52,25 @@ class LostData:
             ask([partition], timeout_ms=_ANSWER_TIMEOUT_MS)[partition]
             for ask in (consumer.beginning_offsets, consumer.end_offsets)
         )
-        told = _told(partition, position, first, end)
+        loss = _describe_loss(partition, position, first, end)
         if self._policy == "stop":
             raise Misconfigured(
-                f"{told}; --on-lost-data stop: move the group's offset yourself, or say earliest or latest"
+                f"{loss}; --on-lost-data stop: move the group's offset yourself, or use earliest or latest"
             )
         go_on_at = self._place(position, first, end)
         lost = max(0, go_on_at - (end if position is None else position))
         self._count(lost)
-        _log.error("%s; going on at %d, %d messages are passed by", told, go_on_at, lost)
+        _log.error("%s; continuing at %d, %d messages skipped", loss, go_on_at, lost)
         consumer.seek(partition, go_on_at)
 
     def _place(self, position: int | None, first: int, end: int) -> int:
         if position is not None and first <= position <= end:
-            return position  # what was cut off the end is gone, and nothing else
+            return position  # only messages at the end were cut off
         return end if self._policy == "latest" else first
 
 
-def _told(partition: TopicPartition, position: int | None, first: int, end: int) -> str:
+def _describe_loss(partition: TopicPartition, position: int | None, first: int, end: int) -> str:
     name = f"{partition.topic}-{partition.partition}"
     if position is not None and position < first:
         return f"lost: {name} offsets {position} to {first - 1} were deleted before they were read"
-    return f"lost: {name} has offsets {first} to {end - 1}, and ours is another: it was cut, or made anew"
+    return f"lost: {name} has offsets {first} to {end - 1}, but ours is outside: the topic was truncated or recreated"

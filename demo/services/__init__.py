@@ -1,4 +1,4 @@
-"""Find or start a real Kafka and a real Redis, for the demo and for the tests.
+"""Finds or starts a real Kafka and Redis, for the demo and the tests.
 
 `open_kafka` and `open_redis` give an address that answers, whoever runs the server. `KafkaServer` and
 `RedisServer` are servers of our own, which a test may kill and start again.

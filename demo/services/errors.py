@@ -1,8 +1,8 @@
-"""What keeps a server from us: there is none to be had, or the one there is does not work."""
+"""Why there is no server: none is available, or the one there does not work."""
 
 
 class ServiceUnavailable(Exception):
-    """No such server is on the machine, and none could be got: do without it.
+    """The machine has no such server, and none could be fetched: do without it.
 
     Parameters
     ----------
@@ -19,7 +19,7 @@ class ServiceUnavailable(Exception):
 
 
 class ServiceFailed(ServiceUnavailable):
-    """There is a server, named by the environment or started by us, and it does not answer.
+    """A server that the environment names, or that we started, does not answer.
 
     Not a reason to skip a test or to do without: somebody asked for this one.
     """

@@ -1,4 +1,4 @@
-"""A Kafka to work with: the one that the environment names, one on this machine, or one that we get."""
+"""Provides a Kafka: the one that the environment names, one on this machine, or one that we fetch."""
 
 import secrets
 import subprocess
@@ -177,7 +177,7 @@ def _why_silent(bootstrap_servers: str, timeout_s: float, client_config: Mapping
         return str(error)
     if not heard:
         # Asked here: the client never closes a socket whose connection was refused.
-        return "nobody listens there"
+        return "nothing listens there"
     # Not KafkaAdminClient, which is public: one that fails in its constructor leaves its thread and its
     # sockets behind.
     client = KafkaNetClient(bootstrap_servers=bootstrap_servers, **(client_config or {}))

@@ -1,4 +1,4 @@
-"""One server process of ours: its folder, its port, its life, and its end whatever happens to us."""
+"""One server process: its folder, port and life cycle; it ends even if we are killed."""
 
 import random
 import socket

@@ -1,4 +1,4 @@
-"""A Redis to work with: the one that the environment names, one on this machine, or one that we get."""
+"""Provides a Redis: the one that the environment names, one on this machine, or one that we fetch."""
 
 import time
 from collections.abc import Callable, Iterator, Mapping

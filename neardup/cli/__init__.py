@@ -1,4 +1,4 @@
-"""The one command, ``neardup``: finds the command that is meant, and runs it.
+"""The command line ``neardup``: finds the command and runs it.
 
 Exit codes: those of the command; 0 after a list of commands or the version, 2 when there is no such command.
 """

@@ -1,4 +1,4 @@
-"""Every command: its name, its line of help, its settings, and the function that does it. A new one is a line here."""
+"""Every command: its name, help text, settings and function. To add one, add an entry here."""
 
 import importlib
 from collections.abc import Callable, Iterable, Iterator
@@ -8,7 +8,7 @@ from typing import Any
 
 @dataclass(frozen=True, slots=True)
 class Command:
-    """One command; what it needs is named in text, ``module:name``, and imported when it is asked for.
+    """One command; its parts are named as ``module:name``, and imported when needed.
 
     Attributes
     ----------
@@ -21,9 +21,9 @@ class Command:
     function
         Takes the settings and returns the exit code.
     called
-        What people call it, where that is not its name.
-    says
-        Begins each line that it says about errors.
+        What messages call it, if not by its name.
+    error_prefix
+        Prefix of its error messages.
     """
 
     name: str
@@ -31,7 +31,7 @@ class Command:
     settings: str
     function: str
     called: str = ""
-    says: str = ""
+    error_prefix: str = ""
 
     @property
     def settings_class(self) -> type[Any]:
@@ -59,32 +59,32 @@ COMMANDS = (
         "consumer.settings:ServiceSettings",
         "consumer.running:consume",
         called="the service",
-        says="consumer: ",
+        error_prefix="consumer: ",
     ),
     Command(
         "folder",
-        "judge a folder of images, without any server; or by an index in Redis",
+        "judge a folder of images, with no server or with an index in Redis",
         "consumer.settings:FolderSettings",
         "consumer.running:judge",
         called="folder mode",
-        says="consumer: ",
+        error_prefix="consumer: ",
     ),
     Command(
         "feed",
         "publish images, folders and video clips to Kafka",
         "consumer.settings:FeedSettings",
         "consumer.feed:feed",
-        says="feed: ",
+        error_prefix="feed: ",
     ),
     Command(
         "bootstrap",
-        "describe, cluster and compare a seed set, and store it in Redis as a new generation of an index",
+        "describe, compare and cluster a seed set, and store it in Redis as a new generation of an index",
         "bootstrap.settings:Settings",
         "bootstrap.__main__:bootstrap",
     ),
     Command(
         "calibrate",
-        "say what radius would fit a live index by now, and what would change; change nothing",
+        "report which radius would fit a live index now and what would change; changes nothing",
         "bootstrap.calibrate_settings:CalibrateSettings",
         "bootstrap.calibrate:calibrate",
     ),
@@ -94,25 +94,25 @@ COMMANDS = (
     Command("index show", "a member, by image id or key", f"{_INDEX}:ShowSettings", "bootstrap.index:show"),
     Command(
         "index neighbours",
-        "what an image file would be, and the members next to it",
+        "the verdict that an image file would get, and the members nearest to it",
         f"{_INDEX}:NeighboursSettings",
         "bootstrap.index:neighbours",
     ),
     Command(
         "index verify",
-        "check that a live index holds what it promises",
+        "check that a live index is consistent",
         f"{_INDEX}:VerifySettings",
         "bootstrap.index:verify",
     ),
     Command(
         "index repair",
-        "put back from the verdict topic what Redis lost",
+        "restore from the verdict topic what Redis lost",
         f"{_INDEX}:RepairSettings",
         "bootstrap.index:repair",
     ),
     Command(
         "completion",
-        "print what makes a shell complete commands and flags",
+        "print a script for shell completion of commands and flags",
         "neardup.cli.completion:CompletionSettings",
         "neardup.cli.completion:completion",
     ),
@@ -125,12 +125,12 @@ def command(name: str) -> Command:
 
 
 def family(word: str) -> list[Command]:
-    """Return the tools that share this first word; none when it is a command by itself, or unknown."""
+    """Return the tools that share this first word; none if it is a single command or unknown."""
     return [each for each in COMMANDS if each.name.startswith(f"{word} ")]
 
 
 def named(commands: Iterable[Command]) -> Iterator[str]:
-    """Iterate over what people call these commands; a family that is whole by its first word."""
+    """Yield what messages call these commands; a complete family by its first word."""
     names = [each.name for each in commands]
     for name in names:
         first = name.partition(" ")[0]

@@ -1,4 +1,4 @@
-"""``neardup completion bash``: prints what makes a shell complete commands, flags and some values."""
+"""``neardup completion bash``: prints a completion script for commands, flags and some values."""
 
 import argparse
 import sys
@@ -30,13 +30,13 @@ def completion(settings: CompletionSettings) -> int:
     Raises
     ------
     Misconfigured
-        The installed shtab is too old to know the shell.
+        The installed shtab does not support the shell.
     """
     import shtab  # noqa: PLC0415 - for this command alone
 
     if settings.shell not in shtab.SUPPORTED_SHELLS:
         raise Misconfigured(
-            f"SHELL: the installed shtab knows {', '.join(shtab.SUPPORTED_SHELLS)}: install a newer one"
+            f"SHELL: the installed shtab supports only {', '.join(shtab.SUPPORTED_SHELLS)}: install a newer one"
         )
     script: str = shtab.complete(_parser(COMMANDS, shtab.FILE), shell=settings.shell)
     sys.stdout.write(f"{script}\n")
@@ -44,7 +44,7 @@ def completion(settings: CompletionSettings) -> int:
 
 
 def _parser(commands: Iterable[Command], file: Any) -> argparse.ArgumentParser:  # noqa: ANN401 - shtab's own
-    """Return a parser of all commands; its flags are those of `read_settings`, which it is not used for."""
+    """Return a parser of all commands, for completion only; `read_settings` parses the arguments."""
     parser = argparse.ArgumentParser(prog="neardup")
     parser.add_argument("--version", action="store_true", help="print the version")
     below = parser.add_subparsers()
@@ -65,7 +65,7 @@ def _add_settings(parser: argparse.ArgumentParser, command: Command, file: Any) 
         if choices := choices_of(declared.parse):
             added.choices = choices
         elif _is_a_path(declared):
-            added.complete = file  # type: ignore[attr-defined]  # where shtab looks
+            added.complete = file  # type: ignore[attr-defined]  # read by shtab
 
 
 def _is_a_path(declared: Option) -> bool:

@@ -1,4 +1,4 @@
-"""Runs a command: from its arguments to its exit code, with a line on stderr for all that can be expected to fail."""
+"""Runs a command: from its arguments to its exit code, with a line on stderr for each expected error."""
 
 import sys
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
@@ -21,7 +21,7 @@ def run_command(command: Command, arguments: Sequence[str], environ: Mapping[str
     def work() -> int:
         return command.run(settings_of(command, arguments, environ, prog))
 
-    return exit_code_of(work, command.says)
+    return exit_code_of(work, command.error_prefix)
 
 
 def settings_of(command: Command, arguments: Sequence[str], environ: Mapping[str, str], prog: str = "") -> Any:  # noqa: ANN401 - of the command's own class
@@ -30,7 +30,7 @@ def settings_of(command: Command, arguments: Sequence[str], environ: Mapping[str
     Raises
     ------
     Misconfigured
-        With all that is wrong, a line each.
+        With a line for each error.
     """
     settings = read_settings(
         command.settings_class,
@@ -46,7 +46,7 @@ def settings_of(command: Command, arguments: Sequence[str], environ: Mapping[str
 
 
 def run_member(members: Sequence[Command], arguments: Sequence[str], environ: Mapping[str, str], prog: str) -> int:
-    """Run the tool of a family that the arguments name, wherever among them; return the exit code."""
+    """Run the tool that the arguments name, in any position; return the exit code."""
     tools = {each.name.partition(" ")[2]: each for each in members}
     flags: dict[str, Option] = {}
     for each in members:
@@ -65,7 +65,7 @@ def run_member(members: Sequence[Command], arguments: Sequence[str], environ: Ma
 
 
 def _place_of_argument(arguments: Sequence[str], flags: Mapping[str, Option]) -> int | None:
-    """Return where the first argument stands that is neither a flag nor a flag's value; None for nowhere."""
+    """Return the position of the first argument that is neither a flag nor a flag's value; None without one."""
     of_a_flag = False
     for place, word in enumerate(arguments):
         if not of_a_flag and not word.startswith("-"):
@@ -75,32 +75,32 @@ def _place_of_argument(arguments: Sequence[str], flags: Mapping[str, Option]) ->
 
 
 def listed(commands: Iterable[Command], prog: str) -> str:
-    """Return the help of several commands: a line each."""
+    """Return the help of several commands, one line each."""
     lines = [(each.name, each.text) for each in commands]
     width = max(len(name) for name, _ in lines) + 2
     table = "".join(f"  {name:{width}}{text}\n" for name, text in lines)
     return f"usage: {prog} COMMAND [settings]\n\n{table}\n{prog} COMMAND --help shows the settings of a command.\n"
 
 
-def exit_code_of(work: Callable[[], int], says: str = "") -> int:
-    """Do something and return its exit code; what can be expected to fail is told in place of a traceback."""
+def exit_code_of(work: Callable[[], int], error_prefix: str = "") -> int:
+    """Run something and return its exit code; expected errors are one line instead of a traceback."""
     try:
         return work()
     except Misconfigured as exc:
-        return _failed(exc, says, EXIT_MISCONFIGURED)
+        return _failed(exc, error_prefix, EXIT_MISCONFIGURED)
     except Unavailable as exc:
-        return _failed(exc, says, EXIT_UNAVAILABLE)
+        return _failed(exc, error_prefix, EXIT_UNAVAILABLE)
     except KeyboardInterrupt:
-        return _failed("interrupted", says, EXIT_INTERRUPTED)
+        return _failed("interrupted", error_prefix, EXIT_INTERRUPTED)
 
 
-def _failed(why: object, says: str, code: int) -> int:
-    sys.stderr.write("".join(f"{says}{line}\n" for line in str(why).splitlines()))
+def _failed(why: object, error_prefix: str, code: int) -> int:
+    sys.stderr.write("".join(f"{error_prefix}{line}\n" for line in str(why).splitlines()))
     return code
 
 
 def foreign_lines(command: Command, words: Sequence[str]) -> Iterator[str]:
-    """Iterate over a line for each word that a command does not have, with the commands that have it."""
+    """Yield a line for each unknown word, naming the commands that know it."""
     called = command.called or f"neardup {command.name}"
     known = {each.name: flags_of(each.settings_class) for each in COMMANDS}
     everywhere: dict[str, Option] = {flag: option for flags in known.values() for flag, option in flags.items()}

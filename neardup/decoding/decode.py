@@ -73,7 +73,7 @@ def decode(data: bytes, *, reduce_to_px: int | None = None, limits: DecodeLimits
     except TruncatedImage:
         if not limits.accept_truncated or not data.startswith(b"\xff\xd8"):
             raise
-    # What is missing of a JPEG that ends too early is grey.
+    # The missing part of a JPEG that ends early is grey.
     return _decoded(data + _END_OF_JPEG, reduce_to_px, limits)
 
 

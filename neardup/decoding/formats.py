@@ -19,7 +19,7 @@ _NEVER = {
     "EPS": "EPS is a program, which Pillow hands to Ghostscript: convert such files beforehand",
     "PDF": "PDF is a document: convert its pages beforehand",
     "SVG": "SVG is a document: convert such files beforehand",
-    "WMF": "WMF is drawn by Windows alone: convert such files beforehand",
+    "WMF": "WMF can be drawn only on Windows: convert such files beforehand",
 }
 _ALIASES = {"JPG": "JPEG", "TIF": "TIFF", "HEIC": HEIF, "JP2": "JPEG2000", "PGM": "PPM", "PBM": "PPM", "EMF": "WMF"}
 
@@ -68,7 +68,7 @@ def formats_of(text: str) -> tuple[str, ...]:
         change = chosen.discard if item[0] == "-" else chosen.add
         change(_known(item.lstrip("+-").strip()))
     if not chosen:
-        raise ValueError("no format is left")
+        raise ValueError("no formats are left")
     return tuple(name for name in (*FORMATS, *MORE_FORMATS) if name in chosen)
 
 
@@ -82,7 +82,7 @@ def _known(name: str) -> str:
 
 
 def may_be_heif(data: bytes) -> bool:
-    """Return whether a file begins as HEIC and its kin do; some AVIF files begin so, too."""
+    """Return whether a file starts like HEIC or a relative; some AVIF files do, too."""
     return data[4:8] == b"ftyp" and data[8:12] in _HEIF_BRANDS
 
 
@@ -99,7 +99,7 @@ def has_heif() -> bool:
 
 
 def unidentified(data: bytes, formats: tuple[str, ...]) -> UnsupportedFormat | UndecodableImage:
-    """Return what is wrong with bytes in which none of the formats was found."""
+    """Return the error for bytes that match none of the formats."""
     from PIL import features  # noqa: PLC0415 - whoever only names formats does without
 
     name = _name_of(data)
@@ -110,7 +110,7 @@ def unidentified(data: bytes, formats: tuple[str, ...]) -> UnsupportedFormat | U
     if name is not None and name not in formats:
         shown = "HEIC" if name == HEIF else name
         return UnsupportedFormat(f"{shown} is not among the formats decoded ({', '.join(formats)})")
-    return UndecodableImage(f"no decoder finds an image in what begins with {data[:16]!r}")
+    return UndecodableImage(f"no decoder recognises data that begins with {data[:16]!r}")
 
 
 def _name_of(data: bytes) -> str | None:

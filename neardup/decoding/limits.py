@@ -1,4 +1,4 @@
-"""What decoding may take in and cost; without numpy and Pillow, which would delay a command's ``--help``."""
+"""Limits on what is decoded and what it may cost; imports neither numpy nor Pillow, which would delay ``--help``."""
 
 from dataclasses import dataclass
 
@@ -20,7 +20,7 @@ class DecodeLimits:
     max_pixels
         Width times height as the header declares them. Pillow itself refuses more than 178,956,970.
     accept_truncated
-        Decode what is there of a JPEG that breaks off; the rest is grey.
+        Decode a JPEG that ends early; the missing part is grey.
     formats
         See `neardup.decoding.formats.FORMATS`.
     """

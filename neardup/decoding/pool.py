@@ -25,15 +25,15 @@ from neardup.errors import BadInput, DecodeMemory, DecoderCrashed, DecodeTimeout
 from neardup.relation.describing import Preparation, PreparedImage
 
 START_TIMEOUT_S = 120.0
-"""A process starts in a fraction of a second; on a machine that starts everything at once it may take long."""
+"""A process usually starts in a fraction of a second; on a machine that is just booting it may take long."""
 _ENDING_S = 5.0
 """A process closes its socket before it is gone; a core dump would take a while."""
 _JOINED_BYTES = 1024 * 1024
 _ATTEMPTS = 2
-"""A process may be ended by somebody else, and an innocent image is not to pay for what came before it."""
+"""A crash may have another cause, so an image gets a second attempt in a fresh process."""
 
 _MOST_TOGETHER = 16
-"""Images that go to a process at once: one by one, small images cost half as much again."""
+"""Images sent to a process together: one by one, small images take 50 % longer."""
 _MOST_BYTES_TOGETHER = 1024 * 1024
 Failure = TypeVar("Failure", bound=Exception)
 
@@ -89,7 +89,7 @@ class DecodeHere:
 
 
 class DecodePool:
-    """Decodes in processes of its own, an image at a time in each; as many threads may ask at once.
+    """Decodes in its own processes, one image at a time in each; serves as many threads at once.
 
     Parameters
     ----------
@@ -104,7 +104,7 @@ class DecodePool:
     def __init__(self, workers: int, limits: DecodeLimits, work_limits: WorkLimits | None = None) -> None:
         self._limits = limits
         self._workers = [_Worker(limits, work_limits or WorkLimits()) for _ in range(workers)]
-        # Last in, first out: what is not needed stays idle, and its memory out of the caches.
+        # Last in, first out: surplus processes stay idle, and their memory out of the caches.
         self._idle: queue.LifoQueue[_Worker] = queue.LifoQueue()
         for worker in self._workers:
             self._idle.put(worker)
@@ -212,7 +212,7 @@ def _asked_alone(worker: "_Worker", plan: bytes, data: bytes) -> Answer:
             return DecodeTimeout(f"decoding took longer than {worker.work_limits.timeout_s:g} s")
         except ConnectionError:
             ending = worker.how_it_ended()
-            answer = DecoderCrashed(f"the decoder's process did not survive it, nor did another: {ending}")
+            answer = DecoderCrashed(f"the decoder's process crashed on it twice: {ending}")
             continue
         if not isinstance(answer, DecodeMemory):
             return answer
@@ -223,7 +223,7 @@ def _asked_alone(worker: "_Worker", plan: bytes, data: bytes) -> Answer:
 
 
 class _Worker:
-    """A process, and the socket to it; replaced by another one when it is gone."""
+    """A process and the socket to it; replaced when it ends."""
 
     def __init__(self, limits: DecodeLimits, work_limits: WorkLimits) -> None:
         self.work_limits = work_limits
@@ -244,7 +244,7 @@ class _Worker:
                 )
             except OSError as exc:
                 ours.close()
-                raise Misconfigured(f"the process that decodes images cannot be started: {exc}") from exc
+                raise Misconfigured(f"the decoding process cannot be started: {exc}") from exc
         self._channel = ours
         self._stream = ours.makefile("rb")
 
@@ -265,7 +265,7 @@ class _Worker:
                 self._send(deadline, framed(self._settings))
                 self._is_ready = self._receive(deadline) == READY
             if not self._is_ready:
-                raise Misconfigured(f"the process that decodes images does not start: {self.how_it_ended()}")
+                raise Misconfigured(f"the decoding process does not start: {self.how_it_ended()}")
 
     def ask(self, plan: bytes, images: Sequence[bytes]) -> list[Answer]:
         """Return what the process makes of some images.
@@ -316,7 +316,7 @@ class _Worker:
         code = self._process.poll()
         self.kill()
         if code is None:
-            return "it had to be ended"
+            return "it had to be killed"
         return f"it ended by {signal.Signals(-code).name}" if code < 0 else f"it ended with exit code {code}"
 
 

@@ -2,7 +2,7 @@
 
 It reads from a socket, which is its standard input: the limits, then work. Work is what to make of images (empty when
 that is as before) and a number of images; the answer is a list that has for each its prepared form, or what is wrong
-with it. When the other side is gone, so is this one.
+with it. It ends when the other side does.
 """
 
 import contextlib
@@ -96,7 +96,7 @@ def _answer(
 
     try:
         if preparation is None:
-            raise RuntimeError("an image before what to make of it")  # noqa: TRY301 - a defect of ours
+            raise RuntimeError("received an image before a preparation")  # noqa: TRY301 - our own bug
         return preparation.prepare(decode(data, reduce_to_px=preparation.reduce_to_px, limits=limits))
     except BadInput as error:
         return error

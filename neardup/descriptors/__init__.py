@@ -27,7 +27,7 @@ def load_descriptor(spec: str, weights: str | None = None) -> "Descriptor":
     Raises
     ------
     Misconfigured
-        Unknown name, bad argument, or weights that cannot be had.
+        The name is unknown, the argument is wrong, or the weights are not available.
     """
     entry = DESCRIPTORS.get(spec.partition(":")[0])
     if entry is None:

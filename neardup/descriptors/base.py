@@ -22,7 +22,7 @@ class Descriptor(ABC):
     spec
         How the command line names it, such as ``dct`` or ``pixels:320``.
     fingerprint
-        Changes whenever the numbers would; an index stores it, and refuses any other.
+        Changes whenever the numbers do; an index stores it, and refuses any other.
     dimension
         Length of a descriptor.
     reduce_to_px

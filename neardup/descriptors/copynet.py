@@ -22,7 +22,7 @@ from neardup.errors import Misconfigured
 from neardup.types import Pixels
 
 BODY, HEAD, CARD = "copynet.tflite", "copynet.npz", "copynet.json"
-"""A model's files: convolutions in 8-bit whole numbers; what turns their places into one vector; the model card."""
+"""A model's files: convolutions in 8-bit whole numbers; the head that makes one vector; the model card."""
 _BATCH = 32
 _FEW = 8
 _LARGEST_ANGLE = 0.7
@@ -45,7 +45,7 @@ class CopynetDescriptor(Descriptor):
     Raises
     ------
     Misconfigured
-        The folder holds no model, or its files are not those that its card names.
+        The folder holds no model, or its files do not match the card.
     """
 
     def __init__(self, folder: str | None = None) -> None:
@@ -57,7 +57,7 @@ class CopynetDescriptor(Descriptor):
         if digest != self.card.get("sha256"):
             raise Misconfigured(
                 f"descriptor {self.spec}: SHA-256 of {BODY} and {HEAD} is {digest[:16]}, {CARD} says "
-                f"{str(self.card.get('sha256'))[:16]}: files of different models, or cut short; get all three anew"
+                f"{str(self.card.get('sha256'))[:16]}: files of different models, or incomplete; fetch all three again"
             )
         try:
             self.dimension, self._side_px = int(self.card["dimension"]), int(self.card["input_px"])
@@ -123,9 +123,9 @@ def _card(text: bytes, spec: str) -> dict[str, Any]:
     try:
         card = json.loads(text)
     except ValueError as error:
-        raise Misconfigured(f"descriptor {spec}: {CARD} is no JSON: {error}") from error
+        raise Misconfigured(f"descriptor {spec}: {CARD} is not JSON: {error}") from error
     if not isinstance(card, dict):
-        raise Misconfigured(f"descriptor {spec}: {CARD} is no JSON object")
+        raise Misconfigured(f"descriptor {spec}: {CARD} is not a JSON object")
     return card
 
 
@@ -136,7 +136,7 @@ def as_seen(pixels: Pixels, side_px: int) -> NDArray[np.uint8]:
 
 def _runner(body: bytes, side_px: int) -> Callable[[NDArray[np.uint8]], NDArray[np.float32]]:
     """Return the convolutions as a function of up to 32 images; whole numbers add up the same in any batch."""
-    # Not with the module: the core names this descriptor without needing what runs it.
+    # Not at module level: the core names this descriptor without needing its runtime.
     from ai_edge_litert.interpreter import Interpreter  # noqa: PLC0415
 
     one, many = (Interpreter(model_content=body, num_threads=1) for _ in range(2))

@@ -58,7 +58,7 @@ class ModelFileDescriptor(NetworkDescriptor):
         except Misconfigured:
             raise
         except Exception as exc:  # keras, TensorFlow, zipfile and h5py each raise their own
-            raise Misconfigured(f"descriptor file:{path} is no {kind} that can be loaded: {first_line(exc)}") from exc
+            raise Misconfigured(f"descriptor file:{path} is not a loadable {kind}: {first_line(exc)}") from exc
         super().__init__(
             f"file:{where}",
             f"file-1:{kind}-{_digest(where)}-{preprocessing.digest}",
@@ -77,7 +77,7 @@ def from_spec(spec: str) -> ModelFileDescriptor:
 def _loader(where: Path, path: str) -> tuple[str, Callable[[Path, Preprocessing], Run]]:
     if not where.exists():
         raise Misconfigured(
-            f"descriptor file:{path}: there is no {where} on this machine; where it lies elsewhere, give file:PATH "
+            f"descriptor file:{path}: there is no {where} on this machine; if it is elsewhere, give file:PATH "
             "as the descriptor"
         )
     if (where / _GRAPH).is_file():

@@ -17,7 +17,7 @@ DEFAULT = DCT
 
 @dataclass(frozen=True, slots=True)
 class Entry:
-    """What is known of a descriptor before its module is loaded.
+    """A descriptor's entry, known before its module is loaded.
 
     Attributes
     ----------
@@ -25,8 +25,8 @@ class Entry:
         How it may be written, for help; what the user fills in is in capitals.
     made_by
         ``module:function`` in `neardup.descriptors`. The function takes a spec, and the weights file or None where the
-        descriptor may have one. It returns the descriptor; it raises `unknown` for a spec that is none of its forms,
-        and `Misconfigured` for what else is wrong.
+        descriptor may have one. It returns the descriptor; it raises `unknown` for a spec in none of its forms,
+        and `Misconfigured` for other errors.
     no_weights
         Why it takes no weights file; None where it takes one.
     """
@@ -56,4 +56,4 @@ def unknown(spec: str) -> Misconfigured:
     """Return the error for a spec that is no form of any descriptor."""
     near = difflib.get_close_matches(spec.partition(":")[0].lower(), DESCRIPTORS, n=1)
     meant = f"; did you mean {near[0]}?" if near and near[0] != spec else ""
-    return Misconfigured(f"unknown descriptor {spec!r}: say one of {SPECS}{meant}")
+    return Misconfigured(f"unknown descriptor {spec!r}: use one of {SPECS}{meant}")

@@ -79,7 +79,7 @@ class NetworkDescriptor(Descriptor):
         except Exception as exc:  # keras and TensorFlow each raise their own
             raise Misconfigured(f"descriptor {self.spec}: the network does not run: {first_line(exc)}") from exc
         if row.size < 2:  # noqa: PLR2004 - one number of unit length is +1 or -1
-            raise Misconfigured(f"descriptor {self.spec}: the network's output is a single number, and no descriptor")
+            raise Misconfigured(f"descriptor {self.spec}: the network's output is a single number, not a descriptor")
         wrong = _unusable(row)
         if wrong:
             raise Misconfigured(f"descriptor {self.spec}: the network gives {wrong} for a test image: wrong weights?")

@@ -21,7 +21,7 @@ from neardup.errors import CorruptIndex, Misconfigured
 from neardup.types import Descriptors
 
 FEWEST = 2
-"""One coordinate of unit length is +1 or -1, and describes nothing."""
+"""A single coordinate of unit length is +1 or -1, which describes nothing."""
 _STEP = 2.0**-28
 _ROUNDING_VARIANCE = 8 * 2.0**-22 / 12
 """Over d: what rounding to float16 lets unit rows of d numbers vary in every direction, and room above; whitening would

@@ -20,9 +20,9 @@ class ProjectedDescriptor(Descriptor):
     Parameters
     ----------
     raw
-        What describes.
+        The descriptor to wrap.
     pca
-        What projects.
+        The principal components to project on.
 
     Raises
     ------
@@ -73,5 +73,5 @@ def projected(raw: Descriptor, pca: Pca | None) -> Descriptor:
 
 
 def pca_of(descriptor: Descriptor) -> Pca | None:
-    """Return what projects a descriptor, if anything does."""
+    """Return a descriptor's principal components, if it has any."""
     return descriptor.pca if isinstance(descriptor, ProjectedDescriptor) else None

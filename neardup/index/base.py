@@ -1,4 +1,4 @@
-"""The contract of an index, and what every index knows about itself."""
+"""The interface of an index, and its metadata."""
 
 import json
 from collections.abc import Iterator, Sequence
@@ -12,9 +12,9 @@ from neardup.relation.symmetry import SWITCHES, Switches, switches_of
 from neardup.types import Decision, Match, Member, Query, Verdict
 
 FORMAT_VERSION = 3
-"""Of the metadata and of the members' records."""
+"""Version of the metadata and of the member records."""
 _READABLE = {2, FORMAT_VERSION}
-"""A reader refuses any other. Version 2 knew neither symmetries nor local change: both are off in it."""
+"""Other versions are refused. Version 2 had neither symmetries nor local change: both are off."""
 
 _JSON_TYPES = {
     "name": str,
@@ -44,13 +44,13 @@ class IndexMeta(Switches):
     descriptor
         Spec of the descriptor (``dct``), from which a consumer loads it.
     fingerprint
-        Of the descriptor that made the members; any other is refused.
+        Fingerprint of the descriptor that made the members; any other is refused.
     dimension
         Length of a descriptor.
     radius
         Largest L2 distance that counts as duplicate, inclusive.
     clusters
-        Number of centroids; 0 in an index that has none.
+        Number of centroids; 0 without centroids.
     seed
         What the bootstrap counted: images, unique, duplicates, unreadable.
     created_at
@@ -92,12 +92,12 @@ class IndexMeta(Switches):
         Raises
         ------
         IndexMismatch
-            Vectors of two descriptors cannot be compared, or give wrong verdicts without a sound.
+            Comparing vectors of two descriptors fails, or silently gives wrong verdicts.
         """
         if fingerprint != self.fingerprint:
             raise IndexMismatch(
-                f"index {self.name!r}, generation {self.generation}, was built by descriptor {self.fingerprint}, and "
-                f"this process describes by {fingerprint}: use the version, descriptor and weights of its bootstrap, "
+                f"index {self.name!r}, generation {self.generation}, was built with descriptor {self.fingerprint}, but "
+                f"this process uses {fingerprint}: use the version, descriptor and weights of its bootstrap, "
                 "or bootstrap again and restart"
             )
 
@@ -112,7 +112,7 @@ class IndexMeta(Switches):
         if not self.pca:
             return None
         if stored is None:
-            raise CorruptIndex("there are no principal components, which its descriptors are made with")
+            raise CorruptIndex("the principal components of its descriptors are missing")
         pca = Pca.from_bytes(stored)
         if pca.fingerprint != self.pca:
             raise CorruptIndex(f"the principal components are {pca.fingerprint}, not {self.pca}")
@@ -140,7 +140,7 @@ class IndexMeta(Switches):
         try:
             meta = cls(**fields)
         except TypeError as exc:
-            raise CorruptIndex(f"the metadata has other fields than it should: {exc}") from exc
+            raise CorruptIndex(f"the metadata has unexpected fields: {exc}") from exc
         wrong = [name for name, kinds in _JSON_TYPES.items() if not isinstance(getattr(meta, name), kinds)]
         if wrong:
             raise CorruptIndex(f"the metadata has values of the wrong type: {', '.join(wrong)}")
@@ -158,9 +158,9 @@ class IndexStats:
     cluster_sizes
         Members of each cluster.
     cache_bytes
-        Memory that this process holds descriptors in.
+        Bytes of memory that this process uses for descriptors.
     retries
-        Commits repeated because somebody else had appended meanwhile, since the start of this process.
+        Commits that this process repeated because another process had appended in between.
     """
 
     members: int
@@ -173,8 +173,8 @@ class IndexStats:
 def decision_of(match: Match | None, meta: IndexMeta, cluster: int | None, *, known: bool = False) -> Decision:
     """Return the verdict that the nearest member gives: duplicate within the radius, inclusive; else unique.
 
-    `match` is never the query's own record. A query that is `known`, whose key is among the members, was unique when
-    it came first and stays it. Where local change counts, `match` says how much there is.
+    `match` is never the query's own record. A `known` query, whose key is among the members, stays unique.
+    If local change counts, `match` holds it.
     """
     changed = match is not None and not meta.relation.allows(match.local_change)
     if known or changed or match is None or match.l2_distance > meta.radius:
@@ -191,7 +191,7 @@ def decision_of(match: Match | None, meta: IndexMeta, cluster: int | None, *, kn
 
 
 def require_fit(queries: Sequence[Query], relation: Relation, *, as_stored: bool = False) -> None:
-    """Refuse queries that were described for another relation, as when a new generation has come since.
+    """Refuse queries that were described for another relation, for example before a new generation went live.
 
     Parameters
     ----------
@@ -220,8 +220,8 @@ def require_fit(queries: Sequence[Query], relation: Relation, *, as_stored: bool
 class Index(Protocol):
     """Decides verdicts and keeps members.
 
-    One operation does it all, because it must be one: search, decision and insertion of a unique image are a single
-    step as far as anybody else can see.
+    There is one operation: for other processes, search, decision and insertion of a unique image are a single atomic
+    step.
     """
 
     @property
@@ -231,17 +231,17 @@ class Index(Protocol):
     def decide(self, queries: Sequence[Query]) -> list[Decision]:
         """Decide a batch, in order, and insert its unique images.
 
-        A key that was decided before gets its first verdict again and changes nothing. Images of one batch are
-        compared with one another, too.
+        A key that was decided before gets the same verdict and changes nothing. Images of one batch are also compared
+        with one another.
 
         Raises
         ------
         RedisUnavailable
             Nothing is known to be committed; the same call may be repeated.
         RelationMismatch
-            Some queries may be committed. Described for `meta` as it is now, all may be decided.
+            Some queries may be committed. Describe them all again for the current `meta`, and repeat the call.
         Misconfigured
-            The index is gone, or not what this process was started for.
+            The index is gone, or does not fit this process any more.
         """
 
     def members(self) -> Iterator[Member]:
@@ -257,4 +257,4 @@ class Index(Protocol):
         """
 
     def stats(self) -> IndexStats:
-        """Return sizes; never more than one short round trip."""
+        """Return sizes, with at most one short round trip."""

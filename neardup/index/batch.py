@@ -1,4 +1,4 @@
-"""One batch on its way to a commit: what each image was compared with, and what follows from it."""
+"""One batch on its way to a commit: what each image is compared with, and the decision."""
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
@@ -35,7 +35,7 @@ _LATEST = 2**31
 
 @dataclass(frozen=True, slots=True)
 class Draft:
-    """A decision as it would be if nobody else were there."""
+    """A decision that holds unless another process commits first."""
 
     query: Query
     cell: int
@@ -44,20 +44,20 @@ class Draft:
     becomes_member: bool
     roots: bytes
 
-    def item(self, *, tell_roots: bool) -> Item:
-        """Return what the commit is told; without the roots any news makes it stale, which is rarely so."""
+    def item(self, *, with_roots: bool) -> Item:
+        """Return the item to commit; without the roots any news makes it stale, which is rare."""
         return Item(
             key=self.query.key,
             cell=self.cell,
             decision=encode_decision(self.decision),
             record=encode_member(member_of(self.query)) if self.becomes_member else b"",
             place=PLACE.pack(self.cell, self.root),
-            roots=self.roots if tell_roots else b"",
+            roots=self.roots if with_roots else b"",
         )
 
 
 class _Compared:
-    """All that queries are compared by, a row each: each query as it came, followed by its variants.
+    """What queries are compared by, a row each: each query unchanged, followed by its variants.
 
     Attributes
     ----------
@@ -123,20 +123,20 @@ class _Compared:
 
 
 class Batch:
-    """Queries with the members that each is a duplicate of, kept up to date until all are committed.
+    """Queries with the members that each duplicates, kept up to date until all are committed.
 
     Parameters
     ----------
     queries
         At least one.
     view
-        What is known of the generation; it follows the events before the batch does.
+        This process's view of the generation; it follows events before the batch does.
     meta
         Of the generation.
     retention
         Which members count for an image.
     own_cell_only
-        Compare with members of the image's own cell, as the article does, and miss those across the border.
+        Compare only with members of the image's own cell, as the article does; misses duplicates across the border.
     """
 
     def __init__(
@@ -223,7 +223,7 @@ class Batch:
         by_key: dict[str, Draft] = {}
         for number, cell in enumerate(cells, start=first):
             same = by_key.get(self._queries[number].key)
-            # The same message twice in one batch gets one answer: the script has it recorded when the second comes.
+            # A message that is twice in one batch gets one answer: the script has recorded it before the second.
             draft = replace(same, becomes_member=False) if same else self._draft_one(number, cell, first, drafts)
             by_key.setdefault(draft.query.key, draft)
             drafts.append(draft)
@@ -254,7 +254,7 @@ class Batch:
             if self._counts(hit.head, query) and (not self._own_cell_only or hit.cell == cell)
         ]
         for earlier, match in self._ahead_alike[number].items():
-            # What is before `first` is committed by now, and a hit where it became a member.
+            # Those before `first` are committed by now; any that became a member is among the hits.
             draft = ahead[earlier - first] if earlier >= first else None
             if draft and self._counts_ahead(draft, query) and (not self._own_cell_only or draft.cell == cell):
                 matches.append(match)
@@ -275,7 +275,7 @@ class Batch:
     def _nearest(self, number: int, cell: int, first: int, ahead: Sequence[Draft]) -> float | None:
         """Return the distance to the nearest member of the image's own cell, else of the nearest cell that has any."""
         query = self._queries[number]
-        # Every member of the cell counts for nearly every image: then none is asked.
+        # Nearly always every member of the cell counts: then skip the check.
         selective = self._retention.window_ms is not None or self._is_member(number)
         counts = partial(self._counts, query=query) if selective else None
         candidates = [l2_distance for draft, l2_distance in self._ahead(number, first, ahead) if draft.cell == cell]

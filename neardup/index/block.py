@@ -1,4 +1,4 @@
-"""Members side by side in one growing matrix, and the nearest of them."""
+"""Members in one growing matrix, and the search for the nearest."""
 
 import math
 from collections.abc import Callable, Iterator
@@ -87,7 +87,7 @@ class MemberBlock:
         """
         closeness = self._float32[: len(self._members)] @ descriptor.astype(np.float32)
         while closeness.size and np.isfinite(closeness.max()):
-            # A quick look in float32 leaves the few rows that can be nearest; only these are measured exactly.
+            # A float32 pass selects the few rows that can be nearest; only these are measured exactly.
             rows = np.flatnonzero(closeness >= closeness.max() - self._slack)
             counting = [row for row in rows.tolist() if counts(self._members[row])]
             if len(counting) == len(rows):
@@ -110,7 +110,7 @@ class MemberBlock:
 
 
 def _slack(dimension: int) -> float:
-    """Return what the quick look may be wrong by when it compares two rows.
+    """Return the largest error of the float32 pass when it compares two rows.
 
     Twice the worst case of a float32 dot product of unit vectors (Higham, Accuracy and Stability of Numerical
     Algorithms, section 3.1), and the norms of rows rounded to float16: half the difference of two squares, each

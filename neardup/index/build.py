@@ -13,44 +13,43 @@ from neardup.descriptors.pca import Pca
 from neardup.errors import Misconfigured
 from neardup.index.base import IndexMeta
 from neardup.index.carry import Predecessor, another_finished
-from neardup.index.stored.codec import encode_member, encode_projection
+from neardup.index.stored.codec import encode_member, encode_sketcher
 from neardup.index.stored.connection import require_no_eviction, translated_errors
 from neardup.index.stored.events import Split, encode_split
 from neardup.index.stored.keys import IndexKeys
 from neardup.index.stored.scripts import load_script
-from neardup.search.sketches import Projection
+from neardup.search.sketches import Sketcher
 from neardup.types import Member
 
 _PUSH_BYTES = 1 << 20
 _PUSH_RECORDS = 5000
-"""Lua unpacks no more than some 8,000 values."""
+"""Lua's unpack takes no more than about 8,000 values."""
 
 
 class MoreToCarry(Exception):
-    """The predecessor had events that its build does not know of."""
+    """The predecessor has new events that are not carried over yet."""
 
 
 class GenerationBuild:
     """Writes generation g + 1 while g serves; `publish` flips the pointer in one step.
 
-    A crash before that leaves g live; what was left behind is removed by the next build. What consumers commit to g
-    in the meantime is carried over when `publish` is told of the predecessor: it flips in the one step that finds
-    nothing new.
+    A crash before that leaves g live; the next build removes what was left behind. What consumers commit to g in the
+    meantime is carried over if `publish` gets the predecessor: it flips only when there is nothing new.
 
     Parameters
     ----------
     client
         From `neardup.index.stored.connection.connect`.
     meta
-        What the index is made for; its generation is given out here.
+        The index's metadata; the generation number is assigned here.
     centroids
         float32 (k, d).
-    projection
+    sketcher
         What consumers sketch descriptors with.
     splits
-        How cells are divided from the start, in order.
+        The initial splits of cells, in order.
     pca
-        What makes descriptors short, if anything does.
+        The principal components that shorten descriptors, if any.
 
     Raises
     ------
@@ -63,7 +62,7 @@ class GenerationBuild:
         client: redis.Redis,
         meta: IndexMeta,
         centroids: NDArray[np.float32],
-        projection: Projection,
+        sketcher: Sketcher,
         splits: Sequence[Split] = (),
         *,
         pca: Pca | None = None,
@@ -78,7 +77,7 @@ class GenerationBuild:
             generation = int(self._client.incr(self._keys.last))
             self._client.sadd(self._keys.generations, generation)
             self._client.set(self._keys.centroids(generation), centroids.astype("<f4").tobytes())
-            self._client.set(self._keys.projection(generation), encode_projection(projection))
+            self._client.set(self._keys.projection(generation), encode_sketcher(sketcher))
             if pca is not None:
                 self._client.set(self._keys.pca(generation), pca.to_bytes())
             self._append_to(self._keys.splits(generation), 0, map(encode_split, splits))
@@ -112,13 +111,13 @@ class GenerationBuild:
         Parameters
         ----------
         predecessor
-            Whose members are carried over, as far as its `news` were asked for; None takes the place of whatever is
+            Whose members are carried over, as far as `news` has returned them; None replaces whatever is
             live.
 
         Raises
         ------
         MoreToCarry
-            The predecessor has had other events by now. Carry its news over and publish again.
+            The predecessor has new events. Carry them over and publish again.
         Misconfigured
             Another bootstrap of the same index finished meanwhile.
         """

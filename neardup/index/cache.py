@@ -1,4 +1,4 @@
-"""Records of cells in memory, the most recently used ones, under a byte budget."""
+"""A cache of cells' records: the most recently used ones, within a byte budget."""
 
 from collections import OrderedDict
 from collections.abc import Callable, Iterable, Sequence
@@ -14,7 +14,7 @@ from neardup.types import Descriptors
 Scalar = TypeVar("Scalar", bound=np.generic)
 
 _RECORD_OVERHEAD_BYTES = 80
-"""Of a Python bytes object and its place in a list, about."""
+"""For a Python bytes object and its place in a list, approximately."""
 _FIRST_ROWS = 8
 
 
@@ -63,7 +63,7 @@ class CellBlock:
         Raises
         ------
         CorruptIndex
-            One is none, or has no thumbnail and should.
+            A record is invalid, or lacks a required thumbnail.
         """
         needed = len(self.heads) + len(records)
         if needed > len(self._matrix):
@@ -92,14 +92,14 @@ def _grown(matrix: NDArray[Scalar], rows: int) -> NDArray[Scalar]:
 
 
 class CellCache:
-    """Cells by number, least recently used out first when they take more than the budget.
+    """Cells by number; evicts the least recently used when they exceed the budget.
 
     Parameters
     ----------
     budget_bytes
-        What the cells may take; the ones in hand stay, however large.
+        Size limit of the cache; cells in use stay, however large.
     load
-        Reads a cell that is not here.
+        Reads cells that are not cached.
     """
 
     def __init__(self, budget_bytes: int, load: Callable[[Sequence[int]], Sequence[CellBlock]]) -> None:
@@ -111,7 +111,7 @@ class CellCache:
         self.misses = 0
 
     def get_many(self, cells: Iterable[int]) -> dict[int, CellBlock]:
-        """Return the blocks of these cells, reading those that are not here."""
+        """Return the blocks of these cells, reading those that are not cached."""
         wanted = list(dict.fromkeys(cells))
         missing = [cell for cell in wanted if cell not in self._blocks]
         if missing:
@@ -125,7 +125,7 @@ class CellCache:
         return blocks
 
     def peek(self, cell: int) -> CellBlock | None:
-        """Return a cell if it is here; that does not count as a use."""
+        """Return a cell if it is cached; does not count as a use."""
         return self._blocks.get(cell)
 
     def put(self, cell: int, block: CellBlock) -> None:
@@ -135,18 +135,18 @@ class CellCache:
         self.resized(cell)
 
     def resized(self, cell: int) -> None:
-        """Take note that a cell that is here has grown."""
+        """Note that a cached cell has grown."""
         size = self._blocks[cell].nbytes
         self.nbytes += size - self._sizes.get(cell, 0)
         self._sizes[cell] = size
 
     def drop(self, cell: int) -> None:
-        """Let go of a cell."""
+        """Remove a cell."""
         if self._blocks.pop(cell, None) is not None:
             self.nbytes -= self._sizes.pop(cell)
 
     def has_room(self) -> bool:
-        """Return whether another cell may be kept without pushing one out."""
+        """Return whether another cell fits without evicting one."""
         return self.nbytes < self._budget_bytes
 
     def _evict(self) -> None:

@@ -1,4 +1,4 @@
-"""Carrying the members of the live generation over into the next one, while consumers go on adding to it."""
+"""Carries members of the live generation over into the next one, while consumers keep adding to it."""
 
 import logging
 from collections.abc import Iterable
@@ -22,7 +22,7 @@ _PAGE = 64
 
 
 class Predecessor:
-    """What a new generation takes the place of: nothing, or the generation that is live.
+    """What a new generation replaces: the live generation, or nothing.
 
     Parameters
     ----------
@@ -49,14 +49,14 @@ class Predecessor:
         return self._position or Position(0)
 
     def news(self) -> list[Member]:
-        """Return its members that were not returned before: at first all, then those committed since.
+        """Return the members not returned before: first all, then those committed since.
 
         Raises
         ------
         Misconfigured
-            Another generation has become live: what is carried would not be all.
+            Another generation is live now: members would be missing.
         CorruptIndex
-            A record is none.
+            A record is invalid.
         """
         if self.meta is None:
             return []
@@ -78,7 +78,7 @@ class Predecessor:
         return self._unknown(appended) + self._read_cells(_moved(events))
 
     def _read_all(self) -> list[Member]:
-        # The count comes first: what happens while the members are read is followed afterwards, by key.
+        # The position comes first: what happens while the members are read is followed up afterwards, by key.
         self._position = self._scripts.latest()
         meta = cast("IndexMeta", self.meta)
         with translated_errors():
@@ -109,7 +109,7 @@ class Predecessor:
 
 
 def _moved(events: Iterable[Event]) -> list[int]:
-    """Return the cells whose members may have been somewhere else when the cells were read."""
+    """Return the cells whose members may have been elsewhere when the cells were read."""
     cells: dict[int, None] = {}
     for event in events:
         if isinstance(event, Split):
@@ -120,14 +120,14 @@ def _moved(events: Iterable[Event]) -> list[int]:
 
 
 def another_finished(name: str) -> str:
-    """Return what a bootstrap is told that came too late."""
+    """Return the message for a bootstrap that finished too late."""
     return f"another bootstrap of index {name!r} finished while this one ran; its index stays live"
 
 
 def find_predecessor(
     client: redis.Redis, name: str, fingerprint: str, *, with_thumbnails: bool = False
 ) -> Predecessor | None:
-    """Return what the next generation carries over from; None, with a line in the log, where that cannot be.
+    """Return the predecessor to carry members over from; None, with a log line, if that is impossible.
 
     Parameters
     ----------
@@ -143,7 +143,7 @@ def find_predecessor(
     Raises
     ------
     CorruptIndex
-        There is a live generation that cannot be read: only ``--fresh`` takes its place.
+        The live generation cannot be read: only ``--fresh`` replaces it.
     """
     try:
         live = _find_whole(client, name)

@@ -1,4 +1,4 @@
-"""The descriptor of an index: loaded, projected as its members were, and checked to be the very same one."""
+"""The descriptor of an index: loaded, projected as its members were, and checked against its fingerprint."""
 
 from typing import Protocol
 
@@ -35,7 +35,7 @@ def descriptor_of(index: Described, spec: str | None = None, weights: str | None
     Misconfigured
         There is no such descriptor here.
     IndexMismatch
-        Other version, other weights, or `spec` names another one.
+        It has another version or other weights, or `spec` names another one.
     RedisUnavailable, CorruptIndex
         The principal components cannot be read.
     """

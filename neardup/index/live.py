@@ -1,7 +1,6 @@
-"""The one reader of what stands at the head of an index: which generation is live, and what it is made for.
+"""Reads the head of an index: which generation is live, and its metadata.
 
-Consumers, bootstrap and the operator's tools all begin here. So whatever is wrong with a head is refused by all of
-them, in the same line.
+Consumers, bootstrap and the operator's tools all use it, so all of them refuse a corrupt head with the same message.
 """
 
 import re
@@ -17,16 +16,16 @@ from numpy.typing import NDArray
 from neardup.descriptors.pca import Pca
 from neardup.errors import CorruptIndex, IndexMissing
 from neardup.index.base import IndexMeta
-from neardup.index.stored.codec import decode_projection
+from neardup.index.stored.codec import decode_sketcher
 from neardup.index.stored.connection import translated_errors
 from neardup.index.stored.events import Split, decode_event
 from neardup.index.stored.keys import IndexKeys
 from neardup.search.cells import Cells
-from neardup.search.sketches import Projection
+from neardup.search.sketches import Sketcher
 
 CURE = "restore Redis, or bootstrap afresh, which carries no member over"
 _NUMBER = re.compile(rb"[1-9][0-9]{0,17}")
-"""As Redis counts: scripts compare the text, and one that only means the same number would never be equal."""
+"""As Redis writes numbers: scripts compare the text, so "01" would never equal "1"."""
 
 
 NO_EVENTS = b"0"
@@ -35,23 +34,23 @@ NO_EVENTS = b"0"
 
 @dataclass(frozen=True, slots=True)
 class Live:
-    """The head of a generation, read while it was live, all of it as of one moment.
+    """The head of a generation, read atomically while it was live.
 
     Attributes
     ----------
     meta
-        What it is made for; its name and number are those that were asked for.
+        Its metadata; name and number are those that were requested.
     roots
         The k-means cells.
-    projection
-        What sketches are made with.
+    sketcher
+        Makes sketches of descriptors.
     pca
         What makes descriptors short; None without any.
     """
 
     meta: IndexMeta
     roots: Cells
-    projection: Projection
+    sketcher: Sketcher
     pca: Pca | None
 
 
@@ -61,10 +60,10 @@ def live_generation(client: redis.Redis, name: str) -> int | None:
     Raises
     ------
     CorruptIndex
-        What should be the number is none.
+        The stored number is invalid.
     """
     keys = IndexKeys(name)
-    with _told(f"index {name!r}"):
+    with _located(f"index {name!r}"):
         try:
             with translated_errors():
                 live = cast("bytes | None", client.get(keys.live))
@@ -85,7 +84,7 @@ def find_live(client: redis.Redis, name: str) -> Live | None:
     Raises
     ------
     CorruptIndex
-        A part of it is missing, or not what it should be.
+        A part of it is missing or invalid.
     IndexMismatch
         Another version of neardup wrote it.
     RedisUnavailable
@@ -101,12 +100,12 @@ def find_live(client: redis.Redis, name: str) -> Live | None:
         with translated_errors():
             *parts, still_live = cast("list[bytes | None]", client.mget(wanted))
         if still_live == b"%d" % generation:  # else a bootstrap finished between the two calls
-            with _told(f"index {name!r}, generation {generation},"):
+            with _located(f"index {name!r}, generation {generation},"):
                 return _head(name, generation, *parts)
 
 
 def read_live(client: redis.Redis, name: str) -> Live:
-    """Return the same.
+    """Return the head of an index's live generation, as `find_live`.
 
     Raises
     ------
@@ -130,12 +129,12 @@ def read_splits(client: redis.Redis, live: Live) -> list[Split]:
         The list holds something else, or the splits do not follow one another.
     """
     stored = stored_splits(client, live)
-    with _told(_generation_of(live.meta)):
+    with _located(_generation_of(live.meta)):
         return _in_sequence(stored, live)
 
 
 def stored_splits(client: redis.Redis, live: Live) -> list[bytes]:
-    """Return the same as it is stored, right or wrong.
+    """Return the list of splits as it is stored, valid or not.
 
     Raises
     ------
@@ -143,7 +142,7 @@ def stored_splits(client: redis.Redis, live: Live) -> list[bytes]:
         It is no list.
     """
     meta = live.meta
-    with _told(_generation_of(meta)), translated_errors():
+    with _located(_generation_of(meta)), translated_errors():
         return cast("list[bytes]", client.lrange(IndexKeys(meta.name).splits(meta.generation), 0, -1))
 
 
@@ -157,7 +156,7 @@ def count_events(client: redis.Redis, live: Live) -> tuple[int, int]:
     """
     meta = live.meta
     keys = IndexKeys(meta.name)
-    with _told(_generation_of(meta)):
+    with _located(_generation_of(meta)):
         with translated_errors():
             in_log = client.llen(keys.log(meta.generation))
             trimmed = cast("bytes | None", client.get(keys.trimmed(meta.generation))) or NO_EVENTS
@@ -181,7 +180,7 @@ def _in_sequence(stored: Sequence[bytes], live: Live) -> list[Split]:
             raise CorruptIndex(f"entry {number} of the list of splits is none")
         if (split.low, split.high) != (low, low + 1) or split.cell >= low or split.cell in found:
             raise CorruptIndex(f"split {number} does not follow those before it")
-        if split.axis >= len(live.projection.basis) or not np.isfinite(split.threshold):
+        if split.axis >= len(live.sketcher.basis) or not np.isfinite(split.threshold):
             raise CorruptIndex(f"split {number} cuts where there is nothing to cut")
         found[split.cell] = split
     return list(found.values())
@@ -192,8 +191,8 @@ def _generation_of(meta: IndexMeta) -> str:
 
 
 @contextmanager
-def _told(what: str) -> Iterator[None]:
-    """Name what is corrupt, and what to do."""
+def _located(what: str) -> Iterator[None]:
+    """Add what is corrupt and what to do to the error."""
     try:
         yield
     except CorruptIndex as exc:
@@ -201,15 +200,13 @@ def _told(what: str) -> Iterator[None]:
 
 
 def _head(name: str, generation: int, *parts: bytes | None) -> Live:
-    metadata, centroids, projection, pca = parts
+    metadata, centroids, sketcher, pca = parts
     if metadata is None:
         raise CorruptIndex("it is live and has no metadata")
     meta = IndexMeta.from_json(metadata)
     if (meta.name, meta.generation) != (name, generation):
         raise CorruptIndex(f"the metadata is that of index {meta.name!r}, generation {meta.generation}")
-    return Live(
-        meta, Cells(_centroids(centroids, meta)), decode_projection(projection, meta.dimension), meta.read_pca(pca)
-    )
+    return Live(meta, Cells(_centroids(centroids, meta)), decode_sketcher(sketcher, meta.dimension), meta.read_pca(pca))
 
 
 def _centroids(stored: bytes | None, meta: IndexMeta) -> NDArray[np.float32]:

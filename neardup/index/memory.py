@@ -1,4 +1,4 @@
-"""The index in memory: brute force, and so the executable specification of every other index."""
+"""The index in memory: brute force, and thus the reference for every other index."""
 
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
@@ -106,7 +106,7 @@ class MemoryIndex:
         return iter([members[row] for row in by_cell])
 
     def pca(self) -> Pca | None:
-        """Return None: its descriptors are as long as they come."""
+        """Return None: its descriptors are not shortened."""
         return None
 
     def stats(self) -> IndexStats:

@@ -23,14 +23,14 @@ from neardup.index.view import GenerationView, OutdatedView
 from neardup.types import Decision, Member, Query
 
 DECISION_TTL_S = 2 * 60 * 60
-"""How long a decision is remembered by its key, 200 bytes each: longer than a delivery usually takes to come again.
+"""How long a decision is remembered by its key, 200 bytes each: longer than redelivery usually takes.
 
-After that a member is recognised by its key, and a duplicate is found again, if perhaps as that of a nearer member.
+After that a member is recognised by its key, and a duplicate is found again, perhaps of a nearer member.
 """
 CACHE_BYTES = 1 << 30
 MAX_CLUSTER = 300
 _SPLITS_A_BATCH = 8
-"""A cell far above the limit is divided over several batches: none waits for all of it."""
+"""A cell far above the limit is split over several batches, so that none waits long."""
 _PAGE = 1000
 
 
@@ -70,10 +70,10 @@ class RedisIndexOptions:
 
 
 class RedisIndex:
-    """Compares an image with every member that could be within the radius, and commits by one script.
+    """Compares an image with every member that could be within the radius, and commits with one script.
 
-    The process keeps a sketch of every member, and as many records as there is room for; it follows the generation's
-    events, so a batch costs one call to learn what is new and one to commit.
+    The process keeps a sketch of every member and as many records as fit in memory. It follows the generation's events,
+    so a batch costs one call to learn what is new and one to commit.
 
     Parameters
     ----------
@@ -118,7 +118,7 @@ class RedisIndex:
     # -- following the index ------------------------------------------------------------------------------------------
 
     def _load(self) -> None:
-        """Read the live generation; begin anew when yet another one becomes live meanwhile."""
+        """Read the live generation; start over if another one goes live meanwhile."""
         self._in_step = False
         while True:
             live = read_live(self._client, self._keys.name)
@@ -143,7 +143,7 @@ class RedisIndex:
             tree.apply(split)
         self._view = GenerationView(
             tree,
-            self._live.projection,
+            self._live.sketcher,
             self.meta.radius,
             self._read_cells,
             self._options.cache_bytes,
@@ -160,7 +160,7 @@ class RedisIndex:
             return list(pipeline.execute())
 
     def _catch_up(self) -> None:
-        if not self._in_step:  # Redis went away while it was read: what is known is neither the old nor the new
+        if not self._in_step:  # Redis failed during an update: the view is neither old nor new
             self._load()
         try:
             events = self._scripts.new_events(self._position)
@@ -183,7 +183,7 @@ class RedisIndex:
         self._in_step = True
 
     def _look_again(self, outdated: OutdatedView) -> None:
-        """Learn why a cell holds less than it should: it was divided or is of an earlier generation, else corrupt.
+        """Find out why a cell holds too little: it was split or is of an earlier generation, or it is corrupt.
 
         Raises
         ------
@@ -228,7 +228,7 @@ class RedisIndex:
                 self._view.grown.discard(cell)
 
     def _divide(self, cell: int) -> bool:
-        """Divide a cell, or let somebody else have done it; return whether it was possible."""
+        """Split a cell, unless another process has; return whether it was possible."""
         tree = self._view.tree
         split = choose_split(cell, tree, self._view.sketch(self._view.block(cell).descriptors))
         if split is not None:
@@ -266,7 +266,7 @@ class RedisIndex:
     def _commit(self, batch: Batch, first: int) -> list[Decision]:
         """Commit the queries from `first` on, and return the decisions on those that could be, in order."""
         drafts = batch.draft(first)
-        items = [draft.item(tell_roots=self._contended) for draft in drafts]
+        items = [draft.item(with_roots=self._contended) for draft in drafts]
         reply = self._scripts.commit(items, self._position, self._options.decision_ttl_s)
         decided = [
             decode_decision(earlier) if earlier else draft.decision

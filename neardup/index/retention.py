@@ -1,4 +1,4 @@
-"""Retention: by the images' own time, not by the clock of whoever looks."""
+"""Retention by the images' capture time, not by the wall clock."""
 
 from dataclasses import dataclass
 
@@ -12,7 +12,7 @@ class Retention:
     Attributes
     ----------
     window_ms
-        A member captured longer than this before an image does not count for it; None: every member counts for ever.
+        A member captured longer than this before an image does not count for it; None means no limit.
     grace_ms
         How much longer it is kept, for images that arrive late.
 

@@ -1,4 +1,4 @@
-"""The leaves under the k-means cells: which cell an image belongs to, however often cells were divided."""
+"""The tree of cells: which leaf an image belongs to, however often k-means cells were split."""
 
 import numpy as np
 from numpy.typing import NDArray
@@ -13,7 +13,7 @@ _ROOT_SLACK = 1e-5
 
 
 _APART = 1e-9
-"""Coordinates nearer to each other than this are not told apart; sums of float64 are off by a millionth of it."""
+"""Coordinates closer than this count as equal; rounding in float64 sums is a millionth of it."""
 
 
 class CellTree:
@@ -42,7 +42,7 @@ class CellTree:
 
     @property
     def cell_count(self) -> int:
-        """Number of cells that were ever made; those that were split hold nothing any more."""
+        """Number of cells ever made, including those that were split and are empty."""
         return len(self._root_of)
 
     @property

@@ -1,4 +1,4 @@
-"""What one process knows of a generation, kept up to date by the generation's events."""
+"""One process's view of a generation, kept up to date by its events."""
 
 from array import array
 from collections.abc import Callable, Iterable, Sequence
@@ -17,7 +17,7 @@ from neardup.relation.local_change import Thumbnails
 from neardup.relation.rule import local_changes
 from neardup.search.distance import l2_distances, paired_l2_distances
 from neardup.search.sketch_trees import Sketches, SketchTrees
-from neardup.search.sketches import Projection
+from neardup.search.sketches import Sketcher
 from neardup.types import Descriptors, Symmetry
 
 HeadCounts = Callable[[bytes], bool]
@@ -26,7 +26,7 @@ HeadCounts = Callable[[bytes], bool]
 _GONE = -1
 _FIRST_SLOTS = 1024
 _PAIRS = 8192
-"""Candidates that are measured at once, 16 MB of 256 numbers in float64."""
+"""Candidates measured at a time: 16 MB with 256 numbers in float64."""
 _SCAN_SHARE = 0.02
 """Of all pairs: when sketches let more through, multiplying with all members costs less than measuring pairs."""
 _SCAN_EXTRA = 16
@@ -36,7 +36,7 @@ _FLOAT32_ERROR = 2.0**-23
 
 
 class OutdatedView(Exception):
-    """A cell holds less than it should; events that are not followed yet may tell why."""
+    """A cell holds less than it should; events not followed yet may explain it."""
 
 
 class CellReader(Protocol):
@@ -82,7 +82,7 @@ class GenerationView:
     ----------
     tree
         Cells as of the first event to come.
-    projection
+    sketcher
         Of the generation.
     radius
         Of the generation.
@@ -97,14 +97,14 @@ class GenerationView:
     def __init__(  # noqa: PLR0917 - all that a generation is to a process
         self,
         tree: CellTree,
-        projection: Projection,
+        sketcher: Sketcher,
         radius: float,
         read: CellReader,
         budget_bytes: int,
         local_change: float | None = None,
     ) -> None:
         self.tree = tree
-        self._projection = projection
+        self._sketcher = sketcher
         self._radius = radius
         self._local_change = local_change
         self._dimension = tree.roots.dimension
@@ -115,7 +115,7 @@ class GenerationView:
         self._place_of = np.empty(_FIRST_SLOTS, dtype=np.int32)
         self._count = 0
         self._gone = 0
-        self._filter = SketchTrees(projection.size, radius)
+        self._filter = SketchTrees(sketcher.size, radius)
         self.rows_touched = 0
         self.grown: set[int] = set()
 
@@ -182,7 +182,7 @@ class GenerationView:
         block.extend(records)
         first = self.size_of(cell)
         slots = self._new_slots(cell, first, len(records))
-        self._filter.add(self._projection.sketch(block.descriptors), slots)
+        self._filter.add(self._sketcher.sketch(block.descriptors), slots)
         kept = self._cache.peek(cell)
         if kept is not None:
             kept.extend(records)
@@ -240,7 +240,7 @@ class GenerationView:
             block = self._empty_block()
             block.extend(records[: self.size_of(cell)])
             if len(block) < self.size_of(cell):
-                raise OutdatedView(f"cell {cell} holds {len(block)} members and should hold {self.size_of(cell)}")
+                raise OutdatedView(f"cell {cell} holds {len(block)} members but should hold {self.size_of(cell)}")
             blocks.append(block)
         return blocks
 
@@ -259,7 +259,7 @@ class GenerationView:
 
     def sketch(self, descriptors: Descriptors) -> Sketches:
         """Return the sketches of float16 (n, d) descriptors."""
-        return self._projection.sketch(descriptors)
+        return self._sketcher.sketch(descriptors)
 
     def within(
         self, descriptors: Descriptors, sketches: Sketches, thumbnails: Thumbnails | None = None

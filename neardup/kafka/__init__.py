@@ -1,4 +1,4 @@
-"""kafka-python as every part of the project uses it: clients, their errors, and what is mended in it.
+"""How the project uses kafka-python: clients, error translation, and patches.
 
-Besides `consumer.transport` only this package imports kafka, and the rest of the core does not import this package.
+Only this package and `consumer.transport` import kafka; the rest of the core does not import this package.
 """

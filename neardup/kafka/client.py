@@ -1,23 +1,23 @@
-"""Clients of kafka-python that are made late."""
+"""kafka-python clients that are created on first use."""
 
 from collections.abc import Callable, Mapping
 from typing import Any
 
 from neardup.errors import Misconfigured
 from neardup.kafka.errors import translated_errors
-from neardup.kafka.patch import mend_kafka_python
-from neardup.kafka.refusals import refusals_told
+from neardup.kafka.patch import patch_kafka_python
+from neardup.kafka.refusals import refusals_explained
 
 
 class Client:
-    """A kafka-python client that is made when it is first needed, because making it reaches for the brokers.
+    """A kafka-python client created on first use, because its constructor connects to the brokers.
 
     Parameters
     ----------
     kind
         KafkaConsumer or KafkaProducer.
     config
-        Returns what it is constructed with.
+        Returns the constructor's arguments.
     """
 
     def __init__(self, kind: Callable[..., Any], config: Callable[[], Mapping[str, Any]]) -> None:
@@ -26,19 +26,19 @@ class Client:
         self._made: Any = None
 
     def get(self) -> Any:  # noqa: ANN401 - kafka-python has no types
-        """Return the client, made now if need be.
+        """Return the client; create it if needed.
 
         Raises
         ------
         KafkaUnavailable
-            Nobody answers.
+            No broker answers.
         Misconfigured
-            The brokers refuse us, or the settings make no sense.
+            The brokers reject the client, or the settings are invalid.
         """
         if self._made is None:
-            mend_kafka_python()
+            patch_kafka_python()
             try:
-                with refusals_told() as net_client, translated_errors():
+                with refusals_explained() as net_client, translated_errors():
                     self._made = self._kind(**self._config(), kafka_client=net_client)
             except (ValueError, TypeError, AssertionError) as exc:
                 raise Misconfigured(f"Kafka settings: {exc}") from exc
@@ -46,9 +46,9 @@ class Client:
 
     @property
     def made(self) -> Any:  # noqa: ANN401 - kafka-python has no types
-        """The client if it was made, else None."""
+        """The client if it was created, else None."""
         return self._made
 
     def drop(self) -> None:
-        """Forget the client: the next `get` makes another."""
+        """Forget the client: the next `get` creates a new one."""
         self._made = None

@@ -1,4 +1,4 @@
-"""Our errors for those of kafka-python."""
+"""Translates kafka-python's errors into the project's."""
 
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -20,8 +20,7 @@ from kafka.errors import (
 from neardup.errors import KafkaUnavailable, Misconfigured
 
 PLACE_TAKEN = (
-    "another consumer has joined the group with our --group-instance-id and taken our place: "
-    "give each consumer an id of its own"
+    "another consumer joined the group with our --group-instance-id and replaced us: give each consumer its own id"
 )
 _FATAL = (
     AuthorizationError,
@@ -40,43 +39,43 @@ def translated_errors() -> Iterator[None]:
     Raises
     ------
     KafkaUnavailable
-        It may pass.
+        It may be temporary.
     Misconfigured
-        Not allowed in, or never possible.
+        Access was denied, or the request can never succeed.
     """
     try:
         yield
     except _FATAL as exc:
-        raise Misconfigured(f"Kafka refused us: {text_of(exc)}") from exc
+        raise Misconfigured(f"Kafka rejected the client: {text_of(exc)}") from exc
     except FencedInstanceIdError as exc:
         raise Misconfigured(PLACE_TAKEN) from exc
     except _TOO_LARGE as exc:
         raise Misconfigured(
-            f"a message is larger than Kafka takes: {text_of(exc)}; raise max.message.bytes of the verdict and "
+            f"a message is larger than Kafka accepts: {text_of(exc)}; raise max.message.bytes of the verdict and "
             "dead-letter topics above that of the image topic, and --max-message-bytes with it"
         ) from exc
     except (KafkaError, OSError) as exc:
-        raise KafkaUnavailable(f"Kafka does not serve: {text_of(exc)}") from exc
+        raise KafkaUnavailable(f"Kafka is unavailable: {text_of(exc)}") from exc
 
 
 def unreadable(error: CorruptRecordError, places: Mapping[TopicPartition, int | None], advice: str) -> Misconfigured:
     """Return the error for a record that cannot be read.
 
-    kafka-python neither tells which record it is nor gets past it: its next poll would never return.
+    kafka-python does not say which record it is, and cannot skip it: its next poll would never return.
 
     Parameters
     ----------
     error
         As kafka-python raised it.
     places
-        The partitions that are read, each with the offset where the reader stands: the record is at one of them.
+        The partitions that are read, each with the reader's offset: the record is at one of them.
     advice
-        How to get past it.
+        How to skip it.
     """
     at = ", ".join(sorted(f"{place.topic}-{place.partition}-{offset}" for place, offset in places.items()))
-    return Misconfigured(f"Kafka gave a record that cannot be read, one of {at}: {text_of(error)}; {advice}")
+    return Misconfigured(f"Kafka returned an unreadable record, one of {at}: {text_of(error)}; {advice}")
 
 
 def text_of(exc: BaseException) -> str:
-    """Return an error in one line, its kind included."""
+    """Return an error in one line, with its type."""
     return f"{type(exc).__name__}: {exc}" if str(exc) else type(exc).__name__

@@ -1,4 +1,4 @@
-"""What is mended in kafka-python 3.0, for every client of ours."""
+"""Patches for kafka-python 3.0, for all our clients."""
 
 from collections.abc import Callable
 from typing import Any
@@ -8,7 +8,7 @@ from kafka.record.default_records import DefaultRecordBatch
 
 
 class _ForgivingBytes(bytes):
-    """Bytes whose text is read even where it is not UTF-8: what is not is spelt out."""
+    """Bytes that decode even when they are not UTF-8, with escapes for the invalid ones."""
 
     def __getitem__(self, place: Any) -> Any:  # noqa: ANN401 - an index or a slice
         part = super().__getitem__(place)
@@ -18,14 +18,14 @@ class _ForgivingBytes(bytes):
         return bytes(self).decode(encoding, "backslashreplace")
 
 
-def mend_kafka_python() -> None:
-    """Mend what would stop us in kafka-python 3.0; once or more often.
+def patch_kafka_python() -> None:
+    """Patch two bugs of kafka-python 3.0; safe to call repeatedly.
 
-    It fails at a record with a header whose name is not UTF-8, and cannot get past it: one odd publisher would stop a
-    partition. The name is given with its odd bytes spelt out, as four characters each; a dead letter has it like that.
+    It fails on a record with a header name that is not UTF-8, and cannot skip it: one odd publisher would block a
+    partition. With the patch, invalid bytes in the name are escaped, as four characters each, also in dead letters.
 
-    It drops what a broker said last when the end of the connection is read with it: so it never hears that a password
-    was wrong, and tries on.
+    It drops a broker's last message when it is read together with the end of the connection. So it never learns that a
+    password was wrong, and keeps trying.
     """
     if hasattr(DefaultRecordBatch, "_read_strictly"):
         return
@@ -51,6 +51,6 @@ def mend_kafka_python() -> None:
 def _last_words_first(receive: Callable[[Any], tuple[bytes, Any]]) -> Callable[[Any], tuple[bytes, Any]]:
     def received(transport: Any) -> tuple[bytes, Any]:  # noqa: ANN401 - kafka-python has no types
         data, end = receive(transport)
-        return data, None if data else end  # the end is read again, by itself
+        return data, None if data else end  # the end is then read again, alone
 
     return received

@@ -1,4 +1,4 @@
-"""Reading a topic from a moment to where it ends now, outside any group."""
+"""Reads a topic from a point in time to its current end, outside any group."""
 
 import time
 from collections.abc import Iterator, Mapping, Sequence
@@ -14,7 +14,7 @@ from neardup.kafka.errors import translated_errors, unreadable
 
 CONNECT_TIMEOUT_MS = 10_000
 _SILENCE_S = 30.0
-"""After this long without a record, and not at the end, the broker counts as away."""
+"""After this long without a record before the end, the broker counts as unavailable."""
 _BATCH = 500
 
 
@@ -26,20 +26,20 @@ def read_topic(
     Parameters
     ----------
     config
-        How to reach Kafka, who we are, and how large a message may be, as kafka-python's names.
+        How to reach Kafka, our client id, and the message limit, in kafka-python's terms.
     topic
-        It has to be there.
+        It must exist.
     since_ms
-        The moment to begin with, milliseconds since the epoch.
+        Where to start, milliseconds since the epoch.
     topic_flag, since_flag
-        What names the two on the command line, for our errors.
+        Their flags, for error messages.
 
     Raises
     ------
     KafkaUnavailable
-        It may pass.
+        It may be temporary.
     Misconfigured
-        The topic is not there or cannot be read.
+        The topic does not exist or cannot be read.
     """
     client = Client(KafkaConsumer, lambda: {**config, **_reading()})
     with translated_errors(), closing(client.get()) as consumer:
@@ -51,7 +51,7 @@ def read_topic(
             yield from _read(consumer, places, since_ms)
         except CorruptRecordError as exc:
             at = {place: consumer.position(place) for place in places}
-            raise unreadable(exc, at, f"begin later than it with {since_flag}") from exc
+            raise unreadable(exc, at, f"start after it with {since_flag}") from exc
 
 
 def _reading() -> dict[str, Any]:
@@ -79,4 +79,4 @@ def _read(consumer: Any, places: list[Any], since_ms: int) -> Iterator[Sequence[
             heard_at = time.monotonic()
             yield [record for place, records in polled.items() for record in records if record.offset < ends[place]]
         elif time.monotonic() - heard_at > _SILENCE_S:
-            raise KafkaUnavailable(f"Kafka gave nothing for {_SILENCE_S:.0f} s before the end of the topic")
+            raise KafkaUnavailable(f"Kafka returned nothing for {_SILENCE_S:.0f} s before the end of the topic")

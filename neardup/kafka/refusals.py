@@ -1,7 +1,7 @@
-"""Why brokers turn a client away.
+"""Why brokers reject a client.
 
-kafka-python tells it to its log alone: to its caller a wrong password, a certificate that nobody trusts and a broker
-that is down are the same, a time that ran out. So each connection is watched while a client reaches for the brokers.
+kafka-python only logs the reason: its caller sees a timeout, be it a wrong password, an untrusted certificate or a
+broker that is down. So each connection is watched while a client connects.
 """
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -13,41 +13,41 @@ from kafka.net.compat import KafkaNetClient
 from neardup.errors import KafkaUnavailable, Misconfigured
 from neardup.kafka.errors import text_of
 
-# What the error holds that a connection ended with, and what it means. The first that fits is told.
+# Text in the error that ended a connection, and its meaning. The first match is reported.
 _REFUSALS = {
     "SaslAuthenticationFailedError": "user name or password is wrong (--sasl-username, --sasl-password)",
     "UnsupportedSaslMechanismError": "it does not offer this --sasl-mechanism",
-    "CERTIFICATE_VERIFY_FAILED": "its certificate is not one that --ssl-cafile vouches for, or is another host's",
-    "WRONG_VERSION_NUMBER": "it speaks no TLS at this port (--security-protocol)",
-    # The first bytes of what TLS says to a client that speaks none are no length of a message.
-    "Invalid frame length": "what answers is no Kafka in the clear: TLS, most likely (--security-protocol)",
+    "CERTIFICATE_VERIFY_FAILED": "its certificate is not trusted by --ssl-cafile, or is for another host",
+    "WRONG_VERSION_NUMBER": "it does not speak TLS on this port (--security-protocol)",
+    # The first bytes of a TLS reply to a plaintext client are not a valid message length.
+    "Invalid frame length": "the server does not speak plaintext Kafka; it probably expects TLS (--security-protocol)",
     # TLS has a dozen alerts for a client's certificate that is missing or not trusted.
     "_ALERT_": "it does not accept our certificate (--ssl-certfile, --ssl-keyfile)",
 }
 _CLOSED = "socket disconnected"
-# How kafka-python writes a connection to a broker that has not told its version, which it does before any login.
+# How kafka-python shows a connection whose broker has not sent its version, which comes before any login.
 _NOT_ANSWERED = "broker_version=unknown"
-# The time for all attempts ran out in the middle of the last one.
+# The overall timeout ended the last attempt.
 _OUR_OWN = "RequestTimedOutError"
 _HANGS_UP_AT_LOGIN = 3
-"""Times. A broker that goes down hangs up once, and does not answer after that."""
+"""Times. A broker that goes down closes the connection once, and does not answer after that."""
 
 
 @contextmanager
-def refusals_told() -> Iterator[Callable[..., Any]]:
-    """Tell a refusal from an outage, around the making of a client of kafka-python.
+def refusals_explained() -> Iterator[Callable[..., Any]]:
+    """Distinguish a refusal from an outage while a kafka-python client is created.
 
     Yields
     ------
     callable
-        What the client is to be constructed with, as ``kafka_client``.
+        To be passed to the client's constructor as ``kafka_client``.
 
     Raises
     ------
     Misconfigured
-        In place of KafkaUnavailable: a broker answered, and will give the same answer the next time.
+        Instead of KafkaUnavailable: a broker answered, and would give the same answer again.
     KafkaUnavailable
-        With what the connections came to, when none was refused.
+        With how the connections ended, when none was refused.
     """
     watch = _Watch()
     try:
@@ -55,7 +55,7 @@ def refusals_told() -> Iterator[Callable[..., Any]]:
     except KafkaUnavailable as exc:
         watch.close()
         if refusal := refusal_among(watch.endings, login=watch.login):
-            raise Misconfigured(f"Kafka refused us: {refusal}") from exc
+            raise Misconfigured(f"Kafka rejected the client: {refusal}") from exc
         raise KafkaUnavailable(f"{exc}: {silence_among(watch.endings)}") from exc
     except Exception:
         watch.close()
@@ -63,7 +63,7 @@ def refusals_told() -> Iterator[Callable[..., Any]]:
 
 
 class _Watch:
-    """Sees why connections of a client under construction end: kafka-python itself only logs it, and tries on."""
+    """Records why a new client's connections end: kafka-python only logs it and retries."""
 
     def __init__(self) -> None:
         self.endings: list[str] = []
@@ -85,19 +85,19 @@ class _Watch:
         return self._net
 
     def close(self) -> None:
-        """Let go of what the constructor opened before it failed, which kafka-python does not."""
+        """Close what the constructor opened before it failed; kafka-python does not."""
         if self._net is not None:
-            with suppress(Exception):  # half made as it is, it may fail in any way
+            with suppress(Exception):  # half constructed, it may fail in any way
                 self._net.close()
 
 
 def refusal_among(endings: Sequence[str], *, login: bool) -> str | None:
-    """Return what a broker refuses us for; None if it may pass.
+    """Return why a broker rejects the client; None if it may be temporary.
 
     Parameters
     ----------
     endings
-        How connections ended, each as kafka-python's text of the connection and the error.
+        How connections ended: kafka-python's text of each connection, and its error.
     login
         Whether the client logs in (SASL).
     """
@@ -105,15 +105,15 @@ def refusal_among(endings: Sequence[str], *, login: bool) -> str | None:
         for ending in endings:
             if sign in ending:
                 return f"{meaning}: {ending.rpartition('>: ')[2]}"
-    # Over TLS most last words are lost: kafka-python drops what comes together with the end of a connection.
+    # Over TLS the reason is mostly lost: kafka-python drops what comes together with the end of a connection.
     hung_up = [_CLOSED in ending and _NOT_ANSWERED not in ending for ending in endings if _OUR_OWN not in ending]
     if login and len(hung_up) >= _HANGS_UP_AT_LOGIN and all(hung_up):
-        return f"{_REFUSALS['SaslAuthenticationFailedError']}: it hangs up at every login"
+        return f"{_REFUSALS['SaslAuthenticationFailedError']}: it closes the connection at every login"
     return None
 
 
 def silence_among(endings: Iterable[str]) -> str:
-    """Return what an outage looks like from here."""
+    """Return a likely cause of an outage."""
     if any(_CLOSED in ending for ending in endings):
-        return "somebody answers and hangs up, as on wrong security settings or a wrong password"
-    return "nobody answers there, or the security settings are refused"
+        return "the server closes the connection, as with wrong security settings or a wrong password"
+    return "nothing answers there, or the security settings are wrong"

@@ -1,1 +1,1 @@
-"""What `import neardup` offers: the functions that the service and the batch job are built on, in few names."""
+"""What `import neardup` offers: the functions behind the service and the batch job, under a few names."""

@@ -1,4 +1,4 @@
-"""What an index says of an image, and what images are called in it."""
+"""An index's answer for an image, and the names of images in it."""
 
 import os
 from dataclasses import dataclass
@@ -13,7 +13,7 @@ _MOST_NAME_BYTES = 65_535
 
 @dataclass(frozen=True, slots=True)
 class Answer:
-    """What an index says of an image.
+    """An index's answer for an image.
 
     Attributes
     ----------
@@ -26,7 +26,7 @@ class Answer:
     symmetry
         What was done to the image before it matched.
     local_change
-        Largest difference in one place, in grey levels; None when it was not asked for, too.
+        Largest difference in one place, in grey levels; also None if not requested.
 
     Examples
     --------

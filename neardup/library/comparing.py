@@ -18,7 +18,7 @@ from neardup.types import Symmetry, Verdict
 
 @dataclass(frozen=True, slots=True)
 class Comparison:
-    """How an image differs from another, and what that comes to.
+    """How an image differs from another, and the verdict.
 
     Attributes
     ----------
@@ -75,7 +75,7 @@ def compare(
     match_flips: bool = False,
     match_rotations: bool = False,
 ) -> Comparison:
-    """Tell how an image differs from another, and whether it is a duplicate of it.
+    """Compare an image with another, and decide whether it is a duplicate of it.
 
     Parameters
     ----------
@@ -86,7 +86,7 @@ def compare(
     descriptor
         ``dct``, ``copynet`` and others.
     local_change
-        Largest difference in one place, in grey levels, that a duplicate may have; None lets only the whole count.
+        Largest difference in one place, in grey levels, that a duplicate may have; None compares only the whole.
     match_flips, match_rotations
         Whether a mirrored image, and one turned by 90, 180 or 270 degrees, is a duplicate, too.
 

@@ -66,9 +66,9 @@ def find_duplicates(
 ) -> FoundDuplicates[str] | FoundDuplicates[int]:
     """Find the duplicates in a folder, or among images or descriptors.
 
-    An image is a duplicate when it is alike to an earlier one that is kept; it then names the nearest of these. The
-    result is that of comparing each with every other. What finds them is what the batch job uses: some 100,000 images
-    are no more than a matter of describing them.
+    An image is a duplicate if it is alike to an earlier image that is kept; it then names the nearest of these. The
+    result is the same as comparing every pair, but the search is that of the batch job: even for 100,000 images, most
+    of the time goes into describing them.
 
     Parameters
     ----------
@@ -81,7 +81,7 @@ def find_duplicates(
     descriptor
         ``dct``, ``copynet`` and others.
     local_change
-        Largest difference in one place, in grey levels, that a duplicate may have; None lets only the whole count.
+        Largest difference in one place, in grey levels, that a duplicate may have; None compares only the whole.
     match_flips, match_rotations
         Whether a mirrored image, and one turned by 90, 180 or 270 degrees, is a duplicate, too.
     workers
@@ -124,7 +124,7 @@ def find_duplicates(
         in_folder = find_images([os.fspath(images)])
         return _found(*_described(((each.image_id, each) for each in in_folder), describer, workers), relation)
     if is_one_image(images):
-        raise TypeError("find_duplicates takes a folder or many images, and this is one image")
+        raise TypeError("find_duplicates takes a folder or many images, not a single image")
     return _found(*_described(enumerate(map(readable, images)), describer, workers), relation)
 
 
@@ -146,11 +146,11 @@ def _checked(rows: Descriptors) -> Descriptors:
 
 def _relation_of_rows(rows: Descriptors, radius: float | None, descriptor: str, *, wants_images: bool) -> Relation:
     if wants_images:
-        raise Misconfigured("local_change, match_flips and match_rotations need the images, and not descriptors")
+        raise Misconfigured("local_change, match_flips and match_rotations need images, not descriptors")
     chosen = descriptor_of(descriptor)
     if radius is None and rows.shape[1] != chosen.dimension:
         raise Misconfigured(
-            f"descriptors of {rows.shape[1]} numbers, and {descriptor!r} has {chosen.dimension}: say which descriptor "
+            f"descriptors of {rows.shape[1]} numbers, but {descriptor!r} has {chosen.dimension}: say which descriptor "
             "made them, or give a radius"
         )
     return relation_of(chosen, radius=radius, local_change=None)

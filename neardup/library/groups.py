@@ -1,4 +1,4 @@
-"""What is told of duplicates: groups, the image that is kept first."""
+"""The result of a search for duplicates: groups, each with the image that is kept first."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -120,7 +120,7 @@ class FoundDuplicates(Generic[K]):
 
     @property
     def duplicates(self) -> tuple[Duplicate[K], ...]:
-        """The duplicates of all groups: what could go."""
+        """The duplicates of all groups: what could be deleted."""
         return tuple(each for group in self.groups for each in group.duplicates)
 
     def __iter__(self) -> Iterator[Group[K]]:

@@ -66,12 +66,12 @@ def one_by_one(images: ImageLike | Iterable[ImageLike]) -> Iterator[ImageLike]:
 
 
 def readable(image: ImageLike) -> Readable:
-    """Return what reads an image.
+    """Return an object that reads an image.
 
     Raises
     ------
     TypeError
-        It is none.
+        It is not an image.
     """
     if isinstance(image, bytes):
         return BytesImage("", image)

@@ -24,7 +24,7 @@ _UNIQUE = Answer(Verdict.UNIQUE)
 
 
 class Index:
-    """Members that images are compared with, all in memory; its verdicts are those of comparing with every member.
+    """An index in memory; its verdicts are the same as comparing with every member.
 
     Only unique images become members, so every duplicate is one of a member, and there are no chains. It is for one
     thread at a time.
@@ -36,7 +36,7 @@ class Index:
     radius
         Largest distance of a duplicate, 0 to 2, inclusive; None takes the descriptor's own.
     local_change
-        Largest difference in one place, in grey levels, that a duplicate may have; None lets only the whole count.
+        Largest difference in one place, in grey levels, that a duplicate may have; None compares only the whole.
     match_flips, match_rotations
         Whether a mirrored image, and one turned by 90, 180 or 270 degrees, is a duplicate, too.
 
@@ -152,14 +152,14 @@ class Index:
         """
         one = is_one_image(images)
         if names is not None and isinstance(names, str) is not one:
-            raise Misconfigured("one image has one name, a text; many images have a list of them")
+            raise Misconfigured("give one image one name (a str), and many images a list of names")
         given = [names] if isinstance(names, str) else names
         answers = self._add_all(list(one_by_one(images)), given, workers)
         return answers[0] if one else answers
 
     def _add_all(self, images: Sequence[ImageLike], names: Sequence[str] | None, workers: int | None) -> list[Answer]:
         if names is not None and len(names) != len(images):
-            raise Misconfigured(f"{len(images)} images and {len(names)} names: give as many of each")
+            raise Misconfigured(f"{len(images)} images but {len(names)} names: give one name for each image")
         given = [path_of(image) for image in images] if names is None else list(map(checked_name, names))
         described = list(compared_or_raise(images, self._describer, workers))
         return [self._add(compared, name) for compared, name in zip(described, given, strict=True)]
@@ -269,7 +269,7 @@ class Index:
         Raises
         ------
         CorruptIndex
-            The file is no index, or is damaged.
+            The file is not an index, or is damaged.
         IndexMismatch
             It was written by another version, or the descriptor is another by now.
         OSError
@@ -281,7 +281,7 @@ class Index:
         >>> neardup.Index.load("photos/notes.txt")
         Traceback (most recent call last):
             ...
-        neardup.errors.CorruptIndex: photos/notes.txt is no index of neardup
+        neardup.errors.CorruptIndex: photos/notes.txt is not an index of neardup
         """
         meta, members = read_index(Path(path))
         index = cls(
@@ -296,11 +296,11 @@ class Index:
     def _fill(self, path: Path, meta: IndexMeta, members: Sequence[Member]) -> None:
         if (self._descriptor.fingerprint, self._descriptor.dimension) != (meta.fingerprint, meta.dimension):
             raise IndexMismatch(
-                f"{path}: its members were described by {meta.fingerprint}, and this version describes by "
-                f"{self._descriptor.fingerprint}: use the same descriptor and version, or make the index anew"
+                f"{path}: its members were described by {meta.fingerprint}, but this version uses "
+                f"{self._descriptor.fingerprint}: use the same descriptor and version, or build the index again"
             )
         if any((member.thumbnail is not None) != self._relation.has_thumbnails for member in members):
-            raise CorruptIndex(f"{path}: members with a thumbnail and without")
+            raise CorruptIndex(f"{path}: some members have a thumbnail and others do not")
         if members:
             self._members.append(images_of(members, with_thumbnails=self._relation.has_thumbnails))
             self._names += [member.image_id for member in members]

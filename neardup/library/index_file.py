@@ -1,4 +1,4 @@
-"""An index in one file, of a format of its own; numbers are little-endian.
+"""An index in one file, in its own format; numbers are little-endian.
 
     size  what
     8     b"NEARDUP" and a line break
@@ -9,7 +9,7 @@
     ...   for each its length in bytes (4), and its record as `neardup.index.stored.codec` writes it
     32    SHA-256 of all before
 
-Nothing in it is run when it is read.
+Reading it runs no code from the file.
 """
 
 import hashlib
@@ -61,7 +61,7 @@ def _framed(texts: Iterable[bytes]) -> Iterator[bytes]:
 
 @contextmanager
 def _replaced(path: Path) -> Iterator[IO[bytes]]:
-    """Open a file beside `path` for writing, and let it take its place at the end."""
+    """Open a file beside `path` for writing, and rename it to `path` at the end."""
     path = path.resolve()  # a link stays one
     part = path.with_name(f".{path.name}.{os.getpid()}.part")
     try:
@@ -90,14 +90,14 @@ def read_index(path: Path) -> tuple[IndexMeta, list[Member]]:
     """
     data = path.read_bytes()
     if not data.startswith(_MAGIC):
-        raise CorruptIndex(f"{path} is no index of neardup")
+        raise CorruptIndex(f"{path} is not an index of neardup")
     body = data[:-_DIGEST_BYTES]
     with _located(path):
         (version,) = _NUMBER.unpack_from(data, len(_MAGIC))
         if version != FILE_VERSION:
-            raise IndexMismatch(f"it has format {version}, and this version reads {FILE_VERSION}: make it anew")
+            raise IndexMismatch(f"it has format {version}, but this version reads {FILE_VERSION}: build it again")
         if hashlib.sha256(body).digest() != data[-_DIGEST_BYTES:]:
-            raise CorruptIndex("it is damaged, its checksum is another: save it anew, or take a copy")
+            raise CorruptIndex("it is damaged, the checksum does not match: save it again, or use a copy")
         return _contents(body, len(_MAGIC) + _NUMBER.size)
 
 
@@ -108,7 +108,7 @@ def _located(path: Path) -> Iterator[None]:
     except (CorruptIndex, IndexMismatch) as exc:
         raise type(exc)(f"{path}: {exc}") from exc
     except struct.error as exc:
-        raise CorruptIndex(f"{path}: it ends too early: save it anew, or take a copy") from exc
+        raise CorruptIndex(f"{path}: it ends too early: save it again, or use a copy") from exc
 
 
 def _contents(body: bytes, start: int) -> tuple[IndexMeta, list[Member]]:
@@ -121,7 +121,7 @@ def _contents(body: bytes, start: int) -> tuple[IndexMeta, list[Member]]:
         record, start = _text_at(body, start)
         members.append(decode_member(record, meta.dimension))
     if start != len(body):
-        raise CorruptIndex("there is more in it than it says")
+        raise CorruptIndex("it holds more data than declared")
     return meta, members
 
 

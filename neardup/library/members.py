@@ -11,7 +11,7 @@ from neardup.relation.images import Images
 from neardup.relation.rule import Relation, local_changes, stacked_thumbnails
 from neardup.search.distance import paired_l2_distances
 from neardup.search.sketch_trees import SketchTrees
-from neardup.search.sketches import Projection, fit_projection
+from neardup.search.sketches import Sketcher, fit_sketcher
 from neardup.types import Symmetry, Variant
 
 Scalar = TypeVar("Scalar", bound=np.generic)
@@ -52,7 +52,7 @@ class Members:
         self._count = 0
         self._descriptors = np.empty((_FIRST_ROWS, dimension), dtype=np.float16)
         self._thumbnails: NDArray[np.uint8] | None = None
-        self._projection: Projection | None = None
+        self._sketcher: Sketcher | None = None
         self._filter = SketchTrees(1, relation.radius)
         self._fit_again_at = 1
 
@@ -80,14 +80,14 @@ class Members:
         self._sketch(rows)
 
     def _sketch(self, rows: NDArray[np.intp]) -> None:
-        if self._projection is None or self._count >= self._fit_again_at:
+        if self._sketcher is None or self._count >= self._fit_again_at:
             if not self._count:
                 return
-            self._projection = fit_projection(self._descriptors[: self._count])
-            self._filter = SketchTrees(self._projection.size, self._relation.radius)
+            self._sketcher = fit_sketcher(self._descriptors[: self._count])
+            self._filter = SketchTrees(self._sketcher.size, self._relation.radius)
             self._fit_again_at = _REFIT_FACTOR * self._count
             rows = np.arange(self._count)
-        self._filter.add(self._projection.sketch(self._descriptors[rows]), rows.astype(np.int32))
+        self._filter.add(self._sketcher.sketch(self._descriptors[rows]), rows.astype(np.int32))
 
     def alike(self, compared: Sequence[Variant]) -> Alike | None:
         """Return the nearest member that an image duplicates; on a tie the first, and of it the image as it came.
@@ -97,9 +97,9 @@ class Members:
         compared
             What the image is compared by, the image as it came first.
         """
-        if self._projection is None:
+        if self._sketcher is None:
             return None
-        orders, rows, l2 = self._within(np.stack([variant.descriptor for variant in compared]), self._projection)
+        orders, rows, l2 = self._within(np.stack([variant.descriptor for variant in compared]), self._sketcher)
         ranked = np.lexsort((orders, rows, l2))
         for start in range(0, len(ranked), _CHANGES_AT_ONCE):
             part = ranked[start : start + _CHANGES_AT_ONCE]
@@ -112,11 +112,11 @@ class Members:
         return None
 
     def _within(
-        self, queries: NDArray[np.float16], projection: Projection
+        self, queries: NDArray[np.float16], sketcher: Sketcher
     ) -> tuple[NDArray[np.intp], NDArray[np.intp], NDArray[np.float64]]:
         """Return every (number of the query, row) within the radius, and their distance."""
         radius = self._relation.radius
-        orders, slots = self._filter.within(projection.sketch(queries), radius)
+        orders, slots = self._filter.within(sketcher.sketch(queries), radius)
         rows = slots.astype(np.intp)
         l2 = np.empty(len(rows))
         step = max(1, _PAIRS_BYTES // (8 * queries.shape[1]))

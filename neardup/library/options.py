@@ -20,7 +20,7 @@ def descriptor_of(spec: str) -> Descriptor:
     Raises
     ------
     Misconfigured
-        There is none, or its weights cannot be had.
+        There is no such descriptor, or its weights are not available.
     """
     return load_descriptor(spec) if spec.startswith(_FROM_FILES) else _shipped(spec)
 
@@ -70,7 +70,7 @@ def require_within(name: str, value: float, largest: float) -> None:
 
 
 def require_workers(workers: int | None) -> None:
-    """Refuse a number of processes that is none.
+    """Refuse an invalid number of processes.
 
     Raises
     ------

@@ -1,1 +1,1 @@
-"""When an image is a duplicate of another, and all that the two are compared by."""
+"""When an image is a duplicate of another, and what the two are compared by."""

@@ -1,6 +1,6 @@
-"""From decoded pixels to all that an image is compared by: its descriptor, its thumbnail, and those of its symmetries.
+"""From decoded pixels to what an image is compared by: descriptor and thumbnail, also for each symmetry.
 
-Seeds, stream and inspection take this one path.
+Seeds, stream and inspection all use it.
 """
 
 from collections.abc import Callable, Sequence

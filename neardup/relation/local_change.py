@@ -114,7 +114,7 @@ def _check(thumbnails: NDArray[np.uint8], shape: tuple[int, ...]) -> None:
     if thumbnails.shape != shape or thumbnails.dtype != np.uint8:
         raise Misconfigured(
             f"thumbnails of {thumbnails.dtype} {thumbnails.shape}, uint8 {shape} is needed: the index was filled by "
-            "another version; bootstrap it anew"
+            "another version; bootstrap it again"
         )
 
 

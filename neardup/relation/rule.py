@@ -96,6 +96,6 @@ def stacked_thumbnails(thumbnails: Iterable[Thumbnail | None]) -> Thumbnails:
     rows = []
     for thumbnail in thumbnails:
         if thumbnail is None:
-            raise Misconfigured("an image has no thumbnail, and the index compares them for local change")
+            raise Misconfigured("an image has no thumbnail, but the index needs it to compare local change")
         rows.append(thumbnail)
     return np.stack(rows)

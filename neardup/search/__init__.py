@@ -1,1 +1,1 @@
-"""Exact search: distances, sketches that leave out what is too far, cells, k-means, duplicates among many rows."""
+"""Exact search: distances, sketches that exclude what is too far, cells, k-means, duplicates among many rows."""

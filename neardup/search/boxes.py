@@ -1,4 +1,4 @@
-"""Boxes around rows that stand side by side: what none of a query's ball reaches is left out unseen."""
+"""Bounding boxes of consecutive rows: boxes outside a query's radius are skipped."""
 
 from dataclasses import dataclass
 from typing import Any

@@ -1,4 +1,4 @@
-"""Duplicates among many images, and between these and members that are there already: exactly, whatever the cells."""
+"""Finds duplicates among many images, and of existing members; exact, independent of cells."""
 
 from dataclasses import dataclass
 from typing import TypeVar
@@ -10,7 +10,7 @@ from neardup.relation.images import Images
 from neardup.relation.rule import Relation, local_changes
 from neardup.search.distance import l2_distances, paired_l2_distances
 from neardup.search.sketch_trees import Sketches, SketchTrees
-from neardup.search.sketches import fit_projection
+from neardup.search.sketches import fit_sketcher
 from neardup.types import Descriptors
 
 Scalar = TypeVar("Scalar", bound=np.generic)
@@ -56,8 +56,8 @@ def find_duplicates(images: Images, relation: Relation) -> Duplicates:
     """Compare images with one another, in their order.
 
     An image is a duplicate when it duplicates an *earlier unique* image (`neardup.relation.rule.Relation`); it then
-    names the nearest of these, the earliest on a tie. A duplicate stands for nothing itself, so there are no chains:
-    every duplicate is one of a unique image, and no unique image is one of an earlier unique one.
+    names the nearest of these, the earliest on a tie. Nothing is a duplicate of a duplicate, so there are no chains:
+    every duplicate has a unique image, and no unique image duplicates an earlier unique one.
 
     Parameters
     ----------
@@ -79,14 +79,14 @@ def find_duplicates(images: Images, relation: Relation) -> Duplicates:
 
 @dataclass(frozen=True, slots=True)
 class Change:
-    """Rows that became unique, and rows that were and are no more."""
+    """Rows that became unique, and rows that no longer are."""
 
     added: list[int]
     removed: list[int]
 
 
 class DuplicateFinder:
-    """Rows that are unique or duplicates, with room for members that come late.
+    """Decides which rows are unique; members can be added later.
 
     Parameters
     ----------
@@ -103,7 +103,7 @@ class DuplicateFinder:
 
     def __init__(self, images: Images, relation: Relation, *, settled: int = 0, judge_settled: bool = False) -> None:
         count, descriptors = len(images), images.descriptors
-        self.projection = fit_projection(descriptors)
+        self.sketcher = fit_sketcher(descriptors)
         self._relation = relation
         self._variants = images.variants
         self._variant_rows = range(settled, count)
@@ -114,8 +114,8 @@ class DuplicateFinder:
         self._unique_of = np.arange(count)
         self._l2_distance = np.zeros(count)
         self._settled = np.arange(count) < settled
-        self._filter = SketchTrees(self.projection.size, relation.radius)
-        self._variant_filter = SketchTrees(self.projection.size, relation.radius)
+        self._filter = SketchTrees(self.sketcher.size, relation.radius)
+        self._variant_filter = SketchTrees(self.sketcher.size, relation.radius)
         first = np.arange(settled)
         if judge_settled:
             self._judge(first)
@@ -193,7 +193,7 @@ class DuplicateFinder:
         return list(gone)
 
     def _judge_again(self, removed: list[int]) -> list[int]:
-        """Judge what duplicated rows that are unique no more; return what is unique now."""
+        """Judge again what duplicated rows that are no longer unique; return what is unique now."""
         if not removed:
             return []
         return self._judge(np.flatnonzero(np.isin(self._unique_of[: self._count], removed)))
@@ -229,7 +229,7 @@ class DuplicateFinder:
     def _within(self, block: Rows, sketches: Sketches) -> Pairs:
         """Return every place in the block with every unique row that it duplicates, and their distance."""
         variants = self._variants_of(block)
-        mirrored = [self._alike(variant, self.projection.sketch(variant.descriptors)) for variant in variants]
+        mirrored = [self._alike(variant, self.sketcher.sketch(variant.descriptors)) for variant in variants]
         return _joined([self._alike(self._images(block), sketches), *mirrored])
 
     def _alike(self, images: Images, sketches: Sketches) -> Pairs:
@@ -318,10 +318,10 @@ class DuplicateFinder:
         self._filter.add(sketches, rows.astype(np.int32))
         for number, variant in enumerate(self._variants_of(rows)):
             slots = (rows - self._variant_rows.start) * len(self._variants) + number
-            self._variant_filter.add(self.projection.sketch(variant.descriptors), slots.astype(np.int32))
+            self._variant_filter.add(self.sketcher.sketch(variant.descriptors), slots.astype(np.int32))
 
     def _sketch(self, rows: Rows) -> Sketches:
-        return self.projection.sketch(self._descriptors[rows])
+        return self.sketcher.sketch(self._descriptors[rows])
 
 
 def _parts(count: int, step: int) -> list[slice]:

@@ -1,4 +1,4 @@
-"""Finding the few members that can be within the radius, by their sketches."""
+"""Finds the few members that can be within the radius, by their sketches."""
 
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
@@ -59,7 +59,7 @@ _BUFFER = 4096
 _GROWTH = 4
 """A part swallows the one before it unless that is this many times larger: fewer parts to ask, more to rebuild."""
 _FLOAT32_SLACK = 1e-5
-"""What float32 may get wrong in a product of sketches of up to some sixty numbers within [-2, 2]."""
+"""Largest float32 error in a product of sketches of up to about sixty numbers within [-2, 2]."""
 
 Run = tuple[int, int, NDArray[np.intp]]
 """Rows from the first to before the second, and the queries that they are multiplied with."""

@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 from neardup.types import Descriptors
 
 SLACK = 1e-5
-"""By how much rounding may make a sketch distance too large: the basis is orthonormal up to float32."""
+"""How much rounding may enlarge a sketch distance: the basis is orthonormal up to float32."""
 COMPONENTS = 32
 """Kept with an index: a search uses the first of them (`neardup.search.sketch_trees.LONG`), a split any."""
 _BLOCK = 8192
@@ -27,8 +27,8 @@ _NEGLIGIBLE = 1e-9
 
 
 @dataclass(frozen=True, slots=True)
-class Projection:
-    """An orthonormal basis of few rows, and the mean that it is centred on.
+class Sketcher:
+    """Makes sketches: an orthonormal basis of a few rows, and the mean that is subtracted first.
 
     Attributes
     ----------
@@ -62,8 +62,8 @@ class Projection:
         return np.column_stack([prefix, np.linalg.norm(residual, axis=1)])
 
 
-def fit_projection(descriptors: Descriptors, size: int = COMPONENTS) -> Projection:
-    """Return the projection on the first principal components of float16 (n, d) descriptors, n at least 1.
+def fit_sketcher(descriptors: Descriptors, size: int = COMPONENTS) -> Sketcher:
+    """Return a sketcher for the first principal components of float16 (n, d) descriptors, n at least 1.
 
     Fit on an even sample of at most `_SAMPLE_NUMBERS` numbers. There are `size` components, or as many as the sample
     has dimensions.
@@ -80,4 +80,4 @@ def fit_projection(descriptors: Descriptors, size: int = COMPONENTS) -> Projecti
         # The dual: few images of many numbers (pixels:320 has 307,200).
         _, singular, basis = np.linalg.svd(rows, full_matrices=False)
         basis = basis[: min(size, max(1, int((singular > _NEGLIGIBLE).sum())))]
-    return Projection(mean.astype(np.float32), np.ascontiguousarray(basis, dtype=np.float32))
+    return Sketcher(mean.astype(np.float32), np.ascontiguousarray(basis, dtype=np.float32))

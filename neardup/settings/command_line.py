@@ -1,4 +1,4 @@
-"""A settings dataclass as a command line: its parser, its help, and what it says to flags that it does not have."""
+"""A settings dataclass as a command line: parser, help, and messages for unknown flags."""
 
 import argparse
 import dataclasses
@@ -14,12 +14,12 @@ from neardup.settings.subjects import SUBJECTS
 
 _MOST_USED = "Most used"
 _VALUE = re.compile(r"[^-]|-\d|-$")
-"""Begins a word that is no flag, a negative number among them."""
+"""Start of a word that is not a flag; negative numbers are not flags."""
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class Given:
-    """What the arguments say of one setting.
+    """What the arguments give for one setting.
 
     Attributes
     ----------
@@ -55,12 +55,12 @@ class _Help(argparse.Action):
 def parse(
     settings: type[Any], arguments: Sequence[str], *, prog: str, description: str
 ) -> tuple[dict[str, Given], list[str]]:
-    """Return what was given, by field, and the words that the settings do not know.
+    """Return what was given, by field, and the unknown words.
 
     Raises
     ------
     Misconfigured
-        A flag without its value, or the like.
+        A flag without its value, for example.
     SystemExit
         After help.
     """
@@ -93,7 +93,7 @@ def _of_file(name: str) -> str:
 def add_option(
     parser: "argparse.ArgumentParser | argparse._ArgumentGroup", name: str, declared: Option, *, with_file: bool = True
 ) -> argparse.Action:
-    """Add a setting to a parser, with its aliases and, for a secret, its file; return the action of its own name."""
+    """Add a setting to a parser, with its aliases and, for a secret, its file; return the main action."""
     text = _help(declared).replace("%", "%%")
     names = [name] if declared.positional else [declared.flag]
     added = parser.add_argument(*names, help=text, **_argparse_words(declared, name, positional=declared.positional))
@@ -101,7 +101,7 @@ def add_option(
         words = _argparse_words(declared, _dest(declared, name, alias), positional=False)
         parser.add_argument(alias, help=argparse.SUPPRESS, **words)
     if declared.file_flag and with_file:
-        text = f"file that holds {declared.flag} [{declared.file_env}]"
+        text = f"file that contains {declared.flag} [{declared.file_env}]"
         parser.add_argument(declared.file_flag, dest=_of_file(name), metavar="PATH", help=text)
     return added
 
@@ -119,7 +119,7 @@ def _argparse_words(declared: Option, dest: str, *, positional: bool) -> dict[st
 
 
 def help_text(settings: type[Any], *, prog: str, description: str, everything: bool) -> str:
-    """Return the help of a command: the settings that most users need, or each that it has."""
+    """Return the help of a command: with the most used settings, or with all."""
     declared = list(options_of(settings))
     shown = [each for each in declared if everything or each[1].common]
     arguments = "".join(f" [{each.flag}{' ...' if each.many else ''}]" for _, each in declared if each.positional)
@@ -140,9 +140,9 @@ def help_text(settings: type[Any], *, prog: str, description: str, everything: b
 
 def _epilog(hidden: int, prog: str) -> str:
     if not hidden:
-        return "A flag wins over its variable, which stands in brackets."
+        return "A flag takes precedence over its environment variable, shown in brackets."
     more = f"one more setting: {prog}" if hidden == 1 else f"{hidden} more settings, by subject: {prog}"
-    return f"A flag wins over its variable, which stands in brackets.\n{more} --help-all"
+    return f"A flag takes precedence over its environment variable, shown in brackets.\n{more} --help-all"
 
 
 def _groups(shown: Sequence[tuple[str, Option]]) -> Iterator[tuple[str, list[tuple[str, Option]]]]:
@@ -167,7 +167,7 @@ def _help(declared: Option) -> str:
 
 
 def flags_of(settings: type[Any]) -> dict[str, Option]:
-    """Return every flag that the settings take, aliases and files of secrets among them."""
+    """Return every flag that the settings accept, including aliases and secret files."""
     found: dict[str, Option] = {}
     for _, declared in options_of(settings):
         found |= dict.fromkeys(declared.flags, declared)
@@ -179,7 +179,7 @@ def flags_of(settings: type[Any]) -> dict[str, Option]:
 
 
 def unknown_words(words: Sequence[str], flags: dict[str, Option]) -> Iterator[str]:
-    """Iterate over the words that are not known, each flag without what looks like its value."""
+    """Yield the unknown words; flags without what looks like their value."""
     follows = False
     for word in words:
         if _VALUE.match(word):
@@ -193,18 +193,18 @@ def unknown_words(words: Sequence[str], flags: dict[str, Option]) -> Iterator[st
 
 
 def unknown_lines(settings: type[Any], words: Sequence[str]) -> Iterator[str]:
-    """Iterate over a line for each word that the settings do not have."""
+    """Yield a line for each unknown word."""
     known = flags_of(settings)
     for word in unknown_words(words, known):
         yield no_such_flag(word, known) if word.startswith("-") else f"{word!r}: there is no such argument"
 
 
 def no_such_flag(flag: str, known: Iterable[str]) -> str:
-    """Return the line for a flag that nobody has."""
+    """Return the line for a flag that does not exist."""
     return f"{flag}: there is no such flag{did_you_mean(flag, known)}"
 
 
 def did_you_mean(word: str, known: Iterable[str]) -> str:
-    """Return what to add to the line about an unknown word; empty when nothing is near."""
+    """Return a suggestion for an unknown word; empty if nothing is close."""
     near = difflib.get_close_matches(word, list(known), n=1)
     return f"; did you mean {near[0]}?" if near else ""

@@ -1,4 +1,4 @@
-"""What is decoded, and at what cost, as settings: one declaration for seeds and stream, which are treated alike."""
+"""Settings for what is decoded, and at what cost; the same for seeds and stream."""
 
 from dataclasses import dataclass
 
@@ -18,7 +18,7 @@ class DecodingSettings:
 
     max_image_bytes: int = option(
         "--max-image-bytes",
-        "largest encoded image; a larger one is left out, or a dead letter",
+        "largest encoded image in bytes; larger ones are skipped, or become dead letters",
         32 * MEBIBYTE,
         integer(1, 1024 * MEBIBYTE),
         subject=DECODING,
@@ -32,28 +32,28 @@ class DecodingSettings:
     )
     decode_timeout_s: float | None = option(
         "--decode-timeout",
-        "seconds that an image may take; off decodes in threads, without limits of time and memory",
+        "seconds that an image may take; off decodes in threads, without limits on time and memory",
         DECODE_TIMEOUT_S,
         off_or(number(0.1, 3600)),
         subject=DECODING,
     )
     decode_memory_bytes: int = option(
         "--decode-memory-bytes",
-        "memory that decoding an image may ask for",
+        "bytes of memory that decoding one image may use",
         DECODE_MEMORY_BYTES,
         integer(64 * MEBIBYTE, 1024 * 1024 * MEBIBYTE),
         subject=DECODING,
     )
     formats: tuple[str, ...] = option(
         "--formats",
-        "formats that are decoded; +ico,+psd adds some, -gif leaves one out",
+        "formats to decode; +ico,+psd adds some, -gif removes one",
         FORMATS,
         formats_of,
         subject=DECODING,
     )
     truncated: str = option(
         "--truncated",
-        "what becomes of a JPEG that breaks off: reject, or accept with what is missing in grey",
+        "for a JPEG that ends early: reject it, or accept it with the missing part in grey",
         "reject",
         one_of("reject", ACCEPT),
         subject=DECODING,

@@ -1,4 +1,4 @@
-"""How to reach Kafka, as settings: declarations only, for whoever opens a connection."""
+"""Settings to reach Kafka; declarations only."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -23,7 +23,7 @@ class KafkaConnection:
     )
     security_protocol: str = option(
         "--security-protocol",
-        "how to talk to Kafka",
+        "protocol to reach the brokers: PLAINTEXT, SSL, SASL_PLAINTEXT or SASL_SSL",
         "PLAINTEXT",
         one_of("PLAINTEXT", "SSL", "SASL_PLAINTEXT", "SASL_SSL"),
         subject=KAFKA,
@@ -37,29 +37,27 @@ class KafkaConnection:
     )
     sasl_username: str | None = option("--sasl-username", "user name for SASL", None, subject=KAFKA)
     sasl_password: str | None = option("--sasl-password", "password for SASL", None, subject=KAFKA, secret=True)
-    ssl_cafile: str | None = option(
-        "--ssl-cafile", "file with the certificate authority of the brokers", None, subject=KAFKA
-    )
-    ssl_certfile: str | None = option("--ssl-certfile", "file with our certificate", None, subject=KAFKA)
-    ssl_keyfile: str | None = option("--ssl-keyfile", "file with our private key", None, subject=KAFKA)
+    ssl_cafile: str | None = option("--ssl-cafile", "file with the brokers' certificate authority", None, subject=KAFKA)
+    ssl_certfile: str | None = option("--ssl-certfile", "file with the client certificate", None, subject=KAFKA)
+    ssl_keyfile: str | None = option("--ssl-keyfile", "file with the client's private key", None, subject=KAFKA)
     ssl_key_password: str | None = option(
         "--ssl-key-password", "password of the private key", None, subject=KAFKA, secret=True
     )
     max_message_bytes: int = option(
         "--max-message-bytes",
-        "largest Kafka message sent or fetched, as the brokers allow",
+        "largest Kafka message to send or fetch, in bytes; no more than the brokers allow",
         32 * _MEBIBYTE,
         integer(1024, 1024 * _MEBIBYTE),
         subject=KAFKA,
     )
 
     def client_config(self) -> dict[str, Any]:
-        """Return what every kafka-python client is constructed with.
+        """Return the settings for every kafka-python client.
 
         Raises
         ------
         Misconfigured
-            The settings cannot work together; kafka-python would try for ever.
+            The settings contradict one another; kafka-python would retry for ever.
         """
         if wrong := list(self._contradictions()):
             raise Misconfigured("\n".join(wrong))
@@ -95,7 +93,7 @@ class KafkaConnection:
         given = {name: path for name, path in files.items() if path is not None}
         missing = [name for name, path in given.items() if not Path(path).is_file()]
         if given and not self.security_protocol.endswith("SSL"):
-            # Whoever names a certificate believes to be speaking TLS.
+            # Naming a certificate means that TLS is expected.
             yield f"--ssl-{next(iter(given))}: --security-protocol {self.security_protocol} has no TLS"
         elif "keyfile" in given and "certfile" not in given:
             yield "--ssl-keyfile: it needs --ssl-certfile, the certificate that the key belongs to"
@@ -104,7 +102,7 @@ class KafkaConnection:
         yield from (f"--ssl-{name}: there is no file {given[name]!r}" for name in missing)
 
     def _unusable_files(self) -> Iterator[str]:
-        """Find out what kafka-python would tell its log alone, at every attempt anew."""
+        """Yield problems that kafka-python would only log, at every attempt."""
         import ssl  # noqa: PLC0415 - not for --help
 
         context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)

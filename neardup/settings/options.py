@@ -1,6 +1,6 @@
-"""Settings as one frozen dataclass a command: each field is a flag, an environment variable and a default.
+"""Settings as one frozen dataclass per command: each field is a flag, an environment variable and a default.
 
-All that is known of a setting is said where its field is declared; `neardup.settings.reading` reads what was declared.
+A field's declaration says everything about its setting; `neardup.settings.reading` reads the settings.
 """
 
 import dataclasses
@@ -17,7 +17,7 @@ _KEY = "option"
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class Option:
-    """How one field is set from outside.
+    """How one field is set.
 
     Attributes
     ----------
@@ -30,21 +30,21 @@ class Option:
     text
         One line of help.
     parse
-        Makes the value out of a text; raises ValueError saying what it should be.
+        Parses a text; raises ValueError that says what it should be.
     subject
-        The group that it stands in, in help and docs.
+        Its group in help and docs.
     common
-        Most users need it: short help has it.
+        Whether most users need it: then it is in the short help.
     aliases
-        Other flags of the same setting, such as earlier names; each has its variable, too.
+        Other flags for the same setting, such as earlier names; each has its own variable.
     switch
-        A flag without a value: it is there or it is not.
+        Whether it is a flag without a value.
     many
         Takes one or more values (positional) or may be repeated (flag); the field is a tuple.
     secret
-        Masked wherever settings are shown, and may stand in a file, which `file_flag` or `file_env` names.
+        Masked wherever settings are shown; may be in a file that `file_flag` or `file_env` names.
     required
-        There is no default: the flag or the variable has to be there.
+        There is no default: the flag or the variable must be given.
     """
 
     flag: str
@@ -82,12 +82,12 @@ class Option:
 
     @property
     def file_flag(self) -> str:
-        """The flag that names a file with the value; empty for what is no secret."""
+        """The flag that names a file with the value; empty if it is not a secret."""
         return f"{self.flag}-file" if self.secret and not self.positional else ""
 
     @property
     def file_env(self) -> str:
-        """The environment variable that names a file with the value; empty for what is no secret."""
+        """The environment variable that names a file with the value; empty if it is not a secret."""
         return f"{self.env}_FILE" if self.secret and self.env else ""
 
 
@@ -146,7 +146,7 @@ def refuse(contradictions: Iterable[str]) -> None:
     Raises
     ------
     Misconfigured
-        With every contradiction, a line each; there may be none.
+        With a line for each contradiction, if there are any.
     """
     wrong = list(contradictions)
     if wrong:

@@ -1,4 +1,4 @@
-"""What a setting's text may be: each parser makes a value of it, or raises ValueError that says what it should be."""
+"""Parsers of settings: each returns a value, or raises ValueError that says what the text should be."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -6,12 +6,12 @@ from typing import Any
 
 
 def boolean(text: str) -> bool:
-    """Parse a switch as it stands in an environment variable."""
+    """Parse a switch given by environment variable."""
     if text.lower() in {"1", "true", "yes", "on"}:
         return True
     if text.lower() in {"0", "false", "no", "off"}:
         return False
-    raise ValueError("say 1 or 0")
+    raise ValueError("it should be 1 or 0")
 
 
 def integer(minimum: int, maximum: int) -> Callable[[str], int]:
@@ -62,7 +62,7 @@ def choices_of(parse: Callable[[str], Any]) -> tuple[str, ...]:
 
 
 def auto_or(parse: Callable[[str], Any]) -> Callable[[str], Any]:
-    """Return a parser that makes None of ``auto`` and leaves everything else to `parse`."""
+    """Return a parser that returns None for ``auto`` and `parse` of everything else."""
 
     def parse_or_auto(text: str) -> Any:  # noqa: ANN401 - of the field's own type
         if text == "auto":
@@ -76,7 +76,7 @@ def auto_or(parse: Callable[[str], Any]) -> Callable[[str], Any]:
 
 
 def off_or(parse: Callable[[str], Any]) -> Callable[[str], Any]:
-    """Return a parser that makes None of ``off`` and leaves everything else to `parse`."""
+    """Return a parser that returns None for ``off`` and `parse` of everything else."""
 
     def parse_or_off(text: str) -> Any:  # noqa: ANN401 - of the field's own type
         if text == "off":
@@ -93,7 +93,7 @@ _UNITS_S = {"s": 1, "m": 60, "h": 60 * 60, "d": 24 * 60 * 60}
 
 
 def duration_or_off(text: str) -> int | None:
-    """Parse a time such as ``30d`` to seconds; None of ``off``."""
+    """Parse a duration such as ``30d`` to seconds; None for ``off``."""
     if text == "off":
         return None
     amount, unit = text[:-1], text[-1:]

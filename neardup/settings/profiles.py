@@ -6,10 +6,10 @@ from types import MappingProxyType
 from neardup.descriptors.names import COPYNET, DCT
 
 CAMERA_LOCAL_CHANGE = 2.5
-"""`neardup.relation.local_change.DEFAULT_LOCAL_CHANGE`, of which numpy is not needed to read settings."""
+"""As `neardup.relation.local_change.DEFAULT_LOCAL_CHANGE`, repeated here so that settings need no numpy."""
 CAMERA_RADIUS = 0.36
-"""The radius of ``dct`` for photos: frames of one camera are nearer to one another than any two photos, so that a
-radius by the seeds would be next to nothing. What has changed between frames is the other test's to say."""
+"""The radius of ``dct`` for photos: frames of one camera are so close to one another that a radius calibrated on them
+would be next to nothing. The local-change test finds what changed between frames."""
 
 PROFILES: Mapping[str, Mapping[str, object]] = MappingProxyType(
     {
@@ -23,4 +23,4 @@ PROFILES: Mapping[str, Mapping[str, object]] = MappingProxyType(
         "dataset": {"descriptor": DCT, "false_pairs": 1e-7},
     }
 )
-"""By name: what each setting of ``neardup bootstrap`` is unless it is given; all others keep their defaults."""
+"""By name: defaults for settings of ``neardup bootstrap``; all others keep their own."""

@@ -1,4 +1,4 @@
-"""Reads settings from arguments and environment, which are handed over: nothing is read at import."""
+"""Reads settings from the given arguments and environment; nothing is read at import."""
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
@@ -9,7 +9,7 @@ from neardup.settings.command_line import Given, parse, unknown_lines
 from neardup.settings.options import Option, options_of
 
 _LARGEST_SECRET_BYTES = 64 * 1024
-"""More is no password but a wrong file, and perhaps one without an end."""
+"""More is not a password but a wrong file, perhaps an endless one."""
 Settings = TypeVar("Settings")
 
 
@@ -24,18 +24,18 @@ def read_settings(
 ) -> Settings:
     """Return settings from the arguments, else the environment, else the defaults.
 
-    A settings class may say more about itself: ``implied(given)`` returns defaults that go before those of the
-    fields, by what was given, and ``refused(flags, given)`` the lines that refuse flags where they do not count.
+    A settings class may define ``implied(given)``, which returns defaults that override those of the fields, and
+    ``refused(flags, given)``, which yields a line for each flag that has no effect.
 
     Parameters
     ----------
     unknown
-        Makes a line of each argument that the settings do not have.
+        Returns a line for each unknown argument.
 
     Raises
     ------
     Misconfigured
-        With every unknown flag and every wrong or missing value, a line each.
+        With a line for each unknown flag and each wrong or missing value.
     SystemExit
         After ``--help``.
     """
@@ -44,7 +44,7 @@ def read_settings(
     values = {}
     for name, declared in options_of(settings):
         if strangers and declared.positional:
-            continue  # it may have been taken for one that is the value of an unknown flag
+            continue  # it may be the value of an unknown flag
         try:
             source, text = _text_of(declared, given[name], environ)
             if text is not None:
@@ -75,7 +75,7 @@ def _named(declared: Option) -> str:
 
 
 def _text_of(declared: Option, given: Given, environ: Mapping[str, str]) -> tuple[str, Any]:
-    """Return where a value stands, and its text; None for none. Raises Misconfigured."""
+    """Return where a value was given, and its text; None if it was not. Raises Misconfigured."""
     texts = {flag: text for flag, text in given.texts.items() if text is not None and text != []}
     if texts:
         flag, text = _agreed(texts)
@@ -99,7 +99,7 @@ def _text_in(environ: Mapping[str, str], declared: Option) -> tuple[str, Any]:
 
 
 def _agreed(texts: Mapping[str, Any]) -> tuple[str, Any]:
-    """Return the one value that all names of a setting were given, and the first of those names."""
+    """Return the value that all names of a setting agree on, and the first of those names."""
     (name, text), *others = texts.items()
     for other, differs in others:
         if differs != text:
@@ -121,7 +121,7 @@ def _secret_in(name: str, path: str) -> str:
     except OSError as exc:
         raise Misconfigured(f"{name}: {path!r} cannot be read: {exc.strerror or type(exc).__name__}") from exc
     except ValueError:  # not UTF-8, or a path with a null in it; the text of the first would show the content
-        raise Misconfigured(f"{name}: {path!r} is no file of UTF-8 text") from None
+        raise Misconfigured(f"{name}: {path!r} is not a UTF-8 text file") from None
     if not text:
         raise Misconfigured(f"{name}: {path!r} is empty")
     if len(content) > _LARGEST_SECRET_BYTES or len(text.splitlines()) > 1:
@@ -133,7 +133,7 @@ def _value(declared: Option, source: str, text: Any) -> Any:  # noqa: ANN401 - o
     try:
         return _parsed(declared, text)
     except ValueError as exc:
-        if declared.secret:  # what a parser complains of may repeat what it was given
+        if declared.secret:  # the parser's message may repeat the value
             raise Misconfigured(f"{source}: *** is wrong: {_without(str(text), str(exc))}") from None
         raise Misconfigured(f"{source}: {text!r} is wrong: {exc}") from exc
 

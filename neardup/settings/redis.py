@@ -1,4 +1,4 @@
-"""How to reach an index in Redis, as settings: one declaration for every command that does."""
+"""Settings to reach an index in Redis, shared by every command that does."""
 
 from dataclasses import dataclass
 
@@ -21,7 +21,7 @@ class RedisSettings:
     )
     redis_password: str | None = option(
         "--redis-password",
-        "password for Redis, when the URL holds the user alone or nobody",
+        "password for Redis, if the URL has none",
         None,
         subject=REDIS,
         secret=True,

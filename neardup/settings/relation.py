@@ -1,4 +1,4 @@
-"""What makes a duplicate, as settings: one declaration for the bootstrap and for folder mode."""
+"""Settings for what makes a duplicate, shared by the bootstrap and folder mode."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, fields
@@ -29,7 +29,7 @@ class RelationSettings:
 
     profile: str | None = option(
         "--profile",
-        f"{', '.join(PROFILES)}: the defaults of some settings for such images; what is given wins",
+        f"{', '.join(PROFILES)}: presets for such images; settings that you give take precedence",
         None,
         one_of(*PROFILES),
         subject=DUPLICATES,
@@ -37,25 +37,25 @@ class RelationSettings:
     )
     local_change: float | None = option(
         "--local-change",
-        "largest local difference, in grey levels, that a duplicate may have: an image in which a small part has "
-        "changed is unique; off lets only the whole count (default: off)",
+        "largest local difference, in grey levels, of a duplicate: an image in which a small part changed is unique; "
+        "off compares images only as a whole (default: off)",
         None,
         off_or(number(0, 255)),
         subject=DUPLICATES,
     )
     match_flips: bool = option(
-        "--match-flips", "an image mirrored left to right is a duplicate, too", default=False, subject=DUPLICATES
+        "--match-flips", "also match images mirrored left to right", default=False, subject=DUPLICATES
     )
     match_rotations: bool = option(
         "--match-rotations",
-        "an image turned by 90, 180 or 270 degrees is a duplicate, too",
+        "also match images turned by 90, 180 or 270 degrees",
         default=False,
         subject=DUPLICATES,
     )
 
     @classmethod
     def implied(cls, given: Mapping[str, Any]) -> Mapping[str, Any]:
-        """Return what settings are that were not given, by the profile that was; see `read_settings`."""
+        """Return the profile's values for settings not given; see `read_settings`."""
         known = {field.name for field in fields(cls)}
         profile = PROFILES[given["profile"]] if "profile" in given else {}
         return {name: value for name, value in profile.items() if name in known}

@@ -1,4 +1,4 @@
-"""What settings are about: the groups of help and of docs/settings.md, in their order."""
+"""The groups of settings in help and in docs/settings.md, in order."""
 
 FILES = "Files"
 TOPICS = "Topics"

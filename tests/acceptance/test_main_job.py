@@ -292,7 +292,7 @@ def test_what_never_was_ready_stops_as_well(stage: Stage) -> None:
     [
         (["--index", "no-such-index"], "there is no index 'no-such-index'"),
         (["--index", "no such name"], "index name 'no such name'"),
-        (["--descriptor", "pixels"], "was built by descriptor dct"),
+        (["--descriptor", "pixels"], "was built with descriptor dct"),
         (["--allow-uri", "/data"], "--allow-uri '/data'"),
         (["--batch-size", "0"], "--batch-size: '0' is wrong"),
         (["--security-protocol", "SSL", "--ssl-cafile", "/no/such/file"], "--ssl-cafile"),

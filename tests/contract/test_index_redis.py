@@ -526,7 +526,7 @@ class TestDivision:
         index = RedisIndex(client, name, options=RedisIndexOptions(cache_bytes=0))
         index.stats()
         client.rpop(IndexKeys(name).cell(1, 0))
-        with pytest.raises(CorruptIndex, match="holds 2 members and should hold 3"):
+        with pytest.raises(CorruptIndex, match="holds 2 members but should hold 3"):
             index.decide([query("a", point(0, 0.4))])
 
     def test_two_dividers_make_one_division(self, backend: RedisBackend, client: redis.Redis) -> None:
@@ -688,7 +688,9 @@ class TestUrls:
 
     @pytest.mark.parametrize("url", ["redis://:one@host", "redis://host?password=one"])
     def test_one_password_is_enough(self, url: str) -> None:
-        with pytest.raises(Misconfigured, match="Redis URL holds a password, and there is another beside it: give one"):
+        with pytest.raises(
+            Misconfigured, match="Redis URL holds a password, and another is given separately: give only one"
+        ):
             connect(url, "two")
 
     def test_a_file_for_tls_has_to_be_there(self) -> None:

@@ -89,7 +89,7 @@ def test_told_to_stop_at_any_step_the_batch_in_hand_is_finished(once: Stage, con
     feed(once)
     with consumers.run(static(once), step=step, number=signal.SIGTERM) as stopping:
         assert stopping.wait() == 0, stopping.said()
-    assert "SIGTERM: finishing the batch in hand" in stopping.said()
+    assert "SIGTERM: finishing the current batch" in stopping.said()
     in_the_end(once)
 
 
@@ -98,7 +98,7 @@ def test_told_twice_it_leaves_at_once_and_costs_nothing(once: Stage, consumers: 
     feed(once)
     with consumers.run(static(once), step=step, number=signal.SIGTERM, again=True) as leaving:
         assert leaving.wait() == 128 + signal.SIGTERM, leaving.said()
-    line = "consumer: SIGTERM again: leaving now, the batch in hand will be delivered again\n"
+    line = "consumer: SIGTERM again: exiting now, the current batch will be delivered again\n"
     assert leaving.said().endswith(line)
     with consumers.run(static(once)) as successor:
         once.await_outcomes()
@@ -120,7 +120,7 @@ def test_a_zombie_whose_place_was_taken_is_fenced_and_says_so(once: Stage, consu
             once.await_outcomes()
             assert other.stop() == 0, other.said()
     (line,) = [line for line in zombie.said().splitlines() if line.startswith("consumer: ")]
-    assert "another consumer has joined the group with our --group-instance-id" in line
+    assert "another consumer joined the group with our --group-instance-id" in line
     assert "Traceback" not in zombie.said()
     in_the_end(once)
 

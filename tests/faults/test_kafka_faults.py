@@ -202,7 +202,7 @@ def test_a_dead_letter_that_its_topic_does_not_take_ends_the_consumer_until_it_d
     own_stage.flush()
     with own_stage.service() as service:
         said = fatal_line(service.program)
-    assert "larger than Kafka takes" in said
+    assert "larger than Kafka accepts" in said
     assert "max.message.bytes" in said
     assert own_stage.committed() == {}
     assert own_stage.dead_reader.read_to_end() == []

@@ -34,9 +34,9 @@ def answered(consumer: Consumer) -> list[str]:
     return [str(line["partition"]) for line in lines if line["message"] == "verdict"]
 
 
-def taken_up(consumer: Consumer) -> int:
+def assigned_count(consumer: Consumer) -> int:
     """Count how often the consumer was given partitions."""
-    return consumer.said().count("partitions taken up: images")
+    return consumer.said().count("partitions assigned: images")
 
 
 def test_a_batch_may_take_longer_than_the_group_waits(make_stage: MakeStage, consumers: Consumers) -> None:
@@ -49,7 +49,7 @@ def test_a_batch_may_take_longer_than_the_group_waits(make_stage: MakeStage, con
     assert stage.committed() == stage.published
     assert "partitions lost" not in slow.said()
     assert "poll timeout has expired" not in slow.said()
-    assert taken_up(slow) == 1
+    assert assigned_count(slow) == 1
 
 
 def test_work_on_a_partition_that_moves_is_dropped_and_done_elsewhere(
@@ -57,7 +57,7 @@ def test_work_on_a_partition_that_moves_is_dropped_and_done_elsewhere(
 ) -> None:
     stage = make_stage(2)
     with consumers.run(stage.arguments(), slow_s=LONG_S) as slow:
-        eventually(lambda: taken_up(slow) == 1, "both partitions taken up")
+        eventually(lambda: assigned_count(slow) == 1, "both partitions assigned")
         feed(stage)
         # It may have polled one partition first; from then on what is in hand is of both or of either.
         with consumers.run(stage.arguments()) as other:
@@ -65,7 +65,7 @@ def test_work_on_a_partition_that_moves_is_dropped_and_done_elsewhere(
             eventually(lambda: len(answered(slow)) + len(answered(other)) == 12, "all told in the logs")
             assert other.stop() == 0, other.said()
         assert slow.stop() == 0, slow.said()
-    assert "partitions given up: images" in slow.said()
+    assert "partitions revoked: images" in slow.said()
     assert "partitions lost" not in slow.said()
     audit(stage)
     assert stage.committed() == stage.published
@@ -76,20 +76,22 @@ def test_work_on_a_partition_that_moves_is_dropped_and_done_elsewhere(
 def test_who_has_a_name_comes_back_without_a_rebalance(make_stage: MakeStage, consumers: Consumers) -> None:
     stage = make_stage(2)
     with consumers.run(stage.arguments("--group-instance-id", "stays")) as stays:
-        eventually(lambda: taken_up(stays) == 1, "both partitions taken up")
+        eventually(lambda: assigned_count(stays) == 1, "both partitions assigned")
         with consumers.run(stage.arguments("--group-instance-id", "goes"), step="told") as goes:
-            eventually(lambda: taken_up(goes) == 1 and "partitions given up" in stays.said(), "one partition for each")
+            eventually(
+                lambda: assigned_count(goes) == 1 and "partitions revoked" in stays.said(), "one partition for each"
+            )
             feed(stage)
             goes.wait()
-        assignments = taken_up(stays)
+        assignments = assigned_count(stays)
         with consumers.run(stage.arguments("--group-instance-id", "goes")) as back:
             stage.await_outcomes()
             feed(stage)
             stage.await_outcomes()
             eventually(lambda: len(answered(back)) >= 6, "the one that came back has work")
             assert back.stop() == 0, back.said()
-        assert taken_up(stays) == assignments
-        assert stays.said().count("partitions given up") == 1
+        assert assigned_count(stays) == assignments
+        assert stays.said().count("partitions revoked") == 1
         assert stays.stop() == 0, stays.said()
     audit(stage)
     assert stage.committed() == stage.published

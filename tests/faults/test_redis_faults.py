@@ -213,8 +213,8 @@ def test_a_wrong_password_ends_a_consumer_at_its_start(
         host, port = locked.address
         with own_stage.service("--redis", f"redis://{login}{host}:{port}/0") as service:
             said = fatal_line(service.program)
-    assert "Redis refused us" in said
-    assert ("invalid username-password pair" if login else "it wants a password, and was given none") in said
+    assert "Redis rejected the client" in said
+    assert ("invalid username-password pair" if login else "it requires a password, and none was given") in said
     assert "wrong@" not in said
 
 
@@ -230,6 +230,6 @@ def test_a_password_that_is_changed_ends_a_consumer_that_runs(
                 client.client_kill_filter(_type="normal", skipme=True)
             own_stage.publish(photo(fresh()))
             own_stage.flush()
-            assert "Redis refused us" in fatal_line(service.program)
+            assert "Redis rejected the client" in fatal_line(service.program)
             assert own_stage.committed() == {0: 1}
             assert len(own_stage.documents()) == 1

@@ -17,15 +17,15 @@ from neardup.errors import BadInput, CorruptIndex, reasons
 from neardup.index.stored.codec import (
     decode_decision,
     decode_member,
-    decode_projection,
+    decode_sketcher,
     encode_decision,
     encode_member,
-    encode_projection,
+    encode_sketcher,
     required_thumbnail,
     split_record,
 )
 from neardup.relation.local_change import THUMBNAIL_BYTES
-from neardup.search.sketches import Projection
+from neardup.search.sketches import Sketcher
 from neardup.types import Decision, Member, Verdict
 from tests.support.odd_files import odd_files
 
@@ -144,7 +144,7 @@ def read_anything(data: bytes) -> None:
         elif kind == 1:
             require(decode_decision(encode_decision(decode_decision(rest))) == decode_decision(rest), "a decision")
         elif kind == 2:
-            require(encode_projection(decode_projection(rest, DIMENSION))[4:] == rest[4:], "a projection")
+            require(encode_sketcher(decode_sketcher(rest, DIMENSION))[4:] == rest[4:], "a projection")
         else:
             split_record(rest, DIMENSION)
             required_thumbnail(rest)
@@ -164,7 +164,7 @@ def records() -> Iterator[bytes]:
     for decision in decisions:
         yield b"\1" + encode_decision(decision)
     basis = np.eye(2, DIMENSION, dtype=np.float32)
-    yield b"\2" + encode_projection(Projection(np.zeros(DIMENSION, dtype=np.float32), basis))
+    yield b"\2" + encode_sketcher(Sketcher(np.zeros(DIMENSION, dtype=np.float32), basis))
 
 
 def require(holds: bool, what: str) -> None:  # noqa: FBT001 - the condition itself

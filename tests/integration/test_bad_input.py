@@ -119,12 +119,12 @@ def test_a_model_that_lies_elsewhere(command: Command, tmp_path: Path, kind: str
     assert code == 0, error
     (tmp_path / kind).rename(tmp_path / "elsewhere")
     image = seeds / "003.png"
-    refused(command("index", "neighbours", image), "where it lies elsewhere, give file:PATH as the descriptor")
+    refused(command("index", "neighbours", image), "if it is elsewhere, give file:PATH as the descriptor")
     elsewhere = ("--descriptor", f"file:{tmp_path / 'elsewhere'}")
     code, text, _ = command("index", "neighbours", image, *elsewhere, "--json")
     assert code == 0
     assert json.loads(text)["verdict"] == "duplicate"
-    refused(command("index", "neighbours", image, "--descriptor", "dct"), "was built by")
+    refused(command("index", "neighbours", image, "--descriptor", "dct"), "was built with")
     pairs = tmp_path / "pairs.csv"
     copy = tmp_path / "copy.png"
     copy.write_bytes(image.read_bytes())
@@ -170,5 +170,5 @@ def test_copies_among_the_seeds_are_named(command: Command, tmp_path: Path, capl
     calibration = json.loads(command("index", "stats", "--json")[1])["calibration"]
     assert calibration["images"] == 130
     assert calibration["copied"] >= 1
-    warning = f"{calibration['copied']} images lie so near another that they were taken for edited copies"
+    warning = f"{calibration['copied']} images are so close to another that they were taken for edited copies"
     assert any(warning in line and "007-copy-" in line for line in caplog.messages)

@@ -25,13 +25,13 @@ from neardup.errors import IndexMissing, Misconfigured, RedisUnavailable
 from neardup.index.build import GenerationBuild
 from neardup.index.redis import RedisIndex
 from neardup.index.stored.keys import IndexKeys
-from neardup.search.sketches import Projection
+from neardup.search.sketches import Sketcher
 from neardup.sources.files import find_images
 
 pytestmark = pytest.mark.redis
 
 DEADLINE_S = 60.0
-PROJECTION = Projection(np.zeros(128, dtype=np.float32), np.eye(8, 128, dtype=np.float32))
+SKETCHER = Sketcher(np.zeros(128, dtype=np.float32), np.eye(8, 128, dtype=np.float32))
 
 
 @pytest.fixture
@@ -203,13 +203,13 @@ def test_if_missing_leaves_an_index_that_exists_alone(
 ) -> None:
     assert bootstrap(photos, "--clusters", 3, "--if-missing").returncode == 0
     again = bootstrap(photos, "--clusters", 2, "--if-missing")
-    assert (again.returncode, again.stdout) == (0, f"index {index} exists already: nothing done\n")
+    assert (again.returncode, again.stdout) == (0, f"index {index} already exists: nothing done\n")
     assert (RedisIndex(client, index).meta.generation, RedisIndex(client, index).meta.clusters) == (1, 3)
 
 
 def test_records_are_appended_once_however_often_they_are_sent(client: redis.Redis, index: str, photos: Path) -> None:
     snapshot = snapshot_of(photos)
-    build = GenerationBuild(client, replace(snapshot.meta, name=index), snapshot.cells.centroids, PROJECTION)
+    build = GenerationBuild(client, replace(snapshot.meta, name=index), snapshot.cells.centroids, SKETCHER)
     build.append(0, snapshot.members[:2])
     build._sizes[0] -= 2  # as when the reply to the first call was lost
     build.append(0, snapshot.members[:2])
@@ -249,7 +249,7 @@ def test_import_makes_the_same_index(bootstrap: Bootstrap, photos: Path, client:
     ("arguments", "line"),
     [
         (["nowhere"], "no such file or folder: nowhere"),
-        (["."], "SEEDS: there is no readable image"),
+        (["."], "SEEDS: no readable image found"),
         ([".", "--descriptor", "sift"], "unknown descriptor 'sift'"),
         ([".", "--index", "a b"], "index name 'a b'"),
         ([".", "--export", "no/such/folder/x.json"], "--export: cannot write into"),
@@ -325,7 +325,7 @@ def test_an_error_just_after_the_flip_does_not_remove_the_live_index(
 
 def test_a_later_build_that_finished_first_wins(photos: Path, client: redis.Redis, index: str) -> None:
     snapshot = snapshot_of(photos)
-    early = GenerationBuild(client, replace(snapshot.meta, name=index), snapshot.cells.centroids, PROJECTION)
+    early = GenerationBuild(client, replace(snapshot.meta, name=index), snapshot.cells.centroids, SKETCHER)
     early.append(0, snapshot.members)
     assert store(snapshot, client, index).meta.generation == 2
     with pytest.raises(Misconfigured, match="another bootstrap"):
@@ -388,7 +388,7 @@ def test_a_signal_while_it_stores_leaves_the_old_index_live(  # noqa: PLR0917 - 
 
 def test_a_killed_first_build_leaves_no_index(photos: Path, client: redis.Redis, index: str) -> None:
     snapshot = snapshot_of(photos)
-    build = GenerationBuild(client, replace(snapshot.meta, name=index), snapshot.cells.centroids, PROJECTION)
+    build = GenerationBuild(client, replace(snapshot.meta, name=index), snapshot.cells.centroids, SKETCHER)
     build.append(0, snapshot.members)
     with pytest.raises(IndexMissing):
         RedisIndex(client, index)

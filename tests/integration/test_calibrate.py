@@ -205,7 +205,7 @@ class TestLive:
         pairs.write_text(f"000.jpg,001.jpg,same\nnobody,001.jpg,same\n000.jpg,{tmp_path / 'text.jpg'},same\n")
         code, text = commands.calibrate("--pairs", pairs)
         assert code == EXIT_MISCONFIGURED
-        assert "line 2: 'nobody' is neither a member nor a file that can be read" in text
+        assert "line 2: 'nobody' is neither a member nor a readable file" in text
         assert "line 3:" in text
         assert "(undecodable)" in text
 

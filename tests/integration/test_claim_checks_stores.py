@@ -125,7 +125,7 @@ def test_a_store_that_is_away_is_waited_for_and_given_up_in_the_end(monkeypatch:
     with UriReader(["s3://images/"], LIMIT, FetchSettings(timeout_s=60)) as reader, pytest.raises(StoreUnavailable):
         reader.read("s3://images/a/1.jpg")
     impatient = FetchSettings(timeout_s=60, patience_s=0)
-    with UriReader(["s3://images/"], LIMIT, impatient) as reader, pytest.raises(UriUnavailable, match="given up"):
+    with UriReader(["s3://images/"], LIMIT, impatient) as reader, pytest.raises(UriUnavailable, match="gave up"):
         reader.read("s3://images/a/1.jpg")
 
 

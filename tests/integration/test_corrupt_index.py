@@ -192,8 +192,8 @@ PARTS: dict[str, tuple[Spoil, str]] = {
         f"the projection of 8 bytes is not one of {COMPONENTS} numbers",
     ),
     "projection NaN": (changed(KEYS.projection(1), ending_with(np.nan)), "the projection holds NaN or infinity"),
-    "pca gone": (gone(KEYS.pca(1)), "there are no principal components, which its descriptors are made with"),
-    "pca a list": (is_a_list(KEYS.pca(1)), "there are no principal components, which its descriptors are made with"),
+    "pca gone": (gone(KEYS.pca(1)), "the principal components of its descriptors are missing"),
+    "pca a list": (is_a_list(KEYS.pca(1)), "the principal components of its descriptors are missing"),
     "pca cut": (
         changed(KEYS.pca(1), lambda stored: stored[:20]),
         f"20 bytes do not hold {COMPONENTS} principal components",
@@ -344,7 +344,7 @@ def test_a_count_of_events_that_is_no_number_is_told(
     assert why in [text.strip() for text in capsys.readouterr().out.splitlines()]
 
 
-@pytest.mark.parametrize("key", [KEYS.trimmed(1), KEYS.log(1)])
+@pytest.mark.parametrize("key", [KEYS.trimmed(1), KEYS.log(1)], ids=["trimmed", "log"])
 def test_a_log_of_another_type_is_told(key: str, place: Place, capsys: pytest.CaptureFixture[str]) -> None:
     place.client.delete(key)
     place.client.hset(key, "a", "b")
@@ -396,4 +396,4 @@ def test_a_generation_that_comes_meanwhile_is_read_as_a_whole(place: Place, monk
 def publish_another(client: redis.Redis, meta: IndexMeta, centroids: Any) -> None:  # noqa: ANN401 - of numpy
     stored = cast("bytes", client.get(KEYS.pca(1)))
     live = read_live(client, NAME)
-    GenerationBuild(client, meta, centroids, live.projection, pca=Pca.from_bytes(stored)).publish()
+    GenerationBuild(client, meta, centroids, live.sketcher, pca=Pca.from_bytes(stored)).publish()

@@ -31,7 +31,7 @@ from neardup.index.stored.connection import connect
 from neardup.index.stored.events import Rewritten, encode_rewritten
 from neardup.index.stored.keys import IndexKeys
 from neardup.search.distance import l2_distances
-from neardup.search.sketches import fit_projection
+from neardup.search.sketches import fit_sketcher
 from neardup.types import Decision, Descriptors, Member, Query, Verdict
 
 pytestmark = pytest.mark.redis
@@ -284,7 +284,7 @@ def test_the_reply_to_the_flip_may_be_lost(client: redis.Redis, name: str) -> No
     assert predecessor is not None
     snapshot = Seeds.of(scenes(3)).analysed(predecessor).snapshot()
     meta = RedisIndex(client, name).meta
-    build = GenerationBuild(client, meta, snapshot.cells.centroids, RedisIndex(client, name)._live.projection)
+    build = GenerationBuild(client, meta, snapshot.cells.centroids, RedisIndex(client, name)._live.sketcher)
     build.append(0, snapshot.members)
     assert build._try_to_flip(predecessor) == build._try_to_flip(predecessor) == b"LIVE"
 
@@ -312,7 +312,7 @@ def test_a_consumer_divides_what_an_earlier_version_left_large(client: redis.Red
     rows = scenes(5000)
     snapshot = Seeds.of(rows).analysed(None, clusters=2).snapshot()
     meta = replace(snapshot.meta, name=name)
-    build = GenerationBuild(client, meta, snapshot.cells.centroids, fit_projection(rows))
+    build = GenerationBuild(client, meta, snapshot.cells.centroids, fit_sketcher(rows))
     for cell in range(2):
         build.append(cell, (snapshot.members[row] for row in np.flatnonzero(snapshot.clusters == cell)))
     build.publish()

@@ -26,7 +26,7 @@ from neardup.index.stored.codec import decode_member, encode_member
 from neardup.index.stored.connection import connect
 from neardup.index.stored.keys import IndexKeys
 from neardup.search.distance import l2_distances
-from neardup.search.sketches import fit_projection
+from neardup.search.sketches import fit_sketcher
 from neardup.types import Member, Query
 from tests.support.live_index import DIMENSION, build, queries, remove_keys, stream, unit_rows
 
@@ -205,7 +205,7 @@ def test_damage_is_found(kind: str, command: Command, client: redis.Redis, index
     must_fail: set[str] = getattr(Damage(client, index), kind)()
     code, text = command("verify")
     assert code == EXIT_DOES_NOT_HOLD, text
-    assert "the index does not hold what it promises" in text
+    assert "the index is not consistent" in text
     document = command.document("verify")
     assert failing(document).keys() >= must_fail, failing(document)
     if kind in {"deleted", "foreign", "orphan", "near_pair", "doubled", "moved"}:
@@ -355,7 +355,7 @@ def photos(client: redis.Redis, tmp_path: Path) -> Iterator[tuple[str, Path]]:
         rows.append(dct.describe([dct.prepare(decode(photo(number), reduce_to_px=dct.reduce_to_px))])[0])
     meta = IndexMeta(name, 0, "dct", dct.fingerprint, dct.dimension, dct.default_radius)
     centroids = np.stack(rows[:1]).astype(np.float32)
-    GenerationBuild(client, meta, centroids, fit_projection(np.stack(rows))).publish()
+    GenerationBuild(client, meta, centroids, fit_sketcher(np.stack(rows))).publish()
     stream(client, name, [Query(f"k{number}", f"{number}.png", row) for number, row in enumerate(rows)])
     yield name, tmp_path / "photos"
     remove_keys(client, name)
@@ -384,7 +384,7 @@ Refusal = Callable[[Path], list[object]]
     [
         pytest.param(lambda folder: [folder / "no.png"], "cannot read", id="no file"),
         pytest.param(lambda folder: [folder], "cannot read", id="a folder"),
-        pytest.param(lambda _: [__file__], "is no image", id="no image"),
+        pytest.param(lambda _: [__file__], "is not an image", id="no image"),
     ],
 )
 def test_neighbours_of_what_is_no_image(
@@ -400,7 +400,7 @@ def test_neighbours_by_another_descriptor_are_refused(command: Command, tmp_path
     (tmp_path / "a.png").write_bytes(photo(1))
     code, text = command("neighbours", tmp_path / "a.png")
     assert code == EXIT_MISCONFIGURED
-    assert "was built by descriptor test-1" in text
+    assert "was built with descriptor test-1" in text
 
 
 @pytest.mark.parametrize("arguments", [["stats"], ["show", "x"], ["neighbours", "x.png"], ["verify"]])

@@ -154,7 +154,7 @@ class TestNextGeneration:
         with caplog.at_level(logging.INFO):
             run(settings)
         after = RedisIndex(client, settings.index)
-        assert "the projection of the live generation is used again" in caplog.text
+        assert "reusing the projection of the live generation" in caplog.text
         assert before is not None
         assert after.meta.pca == before.fingerprint
         assert carried(settings.index, client) == SEEDS
@@ -208,7 +208,7 @@ class TestFiles:
         imported = replace(settings, seeds=(), project="off", import_from=file)
         for pca in (["%"], [1], ["AAAA"], []):
             file.write_text(json.dumps({**document, "pca": pca}), "utf-8")
-            with pytest.raises(Misconfigured, match=r'index\.json: "pca" is none: '):
+            with pytest.raises(Misconfigured, match=r'index\.json: "pca" is invalid: '):
                 run(imported)
 
 

@@ -186,19 +186,19 @@ def cases(kafka: SecuredKafka, password_file: Path, tmp_path_factory: pytest.Tem
         ),
         "user": ({**good, "NEARDUP_SASL_USERNAME": "nobody"}, "user name or password is wrong"),
         "mechanism": ({**good, "NEARDUP_SASL_MECHANISM": "PLAIN"}, "it does not offer this --sasl-mechanism"),
-        "trust": ({**good, "NEARDUP_SSL_CAFILE": ""}, "not one that --ssl-cafile vouches for"),
-        "authority": ({**good, "NEARDUP_SSL_CAFILE": str(stranger.file)}, "not one that --ssl-cafile vouches for"),
+        "trust": ({**good, "NEARDUP_SSL_CAFILE": ""}, "not trusted by --ssl-cafile"),
+        "authority": ({**good, "NEARDUP_SSL_CAFILE": str(stranger.file)}, "not trusted by --ssl-cafile"),
         "host": ({**good, "NEARDUP_BOOTSTRAP_SERVERS": f"localhost:{port}"}, "Hostname mismatch"),
-        "right": ({**good, "NEARDUP_TOPIC": "verdicts"}, "Kafka refused us: TopicAuthorizationFailedError"),
+        "right": ({**good, "NEARDUP_TOPIC": "verdicts"}, "Kafka rejected the client: TopicAuthorizationFailedError"),
         "certificate": (stranger_s, "it does not accept our certificate"),
         "no certificate": (no_certificate, "it does not accept our certificate"),
         "no TLS": (
             {**good, **plain, "NEARDUP_SECURITY_PROTOCOL": "PLAINTEXT", "NEARDUP_SASL_MECHANISM": ""},
-            "what answers is no Kafka in the clear",
+            "the server does not speak plaintext Kafka",
         ),
         "login without TLS": (
             {**good, "NEARDUP_SSL_CAFILE": "", "NEARDUP_SECURITY_PROTOCOL": "SASL_PLAINTEXT"},
-            "what answers is no Kafka in the clear",
+            "the server does not speak plaintext Kafka",
         ),
     }
 
@@ -286,7 +286,7 @@ def test_a_consumer_without_a_right_says_which(name: str, consumers: dict[str, P
     program.await_line(RIGHTS[name])
     if name != "TOPIC images":  # a topic that one may not see is one that may yet come
         assert program.wait() == 2
-        assert re.match("consumer: (Kafka refused us|no transactions with this Kafka): ", program.lines[-1])
+        assert re.match("consumer: (Kafka rejected the client|no transactions with this Kafka): ", program.lines[-1])
     assert PASSWORD not in "".join(program.lines)
 
 

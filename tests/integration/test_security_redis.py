@@ -110,14 +110,14 @@ def test_each_task_does_with_its_user_s_rights_and_needs_them_all(
 
 
 REFUSALS = {
-    "wrong password": ("{consumer}", "wrong", "Redis refused us: "),
-    "unknown user": ("{nobody}", PASSWORD, "Redis refused us: "),
+    "wrong password": ("{consumer}", "wrong", "Redis rejected the client: "),
+    "unknown user": ("{nobody}", PASSWORD, "Redis rejected the client: "),
     "no trust": ("{system trust}", PASSWORD, "CERTIFICATE_VERIFY_FAILED"),
     "another authority": ("{another}", PASSWORD, "CERTIFICATE_VERIFY_FAILED"),
     "another host": ("{localhost}", PASSWORD, "Hostname mismatch, certificate is not valid for 'localhost'"),
     "no such file": ("{missing}", PASSWORD, "ssl_ca_certs of the URL: there is no file '/no/ca.pem'"),
     "no certificates": ("{not pem}", PASSWORD, "NO_CERTIFICATE_OR_CRL_FOUND"),
-    "a right missing": ("{consumer}", PASSWORD, "Redis refused us: "),
+    "a right missing": ("{consumer}", PASSWORD, "Redis rejected the client: "),
 }
 
 
@@ -156,10 +156,10 @@ def test_an_index_of_somebody_else_is_out_of_reach(
 ) -> None:
     given = environ(server.url_of("neardup-reader"), password_file)
     assert inspect(["stats", "--index", "other"], given) == 2
-    assert "Redis refused us: " in capsys.readouterr().err
+    assert "Redis rejected the client: " in capsys.readouterr().err
     ended = run(["-m", "bootstrap", str(images)], given)
     assert ended.returncode == 2
-    assert "Redis refused us: " in ended.stderr
+    assert "Redis rejected the client: " in ended.stderr
 
 
 @pytest.mark.usefixtures("indexed")
@@ -176,7 +176,7 @@ def test_a_server_that_asks_for_a_certificate_gets_ours(
                 if inspect(["stats"], environ(url, password_file)) == 2:
                     return True
                 # The server hung up before its reason was read.
-                assert "it may want a certificate of ours" in capsys.readouterr().err
+                assert "it may require a client certificate" in capsys.readouterr().err
                 return False
 
             eventually(refused, "the server's reason")

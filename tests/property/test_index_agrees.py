@@ -24,7 +24,7 @@ from neardup.relation.local_change import SIDE_PX, THUMBNAIL_BYTES, largest_chan
 from neardup.relation.rule import Relation
 from neardup.relation.symmetry import transformed_thumbnail
 from neardup.search.distance import paired_l2_distances
-from neardup.search.sketches import fit_projection
+from neardup.search.sketches import fit_sketcher
 from neardup.types import Decision, Member, Query, Symmetry, Thumbnail, Variant, Verdict
 from tests.stress.audit import Contents
 from tests.support.indexes import build_anew, forget_decisions, new_name, with_relation
@@ -63,8 +63,8 @@ class Party:
         centroids = rows[self._rng.integers(0, len(rows), self._rng.integers(1, 9))]
         sample = self._scene.descriptors[: self._rng.integers(1, 40)]
         members = list(self.memory.members())
-        projection = fit_projection(sample, 8)
-        build_anew(self._client, self._name, self._scene.radius, centroids, projection, members, self._relation)
+        sketcher = fit_sketcher(sample, 8)
+        build_anew(self._client, self._name, self._scene.radius, centroids, sketcher, members, self._relation)
         self.flips += 1
 
     def batch(self) -> list[Query]:

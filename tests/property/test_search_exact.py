@@ -15,13 +15,13 @@ from neardup.search import sketch_trees as filters
 from neardup.search.cells import Cells
 from neardup.search.distance import l2_distances
 from neardup.search.sketch_trees import LONG, SHORT, Shape, SketchTrees
-from neardup.search.sketches import SLACK, Projection, fit_projection
+from neardup.search.sketches import SLACK, Sketcher, fit_sketcher
 from neardup.types import Descriptors
 from tests.support.spectra import Scene, brute_force, described, scenes
 
 
-def sketch_distances(projection: Projection, queries: Descriptors, rows: Descriptors) -> np.ndarray:
-    left, right = projection.sketch(queries), projection.sketch(rows)
+def sketch_distances(sketcher: Sketcher, queries: Descriptors, rows: Descriptors) -> np.ndarray:
+    left, right = sketcher.sketch(queries), sketcher.sketch(rows)
     return np.asarray(np.linalg.norm(left[:, np.newaxis] - right, axis=2))
 
 
@@ -29,9 +29,9 @@ def sketch_distances(projection: Projection, queries: Descriptors, rows: Descrip
 @given(scenes(most_rows=60), st.integers(1, 32), st.integers(1, 60))
 def test_a_sketch_is_never_farther_than_its_descriptor(scene: Scene, size: int, fit_on: int) -> None:
     rows = scene.descriptors
-    projection = fit_projection(rows[:fit_on], size)
-    assert 1 <= len(projection.basis) <= size
-    assert (sketch_distances(projection, rows, rows) <= l2_distances(rows, rows) + SLACK).all()
+    sketcher = fit_sketcher(rows[:fit_on], size)
+    assert 1 <= len(sketcher.basis) <= size
+    assert (sketch_distances(sketcher, rows, rows) <= l2_distances(rows, rows) + SLACK).all()
 
 
 @pytest.mark.parametrize("dimension", [3, 40, 2000])
@@ -46,11 +46,11 @@ def test_degenerate_samples_give_a_basis_that_bounds(dimension: int, count: int,
         sample = (sample[:1].astype(np.float32) * np.linspace(0.5, 1.0, count)[:, np.newaxis]).astype(np.float16)
     elif kind == "two points":
         sample = sample[np.arange(count) % min(2, count)]
-    projection = fit_projection(sample)
-    gram = projection.basis.astype(np.float64) @ projection.basis.T
+    sketcher = fit_sketcher(sample)
+    gram = sketcher.basis.astype(np.float64) @ sketcher.basis.T
     assert np.abs(gram - np.eye(len(gram))).max() < 1e-6
     others = described(rng, 50, dimension, 0.5, 0.1)
-    assert (sketch_distances(projection, others, others) <= l2_distances(others, others) + SLACK).all()
+    assert (sketch_distances(sketcher, others, others) <= l2_distances(others, others) + SLACK).all()
 
 
 @contextmanager
@@ -81,11 +81,11 @@ def distances_cut_after(coordinates: int, left: np.ndarray, right: np.ndarray) -
 )
 def test_the_filter_misses_nothing(scene: Scene, sizes: int, steps: list[int], asked: int, expected: float) -> None:
     rows = scene.descriptors
-    projection = fit_projection(rows[:20])
-    sketches = projection.sketch(rows)
+    sketcher = fit_sketcher(rows[:20])
+    sketches = sketcher.sketch(rows)
     slots = np.random.default_rng(scene.seed).permutation(len(rows)).astype(np.int32)
     with small_filters(sizes):
-        chosen = SketchTrees(projection.size, expected * scene.radius)
+        chosen = SketchTrees(sketcher.size, expected * scene.radius)
         start = 0
         while start < len(rows):
             end = start + steps[start % len(steps)]
@@ -93,11 +93,11 @@ def test_the_filter_misses_nothing(scene: Scene, sizes: int, steps: list[int], a
             start = min(end, len(rows))
             assert len(chosen) == start
             queries = rows[::-1][:asked]
-            found = chosen.within(projection.sketch(queries), scene.radius)
+            found = chosen.within(sketcher.sketch(queries), scene.radius)
             pairs = {(int(query), int(np.flatnonzero(slots == slot)[0])) for query, slot in zip(*found, strict=True)}
             assert brute_force(queries, rows[:start], scene.radius) <= pairs
             assert len(pairs) == len(found[0]), "none twice"
-            apart = distances_cut_after(4, projection.sketch(queries), sketches)
+            apart = distances_cut_after(4, sketcher.sketch(queries), sketches)
             assert all(apart[pair] ** 2 <= scene.radius**2 + 1e-4 for pair in pairs), "what four coordinates leave out"
     assert chosen.nbytes > 0
 
@@ -108,9 +108,9 @@ def test_the_filter_misses_nothing(scene: Scene, sizes: int, steps: list[int], a
 )
 def test_the_filter_at_full_size(decay: float, radius: float, shape: Shape) -> None:
     rows = described(np.random.default_rng(7), 9000, 64, decay, 0.3)
-    projection = fit_projection(rows[:2000])
-    sketches = projection.sketch(rows)
-    chosen = SketchTrees(projection.size, radius)
+    sketcher = fit_sketcher(rows[:2000])
+    sketches = sketcher.sketch(rows)
+    chosen = SketchTrees(sketcher.size, radius)
     for start in range(0, len(rows), 700):
         part = slice(start, min(start + 700, len(rows)))
         chosen.add(sketches[part], np.arange(part.start, part.stop, dtype=np.int32))
@@ -121,12 +121,12 @@ def test_the_filter_at_full_size(decay: float, radius: float, shape: Shape) -> N
     assert chosen.shape == shape
 
 
-def grown_tree(scene: Scene, projection: Projection, limit: int) -> tuple[CellTree, dict[int, list[int]]]:
+def grown_tree(scene: Scene, sketcher: Sketcher, limit: int) -> tuple[CellTree, dict[int, list[int]]]:
     """Divide cells as an index does while rows are appended; return the tree and the rows of each leaf."""
     rng = np.random.default_rng(scene.seed)
     picks = scene.descriptors[rng.integers(0, len(scene.descriptors), 4)].astype(np.float32)
     tree = CellTree(Cells(np.concatenate([picks, picks[:1]])))  # one centroid twice: a tie at every rank
-    sketches = projection.sketch(scene.descriptors)
+    sketches = sketcher.sketch(scene.descriptors)
     held: dict[int, list[int]] = {}
     for row in range(len(scene.descriptors)):
         (cell,) = tree.homes(scene.descriptors[row : row + 1], sketches[row : row + 1])
@@ -147,20 +147,20 @@ def divide(tree: CellTree, held: dict[int, list[int]], split: Split) -> None:
 @settings(max_examples=60, deadline=None)
 @given(scenes(), st.integers(2, 12))
 def test_a_member_stays_at_home_through_all_divisions(scene: Scene, limit: int) -> None:
-    projection = fit_projection(scene.descriptors)
-    tree, held = grown_tree(scene, projection, limit)
+    sketcher = fit_sketcher(scene.descriptors)
+    tree, held = grown_tree(scene, sketcher, limit)
     assert sorted(row for rows in held.values() for row in rows) == list(range(len(scene.descriptors)))
-    homes = tree.homes(scene.descriptors, projection.sketch(scene.descriptors))
+    homes = tree.homes(scene.descriptors, sketcher.sketch(scene.descriptors))
     for cell, rows in held.items():
         assert tree.is_leaf(cell)
         assert {homes[row] for row in rows} == {cell}
-        coordinates = projection.sketch(scene.descriptors[rows])[:, :-1]
+        coordinates = sketcher.sketch(scene.descriptors[rows])[:, :-1]
         assert len(rows) <= limit or np.ptp(coordinates, axis=0).max() < 1e-8
     again = CellTree(tree.roots)
     for split in tree._splits.values():
         again.apply(split)
     assert (again.leaves, again.next_cells()) == (tree.leaves, tree.next_cells())
-    assert again.homes(scene.descriptors, projection.sketch(scene.descriptors)) == homes
+    assert again.homes(scene.descriptors, sketcher.sketch(scene.descriptors)) == homes
 
 
 @settings(max_examples=80, deadline=None)

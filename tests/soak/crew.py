@@ -133,7 +133,7 @@ class Feed:
             ended = run(["-m", "consumer.feed", str(folder), *self._arguments])
         except subprocess.TimeoutExpired:
             return  # Kafka was away for most of the time that a round is given, and the feed has been killed
-        # Exit code 1 says that Kafka does not serve.
+        # Exit code 1 says that Kafka is unavailable.
         if ended.returncode not in {0, 1}:
             self.faults.append(f"the feed ended with {ended.returncode}: {ended.stderr[-300:]}")
 

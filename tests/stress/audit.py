@@ -7,7 +7,7 @@ import numpy as np
 import redis
 
 from neardup.index.base import IndexMeta
-from neardup.index.stored.codec import decode_member, decode_projection
+from neardup.index.stored.codec import decode_member, decode_sketcher
 from neardup.index.stored.events import Split, decode_event
 from neardup.index.stored.keys import IndexKeys
 from neardup.index.tree import CellTree
@@ -36,7 +36,7 @@ class Contents:
         centroids = cast("bytes", client.get(keys.centroids(generation)))
         rows = np.frombuffer(centroids, dtype="<f4").reshape(-1, self.meta.dimension)
         stored = cast("bytes", client.get(keys.projection(generation)))
-        self.projection = decode_projection(stored, self.meta.dimension)
+        self.sketcher = decode_sketcher(stored, self.meta.dimension)
         self.tree = CellTree(Cells(rows))
         for event in cast("list[bytes]", client.lrange(keys.splits(generation), 0, -1)):
             self.tree.apply(cast("Split", decode_event(event)))
@@ -56,7 +56,7 @@ class Contents:
         found = [f"cell {cell} was divided and has members" for cell in self.cells if not self.tree.is_leaf(cell)]
         for cell, members in self.cells.items():
             descriptors = np.stack([member.descriptor for member in members])
-            sketches = self.projection.sketch(descriptors)
+            sketches = self.sketcher.sketch(descriptors)
             homes = self.tree.homes(descriptors, sketches)
             found += [
                 f"{member.key} lies in cell {cell} and belongs to {home}"

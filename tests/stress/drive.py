@@ -18,7 +18,7 @@ from neardup.index.redis import RedisIndex, RedisIndexOptions
 from neardup.index.stored.connection import connect
 from neardup.index.stored.keys import IndexKeys
 from neardup.search.distance import l2_distances
-from neardup.search.sketches import fit_projection
+from neardup.search.sketches import fit_sketcher
 from neardup.types import Descriptors, Query
 from tests.stress.audit import Contents, pairs_within
 from tests.stress.material import PARTITIONS, RADIUS, Material, make_material
@@ -137,7 +137,7 @@ class Run:
         material.save(self._folder)
         with connect(self._url) as client:
             sample = material.partitions[:, :500].reshape(-1, material.partitions.shape[2])
-            build_anew(client, self._name, RADIUS, material.centroids, fit_projection(sample))
+            build_anew(client, self._name, RADIUS, material.centroids, fit_sketcher(sample))
         try:
             self._deliver()
         finally:

@@ -20,8 +20,8 @@ import consumer.service
 import consumer.transport.at_least_once
 import consumer.transport.exactly_once
 from consumer.handler import Handler
-from consumer.transport.at_least_once import InTurnDelivery
-from consumer.transport.exactly_once import TransactionalDelivery
+from consumer.transport.at_least_once import AtLeastOnceDelivery
+from consumer.transport.exactly_once import ExactlyOnceDelivery
 from consumer.transport.kafka import KafkaSink, KafkaSource
 from neardup.index.redis import RedisIndex
 from tests.support.processes import DEADLINE_S
@@ -140,15 +140,15 @@ def _place(step: str, act: Callable[[], None]) -> None:
         "described": lambda: _after(Handler, "describe", act),
         "half decided": lambda: _halfway(RedisIndex, "decide", 1, act),
         "decided": lambda: _after(Handler, "decide", act),
-        "offsets sent": lambda: _after(TransactionalDelivery, "_send_offsets", act),
+        "offsets sent": lambda: _after(ExactlyOnceDelivery, "_send_offsets", act),
         "half sent": lambda: _halfway(transaction, "send_all", 1, act),
         "all sent": lambda: _after(transaction, "send_all", act),
         "commit sent": lambda: _do_not_wait(act),
-        "committed": lambda: _after(TransactionalDelivery, "_commit", act),
+        "committed": lambda: _after(ExactlyOnceDelivery, "_commit", act),
         "half published": lambda: _halfway(KafkaSink, "publish", 1, act),
         "published": lambda: _after(KafkaSink, "publish", act),
-        "offsets committed": lambda: _after(InTurnDelivery, "deliver", act),
-        "told": lambda: _after(consumer.loop, "tell", act),
+        "offsets committed": lambda: _after(AtLeastOnceDelivery, "deliver", act),
+        "told": lambda: _after(consumer.loop, "report_outcomes", act),
     }
     places[step]()
 

@@ -22,7 +22,7 @@ LONGEST_WAIT_S = 5.0
 MOST_CPU = 0.2
 """Of a core, while a server is away: an idle consumer takes about a fiftieth."""
 
-_WAIT = re.compile(r"again in (\d+\.\d) s")
+_WAIT = re.compile(r"retrying in (\d+\.\d) s")
 
 
 def children_of(pid: int) -> list[int]:

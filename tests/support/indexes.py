@@ -20,7 +20,7 @@ from neardup.relation.local_change import SIDE_PX
 from neardup.relation.rule import Relation
 from neardup.search.cells import Cells
 from neardup.search.distance import l2_distances
-from neardup.search.sketches import Projection
+from neardup.search.sketches import Sketcher
 from neardup.types import Descriptors, Member, Query, Thumbnail
 
 DIMENSION = 8
@@ -29,7 +29,7 @@ CENTROIDS = np.eye(CELLS, DIMENSION, dtype=np.float32)
 RADIUS = 0.12
 FINGERPRINT = "test-1"
 # Any orthonormal basis is right; this one leaves the planes' angles to the residual.
-PROJECTION = Projection(np.zeros(DIMENSION, dtype=np.float32), np.eye(CELLS, DIMENSION, dtype=np.float32))
+SKETCHER = Sketcher(np.zeros(DIMENSION, dtype=np.float32), np.eye(CELLS, DIMENSION, dtype=np.float32))
 
 _NAMES = itertools.count()
 
@@ -118,7 +118,7 @@ def start_build(
     relation: Relation | None = None,
 ) -> GenerationBuild:
     meta = IndexMeta(name, 0, "pixels:1", fingerprint, DIMENSION, radius)
-    return GenerationBuild(client, with_relation(meta, relation), CENTROIDS, PROJECTION)
+    return GenerationBuild(client, with_relation(meta, relation), CENTROIDS, SKETCHER)
 
 
 def build_generation(  # noqa: PLR0917 - all that a generation may differ in
@@ -141,13 +141,13 @@ def build_anew(  # noqa: PLR0917 - all that an index is made of
     name: str,
     radius: float,
     centroids: NDArray[np.float32],
-    projection: Projection,
+    sketcher: Sketcher,
     members: Sequence[Member] = (),
     relation: Relation | None = None,
 ) -> IndexMeta:
     """Make a generation of any dimension the live one."""
     meta = IndexMeta(name, 0, "pixels:1", FINGERPRINT, centroids.shape[1], radius)
-    build = GenerationBuild(client, with_relation(meta, relation), centroids, projection)
+    build = GenerationBuild(client, with_relation(meta, relation), centroids, sketcher)
     cells = Cells(centroids)
     by_cell: dict[int, list[Member]] = {}
     for each in members:

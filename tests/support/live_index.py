@@ -11,7 +11,7 @@ from neardup.index.build import GenerationBuild
 from neardup.index.redis import RedisIndex, RedisIndexOptions
 from neardup.index.stored.keys import IndexKeys
 from neardup.search.cells import Cells
-from neardup.search.sketches import fit_projection
+from neardup.search.sketches import fit_sketcher
 from neardup.types import Descriptors, Query, Verdict
 
 DIMENSION, RADIUS, CELLS = 16, 0.3, 5
@@ -30,7 +30,7 @@ def build(client: redis.Redis, name: str | None = None, carried: int = 0) -> str
     name = name or f"test-{uuid.uuid4().hex}"
     rows = unit_rows(200, seed=1)
     meta = IndexMeta(name, 0, "pixels:1", "test-1", DIMENSION, RADIUS, seed={"images": 0, "carried": carried})
-    GenerationBuild(client, meta, Cells(rows[:CELLS].astype(np.float32)).centroids, fit_projection(rows)).publish()
+    GenerationBuild(client, meta, Cells(rows[:CELLS].astype(np.float32)).centroids, fit_sketcher(rows)).publish()
     return name
 
 

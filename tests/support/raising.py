@@ -1,6 +1,6 @@
 """``python -m tests.support.raising WHAT ...``: the consumer, with a descriptor that raises where it meets white.
 
-WHAT is ``defect`` for an error that nobody foresaw, and ``bad-input`` for one that descriptors may raise.
+WHAT is ``defect`` for an unexpected error, and ``bad-input`` for one that descriptors may raise.
 """
 
 import os

@@ -21,7 +21,7 @@ import numpy as np
 
 from neardup.errors import CorruptIndex
 from neardup.relation.local_change import THUMBNAIL_BYTES
-from neardup.search.sketches import Projection
+from neardup.search.sketches import Sketcher
 from neardup.types import Decision, Descriptors, Member, Symmetry, Thumbnail, Verdict
 
 RECORD_VERSION = 1
@@ -153,19 +153,19 @@ def decode_decision(recorded: bytes) -> Decision:
     return decision
 
 
-def encode_projection(projection: Projection) -> bytes:
-    """Return a projection as bytes: the number of components, the mean, the basis row by row, float32."""
+def encode_sketcher(sketcher: Sketcher) -> bytes:
+    """Return a sketcher as bytes: the number of components, the mean, the basis row by row, float32."""
     return b"".join(
         [
-            _COMPONENTS.pack(len(projection.basis)),
-            projection.mean.astype("<f4").tobytes(),
-            projection.basis.astype("<f4").tobytes(),
+            _COMPONENTS.pack(len(sketcher.basis)),
+            sketcher.mean.astype("<f4").tobytes(),
+            sketcher.basis.astype("<f4").tobytes(),
         ]
     )
 
 
-def decode_projection(stored: bytes | None, dimension: int) -> Projection:
-    """Read `encode_projection`.
+def decode_sketcher(stored: bytes | None, dimension: int) -> Sketcher:
+    """Read `encode_sketcher`.
 
     Raises
     ------
@@ -180,4 +180,4 @@ def decode_projection(stored: bytes | None, dimension: int) -> Projection:
     numbers = np.frombuffer(stored, dtype="<f4", offset=_COMPONENTS.size).astype(np.float32).reshape(-1, dimension)
     if not np.isfinite(numbers).all():
         raise CorruptIndex("the projection holds NaN or infinity")
-    return Projection(numbers[0], numbers[1:])
+    return Sketcher(numbers[0], numbers[1:])

@@ -1,4 +1,4 @@
-"""Reaching Redis, and telling its errors apart."""
+"""Connects to Redis, and translates its errors."""
 
 import re
 from collections.abc import Iterator
@@ -31,14 +31,14 @@ from redis.retry import Retry
 from neardup.errors import CorruptIndex, Misconfigured, RedisUnavailable
 
 TIMEOUT_S = 5.0
-"""Of one reply; a commit takes milliseconds, and a stalled server must not look like a slow one for long."""
+"""For one reply; a commit takes milliseconds, so a longer wait means a stalled server."""
 
 _CLUSTER = "+cluster"
 _REFUSED = (AuthenticationError, AuthorizationError, NoPermissionError)
-# A server that is read-only has lost its place to another, to which the same address may lead: after any of these the
-# connection is made anew, else it would stay with the old one for ever.
+# A read-only server has been replaced by another, perhaps at the same address: after any of these errors we reconnect,
+# or the connection would stay with the old server for ever.
 _RECONNECTED = (RedisConnectionError, RedisTimeoutError, ReadOnlyError)
-# Connection errors come with everything that is not a reply; these are replies that pass with time.
+# Connection errors cover everything that is not a reply; these are temporary error replies.
 _PASSING = (
     BusyLoadingError,
     ClusterDownError,
@@ -57,7 +57,7 @@ _PASSING_TEXTS = (
     "MISCONF ",
     "BUSY ",
 )
-# Of OpenSSL, on whichever side: a certificate that is not trusted or for another host, none, or no TLS there at all.
+# OpenSSL errors, on either side: a certificate that is missing, untrusted or for another host, or no TLS at all.
 _TLS_REFUSALS = ("CERTIFICATE_VERIFY_FAILED", "_ALERT_", "WRONG_VERSION_NUMBER", "NO_CERTIFICATE_OR_CRL_FOUND")
 _HUNG_UP = "EOF occurred in violation of protocol"
 _TLS_FILES = ("ssl_ca_certs", "ssl_certfile", "ssl_keyfile")
@@ -68,13 +68,12 @@ def connect(url: str, password: str | None = None, *, timeout_s: float = TIMEOUT
     """Return a client for a ``redis://``, ``rediss://`` or ``unix://`` URL; nothing is sent yet.
 
     ``redis+cluster://`` and ``rediss+cluster://`` name any node of a Redis Cluster, which is asked for the others.
-    The client itself never retries beyond one reconnection: the caller knows what to do meanwhile. `password` is for a
-    URL without one.
+    The client itself retries only once, with a new connection. `password` is for a URL without one.
 
     Raises
     ------
     Misconfigured
-        The URL is none, has a password of its own besides the other, or names files for TLS that are not there.
+        The URL is invalid, holds a password besides `password`, or names missing TLS files.
     RedisUnavailable
         The cluster does not answer.
     """
@@ -93,14 +92,14 @@ def connect(url: str, password: str | None = None, *, timeout_s: float = TIMEOUT
                 **({} if password is None else {"password": password}),
             )
     except (ValueError, TypeError):
-        # What it complains of may be a piece of a password.
+        # Its message may contain part of a password.
         raise Misconfigured(f"not a Redis URL: {masked(url)}: write redis://user@host:6379/0") from None
-    # A cluster's client has the same commands; redis-py gives the two no type in common.
+    # A cluster client has the same commands, but redis-py gives the two no common type.
     return cast("redis.Redis", client)
 
 
 def _check(url: str, password: str | None) -> None:
-    """Refuse what redis-py would misunderstand, prefer silently, or find out at every connection anew."""
+    """Refuse what redis-py would misread, silently override, or only notice when it connects."""
     try:
         parts = urlsplit(url)
         own = parts.password or parse_qs(parts.query).get("password")
@@ -111,7 +110,7 @@ def _check(url: str, password: str | None) -> None:
             f"not a Redis URL: {masked(url)}: write /, ?, # and @ in a password as %2F, %3F, %23 and %40"
         )
     if own and password is not None:
-        raise Misconfigured("the Redis URL holds a password, and there is another beside it: give one of them")
+        raise Misconfigured("the Redis URL holds a password, and another is given separately: give only one")
     for name in _TLS_FILES:
         for path in parse_qs(parts.query).get(name, []):
             if not Path(path).is_file():
@@ -123,12 +122,12 @@ def masked(url: str) -> str:
     scheme, separator, rest = url.partition("://")
     credentials, at, host = rest.rpartition("@")
     host, question, query = host.partition("?")
-    # A password without a host behind it stands where a port would.
+    # A password without a host after it is in the port's place.
     host = re.sub(r":(?![0-9]+(/|$))[^/]*", ":***", host, count=1) if ":" in host and "[" not in host else host
     place = f"{host}{question}{'&'.join(map(_masked_parameter, query.split('&')))}"
     if not at:
         return f"{scheme}{separator}{place}"
-    # What is wrongly written may hold the password behind any of these.
+    # In a malformed URL the password may follow any of these.
     user = re.split("[:/?#]", credentials)[0]
     return f"{scheme}{separator}{user}:***@{place}"
 
@@ -145,16 +144,16 @@ def translated_errors() -> Iterator[None]:
     Raises
     ------
     RedisUnavailable
-        Not reached, loading, read-only, full: it may pass.
+        Not reachable, loading, read-only or full: it may be temporary.
     Misconfigured
-        Not allowed in, or Redis does not know what it is asked for.
+        Access was denied, or Redis does not know the command.
     CorruptIndex
-        A key of ours is something else.
+        A key of the index has the wrong type.
     """
     try:
         yield
     except _REFUSED as exc:
-        raise Misconfigured(f"Redis refused us: {_why_refused(exc)}") from exc
+        raise Misconfigured(f"Redis rejected the client: {_why_refused(exc)}") from exc
     except _PASSING as exc:
         raise RedisUnavailable(f"Redis cannot serve right now: {exc}") from exc
     except ResponseError as exc:
@@ -162,22 +161,22 @@ def translated_errors() -> Iterator[None]:
             raise RedisUnavailable(f"Redis cannot serve right now: {exc}") from exc
         if "WRONGTYPE" in str(exc):
             raise CorruptIndex(f"a key of the index is not what it should be: {exc}") from exc
-        raise Misconfigured(f"Redis rejects what it is asked for: {exc}") from exc
+        raise Misconfigured(f"Redis rejected a command: {exc}") from exc
     except (RedisError, RedisClusterException, OSError) as exc:
         if any(sign in str(exc) for sign in _TLS_REFUSALS):
-            raise Misconfigured(f"Redis and we do not trust one another: {exc}") from exc
-        # TLS 1.3 lets us write before the server has said no: whether its reason is heard is a matter of luck.
-        hint = "; it may want a certificate of ours" if _HUNG_UP in str(exc) else ""
+            raise Misconfigured(f"the TLS handshake with Redis failed: {exc}") from exc
+        # TLS 1.3 lets us write before the server has refused: its reason may or may not arrive.
+        hint = "; it may require a client certificate" if _HUNG_UP in str(exc) else ""
         raise RedisUnavailable(f"Redis does not answer: {exc}{hint}") from exc
 
 
 def _why_refused(exc: RedisError) -> str:
-    # What Redis says to a client that gives no password speaks of the protocol.
-    return f"it wants a password, and was given none ({exc})" if "HELLO must be called" in str(exc) else str(exc)
+    # Without a password, Redis's own message is about the protocol.
+    return f"it requires a password, and none was given ({exc})" if "HELLO must be called" in str(exc) else str(exc)
 
 
 def require_no_eviction(client: redis.Redis) -> None:
-    """Refuse a Redis that may throw members away.
+    """Refuse a Redis that may evict members.
 
     Raises
     ------

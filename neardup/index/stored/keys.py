@@ -68,7 +68,7 @@ class IndexKeys:
         return f"{self.prefix}g{generation}:centroids"
 
     def projection(self, generation: int) -> str:
-        """Return the string with the generation's projection; see `neardup.index.stored.codec.encode_projection`."""
+        """Return the string with the generation's sketcher; see `neardup.index.stored.codec.encode_sketcher`."""
         return f"{self.prefix}g{generation}:projection"
 
     def pca(self, generation: int) -> str:

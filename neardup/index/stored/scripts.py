@@ -11,7 +11,7 @@ from neardup.index.stored.events import BEGINNING, Event, Rewritten, Split, deco
 from neardup.index.stored.keys import IndexKeys
 
 LOG_EVENTS = 20_000
-"""Events that the log keeps, some 570 bytes each: who falls further behind reads the generation anew."""
+"""Events that the log keeps, about 570 bytes each: a process further behind reads the whole generation again."""
 
 
 class GenerationChanged(Exception):
@@ -36,7 +36,7 @@ class Item:
 
 @dataclass(frozen=True, slots=True)
 class CommitReply:
-    """What a commit came to.
+    """The result of a commit.
 
     Attributes
     ----------
@@ -73,7 +73,7 @@ class Position:
 
 
 def load_script(client: Any, name: str) -> Any:  # noqa: ANN401 - redis.Redis, or a cluster; redis-py's script
-    """Return a script of this folder, as something to be called; Redis is told of it at the first call."""
+    """Return a script of this package as a callable; the first call loads it into Redis."""
     return client.register_script(files("neardup.index.stored").joinpath(name).read_text(encoding="utf-8"))
 
 
@@ -119,7 +119,7 @@ class GenerationScripts:
         Raises
         ------
         GenerationChanged, FellBehind
-            They cannot be had.
+            The events are not available.
         """
         with translated_errors():
             reply = self._events(keys=self._log_keys, args=[self._generation, position.seen, position.last])
@@ -158,7 +158,7 @@ class GenerationScripts:
         return events
 
     def split(self, split: Split, splits_known: int, position: Position) -> bool:
-        """Divide a cell; return whether it was as the split takes it for."""
+        """Split a cell; return False if it was not as the split assumes."""
         cells = [self._keys.cell(self._generation, cell) for cell in (split.cell, split.low, split.high)]
         keys = [*self._log_keys, self._keys.splits(self._generation), *cells]
         arguments = [self._generation, splits_known, split.sides, encode_split(split), position.seen]
@@ -167,7 +167,7 @@ class GenerationScripts:
         return bool(done)
 
     def rewrite(self, rewritten: Rewritten, marks: bytes, position: Position) -> bool:
-        """Take the members marked ``X`` out of a cell; return whether it was as the marks take it for."""
+        """Remove the members marked ``X`` from a cell; return False if it was not as the marks assume."""
         keys = [*self._log_keys, self._keys.cell(self._generation, rewritten.cell)]
         with translated_errors():
             done = self._rewrite(keys=keys, args=[self._generation, marks, encode_rewritten(rewritten), position.seen])

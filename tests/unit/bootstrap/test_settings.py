@@ -155,7 +155,7 @@ def test_import_brings_its_own_relation() -> None:
         settings_of(*arguments).check()
     names = [line.partition(":")[0] for line in str(error.value).splitlines()]
     assert names == ["--local-change", "--match-flips", "--match-rotations"]
-    with pytest.raises(Misconfigured, match=r"^--profile: does not go together with --import$"):
+    with pytest.raises(Misconfigured, match=r"^--profile: cannot be combined with --import$"):
         settings_of("--import", "x.json", "--profile", "camera").check()
 
 
@@ -180,11 +180,11 @@ def test_other_values_of_project_are_refused(text: str) -> None:
 
 
 def test_whiten_goes_with_project() -> None:
-    with pytest.raises(Misconfigured, match=r"^--whiten: goes with --project$"):
+    with pytest.raises(Misconfigured, match=r"^--whiten: works only with --project$"):
         Settings(seeds=("a",), whiten=True).check()
     Settings(seeds=("a",), whiten=True, project="auto").check()
 
 
 def test_a_file_brings_its_own_projection() -> None:
-    with pytest.raises(Misconfigured, match=r"^--project: does not go together with --import$"):
+    with pytest.raises(Misconfigured, match=r"^--project: cannot be combined with --import$"):
         Settings(import_from=Path("x.json"), project=64).check()

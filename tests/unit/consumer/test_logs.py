@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from consumer.handler import Outcome
-from consumer.logs import configure_logging, tell
+from consumer.logs import configure_logging, report_outcomes
 from consumer.messages import ImageMessage, OutgoingMessage
 from consumer.metrics import Metrics
 from neardup.errors import UndecodableImage
@@ -71,7 +71,7 @@ def test_a_message_is_one_line_with_all_that_matters() -> None:
     configure_logging("INFO", stream)
     with metrics.stage("decode"):
         pass
-    tell([judged(duplicate_of="seed"), bad("no image")], metrics)
+    report_outcomes([judged(duplicate_of="seed"), bad("no image")], metrics)
     verdict, letter = lines_of(stream)
     assert verdict.pop("seconds").keys() == {"decode"}
     assert datetime.fromisoformat(verdict.pop("time")).tzinfo is not None
@@ -94,7 +94,7 @@ def test_a_message_is_one_line_with_all_that_matters() -> None:
 
 def test_what_is_logged_is_counted() -> None:
     metrics = Metrics()
-    tell([judged(), judged(duplicate_of="seed"), judged(l2_distance=None), bad("x")], metrics)
+    report_outcomes([judged(), judged(duplicate_of="seed"), judged(l2_distance=None), bad("x")], metrics)
     value = metrics.registry.get_sample_value
     assert value("neardup_images_total", {"verdict": "unique"}) == 2
     assert value("neardup_images_total", {"verdict": "duplicate"}) == 1
@@ -106,7 +106,7 @@ def test_what_is_logged_is_counted() -> None:
 def test_json_stays_one_line_whatever_others_wrote() -> None:
     stream = io.StringIO()
     configure_logging("INFO", stream)
-    tell([judged(image_id=NASTY, duplicate_of=NASTY), bad(NASTY)], Metrics())
+    report_outcomes([judged(image_id=NASTY, duplicate_of=NASTY), bad(NASTY)], Metrics())
     logging.getLogger("elsewhere").warning("said: %s", NASTY)
     verdict, letter, other = lines_of(stream)
     assert (verdict["image_id"], verdict["duplicate_of"], letter["detail"]) == (NASTY, NASTY, NASTY)
@@ -117,7 +117,7 @@ def test_json_stays_one_line_whatever_others_wrote() -> None:
 def test_a_terminal_gets_text_that_cannot_steer_it() -> None:
     stream = Terminal()
     configure_logging("INFO", stream)
-    tell([judged(image_id=NASTY), bad(NASTY)], Metrics())
+    report_outcomes([judged(image_id=NASTY), bad(NASTY)], Metrics())
     lines = stream.getvalue().split("\n")
     assert len(lines) == 3
     assert "\x1b" not in stream.getvalue()
@@ -157,7 +157,7 @@ def test_a_traceback_on_a_terminal_cannot_pass_for_lines_of_the_log() -> None:
 def test_the_level_leaves_out_what_is_below_it() -> None:
     stream = io.StringIO()
     configure_logging("WARNING", stream)
-    tell([judged()], Metrics())
+    report_outcomes([judged()], Metrics())
     assert stream.getvalue() == ""
 
 

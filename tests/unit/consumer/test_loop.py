@@ -15,7 +15,7 @@ from consumer.health import Health
 from consumer.loop import Loop, ShutdownTimeout
 from consumer.messages import ImageMessage, OutgoingMessage
 from consumer.metrics import Metrics
-from consumer.transport.at_least_once import InTurnDelivery
+from consumer.transport.at_least_once import AtLeastOnceDelivery
 from consumer.transport.memory import MemorySink, MemorySource
 from neardup.decoding.limits import DecodeLimits
 from neardup.decoding.pool import DecodeHere
@@ -93,7 +93,7 @@ class Source(MemorySource):
         return {("images", 0): 3}
 
 
-class Delivery(InTurnDelivery):
+class Delivery(AtLeastOnceDelivery):
     """Delivers in memory; messages whose offset is in `taken` are somebody else's by then."""
 
     def __init__(self, world: World, source: Source, sink: MemorySink) -> None:

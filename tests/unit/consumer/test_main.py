@@ -79,7 +79,7 @@ def test_a_bug_is_not_called_a_wrong_setting(
     monkeypatch.setattr(consumer.service, "serve", serve)
     assert main([], {}) == 3
     said = capsys.readouterr().err
-    assert said.startswith("consumer: an error that nobody foresaw, ZeroDivisionError: division by zero; ")
+    assert said.startswith("consumer: unexpected error, ZeroDivisionError: division by zero; ")
     (logged,) = caplog.records
     assert logged.exc_info is not None
 
@@ -110,7 +110,7 @@ def test_without_redis_it_waits_alive_and_not_ready_until_told_to_stop() -> None
             line = program.await_line("serving /metrics")
             base = json.loads(line)["message"].split()[-1]
             for _ in range(3):
-                program.await_line("again in ")
+                program.await_line("retrying in ")
             assert get(f"{base}/healthz")[0] == 200
             status, body = get(f"{base}/readyz")
             assert (status, json.loads(body)["detail"]) == (503, "redis is away")

@@ -14,7 +14,7 @@ from consumer.messages import ImageMessage, OutgoingMessage
 from consumer.metrics import Metrics
 from consumer.service import run, stopped_by_signals
 from consumer.settings import ServiceSettings
-from consumer.transport.at_least_once import InTurnDelivery
+from consumer.transport.at_least_once import AtLeastOnceDelivery
 from consumer.transport.memory import MemorySink, MemorySource
 from neardup.descriptors import DEFAULT, load_descriptor
 from neardup.descriptors.pca import Pca
@@ -42,7 +42,7 @@ def test_a_server_that_goes_away_between_opening_and_judging_is_waited_for() -> 
     published: list[OutgoingMessage] = []
     source = MemorySource([ImageMessage("images", 0, 0, 0, None, photo(1))])
     metrics, health = Metrics(), Health()
-    delivery = InTurnDelivery(source, MemorySink(published.append))
+    delivery = AtLeastOnceDelivery(source, MemorySink(published.append))
     settings = ServiceSettings()
     run(
         settings,
@@ -68,7 +68,7 @@ def test_told_to_stop_while_the_server_is_away_it_ends_with_nothing_published() 
     source = MemorySource([ImageMessage("images", 0, 0, 0, None, photo(1))])
     stop = threading.Event()
     stop.set()
-    delivery = InTurnDelivery(source, MemorySink(published.append))
+    delivery = AtLeastOnceDelivery(source, MemorySink(published.append))
     settings = ServiceSettings()
     run(
         settings,
@@ -114,7 +114,7 @@ def test_told_to_stop_in_the_middle_of_a_line_of_its_log_it_stops_and_says_so(mo
             assert stop.wait(10.0)
     finally:
         log.removeHandler(handler)
-    assert raw.said.decode().splitlines() == ["a line", "SIGTERM: finishing the batch in hand"]
+    assert raw.said.decode().splitlines() == ["a line", "SIGTERM: finishing the current batch"]
 
 
 class Told(threading.Event):

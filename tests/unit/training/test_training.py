@@ -215,7 +215,7 @@ class TestLearning:
         more = [line for line in curve()[noted:] if "contrast" in line]
         assert [line["steps"] for line in more] == list(range(221, 241))
         assert np.mean([line["contrast"] for line in more]) < 0.9 * first
-        with pytest.raises(Misconfigured, match="holds a run by another recipe"):
+        with pytest.raises(Misconfigured, match="holds a run with other settings"):
             train(feed, Recipe(minutes=1, batch_size=32), tmp_path, model)
         # Another run may begin with what this one knows.
         further = tmp_path / "further"

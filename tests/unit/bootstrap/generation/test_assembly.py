@@ -9,7 +9,7 @@ from neardup.descriptors.base import unit_float16
 from neardup.relation.images import Images
 from neardup.relation.rule import Relation
 from neardup.search.cells import Cells
-from neardup.search.sketches import fit_projection
+from neardup.search.sketches import fit_sketcher
 from neardup.types import Descriptors, Member
 
 RADIUS = 0.1
@@ -97,7 +97,7 @@ def test_no_cell_is_above_the_limit_and_members_are_where_they_are_looked_for(cl
     random = np.random.default_rng(0)
     rows = unit_float16(random.normal(size=(1000, 8)).astype(np.float32))
     cells = Cells(rows[:clusters].astype(np.float32))
-    placement = Placement(cells, fit_projection(rows), rows, cells.assign(rows), limit=50)
+    placement = Placement(cells, fit_sketcher(rows), rows, cells.assign(rows), limit=50)
     assert sorted(row for part in placement.rows.values() for row in part) == list(range(1000))
     assert max(map(len, placement.rows.values())) <= 50
     assert len(placement.rows) == clusters + len(placement.splits)
@@ -108,5 +108,5 @@ def test_no_cell_is_above_the_limit_and_members_are_where_they_are_looked_for(cl
 def test_copies_stay_in_one_cell() -> None:
     rows = np.repeat(unit_float16(np.ones((1, 8), dtype=np.float32)), 100, axis=0)
     cells = Cells(rows[:1].astype(np.float32))
-    placement = Placement(cells, fit_projection(rows), rows, np.zeros(100, dtype=np.intp), limit=50)
+    placement = Placement(cells, fit_sketcher(rows), rows, np.zeros(100, dtype=np.intp), limit=50)
     assert {cell: len(part) for cell, part in placement.rows.items()} == {0: 100}

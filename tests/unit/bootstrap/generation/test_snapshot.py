@@ -206,14 +206,14 @@ def test_what_an_index_relies_on_is_checked(
 
 
 def test_another_descriptor_is_refused(exported: Path) -> None:
-    with pytest.raises(Misconfigured, match=r"described by pixels:4 \(.*\), the descriptor at hand is pixels:5"):
+    with pytest.raises(Misconfigured, match=r"described by pixels:4 \(.*\), this process uses pixels:5"):
         import_snapshot(exported, PixelsDescriptor(5))
 
 
 @pytest.mark.parametrize(
     ("content", "message"),
     [
-        (b"", "ends in the middle"),
+        (b"", "ends too early"),
         (b"hello", "stands where"),
         (b"[1]", "stands where"),
         (b'{"format": "neardup-index", "meta": {', "is not JSON"),
@@ -236,7 +236,7 @@ def test_what_is_not_json_is_refused(tmp_path: Path, content: bytes, message: st
 def test_a_file_cut_short_is_refused(exported: Path, part: float) -> None:
     content = exported.read_bytes()
     exported.write_bytes(content[: int(part * len(content))])
-    with pytest.raises(Misconfigured, match=r"not JSON|ends in the middle"):
+    with pytest.raises(Misconfigured, match=r"not JSON|ends too early"):
         import_snapshot(exported, PIXELS)
 
 

@@ -17,7 +17,7 @@ from neardup.cli.running import settings_of as read
 from neardup.errors import Misconfigured
 from neardup.index.stored.codec import encode_member
 from neardup.index.stored.events import PLACE, Rewritten, Split, encode_rewritten, encode_split
-from neardup.search.sketches import fit_projection
+from neardup.search.sketches import fit_sketcher
 from neardup.settings.options import options_of
 from neardup.types import Member
 
@@ -165,7 +165,7 @@ def test_verify_as_lines() -> None:
         "                  a",
         "                  b",
         "                  and 10 more",
-        "the index does not hold what it promises",
+        "the index is not consistent",
     ]
 
 
@@ -281,5 +281,5 @@ def test_the_search_for_near_pairs_finds_what_comparing_each_with_each_finds(rad
     rows[600:] = rows[:100] + 0.02 * np.random.default_rng(6).normal(size=(100, 12))
     unit = (rows / np.linalg.norm(rows, axis=1, keepdims=True)).astype(np.float16)
     expected = {(one, other) for one, other, _ in all_pairs(unit, radius)}
-    assert {(one, other) for one, other, _ in close_pairs(unit, fit_projection(unit), radius)} == expected
+    assert {(one, other) for one, other, _ in close_pairs(unit, fit_sketcher(unit), radius)} == expected
     assert len(expected) >= 90

@@ -57,7 +57,9 @@ def test_every_flag_of_another_command_is_refused_in_one_line(
         value = [] if option.switch else ["5"]
         assert run_command(each, [*NEEDS.get(each.name, []), flag, *value], {}) == EXIT_MISCONFIGURED
         [line] = capsys.readouterr().err.splitlines()
-        assert line.startswith(f"{each.says}{flag} is not a setting of {each.called or f'neardup {each.name}'}; ")
+        assert line.startswith(
+            f"{each.error_prefix}{flag} is not a setting of {each.called or f'neardup {each.name}'}; "
+        )
         having = [other for other in COMMANDS if flag in flags_of(other.settings_class)]
         assert all(f"neardup {other.name}" in line or "neardup index " in f"{line} " for other in having), line
 
@@ -152,7 +154,7 @@ def test_a_folder_with_an_index_in_redis_refuses_what_that_index_answers(
 ) -> None:
     assert run_command(command("folder"), ["x", *flags, "--index", "cams"], {}) == EXIT_MISCONFIGURED
     flag = flags[0].replace("--no-", "--")
-    says = f"consumer: {flag} goes with --index memory: an index in Redis has that of its bootstrap\n"
+    says = f"consumer: {flag} works only with --index memory; an index in Redis has its bootstrap's\n"
     assert capsys.readouterr().err == says
     settings_of(command("folder"), ["x", *flags], {})
     settings_of(
@@ -272,14 +274,14 @@ class TestEachCommand:
         typo = f"{flag[:-1]}~" if flag else "--shel"
         assert main([*each.name.split(), *NEEDS.get(each.name, []), typo, "x"], {}) == EXIT_MISCONFIGURED
         [line] = capsys.readouterr().err.splitlines()
-        assert line.startswith(f"{each.says}{typo}: there is no such flag")
+        assert line.startswith(f"{each.error_prefix}{typo}: there is no such flag")
         assert not flag or "; did you mean --" in line
 
     def test_a_flag_without_its_value(self, each: Command, capsys: pytest.CaptureFixture[str]) -> None:
         flags = [flag for flag, option in flags_of(each.settings_class).items() if not option.switch]
         for flag in flags:
             assert main([*each.name.split(), flag], {}) == EXIT_MISCONFIGURED
-            assert capsys.readouterr().err == f"{each.says}argument {flag}: expected one argument\n"
+            assert capsys.readouterr().err == f"{each.error_prefix}argument {flag}: expected one argument\n"
 
 
 def help_of(each: Command, flag: str, capsys: pytest.CaptureFixture[str]) -> str:

@@ -60,8 +60,8 @@ class TestTheList:
             ("jpgg", "unknown format 'JPGG': there are JPEG, PNG"),
             ("mpo", "unknown format"),
             ("jpeg,+ico", "begin each with"),
-            ("", "no format is left"),
-            ("-" + ",-".join(FORMATS), "no format is left"),
+            ("", "no formats are left"),
+            ("-" + ",-".join(FORMATS), "no formats are left"),
         ],
     )
     def test_wrong_ones_say_what_is_wrong(self, text: str, says: str) -> None:

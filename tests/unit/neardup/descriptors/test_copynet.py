@@ -118,7 +118,7 @@ class TestRefusals:
         data = bytearray((own / name).read_bytes())
         data[len(data) // 2] ^= 1
         (own / name).write_bytes(data)
-        with pytest.raises(Misconfigured, match="files of different models, or cut short"):
+        with pytest.raises(Misconfigured, match="files of different models, or incomplete"):
             load_descriptor(f"copynet:{own}")
 
     @pytest.mark.parametrize("name", [BODY, HEAD, CARD])
@@ -127,7 +127,7 @@ class TestRefusals:
         with pytest.raises(Misconfigured, match=f"cannot read {name} in .*a model is a folder with"):
             load_descriptor(f"copynet:{own}")
 
-    @pytest.mark.parametrize(("text", "said"), [("{", "is no JSON"), ("[]", "no JSON object"), ("{}", "SHA-256")])
+    @pytest.mark.parametrize(("text", "said"), [("{", "is not JSON"), ("[]", "not a JSON object"), ("{}", "SHA-256")])
     def test_a_card_that_is_none(self, own: Path, text: str, said: str) -> None:
         (own / CARD).write_text(text, "utf-8")
         with pytest.raises(Misconfigured, match=said):

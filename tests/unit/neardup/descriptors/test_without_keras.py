@@ -105,5 +105,5 @@ def test_training_says_so_in_one_line(plain: dict[str, str], tmp_path: Path) -> 
         (tmp_path / f"{number}.jpg").touch()
     done = run(plain, "training", "--photos", tmp_path, "--out", tmp_path / "run")
     assert done.returncode == 2
-    assert done.stderr.startswith("training: it needs Keras and a backend (No module named 'keras'): pip install")
+    assert done.stderr.startswith("training: training needs Keras and a backend (No module named 'keras'): pip install")
     assert len(done.stderr.splitlines()) == 1

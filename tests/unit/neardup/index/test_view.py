@@ -12,7 +12,7 @@ from neardup.index.view import GenerationView, OutdatedView
 from neardup.relation.local_change import largest_change
 from neardup.search.cells import Cells
 from neardup.types import Descriptors, Member, Thumbnail
-from tests.support.indexes import CENTROIDS, PROJECTION, RADIUS, point, thumbnail
+from tests.support.indexes import CENTROIDS, RADIUS, SKETCHER, point, thumbnail
 
 
 def record(key: str, descriptor: Descriptors) -> bytes:
@@ -43,7 +43,7 @@ def store() -> Store:
 
 
 def view_of(store: Store, budget_bytes: int = 1 << 20) -> GenerationView:
-    view = GenerationView(CellTree(Cells(CENTROIDS)), PROJECTION, RADIUS, store.read, budget_bytes)
+    view = GenerationView(CellTree(Cells(CENTROIDS)), SKETCHER, RADIUS, store.read, budget_bytes)
     view.load(view.tree.leaves)
     store.reads.clear()
     return view
@@ -113,7 +113,7 @@ def test_a_cell_that_is_shorter_than_it_should_be(store: Store) -> None:
     view = view_of(store, budget_bytes=0)
     keys_near(view, point(2))
     store.cells.clear()
-    with pytest.raises(OutdatedView, match="cell 0 holds 0 members and should hold 1"):
+    with pytest.raises(OutdatedView, match="cell 0 holds 0 members but should hold 1"):
         keys_near(view, point(0))
 
 
@@ -125,7 +125,7 @@ def test_members_in_which_something_has_changed_are_no_hits(store: Store, budget
         store.cells.setdefault(0, []).append(encode_member(Member(key, key, point(0, 0.05), 0, shown)))
 
     def found(local_change: float, shown: Thumbnail) -> list[tuple[bytes, float | None]]:
-        view = GenerationView(CellTree(Cells(CENTROIDS)), PROJECTION, RADIUS, store.read, budget_bytes, local_change)
+        view = GenerationView(CellTree(Cells(CENTROIDS)), SKETCHER, RADIUS, store.read, budget_bytes, local_change)
         view.load(view.tree.leaves)
         row = point(0)[np.newaxis]
         (hits,) = view.within(row, view.sketch(row), shown[np.newaxis])
@@ -139,7 +139,7 @@ def test_members_in_which_something_has_changed_are_no_hits(store: Store, budget
 
 def test_local_change_is_never_left_out_silently(store: Store) -> None:
     store.cells[0] = [encode_member(Member("a", "a", point(0), 0, thumbnail()))]
-    view = GenerationView(CellTree(Cells(CENTROIDS)), PROJECTION, RADIUS, store.read, 1 << 20, 0.0)
+    view = GenerationView(CellTree(Cells(CENTROIDS)), SKETCHER, RADIUS, store.read, 1 << 20, 0.0)
     view.load(view.tree.leaves)
     with pytest.raises(ValueError, match="without thumbnails"):
         keys_near(view, point(0))

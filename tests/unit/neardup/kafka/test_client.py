@@ -27,8 +27,8 @@ REFUSED = "[Error 58] SaslAuthenticationFailedError: invalid credentials"
         ([UNKNOWN + "Handshake failed: [SSL: CERTIFICATE_VERIFY_FAILED]"], "--ssl-cafile"),
         ([UNKNOWN + "[SSL: TLSV13_ALERT_CERTIFICATE_REQUIRED]"], "does not accept our certificate"),
         ([UNKNOWN + "InvalidReceiveError: Invalid frame length: 352518912"], "--security-protocol"),
-        ([KNOWN + HUNG_UP] * 3, "hangs up at every login"),
-        ([KNOWN + HUNG_UP] * 3 + [KNOWN + "RequestTimedOutError"], "hangs up at every login"),
+        ([KNOWN + HUNG_UP] * 3, "closes the connection at every login"),
+        ([KNOWN + HUNG_UP] * 3 + [KNOWN + "RequestTimedOutError"], "closes the connection at every login"),
     ],
 )
 def test_what_can_never_pass(endings: list[str], expected: str) -> None:
@@ -53,8 +53,8 @@ def test_what_may_pass(endings: list[str], login: bool) -> None:  # noqa: FBT001
 
 
 def test_what_is_silent_and_what_hangs_up() -> None:
-    assert silence_among([UNKNOWN + HUNG_UP]).startswith("somebody answers and hangs up")
-    assert silence_among([UNKNOWN + "[Errno 111] Connection refused"]).startswith("nobody answers there")
+    assert silence_among([UNKNOWN + HUNG_UP]).startswith("the server closes the connection")
+    assert silence_among([UNKNOWN + "[Errno 111] Connection refused"]).startswith("nothing answers there")
 
 
 class Answers(socketserver.BaseRequestHandler):
@@ -75,8 +75,8 @@ class AnswersWithTls(Answers):
 @pytest.mark.parametrize(
     ("answers", "family", "said"),
     [
-        (AnswersWithTls, Misconfigured, "^Kafka refused us: what answers is no Kafka in the clear"),
-        (Answers, KafkaUnavailable, "^Kafka does not serve: .*: somebody answers and hangs up"),
+        (AnswersWithTls, Misconfigured, "^Kafka rejected the client: the server does not speak plaintext Kafka"),
+        (Answers, KafkaUnavailable, "^Kafka is unavailable: .*: the server closes the connection"),
     ],
 )
 def test_a_client_tells_why_it_was_not_made(

@@ -133,11 +133,11 @@ def test_descriptors_do_as_well_as_images(tmp_path: Path) -> None:
     [
         (np.eye(3, dtype=np.float32), {}, "it should be descriptors, float16"),
         (generated(1), {}, "images go into a list"),
-        (np.eye(3, dtype=np.float16), {}, "descriptors of 3 numbers, and 'dct' has 128"),
+        (np.eye(3, dtype=np.float16), {}, "descriptors of 3 numbers, but 'dct' has 128"),
         (2 * np.eye(3, dtype=np.float16), {"radius": 0.1}, "row 0 has 2"),
         (np.full((2, 3), np.nan, dtype=np.float16), {"radius": 0.1}, "row 0 has nan"),
-        (np.eye(128, dtype=np.float16), {"match_flips": True}, "need the images"),
-        (np.eye(128, dtype=np.float16), {"local_change": 2.5}, "need the images"),
+        (np.eye(128, dtype=np.float16), {"match_flips": True}, "need images"),
+        (np.eye(128, dtype=np.float16), {"local_change": 2.5}, "need images"),
     ],
 )
 def test_what_are_no_descriptors_is_refused(rows: Descriptors, options: dict[str, Any], said: str) -> None:
@@ -149,7 +149,7 @@ def test_what_are_no_descriptors_is_refused(rows: Descriptors, options: dict[str
 def test_a_folder_that_is_not_there_is_refused_and_an_empty_one_is_empty(tmp_path: Path) -> None:
     with pytest.raises(neardup.Misconfigured, match="no such file or folder"):
         neardup.find_duplicates(tmp_path / "nowhere")
-    with pytest.raises(TypeError, match="this is one image"):
+    with pytest.raises(TypeError, match="not a single image"):
         neardup.find_duplicates(Image.new("RGB", (8, 8)))  # type: ignore[call-overload]
     for nothing in (neardup.find_duplicates(tmp_path), neardup.find_duplicates([])):
         assert (nothing.groups, nothing.kept, nothing.unreadable) == ((), (), ())

@@ -118,12 +118,12 @@ def refused(path: Path) -> None:
 def test_a_foreign_file_or_version_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     path = tmp_path / "photos.index"
     path.write_bytes(b"\x80\x04pickle")
-    with pytest.raises(neardup.CorruptIndex, match="is no index of neardup"):
+    with pytest.raises(neardup.CorruptIndex, match="is not an index of neardup"):
         neardup.Index.load(path)
     with monkeypatch.context() as patched:
         patched.setattr(index_file, "FILE_VERSION", 2)
         index_of().save(path)
-    with pytest.raises(neardup.IndexMismatch, match="format 2, and this version reads 1"):
+    with pytest.raises(neardup.IndexMismatch, match="format 2, but this version reads 1"):
         neardup.Index.load(path)
 
 

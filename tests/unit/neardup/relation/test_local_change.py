@@ -221,5 +221,5 @@ def test_no_members_have_no_changes() -> None:
     ],
 )
 def test_thumbnails_of_another_version_are_refused(one: NDArray[np.uint8], many: NDArray[np.uint8]) -> None:
-    with pytest.raises(Misconfigured, match="bootstrap it anew"):
+    with pytest.raises(Misconfigured, match="bootstrap it again"):
         largest_change(one, many)

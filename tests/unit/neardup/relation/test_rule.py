@@ -98,5 +98,5 @@ def test_changes_of_pairs_are_those_of_one_after_the_other() -> None:
 
 
 def test_a_missing_thumbnail_is_told() -> None:
-    with pytest.raises(Misconfigured, match="has no thumbnail, and the index compares them"):
+    with pytest.raises(Misconfigured, match="has no thumbnail, but the index needs it"):
         stacked_thumbnails([thumbnail(), None])

@@ -104,7 +104,7 @@ class TestSwitches:
         assert (settings.verbose, settings.cache) == (True, False)
 
     def test_anything_else_is_wrong(self) -> None:
-        with pytest.raises(Misconfigured, match="NEARDUP_VERBOSE: 'perhaps' is wrong: say 1 or 0"):
+        with pytest.raises(Misconfigured, match="NEARDUP_VERBOSE: 'perhaps' is wrong: it should be 1 or 0"):
             read(NEARDUP_VERBOSE="perhaps")
 
 
@@ -215,7 +215,7 @@ class TestSecretFiles:
             (b"\r\n\n", "is empty"),
             (b"hunter2\nhunter3\n", "should hold one line, the value and nothing else"),
             (b"hunter2" * 10_000, "should hold one line, the value and nothing else"),
-            (b"hunter2\xff", "is no file of UTF-8 text"),
+            (b"hunter2\xff", "is not a UTF-8 text file"),
         ],
     )
     def test_a_file_of_no_use_is_named_and_not_shown(self, content: bytes, complaint: str, file: Path) -> None:
@@ -255,7 +255,7 @@ class TestHelp:
     def test_it_names_every_flag_variable_and_default(self, help_text: str) -> None:
         for _, declared in options_of(Example):
             assert declared.flag in help_text
-            assert not declared.file_env or f"file that holds {declared.flag} [{declared.file_env}]" in help_text
+            assert not declared.file_env or f"file that contains {declared.flag} [{declared.file_env}]" in help_text
             assert not declared.env or f"[{declared.env}]" in help_text
             assert declared.switch or declared.default_text in help_text
 
