@@ -18,6 +18,8 @@ from neardup.types import Descriptors
 from tests.support.pictures import flat, generated
 from training.photos import held_out
 
+pytestmark = pytest.mark.slow
+
 NAMES = [f"clothing_{number:03}.jpg" for number in range(8, 24)]
 UNSEEN = [name for name in NAMES if held_out(name)]
 LARGE = ["bsds_0.jpg", "bsds_1.jpg"]
@@ -73,7 +75,6 @@ def test_other_tools_see_all_and_those_of_long_rows_fewer(monkeypatch: pytest.Mo
     assert (few.copied, few.different) == (photos.copied, evaluate.evenly(photos.different, 5))
 
 
-@pytest.mark.slow
 def test_a_run_measures_a_trained_tool_beside_all_others_on_unseen_photos(results: dict[str, Any]) -> None:
     dct, trained = results["tools"]
     assert (dct["photos"], dct["different_photos"]) == (9, len(NAMES))

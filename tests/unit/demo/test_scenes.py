@@ -12,6 +12,8 @@ from neardup.descriptors import load_descriptor
 from neardup.search.distance import l2_distances
 from neardup.sources.images import BytesImage
 
+pytestmark = pytest.mark.slow
+
 DCT = load_descriptor("dct")
 
 
@@ -36,7 +38,6 @@ def test_the_clip_has_the_shape_of_the_articles(seen: list[Shot]) -> None:
         assert (image.format, image.size) == ("JPEG", (480, 320))
 
 
-@pytest.mark.slow
 def test_the_same_bytes_each_time(visit: list[Shot]) -> None:
     assert clip(9) == clip(9)
     assert stream() == visit

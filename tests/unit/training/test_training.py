@@ -20,6 +20,8 @@ from training.mixing import mixed
 from training.photos import held_out, image_files
 from training.training_set import LOOK_ALIKES, TrainingSet, make_training_set
 
+pytestmark = pytest.mark.slow
+
 PHOTOS = 220
 
 
@@ -79,7 +81,6 @@ class TestCopies:
             assert one.dtype == np.uint8
             assert (one == again).all()
 
-    @pytest.mark.slow
     def test_a_batch_depends_on_its_number_alone(self, pictures: TrainingSet) -> None:
         feed = Feed(pictures, batch_size=16, seed=5)
         made = [make_batch(feed, number) for number in range(3)]
@@ -174,7 +175,6 @@ class TestLoss:
 
 
 @pytest.mark.tensorflow
-@pytest.mark.slow
 @pytest.mark.timeout(900)
 @pytest.mark.filterwarnings("ignore::DeprecationWarning")  # of Keras, when it saves
 class TestLearning:
