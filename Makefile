@@ -3,6 +3,12 @@ PYTHON ?= python3
 VENV   := .venv
 BIN    := $(VENV)/bin
 BENCH  := .venv-bench
+# A worker a core; each starts a Kafka and a Redis of its own, so four at most. A file's tests stay together, as they
+# share what is made once a file, and conftest.py has put the files with slow tests first. WORKERS=0 is no workers.
+WORKERS ?= auto
+SPREAD := $(if $(filter 0,$(WORKERS)),,-n $(WORKERS) --maxprocesses 4 --dist loadfile --no-loadscope-reorder)
+# Hundreds of tests start a Python: without bytecode on disk each compiles numpy, Kafka's client and us once more.
+unexport PYTHONDONTWRITEBYTECODE
 # The installer itself is pinned in the lock file that it reads.
 UV     := $$(sed -n 's/^\(uv==[0-9.]*\).*/\1/p' requirements.lock)
 
@@ -24,10 +30,10 @@ demo: $(VENV)/.installed  ## run the main job on a real broker and a real Redis 
 	@$(BIN)/python -m demo $(if $(IMAGES),--images "$(IMAGES)")
 
 test: $(VENV)/.installed lint  ## lint and all tests, those against real Kafka and Redis included
-	@$(BIN)/python -m pytest $(ARGS)
+	@$(BIN)/python -m pytest $(SPREAD) $(ARGS)
 
-quick: $(VENV)/.installed  ## only the tests that need no server
-	@$(BIN)/python -m pytest -m "not kafka and not redis and not tensorflow" $(ARGS)
+quick: $(VENV)/.installed  ## the quick tests: no server, no TensorFlow, nothing slow
+	@$(BIN)/python -m pytest $(SPREAD) -m "not kafka and not redis and not tensorflow and not slow" $(ARGS)
 
 stress: $(VENV)/.installed  ## kill, stop and revive workers on a real Redis, and audit (IMAGES=100000)
 	@$(BIN)/python -m tests.stress $(if $(IMAGES),--images $(IMAGES)) $(ARGS)

@@ -1,10 +1,12 @@
-"""Servers that the tests share, each found or started once a run."""
+"""Servers that the tests share, each found or started once in a process of the run, and the order of files."""
 
 import os
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 
 import pytest
+from kafka import KafkaProducer
+from kafka.admin import KafkaAdminClient
 
 from demo.services import (
     KafkaProgram,
@@ -17,6 +19,13 @@ from demo.services import (
     open_redis,
 )
 from tests.support.redis_cluster import two_nodes
+from tests.support.transports import KafkaRig
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Put the files with slow tests first: where workers share the files, none is left alone with a long one."""
+    slow = {item.path for item in items if item.get_closest_marker("slow")}
+    items.sort(key=lambda item: item.path not in slow)
 
 
 @contextmanager
@@ -67,3 +76,27 @@ def redis_cluster_url(redis_program: RedisProgram) -> Iterator[str]:
     """URL of a Redis Cluster that the tests share: use keys of your own."""
     with two_nodes(redis_program) as url:
         yield url
+
+
+@pytest.fixture(scope="session")
+def kafka_admin(kafka_address: str) -> Iterator[KafkaAdminClient]:
+    """Give a client for topics and groups of the shared Kafka."""
+    with KafkaAdminClient(bootstrap_servers=kafka_address) as admin:
+        yield admin
+
+
+@pytest.fixture
+def kafka_producer(kafka_address: str) -> Iterator[KafkaProducer]:
+    """Give a client that publishes whatever a test likes."""
+    with KafkaProducer(bootstrap_servers=kafka_address, max_request_size=2**25) as producer:
+        yield producer
+
+
+@pytest.fixture
+def kafka(kafka_address: str, kafka_admin: KafkaAdminClient, kafka_producer: KafkaProducer) -> Iterator[KafkaRig]:
+    """Give topics and a group of the test's own on the shared Kafka."""
+    rig = KafkaRig(kafka_address, kafka_admin, kafka_producer)
+    try:
+        yield rig
+    finally:
+        rig.close()

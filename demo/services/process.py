@@ -1,6 +1,6 @@
 """One server process: its folder, port and life cycle; it ends even if we are killed."""
 
-import random
+import secrets
 import socket
 import subprocess
 import tempfile
@@ -32,7 +32,7 @@ def free_port() -> int:
         A hundred ports in a row were taken.
     """
     for _ in range(100):
-        port = random.choice(_PORTS)  # noqa: S311 - no secret
+        port = secrets.choice(_PORTS)  # test libraries seed `random` alike in every process
         with socket.socket() as probe:
             if probe.connect_ex((HOST, port)) and _can_bind(port):
                 return port

@@ -21,6 +21,8 @@ from neardup.descriptors import load_descriptor
 from neardup.sources.images import BytesImage
 from neardup.types import Descriptors
 
+pytestmark = pytest.mark.slow
+
 ARTICLE = load_descriptor("pixels:320")
 RADIUS = 0.023
 

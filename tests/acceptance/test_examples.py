@@ -133,6 +133,7 @@ def pictures(tmp_path: Path) -> Path:
     return folder
 
 
+@pytest.mark.slow
 def test_the_duplicates_of_a_folder_are_moved_aside(pictures: Path, tmp_path: Path) -> None:
     told = run(["examples/deduplicate_folder.py", str(pictures)])
     assert told.returncode == 0, told.stderr

@@ -5,7 +5,6 @@ import io
 import json
 import secrets
 import signal
-import time
 from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
@@ -21,10 +20,8 @@ from demo.services import RedisProgram, RedisServer
 from tests.support.processes import Program, eventually, photo, run
 from tests.support.stage import SEEDS, Service, Stage, bootstrap, fresh, seed_folder
 
-pytestmark = [pytest.mark.kafka, pytest.mark.redis]
+pytestmark = [pytest.mark.kafka, pytest.mark.redis, pytest.mark.slow]
 
-SHUTDOWN_S = 20.0
-"""The stated time: the default of --shutdown-timeout-s."""
 
 _JSON = [("content-type", b"application/json")]
 
@@ -259,9 +256,8 @@ def test_a_signal_in_the_middle_loses_and_doubles_nothing(make_stage: MakeStage,
     stage.flush()
     with stage.service("--batch-size", "3") as service:
         eventually(lambda: stage.verdict_reader.read() > 0, "the first verdict")
-        began_s = time.monotonic()
+        # It would be 1 if it were not in the time of --shutdown-timeout-s.
         assert service.program.stop(number) == 0
-        assert time.monotonic() - began_s < SHUTDOWN_S
     done = stage.documents()
     assert 0 < len(done) < 600
     assert sum(stage.committed().values()) == len(done)

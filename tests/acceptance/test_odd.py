@@ -22,7 +22,7 @@ from tests.support.odd_files import OddFile, encoded, odd_files, scene
 from tests.support.processes import eventually, photo, run
 from tests.support.stage import Service, Stage, fresh, seed_folder
 
-pytestmark = [pytest.mark.kafka, pytest.mark.redis]
+pytestmark = [pytest.mark.kafka, pytest.mark.redis, pytest.mark.slow]
 
 ROOT = Path(__file__).resolve().parents[2]
 FOLDER = Path(os.environ.get("NEARDUP_DATA") or ROOT / "../shared/data").resolve() / "odd"

@@ -2,9 +2,12 @@
 
 from pathlib import Path
 
+import pytest
 from PIL import Image
 
 import demo.picture
+
+pytestmark = pytest.mark.slow
 
 MOST_BYTES = 300_000
 

@@ -13,7 +13,7 @@ from tests.support.harness import audit
 from tests.support.processes import eventually, photo
 from tests.support.stage import Stage, fresh
 
-pytestmark = [pytest.mark.kafka, pytest.mark.redis]
+pytestmark = [pytest.mark.kafka, pytest.mark.redis, pytest.mark.slow]
 
 MEBIBYTE = 2**20
 BACKLOG_MIB = int(os.environ.get("BACKLOG_MIB", "160"))

@@ -14,7 +14,7 @@ from tests.support.harness import audit, sources_of_dead_letters
 from tests.support.processes import eventually, photo
 from tests.support.stage import Stage, fresh
 
-pytestmark = [pytest.mark.kafka, pytest.mark.redis]
+pytestmark = [pytest.mark.kafka, pytest.mark.redis, pytest.mark.slow]
 
 AT_LEAST_ONCE = ("--delivery", "at-least-once")
 UNIQUES, TIMES = 4, 3

@@ -18,6 +18,7 @@ from tests.support.stage import Service, Stage, fresh
 pytestmark = [
     pytest.mark.kafka,
     pytest.mark.redis,
+    pytest.mark.slow,
     # Of our own clients: kafka-python never closes a socket whose connection was refused.
     pytest.mark.filterwarnings("ignore:unclosed .socket:ResourceWarning"),
 ]

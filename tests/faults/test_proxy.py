@@ -3,7 +3,6 @@
 import socket
 import socketserver
 import threading
-import time
 from collections.abc import Iterator
 
 import pytest
@@ -21,13 +20,18 @@ class Echo(socketserver.BaseRequestHandler):
 
 
 @pytest.fixture
-def proxy() -> Iterator[FaultProxy]:
+def echo() -> Iterator[tuple[str, int]]:
     socketserver.ThreadingTCPServer.daemon_threads = True
     with socketserver.ThreadingTCPServer(("127.0.0.1", 0), Echo) as server:
         threading.Thread(target=server.serve_forever, args=(0.05,), daemon=True).start()
-        with FaultProxy(("127.0.0.1", server.server_address[1])) as between:
-            yield between
+        yield ("127.0.0.1", server.server_address[1])
         server.shutdown()
+
+
+@pytest.fixture
+def proxy(echo: tuple[str, int]) -> Iterator[FaultProxy]:
+    with FaultProxy(echo) as between:
+        yield between
 
 
 def connected(proxy: FaultProxy) -> socket.socket:
@@ -106,15 +110,19 @@ def test_a_server_that_is_away_ends_the_connection(proxy: FaultProxy) -> None:
         assert has_ended(client)
 
 
-def test_latency_and_rate_slow_replies_down(proxy: FaultProxy) -> None:
-    with connected(proxy) as client:
+def test_latency_and_rate_slow_replies_down(echo: tuple[str, int]) -> None:
+    paused_s: list[float] = []
+
+    async def pause(seconds: float) -> None:
+        paused_s.append(seconds)
+
+    with FaultProxy(echo, pause) as proxy, connected(proxy) as client:
         proxy.latency_s = 0.1
-        began_s = time.monotonic()
         client.sendall(b"a")
         received(client, 1)
-        assert time.monotonic() - began_s >= 2 * 0.1
+        assert paused_s == [0.1, 0.1]
+        paused_s.clear()
         proxy.latency_s, proxy.bytes_per_s = 0.0, 10_000.0
-        began_s = time.monotonic()
         client.sendall(bytes(2_000))
         received(client, 2_000)
-        assert time.monotonic() - began_s >= 0.2
+        assert sum(paused_s) == pytest.approx(0.2)

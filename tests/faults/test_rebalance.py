@@ -10,7 +10,7 @@ from tests.support.harness import audit
 from tests.support.processes import eventually, photo
 from tests.support.stage import Stage, fresh
 
-pytestmark = [pytest.mark.kafka, pytest.mark.redis]
+pytestmark = [pytest.mark.kafka, pytest.mark.redis, pytest.mark.slow]
 
 IMPATIENT_S = 3.0
 LONG_S = 5.0

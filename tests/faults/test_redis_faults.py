@@ -14,7 +14,7 @@ from tests.support.processes import eventually, photo
 from tests.support.proxy import FaultProxy
 from tests.support.stage import Service, Stage, bootstrap, fresh, seed_folder
 
-pytestmark = [pytest.mark.kafka, pytest.mark.redis]
+pytestmark = [pytest.mark.kafka, pytest.mark.redis, pytest.mark.slow]
 
 INDEX = "faults"
 LASTING = {"appendonly": "yes", "appendfsync": "always"}

@@ -11,6 +11,8 @@ import pytest
 from tests.fuzz.__main__ import _at_random, mutated
 from tests.fuzz.targets import ROOT, TARGETS, Target
 
+pytestmark = pytest.mark.slow
+
 SECONDS = "4"
 
 

@@ -6,7 +6,6 @@ import logging
 import resource
 import socket
 import threading
-import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import AbstractContextManager, contextmanager
@@ -350,18 +349,21 @@ def test_nothing_is_inflated(host: Host, opened: Opened) -> None:
 
 
 def test_a_drip_ends_at_the_time_limit(host: Host, opened: Opened) -> None:
+    drops: list[bytes] = []
+
     def drip(answer: Answer) -> None:
         answer.send_response(200)
         answer.send_header("Content-Length", "1000")
         answer.end_headers()
         while not host.stopped.wait(0.05):
             answer.wfile.write(b".")
+            drops.append(b".")
 
     host.pages["/a"] = drip
-    began = time.monotonic()
     with opened(host.url, fetch=FetchSettings(timeout_s=HASTY)) as reader, pytest.raises(UriTooSlow):
         reader.read(f"{host.url}/a")
-    assert HASTY <= time.monotonic() - began < HASTY + 20
+    # Each drop came long before a time limit of its own was over, and the last was never waited for.
+    assert 1 < len(drops) < 1000
 
 
 def test_a_host_that_says_nothing_is_waited_for_and_given_up_in_the_end(host: Host, opened: Opened) -> None:

@@ -20,6 +20,8 @@ from neardup.errors import StoreUnavailable, TooManyBytes, UriNotAllowed, UriToo
 from tests.support.https_hosts import closed_port
 from tests.support.processes import eventually
 
+pytestmark = pytest.mark.slow
+
 LIMIT = 1000
 GENEROUS = FetchSettings(timeout_s=60)
 HASTY = FetchSettings(timeout_s=1.0, patience_s=0)

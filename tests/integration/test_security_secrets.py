@@ -104,6 +104,7 @@ def test_no_failure_shows_a_password(
     assert MARKER not in said
 
 
+@pytest.mark.slow
 def test_a_service_that_waits_for_its_servers_shows_no_password() -> None:
     environ = {
         **SASL,

@@ -55,6 +55,7 @@ class Beside:
             self.ids.append(query.image_id)
 
 
+@pytest.mark.slow
 @settings(max_examples=50, deadline=None)
 @given(
     scene=scenes(most_rows=60),

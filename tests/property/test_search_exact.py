@@ -71,6 +71,7 @@ def distances_cut_after(coordinates: int, left: np.ndarray, right: np.ndarray) -
     return np.asarray(np.sqrt(squared + np.square(residuals[0][:, np.newaxis] - residuals[1])))
 
 
+@pytest.mark.slow
 @settings(max_examples=150, deadline=None)
 @given(
     scenes(),
@@ -144,6 +145,7 @@ def divide(tree: CellTree, held: dict[int, list[int]], split: Split) -> None:
         held.setdefault(split.low if side == ord("L") else split.high, []).append(row)
 
 
+@pytest.mark.slow
 @settings(max_examples=60, deadline=None)
 @given(scenes(), st.integers(2, 12))
 def test_a_member_stays_at_home_through_all_divisions(scene: Scene, limit: int) -> None:

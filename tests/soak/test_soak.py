@@ -7,7 +7,7 @@ import pytest
 from demo.services import KafkaProgram, RedisProgram
 from tests.soak.drive import Plan, Soak
 
-pytestmark = [pytest.mark.kafka, pytest.mark.redis]
+pytestmark = [pytest.mark.kafka, pytest.mark.redis, pytest.mark.slow]
 
 
 def test_nothing_is_lost_or_told_twice_whatever_dies(

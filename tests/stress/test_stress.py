@@ -6,7 +6,7 @@ import pytest
 
 from tests.stress.drive import Plan, Run
 
-pytestmark = pytest.mark.redis
+pytestmark = [pytest.mark.redis, pytest.mark.slow]
 
 
 @pytest.mark.parametrize("server", ["redis_url", "redis_cluster_url"])

@@ -3,7 +3,7 @@
 import asyncio
 import contextlib
 import threading
-from collections.abc import Callable, Coroutine
+from collections.abc import Awaitable, Callable, Coroutine
 from types import TracebackType
 from typing import Self
 
@@ -20,6 +20,8 @@ class FaultProxy:
     ----------
     target
         Host and port of the server. May be set to another one later: new connections go there.
+    pause
+        Waits so many seconds.
 
     Attributes
     ----------
@@ -31,8 +33,9 @@ class FaultProxy:
         How fast replies pass, a connection; 0 is as fast as they come.
     """
 
-    def __init__(self, target: tuple[str, int]) -> None:
+    def __init__(self, target: tuple[str, int], pause: Callable[[float], Awaitable[None]] = asyncio.sleep) -> None:
         self.target = target
+        self._pause = pause
         self.address = (HOST, free_port())
         self.latency_s = 0.0
         self.bytes_per_s = 0.0
@@ -149,7 +152,7 @@ class FaultProxy:
             while data := await reader.read(_CHUNK_BYTES):
                 await self._flowing.wait()
                 if self.latency_s:
-                    await asyncio.sleep(self.latency_s)
+                    await self._pause(self.latency_s)
                 if not await write(writer, data):
                     return
 
@@ -163,7 +166,7 @@ class FaultProxy:
         cut = self._cuts_left > 0 and len(data) > self._until_cut
         passing = data[: self._until_cut] if cut else data
         if self.bytes_per_s:
-            await asyncio.sleep(len(passing) / self.bytes_per_s)
+            await self._pause(len(passing) / self.bytes_per_s)
         await self._pass_on(writer, passing)
         if cut:
             self._cuts_left -= 1

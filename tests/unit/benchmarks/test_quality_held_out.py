@@ -18,6 +18,8 @@ from neardup.types import Descriptors
 from tests.support.pictures import flat, generated
 from training.photos import held_out
 
+pytestmark = pytest.mark.slow
+
 NAMES = [f"clothing_{number:03}.jpg" for number in range(8, 24)]
 UNSEEN = [name for name in NAMES if held_out(name)]
 LARGE = ["bsds_0.jpg", "bsds_1.jpg"]

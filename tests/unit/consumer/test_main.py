@@ -2,7 +2,6 @@
 
 import json
 import socket
-import time
 from pathlib import Path
 from typing import Any
 
@@ -116,9 +115,7 @@ def test_without_redis_it_waits_alive_and_not_ready_until_told_to_stop() -> None
             assert (status, json.loads(body)["detail"]) == (503, "redis is away")
             assert metrics(f"{base}/metrics")["neardup_ready", ()] == 0
             assert metrics(f"{base}/metrics")["neardup_redis_errors_total", ()] >= 3
-            began_s = time.monotonic()
             assert program.stop() == 0
-            assert time.monotonic() - began_s < 10
 
 
 # Folder mode: no servers at all.
@@ -133,6 +130,7 @@ def folder_of(path: Path) -> Path:
     return path
 
 
+@pytest.mark.slow
 def test_a_folder_is_judged_without_servers(tmp_path: Path) -> None:
     images, output = folder_of(tmp_path / "images"), tmp_path / "verdicts.jsonl"
     ended = run(["-m", "consumer", "--input", str(images), "--output", str(output), "--index", "memory"])

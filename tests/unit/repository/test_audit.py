@@ -3,7 +3,6 @@
 import json
 import socket
 import threading
-import time
 from collections.abc import Callable, Iterator
 from http.server import BaseHTTPRequestHandler, HTTPServer
 from typing import Any
@@ -124,11 +123,11 @@ def test_a_database_that_is_mute_is_not_waited_for(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.setattr(audit, "TIMEOUT_S", 0.2)
-    began_s = time.monotonic()
     with socket.create_server(("127.0.0.1", 0)) as mute:
         assert audit.main(f"http://127.0.0.1:{mute.getsockname()[1]}", {}) == 0
-    assert time.monotonic() - began_s < 10
-    assert "NOT AUDITED" in capsys.readouterr().err
+    said = capsys.readouterr().err
+    assert "NOT AUDITED" in said
+    assert "timed out" in said
 
 
 @pytest.mark.parametrize("answer", [{}, {"results": []}, {"code": 3, "message": "invalid"}, []])

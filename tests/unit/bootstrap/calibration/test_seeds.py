@@ -44,30 +44,33 @@ def calibrated(seeds: Sequence[SourceImage], descriptor: Descriptor = DCT, compa
 
 class TestSeeds:
     def test_different_images_are_calibrated(self) -> None:
-        found = calibrated(images(150))
+        found = calibrated(images(110))
         assert found.method == "pairs"
-        assert found.images == 150
+        assert found.images == 110
         assert found.edits["0.99"] < found.radius < 1.0
         assert found.warning == ""
 
+    @pytest.mark.slow
     def test_names_and_order_do_not_matter(self) -> None:
-        pictures = [png(coarse(number)) for number in range(120)]
+        pictures = [png(coarse(number)) for number in range(104)]
         one = [BytesImage(f"a/{number}", data) for number, data in enumerate(pictures)]
         two = [BytesImage(f"{number}.x", data) for number, data in enumerate(reversed(pictures))]
         assert calibrated(one).document() == calibrated(two).document()
 
+    @pytest.mark.slow
     def test_copies_do_not_count(self) -> None:
-        pictures = [coarse(number) for number in range(130)]
+        pictures = [coarse(number) for number in range(104)]
         again = [
             BytesImage(f"{number}.jpg", next(iter(edited(Image.fromarray(p))))) for number, p in enumerate(pictures)
         ]
         once = [BytesImage(f"{number}.png", png(picture)) for number, picture in enumerate(pictures)]
         alone, both = calibrated(once), calibrated(once + again)
-        assert (alone.images, both.images) == (130, 130)
+        assert (alone.images, both.images) == (104, 104)
         assert both.radius == pytest.approx(alone.radius, rel=0.02)
 
+    @pytest.mark.slow
     def test_symmetries_make_the_radius_smaller(self) -> None:
-        seeds = images(120)
+        seeds = images(104)
         assert calibrated(seeds, comparisons=8).radius < calibrated(seeds).radius
 
     def test_too_few_take_the_default(self) -> None:
@@ -87,7 +90,7 @@ class TestSeeds:
         assert "is a guess" in calibrated(images(12), descriptor).warning
 
     def test_seeds_that_are_gone_by_then_take_the_default(self) -> None:
-        seeds = images(110)
+        seeds = images(104)
         described = describe_seeds(seeds, DCT)
         gone = [BrokenImage(seed.image_id, FileNotFoundError(2, "No such file")) for seed in seeds]
         ids = [image.image_id for image in described.images]
@@ -107,7 +110,7 @@ class TestSeeds:
         ],
     )
     def test_odd_seeds_give_some_radius(self, picture: Callable[[int], Pixels], descriptor: Descriptor) -> None:
-        found = calibrated(images(200, picture), descriptor)
+        found = calibrated(images(110, picture), descriptor)
         assert 0.0 <= found.radius <= 2.0
         assert found.method in {"pairs", "edits", "default"}
         assert (found.method == "pairs") or found.warning

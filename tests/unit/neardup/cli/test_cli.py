@@ -291,6 +291,7 @@ def help_of(each: Command, flag: str, capsys: pytest.CaptureFixture[str]) -> str
     return capsys.readouterr().out
 
 
+@pytest.mark.slow
 def test_the_door_and_the_modules_do_the_same() -> None:
     for door, module in (
         (["folder", "/no/such"], ["consumer", "--input", "/no/such"]),

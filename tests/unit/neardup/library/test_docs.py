@@ -130,6 +130,7 @@ assert_type(neardup.Index.load("x"), neardup.Index)
 """
 
 
+@pytest.mark.slow
 def test_types_are_precise_for_whoever_uses_it(tmp_path: Path) -> None:
     (tmp_path / "user.py").write_text(SCRIPT)
     (tmp_path / "wrong.py").write_text("import neardup\nneardup.find_duplicate('photos')\nneardup.Index('dct')\n")

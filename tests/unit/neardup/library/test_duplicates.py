@@ -60,6 +60,7 @@ def flags_of(options: dict[str, Any]) -> list[str]:
     return [*flags, *(f"--{name.replace('_', '-')}" for name in ("match_flips", "match_rotations") if name in options)]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("options", OPTIONS)
 def test_it_finds_what_folder_mode_finds(folder: Path, options: dict[str, Any], tmp_path: Path) -> None:
     output = tmp_path / "verdicts.jsonl"
@@ -86,6 +87,7 @@ def test_it_finds_what_folder_mode_finds(folder: Path, options: dict[str, Any], 
     assert len(found.unreadable) == 2
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("options", OPTIONS)
 def test_it_finds_what_the_batch_job_finds(folder: Path, options: dict[str, Any]) -> None:
     descriptor = load_descriptor(options.get("descriptor", "dct"))

@@ -67,6 +67,7 @@ def test_a_grey_array_is_grey() -> None:
     assert (neardup.describe(GREY) == neardup.describe(Image.fromarray(GREY))).all()
 
 
+@pytest.mark.slow
 def test_many_are_described_as_one_in_processes_and_here(tmp_path: Path) -> None:
     make_photos(tmp_path / "photos")
     paths = sorted((tmp_path / "photos").glob("*.jpg"))

@@ -5,6 +5,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
+from numpy.lib.stride_tricks import sliding_window_view
 from numpy.typing import NDArray
 
 from neardup.errors import Misconfigured
@@ -112,8 +113,7 @@ def in_floats(one: NDArray[np.uint8], other: NDArray[np.uint8]) -> float:
     difference = first - second
     explained = np.floor(25 * np.maximum(steepest(first), steepest(second)) * 3 / 8) / 25
     rest = np.sign(difference) * np.maximum(np.abs(difference) - explained, 0)
-    tiles = [abs(rest[y : y + 3, x : x + 3].mean()) for y in range(SIDE_PX - 2) for x in range(SIDE_PX - 2)]
-    return float(max(tiles))
+    return float(np.abs(sliding_window_view(rest, (3, 3)).mean(axis=(2, 3))).max())
 
 
 def limited(ratio: float) -> float:
@@ -122,8 +122,7 @@ def limited(ratio: float) -> float:
 
 def less_surroundings(plane: NDArray[np.float64]) -> NDArray[np.float64]:
     padded = np.pad(plane, 2, mode="edge")
-    means = [[padded[y : y + 5, x : x + 5].mean() for x in range(SIDE_PX)] for y in range(SIDE_PX)]
-    return plane - np.array(means)
+    return np.asarray(plane - sliding_window_view(padded, (5, 5)).mean(axis=(2, 3)))
 
 
 def steepest(plane: NDArray[np.float64]) -> NDArray[np.float64]:

@@ -1,0 +1,171 @@
+"""What only a real broker does to a source: lag, groups, offsets, and records that are gone or cannot be read."""
+
+from concurrent.futures import ThreadPoolExecutor
+
+import pytest
+from kafka import TopicPartition
+from kafka.admin import MemberToRemove
+from kafka.record.default_records import DefaultRecordBatch
+
+from consumer.messages import ImageMessage, dead_letter
+from neardup.errors import EmptyImage, KafkaUnavailable, Misconfigured
+from neardup.kafka.patch import patch_kafka_python
+from tests.support.odd_headers import NotUtf8
+from tests.support.transports import (
+    BINARY,
+    DEADLINE_S,
+    KafkaRig,
+    Sent,
+    commit,
+    connected,
+    numbered,
+    take,
+    until_deadline,
+    values,
+)
+
+pytestmark = pytest.mark.kafka
+
+
+def test_lag_counts_what_waits(kafka: KafkaRig) -> None:
+    kafka.write([*numbered(10, 0), *numbered(10, 1)])
+    source = connected(kafka.source())
+    taken: list[ImageMessage] = []
+    for _ in until_deadline():
+        taken += source.poll(1, 0.2)
+        # Known from a partition's first fetch on.
+        if len(source.lag()) == 2:
+            break
+    assert sorted(source.lag()) == [(kafka.images, 0), (kafka.images, 1)]
+    assert sum(source.lag().values()) == 20 - len(taken)
+
+
+def test_the_broker_holds_the_offset_behind_the_last_message(kafka: KafkaRig) -> None:
+    kafka.write([*numbered(7, 0), *numbered(3, 1)])
+    source = connected(kafka.source())
+    commit(source, take(source, 10))
+    assert kafka.committed() == {0: 7, 1: 3}
+
+
+def test_two_members_share_and_what_moved_is_left_to_the_other(kafka: KafkaRig) -> None:
+    kafka.write([*numbered(5, 0), *numbered(5, 1)])
+    first = connected(kafka.source())
+    taken = take(first, 10)
+    second = connected(kafka.source())
+    again: list[ImageMessage] = []
+    for _ in until_deadline(2 * DEADLINE_S):
+        # Neither has committed: whoever is given a partition is given all of it.
+        again += second.poll(100, 0.2)
+        first.idle(0.2)
+        if again:
+            break
+    moved = {message.partition for message in again}
+    assert len(moved) == 1
+    # The group comes to rest only while both poll, each in a thread of its own as in life.
+    with ThreadPoolExecutor(1) as executor:
+        owned = executor.submit(first.ours, taken)
+        while not owned.done():
+            second.idle(0.2)
+    assert owned.result() == [message.partition not in moved for message in taken]
+    commit(first, taken)
+    assert kafka.committed() == {partition: 5 for partition in (0, 1) if partition not in moved}
+    # Who keeps a partition goes on in it where it was.
+    kafka.write([*numbered(1, 0, start=5), *numbered(1, 1, start=5)])
+    assert {message.value for message in take(first, 1)} == {b"5"}
+    assert second.ours(again) == [True] * 5
+    commit(second, again)
+    assert kafka.committed() == {0: 5, 1: 5}
+
+
+def test_who_was_forgotten_by_the_group_answers_nothing(kafka: KafkaRig) -> None:
+    kafka.write(numbered(5))
+    source = connected(kafka.source())
+    taken = take(source, 5)
+    member = kafka.admin.describe_groups([kafka.group])[kafka.group]["members"][0]["member_id"]
+    kafka.admin.remove_group_members(kafka.group, [MemberToRemove(member_id=member)])
+    with pytest.raises(KafkaUnavailable, match=r"CommitFailed|UnknownMember"):
+        source.commit(taken)
+    assert source.ours(taken) == [False] * 5
+    source.commit(taken)
+    assert kafka.committed() == {}
+    again = take(source, 5)
+    assert values(again) == [b"0", b"1", b"2", b"3", b"4"]
+    assert source.ours(again) == [True] * 5
+    source.commit(again)
+    assert kafka.committed() == {0: 5}
+
+
+@pytest.mark.parametrize(("policy", "first", "lost"), [("earliest", b"4", 4), ("latest", b"7", 7)])
+def test_messages_deleted_before_they_were_read_are_counted_and_passed_by(
+    kafka: KafkaRig, caplog: pytest.LogCaptureFixture, policy: str, first: bytes, lost: int
+) -> None:
+    counted: list[int] = []
+    kafka.write(numbered(1))
+    source = connected(kafka.source())
+    commit(source, take(source, 1))
+    source.close()
+    kafka.write(numbered(6, start=1))
+    kafka.admin.delete_records({TopicPartition(kafka.images, 0): 4})
+    source = connected(kafka.source(on_lost_data=policy, count_lost=counted.append))
+    if policy == "latest":
+        for _ in until_deadline():
+            source.poll(10, 0.1)
+            if counted:
+                break
+        kafka.write(numbered(1, start=7))
+    assert values(take(source, 1))[0] == first
+    assert counted == [lost - 1]
+    assert f"{kafka.images}-0 offsets 1 to 3 were deleted before they were read" in caplog.text
+    assert [record.levelname for record in caplog.records if "deleted before" in record.message] == ["ERROR"]
+
+
+def test_lost_messages_may_stop_it(kafka: KafkaRig) -> None:
+    kafka.write(numbered(1))
+    source = connected(kafka.source())
+    commit(source, take(source, 1))
+    source.close()
+    kafka.write(numbered(6, start=1))
+    kafka.admin.delete_records({TopicPartition(kafka.images, 0): 4})
+    source = connected(kafka.source(on_lost_data="stop"))
+    with pytest.raises(Misconfigured, match=f"{kafka.images}-0 offsets 1 to 3 were deleted.*--on-lost-data stop"):
+        take(source, 1)
+
+
+def test_a_batch_is_bounded_in_bytes_and_what_is_larger_comes_alone(kafka: KafkaRig) -> None:
+    sizes = [1000, 1000, 1000, 9000, 500, 500]
+    kafka.write([Sent(bytes(size)) for size in sizes])
+    source = connected(kafka.source(batch_bytes=2500))
+    batches: list[list[int]] = []
+    for _ in until_deadline():
+        batch = [len(message.value or b"") for message in source.poll(100, 0.2)]
+        batches += [batch] if batch else []
+        if sum(map(len, batches)) == len(sizes):
+            break
+    assert [size for batch in batches for size in batch] == sizes
+    assert all(len(batch) == 1 or sum(batch) <= 2500 for batch in batches)
+
+
+def test_a_header_whose_name_is_not_utf8_stops_nobody(kafka: KafkaRig) -> None:
+    odd = Sent(b"odd", headers=((NotUtf8("x"), BINARY), ("image_id", b"bild")))
+    kafka.write([Sent(b"good"), odd, Sent(b"good")])
+    taken = take(connected(kafka.source()), 3)
+    assert values(taken) == [b"good", b"odd", b"good"]
+    assert taken[1].headers == (("\\xff\\xfe", BINARY), ("image_id", b"bild"))
+    sink = kafka.sink()
+    sink.connect()
+    sink.publish([dead_letter(kafka.output, taken[1], EmptyImage("not so empty"))])
+    (written,) = kafka.written()
+    assert written.headers[0] == ("\\xff\\xfe", BINARY)
+
+
+def test_a_record_that_cannot_be_read_is_named_and_not_waited_for(
+    kafka: KafkaRig, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    kafka.write([Sent(b"good"), Sent(b"bad", headers=((NotUtf8("x"), b""),)), Sent(b"good")])
+    patch_kafka_python()
+    # As kafka-python reads by itself.
+    monkeypatch.setattr(DefaultRecordBatch, "_read_msg", DefaultRecordBatch._read_strictly, raising=True)
+    source = connected(kafka.source())
+    assert values(take(source, 1)) == [b"good"]
+    with pytest.raises(Misconfigured, match=f"unreadable record, one of {kafka.images}-0-1,.*move the group's offset"):
+        take(source, 1)
