@@ -636,7 +636,7 @@ class TestServer:
         with RedisServer(redis_program, {"requirepass": "right"}) as server:
             name = RedisBackend(server.url).make().meta.name
             for url in (server.url.replace(":right@", ":wrong@"), server.url.replace(":right@", "")):
-                with pytest.raises(Misconfigured, match="refused") as caught:
+                with pytest.raises(Misconfigured, match="rejected") as caught:
                     RedisIndex(connect(url), name)
                 assert "wrong" not in str(caught.value).replace("wrong number", "").replace("WRONGPASS", "")
 

@@ -93,7 +93,7 @@ def test_a_healthy_index_holds_everything(command: Command) -> None:
     assert examined["log"] == examined["records"] + examined["splits"]
     code, text = command("verify")
     assert code == 0
-    assert text.splitlines()[-1] == "everything holds"
+    assert text.splitlines()[-1] == "everything is consistent"
 
 
 def test_a_large_cluster_is_a_warning_only(command: Command) -> None:

@@ -181,7 +181,7 @@ class TestRefused:
         layer = keras.layers.Lambda(lambda x: (open(path, "w").close(), x)[1])  # type: ignore[func-returns-value]  # noqa: PTH123
         keras.Model(pixels, layer(pixels)).save(tmp_path / "lambda.keras")
         ran.unlink()
-        assert "is no keras that can be loaded: " in refusal(beside(tmp_path / "lambda.keras"))
+        assert "is not a loadable keras: " in refusal(beside(tmp_path / "lambda.keras"))
         assert not ran.exists()
 
     def test_a_graph_that_reads_files_is_not_loaded(self, tmp_path: Path) -> None:
