@@ -160,7 +160,7 @@ class TestFitting:
         with caplog.at_level(logging.WARNING):
             descriptor, _ = describe_projected(few, RAW, describing, 256, whiten=False)
         assert descriptor.dimension == 3
-        assert "--project 256: 4 seed images of 192 numbers vary in 3 directions only" in caplog.text
+        assert "--project 256: 4 seed images of 192 numbers vary in only 3 directions: " in caplog.text
 
     def test_seeds_that_are_all_alike_are_an_error(self, describing: Describing) -> None:
         alike = ImageSet([encoded(f"{number}.png", generated(1)) for number in range(5)], 1.0)
