@@ -177,7 +177,7 @@ class TestNextGeneration:
         self, settings: Settings, built: RedisIndex, client: redis.Redis
     ) -> None:
         changed(client, built.meta.name, b"x")
-        with pytest.raises(CorruptIndex, match="--fresh"):
+        with pytest.raises(CorruptIndex, match="bootstrap afresh"):
             run(settings)
         run(replace(settings, fresh=True))
         pca = RedisIndex(client, settings.index).pca()
