@@ -172,7 +172,7 @@ def test_few_images_are_in_flight(work_limits: WorkLimits | None, most: int) -> 
 
 
 def test_no_readable_image_is_fatal() -> None:
-    with pytest.raises(Misconfigured, match=r"no readable image \(1 undecodable, 1 empty\)"):
+    with pytest.raises(Misconfigured, match=r"no readable image found \(1 undecodable, 1 empty\)"):
         describe(BytesImage("a", b"text, not an image"), BytesImage("b", b""))
     with pytest.raises(Misconfigured, match="no file at all"):
         describe()
