@@ -298,7 +298,7 @@ def test_a_record_that_cannot_be_read_is_named(rig: Rig, run: Run, monkeypatch: 
     code, text = run()
     assert (code, text.count("\n")) == (EXIT_MISCONFIGURED, 1)
     assert f"{rig.topic}-0-0" in text
-    assert "begin later than it with --since" in text
+    assert "start after it with --since" in text
 
 
 @pytest.mark.parametrize(("carried", "restored"), [(3, 30), (0, 0)])
