@@ -1,6 +1,7 @@
 """Servers that the tests share, each found or started once in a process of the run, and the order of files."""
 
 import os
+import signal
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 
@@ -20,6 +21,12 @@ from demo.services import (
 )
 from tests.support.redis_cluster import two_nodes
 from tests.support.transports import KafkaRig
+
+
+def pytest_configure() -> None:
+    """Let Ctrl-C reach the programs that tests start, even below a shell that ignores it, as one in the background."""
+    if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+        signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
