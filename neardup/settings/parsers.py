@@ -63,30 +63,24 @@ def choices_of(parse: Callable[[str], Any]) -> tuple[str, ...]:
 
 def auto_or(parse: Callable[[str], Any]) -> Callable[[str], Any]:
     """Return a parser that returns None for ``auto`` and `parse` of everything else."""
-
-    def parse_or_auto(text: str) -> Any:  # noqa: ANN401 - of the field's own type
-        if text == "auto":
-            return None
-        try:
-            return parse(text)
-        except ValueError as exc:
-            raise ValueError(f"{exc}, or auto") from exc
-
-    return parse_or_auto
+    return _none_or(parse, "auto")
 
 
 def off_or(parse: Callable[[str], Any]) -> Callable[[str], Any]:
     """Return a parser that returns None for ``off`` and `parse` of everything else."""
+    return _none_or(parse, "off")
 
-    def parse_or_off(text: str) -> Any:  # noqa: ANN401 - of the field's own type
-        if text == "off":
+
+def _none_or(parse: Callable[[str], Any], word: str) -> Callable[[str], Any]:
+    def parse_or_none(text: str) -> Any:  # noqa: ANN401 - of the field's own type
+        if text == word:
             return None
         try:
             return parse(text)
         except ValueError as exc:
-            raise ValueError(f"{exc}, or off") from exc
+            raise ValueError(f"{exc}, or {word}") from exc
 
-    return parse_or_off
+    return parse_or_none
 
 
 _UNITS_S = {"s": 1, "m": 60, "h": 60 * 60, "d": 24 * 60 * 60}
