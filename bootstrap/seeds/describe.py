@@ -20,11 +20,8 @@ from neardup.relation.describing import Describer, PreparedImage
 from neardup.relation.images import Images
 from neardup.relation.local_change import THUMBNAIL_BYTES, Thumbnails
 from neardup.relation.rule import Relation
-from neardup.sources.images import EncodedImage, SourceImage
+from neardup.sources.images import UNREADABLE_FILE, EncodedImage, SourceImage
 from neardup.types import Descriptors, Member, Thumbnail, Variant
-
-UNREADABLE_FILE = "unreadable-file"
-"""Reason of what could not even be read; all other reasons are those of `neardup.errors.BadInput`."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -22,10 +22,9 @@ from neardup.search.distance import paired_l2_distances
 from neardup.search.duplicates import Duplicates
 from neardup.search.duplicates import find_duplicates as found_among
 from neardup.sources.files import find_images
+from neardup.sources.images import UNREADABLE_FILE
 from neardup.types import Descriptors, Symmetry
 
-UNREADABLE_FILE = "unreadable-file"
-"""Reason of what could not even be read; all other reasons are those of `neardup.errors.BadInput`."""
 _NORM_SLACK = 2e-3
 _BLOCK = 1024
 _PAIRS_BYTES = 64 * 1024 * 1024

@@ -9,6 +9,9 @@ from neardup.decoding.limits import DecodeLimits
 from neardup.errors import TooManyBytes
 from neardup.types import Pixels
 
+UNREADABLE_FILE = "unreadable-file"
+"""Reason of what could not even be read; all other reasons are those of `neardup.errors.BadInput`."""
+
 
 class SourceImage(Protocol):
     """One image, not yet read.

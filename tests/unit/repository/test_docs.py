@@ -15,7 +15,6 @@ from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
 from prometheus_client.metrics import MetricWrapperBase
 
-import bootstrap.seeds.describe
 import training.__main__
 from consumer.claim_checks.schemes import SCHEMES
 from consumer.health import STALLED_AFTER_S
@@ -32,6 +31,7 @@ from neardup.search.distance import similarity
 from neardup.settings.command_line import flags_of
 from neardup.settings.options import Option, options_of
 from neardup.settings.subjects import CLAIM_CHECKS, DUPLICATES, OTHERS, SUBJECTS
+from neardup.sources.images import UNREADABLE_FILE
 from neardup.types import Symmetry
 
 ROOT = Path(__file__).parents[3]
@@ -273,7 +273,7 @@ def test_descriptors_are_documented() -> None:
 def test_reasons_are_documented() -> None:
     table = rows(section(text_of("docs/wire-contracts.md"), "Reasons"))
     assert [row[0].strip("`") for row in table] == list(reasons())
-    assert bootstrap.seeds.describe.UNREADABLE_FILE in text_of("docs/wire-contracts.md")
+    assert UNREADABLE_FILE in text_of("docs/wire-contracts.md")
 
 
 def test_schemes_of_claim_checks_are_documented() -> None:
