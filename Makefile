@@ -49,10 +49,10 @@ $(BENCH)/.installed: requirements-bench.lock $(VENV)/.installed
 	@touch $@
 
 bench-index: $(BENCH)/.installed  ## time and recall of the search, beside brute force, faiss, hnswlib and usearch
-	@PYTHONPATH=$(BENCH) $(BIN)/python benchmarks/index_search.py $(ARGS)
+	@PYTHONPATH=$(BENCH) $(BIN)/python -m benchmarks.index_search $(ARGS)
 
 bench-redis: $(VENV)/.installed  ## what the index costs in Redis: bytes, server time, images a second
-	@$(BIN)/python benchmarks/redis_cost.py $(ARGS)
+	@$(BIN)/python -m benchmarks.redis_cost $(ARGS)
 
 bench-delivery: $(VENV)/.installed  ## what exactly-once costs: the consumer both ways in turn, on a real broker
 	@OMP_NUM_THREADS=1 OPENBLAS_NUM_THREADS=1 $(BIN)/python -m benchmarks.delivery_cost $(ARGS)

@@ -1,6 +1,6 @@
 """Measure the batch job on many seed images: seconds by phase, images per second, peak memory, cluster sizes.
 
-    python benchmarks/bootstrap_scale.py 20000 [--redis URL] [--duplicates 0.05] [--descriptor dct]
+    python -m benchmarks.bootstrap_scale 20000 [--redis URL] [--duplicates 0.05] [--descriptor dct]
 
 The images are crops and mirror images of the photos under the folder that NEARDUP_DATA names (`photos_small/`), else
 of the two that scikit-learn ships; written to a temporary folder, as small JPEG files. The job is the real command,

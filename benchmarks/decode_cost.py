@@ -1,4 +1,4 @@
-"""What decoding in processes costs, beside decoding in threads: ``python benchmarks/decode_cost.py FOLDER``.
+"""What decoding in processes costs, beside decoding in threads: ``python -m benchmarks.decode_cost FOLDER``.
 
 Both decode and prepare the same images for the default descriptor, in turn, several times. Ratios within a run mean
 something on a busy machine, too; so does the processor time, which counts all processes.

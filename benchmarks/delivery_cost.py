@@ -28,7 +28,7 @@ from bootstrap.__main__ import main as bootstrap
 from consumer.health import Health
 from consumer.messages import ImageMessage, OutgoingMessage
 from consumer.metrics import Metrics
-from consumer.service import kafka_transport, open_redis_index, run
+from consumer.service import kafka_transport, open_redis_index, output_topics, run
 from consumer.settings import AT_LEAST_ONCE, EXACTLY_ONCE, ServiceSettings
 from demo.services import open_kafka, open_redis
 from neardup.index.stored.connection import connect
@@ -75,8 +75,8 @@ def _settings(address: str, redis_url: str, way: str, batch_size: int) -> Servic
         delivery=way,
         batch_size=batch_size,
         topic=f"images-{run_id}",
-        verdicts=f"verdicts-{run_id}",
-        dead_letters=f"dead-{run_id}",
+        verdicts_topic=f"verdicts-{run_id}",
+        dead_letters_topic=f"dead-{run_id}",
         group=f"group-{run_id}",
         index=f"delivery-{run_id}",
     )
@@ -156,7 +156,17 @@ def _timed(settings: ServiceSettings, warm_up: int, images: int) -> _Run:
         return answered
 
     delivery.deliver = timed  # type: ignore[method-assign]
-    run(settings, index, source, delivery, metrics=metrics, health=health, stop=stop)
+    run(
+        settings,
+        index,
+        source,
+        delivery,
+        topics=output_topics(settings),
+        claim_checks=settings,
+        metrics=metrics,
+        health=health,
+        stop=stop,
+    )
     first, last = min(count for count in ends if count >= warm_up), max(ends)
     counted = [seconds for count, seconds in took_s.items() if count > first]
     return _Run((last - first) / (ends[last] - ends[first]), 1000 * statistics.median(counted))

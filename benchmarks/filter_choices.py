@@ -2,7 +2,7 @@
 
 The filter by itself, on one thread.
 
-    .venv/bin/python benchmarks/filter_choices.py [--members 1000000] [--descriptor dct]
+    .venv/bin/python -m benchmarks.filter_choices [--members 1000000] [--descriptor dct]
 
 Members and queries as in `index_search.py`. The first line is as the code has it; where `_PASSING` is 1 the short shape
 is taken whatever passes it, where it is -1 the long one.
@@ -16,10 +16,10 @@ from typing import Any
 from unittest.mock import patch
 
 import numpy as np
-from real_descriptors import descriptors_of_images, queries_from
-from result_files import results_of
 from threadpoolctl import threadpool_limits
 
+from benchmarks.real_descriptors import descriptors_of_images, queries_from
+from benchmarks.result_files import results_of
 from neardup.descriptors import load_descriptor
 from neardup.search import sketch_trees as filters
 from neardup.search.sketch_trees import Shape, Sketches, SketchTrees

@@ -16,21 +16,24 @@ import platform
 import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
-from index_material import member_of, place
 from numpy.typing import NDArray
-from real_descriptors import descriptors_of_images, queries_from
-from result_files import results_of
-from search_rivals import rivals
 from threadpoolctl import threadpool_limits
 
+from benchmarks.index_material import member_of, place
+from benchmarks.real_descriptors import descriptors_of_images, queries_from
+from benchmarks.result_files import results_of
+from benchmarks.search_rivals import rivals
 from neardup.descriptors import load_descriptor
 from neardup.index.stored.codec import decode_head, encode_member
 from neardup.index.view import GenerationView
 from neardup.search.distance import paired_l2_distances
 from neardup.types import Descriptors
+
+_Batch = TypeVar("_Batch")
+_Rows = TypeVar("_Rows", Descriptors, NDArray[np.float32])
 
 RADII = (0.1, 0.2)
 """And the default of the descriptor."""
@@ -212,9 +215,7 @@ def check(view: GenerationView, brute: BruteForce, queries: Descriptors, radius:
     return (len(true & found) / len(true) if true else 1.0), len(found - true), len(true)
 
 
-def taken_in_turns(
-    searches: Sequence[Callable[[Descriptors], object]], batches: Sequence[Descriptors]
-) -> NDArray[np.float64]:
+def taken_in_turns(searches: Sequence[Callable[[_Batch], object]], batches: Sequence[_Batch]) -> NDArray[np.float64]:
     """Return seconds, float64 (searches, batches)."""
     taken = np.empty((len(searches), len(batches)))
     for turn, batch in enumerate(batches):
@@ -225,8 +226,9 @@ def taken_in_turns(
     return taken
 
 
-def _singles(search: Callable[[Descriptors], object], queries: Descriptors) -> NDArray[np.float64]:
-    return taken_in_turns([search], [queries[row : row + 1] for row in range(len(queries))])[0]
+def _singles(search: Callable[[_Rows], object], queries: _Rows) -> NDArray[np.float64]:
+    alone: list[_Rows] = [queries[row : row + 1] for row in range(len(queries))]
+    return taken_in_turns([search], alone).ravel()
 
 
 def measure_rivals(

@@ -1,6 +1,6 @@
 """How long networks of Keras take to describe an image: eager, compiled, compiled for batches, and as shipped.
 
-    .venv/bin/python benchmarks/keras_speed.py [NAME ...]
+    .venv/bin/python -m benchmarks.keras_speed [NAME ...]
 
 Weights are random: they do not change the time. CPU time of one thread, which a busy machine hardly disturbs: the
 smallest of several runs, in milliseconds an image, decoding and shrinking apart. "as shipped" goes image by image

@@ -1,4 +1,4 @@
-"""What looking in the nearest cluster alone loses: ``python benchmarks/probe_loss.py [--members N]``.
+"""What looking in the nearest cluster alone loses: ``python -m benchmarks.probe_loss [--members N]``.
 
 Members are clustered as the bootstrap does it. Each query is a copy of a member, moved by a random part of the radius
 in a random direction; it is lost when its nearest cluster is another one than the member's. With NEARDUP_DATA the
@@ -8,12 +8,13 @@ descriptors are of real photos, else generated.
 import argparse
 
 import numpy as np
-from real_descriptors import descriptors_of_images
 
+from benchmarks.real_descriptors import descriptors_of_images
 from neardup.descriptors import load_descriptor
 from neardup.search.cells import Cells
 from neardup.search.distance import paired_l2_distances
 from neardup.search.kmeans import fit_bounded_centroids
+from neardup.types import Descriptors
 
 QUERIES = 20_000
 
@@ -38,12 +39,13 @@ def main() -> None:
         print(f"radius {radius}: {lost[within].mean():.1%} of pairs lost, {lost[outer].mean():.1%} in the outer half")
 
 
-def moved(rows: np.ndarray, radius: float, rng: np.random.Generator) -> np.ndarray:
+def moved(rows: Descriptors, radius: float, rng: np.random.Generator) -> Descriptors:
     """Return unit float16 copies, each moved by a uniform part of the radius."""
     directions = rng.standard_normal(rows.shape)
     directions /= np.linalg.norm(directions, axis=1, keepdims=True)
     copies = rows.astype(np.float64) + directions * rng.uniform(0, radius, (len(rows), 1))
-    return (copies / np.linalg.norm(copies, axis=1, keepdims=True)).astype(np.float16)
+    unit: Descriptors = (copies / np.linalg.norm(copies, axis=1, keepdims=True)).astype(np.float16)
+    return unit
 
 
 if __name__ == "__main__":

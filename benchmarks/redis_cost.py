@@ -15,14 +15,14 @@ import tempfile
 import time
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any, cast
+from typing import Any
 
 import numpy as np
 import redis
-from index_material import MAX_CLUSTER, key_of, member_of, place
-from real_descriptors import descriptors_of_images, generated
 from threadpoolctl import threadpool_limits
 
+from benchmarks.index_material import MAX_CLUSTER, key_of, member_of, place
+from benchmarks.real_descriptors import descriptors_of_images, generated
 from demo.services import open_redis
 from neardup.descriptors import load_descriptor
 from neardup.index.base import IndexMeta
@@ -51,7 +51,7 @@ class Meter:
         self._before = self._now()
 
     def _now(self) -> dict[str, float]:
-        told = cast("dict[str, Any]", self._client.info("all"))
+        told = self._client.info("all")
         script_us = sum(told.get(f"cmdstat_{name}", {}).get("usec", 0) for name in ("eval", "evalsha"))
         cpu_us = 1e6 * (told["used_cpu_user"] + told["used_cpu_sys"])
         return {"bytes": told["used_memory"], "script_us": script_us, "cpu_us": cpu_us}
@@ -93,7 +93,7 @@ def measure(client: redis.Redis, url: str, file: Path, members: int) -> dict[str
     """Return all figures."""
     rows: Descriptors = np.load(file, mmap_mode="r")
     report: dict[str, Any] = {
-        "redis": cast("dict[str, Any]", client.info("server"))["redis_version"],
+        "redis": client.info("server")["redis_version"],
         "machine": f"{platform.machine()}, {os.cpu_count()} processors, Python {platform.python_version()}",
         "members": members,
         "dimension": int(rows.shape[1]),

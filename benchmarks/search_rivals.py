@@ -4,6 +4,7 @@ import importlib.util
 import math
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -30,7 +31,7 @@ def rivals(members: Rows, *, graphs: bool) -> list[Callable[[], Rival]]:
     made: list[Callable[[], Rival]] = []
     if importlib.util.find_spec("faiss"):
         made.append(lambda: _faiss_flat(members))
-        made += [lambda nprobe=nprobe: _faiss_ivf(members, nprobe) for nprobe in (1, 16)]
+        made += [partial(_faiss_ivf, members, nprobe) for nprobe in (1, 16)]
     if graphs and importlib.util.find_spec("hnswlib"):
         made.append(lambda: _hnswlib(members))
     if graphs and importlib.util.find_spec("usearch"):

@@ -40,7 +40,7 @@ def fit_centroids(descriptors: Descriptors, clusters: int) -> NDArray[np.float32
     """
     from sklearn.cluster import KMeans, MiniBatchKMeans  # noqa: PLC0415 - a second to import; only bootstrap clusters
     from sklearn.exceptions import ConvergenceWarning  # noqa: PLC0415
-    from threadpoolctl import threadpool_limits  # type: ignore[import-untyped] # noqa: PLC0415 - scikit-learn's own
+    from threadpoolctl import threadpool_limits  # noqa: PLC0415 - scikit-learn's own
 
     sample = _sample(descriptors)
     rows = sample.astype(np.float32)

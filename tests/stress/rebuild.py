@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
-from threadpoolctl import threadpool_limits  # type: ignore[import-untyped]
+from threadpoolctl import threadpool_limits
 
 from bootstrap.generation.assembly import Assembly
 from bootstrap.generation.snapshot import CarryOver, Snapshot, store
