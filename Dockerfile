@@ -30,7 +30,9 @@ COPY pyproject.toml README.md LICENSE ./
 COPY neardup neardup
 COPY bootstrap bootstrap
 COPY consumer consumer
-RUN backend/bin/python -m pip install --no-cache-dir --no-deps --no-build-isolation --target /opt/neardup .
+# The command's first line names the interpreter that installed it, which the image to come does not have.
+RUN backend/bin/python -m pip install --no-cache-dir --no-deps --no-build-isolation --target /opt/neardup . \
+    && sed -i '1s|.*|#!/opt/venv/bin/python|' /opt/neardup/bin/neardup
 
 FROM ${BASE_IMAGE} AS runtime
 ARG VERSION=0.1.0
@@ -51,7 +53,7 @@ COPY --from=application /opt/neardup /opt/neardup
 
 # The root file system may be read-only: whatever a library wants to write goes to /tmp.
 # PYTHONSAFEPATH: a file in the working directory cannot pose as one of our modules.
-ENV PATH=/opt/venv/bin:${PATH} \
+ENV PATH=/opt/neardup/bin:/opt/venv/bin:${PATH} \
     PYTHONPATH=/opt/neardup \
     PYTHONSAFEPATH=1 \
     PYTHONDONTWRITEBYTECODE=1 \

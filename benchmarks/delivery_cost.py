@@ -122,10 +122,11 @@ def _topics(settings: ServiceSettings) -> Iterator[KafkaAdminClient]:
 
 @dataclass(frozen=True)
 class _Run:
-    """Images a second from the end of the warm-up on, and the median milliseconds that a delivery took."""
+    """From the end of the warm-up on; a delivery is the median one, the CPU is that of the process an image."""
 
     images_s: float
     deliver_ms: float
+    cpu_ms: float
 
 
 def _run(settings: ServiceSettings, images: int) -> _Run:
@@ -144,6 +145,7 @@ def _timed(settings: ServiceSettings, warm_up: int, images: int) -> _Run:
         raise SystemExit("stopped")
     source, delivery = kafka_transport(settings, metrics)
     deliver, ends, took_s = delivery.deliver, {0: time.perf_counter()}, {0: 0.0}
+    cpu_s = {0: time.process_time()}
 
     def timed(messages: Sequence[ImageMessage], outgoing: Sequence[Sequence[OutgoingMessage]]) -> list[bool]:
         began = time.perf_counter()
@@ -151,6 +153,7 @@ def _timed(settings: ServiceSettings, warm_up: int, images: int) -> _Run:
         done = max(ends) + len(messages)
         ends[done] = time.perf_counter()
         took_s[done] = ends[done] - began
+        cpu_s[done] = time.process_time()
         if done >= warm_up + images:
             stop.set()
         return answered
@@ -169,7 +172,12 @@ def _timed(settings: ServiceSettings, warm_up: int, images: int) -> _Run:
     )
     first, last = min(count for count in ends if count >= warm_up), max(ends)
     counted = [seconds for count, seconds in took_s.items() if count > first]
-    return _Run((last - first) / (ends[last] - ends[first]), 1000 * statistics.median(counted))
+    images = last - first
+    return _Run(
+        images_s=images / (ends[last] - ends[first]),
+        deliver_ms=1000 * statistics.median(counted),
+        cpu_ms=1000 * (cpu_s[last] - cpu_s[first]) / images,
+    )
 
 
 def _print_table(runs: dict[tuple[int, str], list[_Run]], sizes: Sequence[int]) -> None:

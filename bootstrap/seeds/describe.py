@@ -2,7 +2,7 @@
 
 import os
 from collections import Counter, deque
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Executor, ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
@@ -17,11 +17,11 @@ from neardup.describe_batch import BATCH, BatchDescriber, Compared
 from neardup.descriptors.base import Descriptor
 from neardup.errors import BadInput, Misconfigured
 from neardup.relation.describing import Describer, PreparedImage
-from neardup.relation.images import Images
-from neardup.relation.local_change import THUMBNAIL_BYTES, Thumbnails
+from neardup.relation.images import Images, packed
+from neardup.relation.local_change import Thumbnails
 from neardup.relation.rule import Relation
 from neardup.sources.images import UNREADABLE_FILE, EncodedImage, SourceImage
-from neardup.types import Descriptors, Member, Thumbnail, Variant
+from neardup.types import Descriptors, Member, Thumbnail
 
 
 @dataclass(frozen=True, slots=True)
@@ -128,20 +128,22 @@ def describe_seeds(
     """
     describer = Describer(descriptor, relation or Relation(0.0))
     limits, threads = limits or DecodeLimits(), workers or os.cpu_count() or 1
-    batches: deque[Images] = deque()
     result = DescribedSeeds([], np.empty((0, descriptor.dimension), dtype=np.float16))
     taken: deque[SeedImage] = deque()
     with open_decoder(threads, limits, work_limits) as decoder, _threads(threads) as executor:
         path = BatchDescriber(describer, decoder, executor)
         read = partial(_read, describer=describer, limits=limits)
         prepared = path.prepare_few(_noted(seeds, taken), read, threads)
-        while batch := list(islice(prepared, BATCH)):
-            batches.append(_sorted_out(path.describe(batch), taken, describer, result))
-            progress(len(batch))
-    if not result.images:
+
+        def compared() -> Iterator[Compared]:
+            while batch := list(islice(prepared, BATCH)):
+                yield from _sorted_out(path.describe(batch), taken, result)
+                progress(len(batch))
+
+        images = packed(compared(), with_thumbnails=describer.has_thumbnails)
+    if images is None:
         raise Misconfigured(f"SEEDS: no readable image found ({_counts(result.unreadable) or 'no file at all'})")
-    joined = _joined(batches, len(result.images))
-    result.descriptors, result.thumbnails, result.variants = joined.descriptors, joined.thumbnails, joined.variants
+    result.descriptors, result.thumbnails, result.variants = images.descriptors, images.thumbnails, images.variants
     return result
 
 
@@ -173,11 +175,9 @@ def _read(seed: SourceImage, describer: Describer, limits: DecodeLimits) -> byte
 def _sorted_out(
     results: Iterable[Compared | BadInput | OSError],
     taken: deque[SeedImage],
-    describer: Describer,
     result: DescribedSeeds,
-) -> Images:
-    """Note what each of the seeds taken came to; return what those described are compared by."""
-    described = []
+) -> Iterator[Compared]:
+    """Note what each of the seeds taken came to; iterate over what those described are compared by."""
     for compared in results:
         image = taken.popleft()
         if isinstance(compared, BadInput):
@@ -187,45 +187,7 @@ def _sorted_out(
             result.unreadable.append(Unreadable(image.image_id, UNREADABLE_FILE, detail))
         else:
             result.images.append(image)
-            described.append(compared)
-    return _side_by_side(described, describer)
-
-
-def _side_by_side(described: Sequence[Compared], describer: Describer) -> Images:
-    """Return what images are compared by as matrices."""
-    columns = [[image[number] for image in described] for number in range(1 + len(describer.symmetries))]
-    image, *variants = (_matrices(column, describer) for column in columns)
-    return image.with_variants(tuple(variants))
-
-
-def _matrices(column: Sequence[Variant], describer: Describer) -> Images:
-    descriptors = np.empty((len(column), describer.descriptor.dimension), dtype=np.float16)
-    thumbnails = np.empty((len(column), THUMBNAIL_BYTES), dtype=np.uint8) if describer.has_thumbnails else None
-    for row, variant in enumerate(column):
-        descriptors[row] = variant.descriptor
-        if thumbnails is not None and variant.thumbnail is not None:
-            thumbnails[row] = variant.thumbnail
-    return Images(descriptors, thumbnails)
-
-
-def _joined(batches: deque[Images], rows: int) -> Images:
-    """Move the batches into one of all rows, each released as soon as it is copied."""
-    first = batches[0]
-    joined = _empty(first, rows).with_variants(tuple(_empty(variant, rows) for variant in first.variants))
-    start = 0
-    while batches:
-        batch = batches.popleft()
-        for whole, part in zip((joined, *joined.variants), (batch, *batch.variants), strict=True):
-            whole.descriptors[start : start + len(part)] = part.descriptors
-            if whole.thumbnails is not None and part.thumbnails is not None:
-                whole.thumbnails[start : start + len(part)] = part.thumbnails
-        start += len(batch)
-    return joined
-
-
-def _empty(like: Images, rows: int) -> Images:
-    thumbnails = None if like.thumbnails is None else np.empty((rows, like.thumbnails.shape[1]), dtype=np.uint8)
-    return Images(np.empty((rows, like.descriptors.shape[1]), dtype=np.float16), thumbnails)
+            yield compared
 
 
 def _counts(unreadable: Iterable[Unreadable]) -> str:

@@ -2,7 +2,7 @@
 
 import os
 from collections import deque
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from itertools import chain, islice
@@ -17,10 +17,9 @@ from neardup.errors import BadInput
 from neardup.library.images import ImageLike, Readable, named, one_by_one, readable
 from neardup.library.options import descriptor_of, require_workers
 from neardup.relation.describing import Describer, PreparedImage
-from neardup.relation.images import Images
-from neardup.relation.rule import Relation, stacked_thumbnails
+from neardup.relation.rule import Relation
 from neardup.sources.images import BytesImage, FileImage
-from neardup.types import Descriptors, Variant
+from neardup.types import Descriptors
 
 Outcome = Compared | BadInput | OSError
 """Of one image: what it is compared by, or why there is nothing."""
@@ -133,14 +132,3 @@ def _read(image: Readable, *, describer: Describer, limits: DecodeLimits) -> byt
         return describer.prepare(image.pixels(describer.reduce_to_px, limits))
     except (BadInput, OSError) as exc:
         return exc
-
-
-def side_by_side(described: Sequence[Compared], *, with_thumbnails: bool) -> Images:
-    """Return what images, at least one, are compared by as matrices."""
-    image, *variants = (_stacked(column, with_thumbnails=with_thumbnails) for column in zip(*described, strict=True))
-    return image.with_variants(tuple(variants))
-
-
-def _stacked(column: Sequence[Variant], *, with_thumbnails: bool) -> Images:
-    thumbnails = stacked_thumbnails(variant.thumbnail for variant in column) if with_thumbnails else None
-    return Images(np.stack([variant.descriptor for variant in column]), thumbnails)

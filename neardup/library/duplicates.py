@@ -2,7 +2,6 @@
 
 import os
 from collections.abc import Iterable, Iterator
-from itertools import islice
 from typing import overload
 
 import numpy as np
@@ -11,12 +10,12 @@ from numpy.typing import NDArray
 from neardup.describe_batch import Compared
 from neardup.descriptors import DEFAULT
 from neardup.errors import BadInput, Misconfigured
-from neardup.library.describing import describe_all, side_by_side
+from neardup.library.describing import describe_all
 from neardup.library.groups import Duplicate, FoundDuplicates, Group, K, Unreadable
 from neardup.library.images import ImageLike, Readable, is_one_image, readable
 from neardup.library.options import descriptor_of, relation_of, require_workers
 from neardup.relation.describing import Describer
-from neardup.relation.images import Images
+from neardup.relation.images import Images, packed
 from neardup.relation.rule import Relation, local_changes
 from neardup.search.distance import paired_l2_distances
 from neardup.search.duplicates import Duplicates
@@ -26,7 +25,6 @@ from neardup.sources.images import UNREADABLE_FILE
 from neardup.types import Descriptors, Symmetry
 
 _NORM_SLACK = 2e-3
-_BLOCK = 1024
 _PAIRS_BYTES = 64 * 1024 * 1024
 _DIMENSIONS = 2
 
@@ -176,31 +174,13 @@ def _described(
                 described.append(keys[number])
                 yield outcome
 
-    return described, _packed(compared(), with_thumbnails=describer.has_thumbnails), unreadable
+    return described, packed(compared(), with_thumbnails=describer.has_thumbnails), unreadable
 
 
 def _unreadable(key: K, error: BadInput | OSError) -> Unreadable[K]:
     if isinstance(error, BadInput):
         return Unreadable(key, error.reason, str(error))
     return Unreadable(key, UNREADABLE_FILE, error.strerror or str(error))
-
-
-def _packed(compared: Iterator[Compared], *, with_thumbnails: bool) -> Images | None:
-    blocks = []
-    while block := list(islice(compared, _BLOCK)):
-        blocks.append(side_by_side(block, with_thumbnails=with_thumbnails))
-    if not blocks:
-        return None
-    variants = zip(*(block.variants for block in blocks), strict=True)
-    return _joined(blocks).with_variants(tuple(map(_joined, variants)))
-
-
-def _joined(blocks: Iterable[Images]) -> Images:
-    blocks = list(blocks)
-    thumbnails = [block.thumbnails for block in blocks if block.thumbnails is not None]
-    return Images(
-        np.concatenate([block.descriptors for block in blocks]), np.concatenate(thumbnails) if thumbnails else None
-    )
 
 
 def _found(

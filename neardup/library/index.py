@@ -10,13 +10,13 @@ from neardup.descriptors import DEFAULT
 from neardup.errors import CorruptIndex, IndexMismatch, Misconfigured
 from neardup.index.base import IndexMeta
 from neardup.library.answers import Answer, checked_name, path_of
-from neardup.library.describing import compared_or_raise, side_by_side
+from neardup.library.describing import compared_or_raise
 from neardup.library.images import ImageLike, is_one_image, one_by_one
 from neardup.library.index_file import read_index, write_index
 from neardup.library.members import Alike, Members
 from neardup.library.options import descriptor_of, relation_of
 from neardup.relation.describing import Describer
-from neardup.relation.images import images_of
+from neardup.relation.images import images_of, side_by_side
 from neardup.relation.symmetry import switches_of
 from neardup.types import Member, Verdict
 

@@ -11,8 +11,8 @@ from hypothesis import strategies as st
 from neardup.index.base import IndexMeta
 from neardup.index.memory import MemoryIndex
 from neardup.library import members
-from neardup.library.describing import side_by_side
 from neardup.library.members import Members
+from neardup.relation.images import side_by_side
 from neardup.relation.rule import Relation
 from neardup.types import Decision, Query, Verdict
 from tests.property.test_index_agrees import images_of
