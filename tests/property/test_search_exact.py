@@ -19,6 +19,8 @@ from neardup.search.sketches import SLACK, Sketcher, fit_sketcher
 from neardup.types import Descriptors
 from tests.support.spectra import Scene, brute_force, described, scenes
 
+pytestmark = pytest.mark.slow
+
 
 def sketch_distances(sketcher: Sketcher, queries: Descriptors, rows: Descriptors) -> np.ndarray:
     left, right = sketcher.sketch(queries), sketcher.sketch(rows)
@@ -71,7 +73,6 @@ def distances_cut_after(coordinates: int, left: np.ndarray, right: np.ndarray) -
     return np.asarray(np.sqrt(squared + np.square(residuals[0][:, np.newaxis] - residuals[1])))
 
 
-@pytest.mark.slow
 @settings(max_examples=150, deadline=None)
 @given(
     scenes(),
@@ -145,7 +146,6 @@ def divide(tree: CellTree, held: dict[int, list[int]], split: Split) -> None:
         held.setdefault(split.low if side == ord("L") else split.high, []).append(row)
 
 
-@pytest.mark.slow
 @settings(max_examples=60, deadline=None)
 @given(scenes(), st.integers(2, 12))
 def test_a_member_stays_at_home_through_all_divisions(scene: Scene, limit: int) -> None:

@@ -9,6 +9,8 @@ from neardup.decoding.decode import decode
 from neardup.descriptors import load_descriptor
 from neardup.search.distance import l2_distances
 
+pytestmark = pytest.mark.slow
+
 
 @pytest.mark.parametrize("name", CLASSES)
 def test_pictures_are_the_same_each_time_and_change_with_the_seed(name: str) -> None:
@@ -16,7 +18,6 @@ def test_pictures_are_the_same_each_time_and_change_with_the_seed(name: str) -> 
     assert picture(name, 7, 0).tobytes() != picture(name, 7, 1).tobytes()
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize("name", CLASSES)
 def test_pictures_of_a_class_differ_by_more_than_noise(name: str) -> None:
     scenes = [

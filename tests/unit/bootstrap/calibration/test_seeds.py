@@ -17,6 +17,8 @@ from neardup.descriptors.pixels import PixelsDescriptor
 from neardup.sources.images import BrokenImage, BytesImage, SourceImage
 from neardup.types import Pixels
 
+pytestmark = pytest.mark.slow
+
 DCT = DctDescriptor()
 LIMITS = DecodeLimits()
 
@@ -50,14 +52,12 @@ class TestSeeds:
         assert found.edits["0.99"] < found.radius < 1.0
         assert found.warning == ""
 
-    @pytest.mark.slow
     def test_names_and_order_do_not_matter(self) -> None:
         pictures = [png(coarse(number)) for number in range(104)]
         one = [BytesImage(f"a/{number}", data) for number, data in enumerate(pictures)]
         two = [BytesImage(f"{number}.x", data) for number, data in enumerate(reversed(pictures))]
         assert calibrated(one).document() == calibrated(two).document()
 
-    @pytest.mark.slow
     def test_copies_do_not_count(self) -> None:
         pictures = [coarse(number) for number in range(104)]
         again = [
@@ -68,7 +68,6 @@ class TestSeeds:
         assert (alone.images, both.images) == (104, 104)
         assert both.radius == pytest.approx(alone.radius, rel=0.02)
 
-    @pytest.mark.slow
     def test_symmetries_make_the_radius_smaller(self) -> None:
         seeds = images(104)
         assert calibrated(seeds, comparisons=8).radius < calibrated(seeds).radius

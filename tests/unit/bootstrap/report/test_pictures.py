@@ -16,6 +16,8 @@ from neardup.descriptors.pixels import PixelsDescriptor
 from neardup.errors import Misconfigured
 from neardup.sources.images import BrokenImage, BytesImage, SourceImage
 
+pytestmark = pytest.mark.slow
+
 pytest.importorskip("matplotlib", reason="extra report is not installed")
 
 PIXELS = PixelsDescriptor(8)
@@ -59,7 +61,6 @@ def test_pictures_are_written_and_other_files_left_alone(tmp_path: Path) -> None
     assert size_of(tmp_path / "unique.png") == (1320, 110 + 210)
 
 
-@pytest.mark.slow
 def test_large_seed_sets_stay_readable(tmp_path: Path) -> None:
     seeds: list[SourceImage] = [BytesImage(f"{number}.png", png(number // 9)) for number in range(540)]
     write_report(analysed(seeds, clusters=30), seeds, tmp_path)
@@ -67,7 +68,6 @@ def test_large_seed_sets_stay_readable(tmp_path: Path) -> None:
     assert size_of(tmp_path / "unique.png") == (1320, 110 + 8 * 210)
 
 
-@pytest.mark.slow
 def test_pictures_show_the_images(tmp_path: Path) -> None:
     buffer = io.BytesIO()
     Image.new("RGB", (30, 30), (12, 34, 56)).save(buffer, "PNG")

@@ -25,6 +25,8 @@ from neardup.relation.rule import Relation
 from tests.support.harm import BAD_PX, HARMLESS, harm
 from tests.support.processes import eventually, photo
 
+pytestmark = pytest.mark.slow
+
 LIMITS = DecodeLimits(max_bytes=1_000_000, max_pixels=20_000_000)
 RELATION = Relation(0.3, local_change=2.0, match_flips=True)
 MEBIBYTE = 1024 * 1024
@@ -197,7 +199,6 @@ def test_what_asks_for_too_much_memory_is_given_up(pool: DecodePool) -> None:
     assert outcomes(pool.preparing(harm("allocate"))([GOOD[0], BAD, GOOD[1]])) == [RED, DecodeMemory, LIME]
 
 
-@pytest.mark.slow
 @pytest.mark.skipif(sys.platform != "linux", reason="elsewhere the limit is not enforced")
 @pytest.mark.parametrize("image_format", ["PNG", "WEBP", "AVIF"])
 def test_a_decoder_that_asks_for_too_much_memory_is_stopped(image_format: str) -> None:
