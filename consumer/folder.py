@@ -7,6 +7,7 @@ import threading
 import time
 from collections.abc import Iterable, Iterator
 from contextlib import ExitStack
+from functools import partial
 from pathlib import Path
 from types import TracebackType
 from typing import Self, TextIO
@@ -20,12 +21,13 @@ from consumer.settings import MEMORY, ClaimCheckSettings, FolderSettings
 from consumer.transport.at_least_once import AtLeastOnceDelivery
 from consumer.transport.memory import MemorySink, MemorySource
 from neardup.descriptors import DEFAULT, load_descriptor
-from neardup.errors import Misconfigured
+from neardup.errors import BadInput, Misconfigured
 from neardup.index.base import Index, IndexMeta
 from neardup.index.memory import MemoryIndex
 from neardup.relation.symmetry import switches_of
 from neardup.sources.files import find_images
-from neardup.sources.images import FileImage, SourceImage
+from neardup.sources.images import BrokenImage, BytesImage, FileImage, SourceImage, as_bad_input
+from neardup.sources.names import text_of
 from neardup.types import Verdict
 
 _TOPICS = OutputTopics("verdicts", "dead letters")
@@ -35,8 +37,8 @@ _TOPICS = OutputTopics("verdicts", "dead letters")
 def judge_folder(settings: FolderSettings) -> None:
     """Judge every image of a folder and write one verdict per line to ``--output``.
 
-    Files that are not images go to a second file beside it, ``NAME.dead.jsonl``. Both are written as ``.partial`` and
-    replace earlier ones only when all is done.
+    What cannot be read or judged goes to a second file beside it, ``NAME.dead.jsonl``, with the reason. Both are
+    written as ``.partial`` and replace earlier ones only when all is done.
 
     Raises
     ------
@@ -60,14 +62,13 @@ def judge_folder(settings: FolderSettings) -> None:
         lines = stack.enter_context(_Lines(Path(settings.output)))
         source = MemorySource(_messages(images, settings))
         delivery = AtLeastOnceDelivery(source, MemorySink(lines.write))
-        files = ClaimCheckSettings(allow_uri=("file:///",))
         run(
             settings,
             index,
             source,
             delivery,
             topics=_TOPICS,
-            claim_checks=files,
+            claim_checks=ClaimCheckSettings(),
             metrics=metrics,
             health=health,
             stop=stop,
@@ -95,31 +96,52 @@ def _index(settings: FolderSettings, stop: threading.Event, health: Health, metr
 
 
 def _messages(images: Iterable[SourceImage], settings: FolderSettings) -> Iterator[ImageMessage]:
-    """Yield the messages that a camera would publish; files as claim checks, so that the decoding threads read them."""
+    """Yield the messages that a camera would publish; the decoding threads read what they are about."""
     root = Path(settings.input).resolve()
     for offset, image in enumerate(images):
         image_id = image.image_id.encode()
-        headers: tuple[tuple[str, bytes], ...] = (("image_id", image_id),)
-        if isinstance(image, FileImage):
-            value = json.dumps({"uri": Path(image.path).as_uri()}).encode()
-            headers = (*headers, ("content-type", b"application/json"))
-        else:
-            value = image.encoded(settings.max_image_bytes)
+        held = _held(image, settings.max_image_bytes)
         yield ImageMessage(
-            "files", 0, offset, int(time.time() * 1000), image_id, value, headers, _identity(image, root)
+            "files",
+            0,
+            offset,
+            int(time.time() * 1000),
+            image_id,
+            None,
+            (("image_id", image_id),),
+            _identity(image, root),
+            partial(_read, held, settings.max_image_bytes),
         )
+
+
+def _held(image: SourceImage, max_bytes: int) -> SourceImage:
+    """Return what is held until an image is its batch's turn: a frame's JPEG, as its pixels take far more memory."""
+    if isinstance(image, FileImage | BrokenImage):
+        return image
+    try:
+        return BytesImage(image.image_id, image.encoded(max_bytes))
+    except (BadInput, OSError) as exc:
+        return BrokenImage(image.image_id, exc)
+
+
+def _read(image: SourceImage, max_bytes: int) -> bytes:
+    try:
+        return image.encoded(max_bytes)
+    except (BadInput, OSError) as exc:
+        raise as_bad_input(exc) from exc
 
 
 def _identity(image: SourceImage, root: Path) -> str:
     """Return what identifies this version of this file, so that it is judged only once."""
     if not isinstance(image, FileImage):
-        return f"file:{root}/{image.image_id}"
+        return f"file:{text_of(str(root))}/{image.image_id}"
     path = Path(image.path)
+    name = f"file:{text_of(image.path)}"
     try:
         status = path.stat()
     except OSError:
-        return f"file:{path}"
-    return f"file:{path}:{status.st_size}:{status.st_mtime_ns}"
+        return name
+    return f"{name}:{status.st_size}:{status.st_mtime_ns}"
 
 
 class _Lines:

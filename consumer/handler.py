@@ -158,6 +158,8 @@ class Handler:
         if isinstance(request, BadInput):
             return request
         try:
+            if request.read is not None:
+                return request.read()
             return self._uris.read(request.uri) if request.uri is not None else request.data or b""
         except BadInput as error:
             return error

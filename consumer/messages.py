@@ -2,7 +2,7 @@
 
 import json
 import re
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
@@ -34,6 +34,8 @@ class ImageMessage:
         Kafka's timestamp.
     identity
         Identifies the message across deliveries when its place in a topic cannot: a file's path.
+    read
+        Returns the image where the message does not hold it: a file's. Raises `BadInput`.
     """
 
     topic: str
@@ -44,6 +46,7 @@ class ImageMessage:
     value: bytes | None
     headers: Headers = ()
     identity: str | None = None
+    read: Callable[[], bytes] | None = None
 
     @property
     def coordinates(self) -> str:
@@ -70,12 +73,13 @@ class OutgoingMessage:
 
 @dataclass(frozen=True, slots=True)
 class ImageRequest:
-    """What an image message asks for: either `data` or the `uri` to read it from."""
+    """What an image message asks for: `data`, the `uri` to read it from, or what reads it."""
 
     image_id: str
     captured_at_ms: int
     data: bytes | None
     uri: str | None
+    read: Callable[[], bytes] | None = None
 
 
 def parse_message(message: ImageMessage) -> ImageRequest:
@@ -86,12 +90,12 @@ def parse_message(message: ImageMessage) -> ImageRequest:
     EmptyImage, BadEnvelope, BadImageId, BadCapturedAt
         What is wrong with it.
     """
-    if not message.value:
+    if not message.value and message.read is None:
         raise EmptyImage("the message has no value")
     captured_at_ms = _captured_at_ms(message)
     image_id = _image_id_of_header(message)
-    if not _is_envelope(message):
-        return ImageRequest(image_id or message.coordinates, captured_at_ms, message.value, None)
+    if message.value is None or not _is_envelope(message):
+        return ImageRequest(image_id or message.coordinates, captured_at_ms, message.value, None, message.read)
     envelope = _envelope(message.value)
     named = _checked_id(envelope["image_id"]) if "image_id" in envelope else image_id
     return ImageRequest(named or message.coordinates, captured_at_ms, None, envelope["uri"])

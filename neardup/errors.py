@@ -56,6 +56,12 @@ class TruncatedImage(BadInput):
     reason = "truncated"
 
 
+class UnreadableFile(BadInput):
+    """The file, folder or clip cannot be read."""
+
+    reason = "unreadable-file"
+
+
 class UndecodableImage(BadInput):
     """No decoder can read these bytes."""
 

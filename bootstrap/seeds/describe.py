@@ -20,7 +20,7 @@ from neardup.relation.describing import Describer, PreparedImage
 from neardup.relation.images import Images, packed
 from neardup.relation.local_change import Thumbnails
 from neardup.relation.rule import Relation
-from neardup.sources.images import UNREADABLE_FILE, EncodedImage, SourceImage
+from neardup.sources.images import EncodedImage, SourceImage, as_bad_input
 from neardup.types import Descriptors, Member, Thumbnail
 
 
@@ -180,11 +180,9 @@ def _sorted_out(
     """Note what each of the seeds taken came to; iterate over what those described are compared by."""
     for compared in results:
         image = taken.popleft()
-        if isinstance(compared, BadInput):
-            result.unreadable.append(Unreadable(image.image_id, compared.reason, str(compared)))
-        elif isinstance(compared, OSError):
-            detail = compared.strerror or str(compared)
-            result.unreadable.append(Unreadable(image.image_id, UNREADABLE_FILE, detail))
+        if isinstance(compared, BadInput | OSError):
+            error = as_bad_input(compared)
+            result.unreadable.append(Unreadable(image.image_id, error.reason, str(error)))
         else:
             result.images.append(image)
             yield compared

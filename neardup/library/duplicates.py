@@ -21,7 +21,7 @@ from neardup.search.distance import paired_l2_distances
 from neardup.search.duplicates import Duplicates
 from neardup.search.duplicates import find_duplicates as found_among
 from neardup.sources.files import find_images
-from neardup.sources.images import UNREADABLE_FILE
+from neardup.sources.images import as_bad_input
 from neardup.types import Descriptors, Symmetry
 
 _NORM_SLACK = 2e-3
@@ -169,18 +169,13 @@ def _described(
     def compared() -> Iterator[Compared]:
         for number, outcome in enumerate(describe_all(noted(), describer, workers)):
             if isinstance(outcome, BadInput | OSError):
-                unreadable.append(_unreadable(keys[number], outcome))
+                error = as_bad_input(outcome)
+                unreadable.append(Unreadable(keys[number], error.reason, str(error)))
             else:
                 described.append(keys[number])
                 yield outcome
 
     return described, packed(compared(), with_thumbnails=describer.has_thumbnails), unreadable
-
-
-def _unreadable(key: K, error: BadInput | OSError) -> Unreadable[K]:
-    if isinstance(error, BadInput):
-        return Unreadable(key, error.reason, str(error))
-    return Unreadable(key, UNREADABLE_FILE, error.strerror or str(error))
 
 
 def _found(

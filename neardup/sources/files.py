@@ -1,22 +1,23 @@
 """Images in folders, files and video clips: which there are, in which order, and what they are called."""
 
+import errno
 import os
-from collections.abc import Iterable, Iterator
+import stat
+from collections import Counter
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from importlib.util import find_spec
-from itertools import chain, count
 from pathlib import Path
 
 from neardup.errors import Misconfigured
 from neardup.sources.images import BrokenImage, FileImage, SourceImage
+from neardup.sources.names import Names
+from neardup.sources.walking import walk
 
 VIDEO_SUFFIXES = frozenset(
     {".3gp", ".avi", ".flv", ".m2ts", ".m4v", ".mkv", ".mov", ".mp4", ".mpeg", ".mpg", ".mts", ".ogv", ".webm", ".wmv"}
 )
 """Files that are opened as video clips; the content of any other file decides whether it is an image."""
-
-# An image id travels in headers, logs and captions, where a line break would end something.
-_CONTROL_CHARACTERS = dict.fromkeys([*range(32), *range(127, 160)], "\ufffd")
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,11 +37,16 @@ class ImageSet:
         Files and clips; images that are held nowhere else.
     fps
         Frames a second taken from a clip.
+    passed_over
+        How many things in folders were passed over, by what they are.
     """
 
-    def __init__(self, sources: Iterable[SourceImage | Clip], fps: float) -> None:
+    def __init__(
+        self, sources: Iterable[SourceImage | Clip], fps: float, passed_over: Mapping[str, int] | None = None
+    ) -> None:
         self._sources = tuple(sources)
         self._fps = fps
+        self.passed_over = passed_over or {}
 
     @property
     def total(self) -> int | None:
@@ -63,12 +69,20 @@ class ImageSet:
                 yield source
 
 
-def find_images(paths: Iterable[str], fps: float = 1.0) -> ImageSet:
+def find_images(
+    paths: Iterable[str],
+    fps: float = 1.0,
+    *,
+    own: Iterable[str | os.PathLike[str]] = (),
+    progress: Callable[[int], object] = lambda _: None,
+) -> ImageSet:
     """Find the images and clips that the paths stand for.
 
-    A folder stands for all files in it and below, by name; hidden ones and links to folders are passed over. A file
-    stands for itself. Each file is taken once, however often it is named. An image id is the path below the folder
-    that was named; where two folders have the same one, the later gets its folder's name in front.
+    A folder stands for all files in it and below, by name; passed over are hidden files, the litter that storage
+    servers and ZIP files leave, links to folders, pipes and devices. A file stands for itself, whatever its name. Each
+    file is taken once, however often it is named. An image id is the path below the folder that was named; where two
+    folders have the same one, the later gets its folder's name in front. What cannot be read is in the set, too, as an
+    image that says why.
 
     Parameters
     ----------
@@ -76,6 +90,10 @@ def find_images(paths: Iterable[str], fps: float = 1.0) -> ImageSet:
         Folders, image files and video clips.
     fps
         Frames a second taken from a clip.
+    own
+        Files and folders that the command itself writes: passed over within folders.
+    progress
+        Told how many were found since the last call.
 
     Raises
     ------
@@ -83,85 +101,69 @@ def find_images(paths: Iterable[str], fps: float = 1.0) -> ImageSet:
         A path does not exist (a line for each), or there are clips and nothing to read them with.
     """
     paths = list(paths)
-    missing = [path for path in paths if not Path(path).exists()]
+    missing = [path for path in paths if _is_missing(path)]
     if missing:
         raise Misconfigured("\n".join(f"no such file or folder: {path}" for path in missing))
-    names = _Names()
-    images = ImageSet([source for path in paths for source in _sources(Path(path).resolve(), names)], fps)
+    search = _Search(frozenset(os.path.realpath(path) for path in own))
+    found = []
+    for path in paths:
+        for source in search.sources(path):
+            found.append(source)
+            progress(1)
+    images = ImageSet(found, fps, search.passed_over)
     if images.has_clips and find_spec("av") is None:
         raise Misconfigured("reading video clips needs PyAV: pip install neardup[video]")
     return images
 
 
-class _Names:
-    """Gives each file its image id, once."""
-
-    def __init__(self) -> None:
-        self._paths: set[str] = set()
-        self._given: set[str] = set()
-
-    def new_path(self, path: str) -> bool:
-        """Return whether the path was not seen before."""
-        known = path in self._paths
-        self._paths.add(path)
-        return not known
-
-    def give(self, root_name: str, relative: str) -> str:
-        """Return the file's image id: its path below the root, with the root's name or a number where that is taken."""
-        rooted = f"{root_name}/{relative}"
-        candidates = chain([relative, rooted], (f"{rooted}~{number}" for number in count(2)))
-        image_id = next(name for name in map(_clean, candidates) if name not in self._given)
-        self._given.add(image_id)
-        return image_id
-
-
-def _clean(name: str) -> str:
-    """Return a file name as UTF-8 text in one line, whatever bytes the file system holds."""
-    return os.fsencode(name).decode("utf-8", "replace").translate(_CONTROL_CHARACTERS)
-
-
-def _sources(root: Path, names: _Names) -> Iterator[SourceImage | Clip]:
-    if not root.is_dir():
-        yield from _source(str(root), root.name, root.parent.name, names)
-        return
-    for path, relative in _walk(str(root), ""):
-        if isinstance(path, OSError):
-            yield BrokenImage(names.give(root.name, relative), path)
-        else:
-            yield from _source(path, relative, root.name, names)
-
-
-def _source(path: str, relative: str, root_name: str, names: _Names) -> Iterator[SourceImage | Clip]:
-    if not names.new_path(path):
-        return
-    image_id = names.give(root_name, relative)
-    if Path(path).suffix.lower() in VIDEO_SUFFIXES:
-        yield Clip(image_id, path)
-    else:
-        yield FileImage(image_id, path)
-
-
-def _walk(folder: str, relative: str) -> Iterator[tuple[str | OSError, str]]:
-    """Iterate over (path, path below the root) of the files in a folder and below, by name.
-
-    Where a folder cannot be read, the error stands in the place of the path.
-    """
+def _is_missing(path: str) -> bool:
     try:
-        with os.scandir(folder) as found:
-            entries = sorted(found, key=lambda entry: entry.name)
+        Path(path).stat()
+    except ValueError:  # a name that no file can have
+        return True
     except OSError as exc:
-        yield exc, relative or "."
-        return
-    for entry in entries:
-        name = f"{relative}/{entry.name}" if relative else entry.name
-        if entry.name.startswith("."):
-            continue
-        if entry.is_dir(follow_symlinks=False):
-            yield from _walk(entry.path, name)
-        elif _may_be_read(entry):
-            yield os.path.realpath(entry.path) if entry.is_symlink() else entry.path, name
+        return exc.errno in {errno.ENOENT, errno.ENOTDIR, errno.ELOOP}
+    return False
 
 
-def _may_be_read(entry: os.DirEntry[str]) -> bool:
-    # Opening a pipe or a device may block for ever. A link to nowhere is tried, and so counted.
-    return entry.is_file() or (entry.is_symlink() and not Path(entry.path).exists())
+def _is_folder(path: Path) -> bool:
+    """Return whether this is a folder and no file; OSError if it is neither, or cannot be looked at."""
+    mode = path.stat().st_mode
+    if not (stat.S_ISDIR(mode) or stat.S_ISREG(mode)):
+        raise OSError(errno.EINVAL, "neither a file nor a folder", str(path))
+    return stat.S_ISDIR(mode)
+
+
+class _Search:
+    """Finds images and clips, each once."""
+
+    def __init__(self, own: frozenset[str]) -> None:
+        self.passed_over: Counter[str] = Counter()
+        self._own = own
+        self._names = Names()
+
+    def sources(self, named: str) -> Iterator[SourceImage | Clip]:
+        """Iterate over what a path stands for."""
+        root = Path(os.path.realpath(named))
+        try:
+            is_folder = _is_folder(root)
+        except OSError as exc:
+            yield BrokenImage(self._names.give(root.parent.name, root.name), exc)
+            return
+        if not is_folder:
+            yield from self._source(str(root), root.name, root.parent.name)
+            return
+        for path, relative in walk(str(root), self._own, self.passed_over):
+            if isinstance(path, OSError):
+                yield BrokenImage(self._names.give(root.name, relative), path)
+            else:
+                yield from self._source(path, relative, root.name)
+
+    def _source(self, path: str, relative: str, root_name: str) -> Iterator[SourceImage | Clip]:
+        if not self._names.new_path(path):
+            return
+        image_id = self._names.give(root_name, relative)
+        if Path(path).suffix.lower() in VIDEO_SUFFIXES:
+            yield Clip(image_id, path)
+        else:
+            yield FileImage(image_id, path)

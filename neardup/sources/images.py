@@ -1,16 +1,20 @@
 """One image of seeds, feed or folder mode, not yet read: a file, bytes in memory, or what is known to be broken."""
 
+import errno
+import stat
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Protocol
+from typing import BinaryIO, Protocol
 
 from neardup.decoding.decode import decode
 from neardup.decoding.limits import DecodeLimits
-from neardup.errors import TooManyBytes
+from neardup.errors import BadInput, TooManyBytes, UnreadableFile
 from neardup.types import Pixels
 
-UNREADABLE_FILE = "unreadable-file"
-"""Reason of what could not even be read; all other reasons are those of `neardup.errors.BadInput`."""
+
+def as_bad_input(error: BadInput | OSError) -> BadInput:
+    """Return what is wrong with an image that could not be read or decoded, with a reason."""
+    return error if isinstance(error, BadInput) else UnreadableFile(error.strerror or str(error))
 
 
 class SourceImage(Protocol):
@@ -78,12 +82,22 @@ class FileImage:
 
     def encoded(self, max_bytes: int) -> bytes:
         """Read the file, and no more of it than one byte over the limit."""
-        with Path(self.path).open("rb") as file:
-            return _small_enough(file.read(max_bytes + 1), max_bytes)
+        try:
+            with _opened(Path(self.path)) as file:
+                return _small_enough(file.read(max_bytes + 1), max_bytes)
+        except ValueError as exc:  # a name that no file can have
+            raise OSError(errno.EINVAL, str(exc), self.path) from exc
 
     def pixels(self, reduce_to_px: int | None, limits: DecodeLimits) -> Pixels:
         """Read and decode the file."""
         return decode(self.encoded(limits.max_bytes), reduce_to_px=reduce_to_px, limits=limits)
+
+
+def _opened(path: Path) -> BinaryIO:
+    # Opening a pipe may block for ever, and opening a device may do something.
+    if not stat.S_ISREG(path.stat().st_mode):
+        raise OSError(errno.EINVAL, "not a regular file", str(path))
+    return path.open("rb")
 
 
 def _small_enough(data: bytes, max_bytes: int) -> bytes:

@@ -1,7 +1,52 @@
+import json
+import os
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
+import pytest
+
+import consumer.logs
 from consumer.folder import _TOPICS, _Lines
 from consumer.messages import OutgoingMessage
+from neardup import errors
+from neardup.cli import main
+from neardup.sources.files import find_images
+from tests.support.processes import photo
+
+Lines = list[dict[str, Any]]
+Judge = Callable[..., tuple[Lines, dict[str, str]]]
+
+
+@pytest.fixture
+def images(tmp_path: Path) -> Path:
+    folder = tmp_path / "images"
+    folder.mkdir()
+    (folder / "a.jpg").write_bytes(photo(1))
+    (folder / "z.jpg").write_bytes(photo(1, quality=60))
+    return folder
+
+
+@pytest.fixture
+def judge(tmp_path: Path, images: Path, monkeypatch: pytest.MonkeyPatch) -> Judge:
+    """Run folder mode in this process; give the verdicts, and the reasons of dead letters by image id."""
+    monkeypatch.setattr(consumer.logs, "configure_logging", lambda _level: None)
+
+    def run(*settings: str, output: Path = tmp_path / "told.jsonl") -> tuple[Lines, dict[str, str]]:
+        arguments = ["folder", str(images), "--output", str(output), "--decode-timeout", "off", *settings]
+        assert main(arguments, {}) == 0
+        dead = output.with_name(f"{output.stem}.dead.jsonl")
+        return lines_of(output), {line["image_id"]: line["reason"] for line in lines_of(dead)}
+
+    return run
+
+
+def lines_of(path: Path) -> Lines:
+    return [json.loads(line) for line in path.read_text("utf-8").splitlines()] if path.exists() else []
+
+
+def told(verdicts: Lines) -> dict[str, str | None]:
+    return {line["image_id"]: line["duplicate_of"] for line in verdicts}
 
 
 def test_verdicts_and_dead_letters_have_a_file_each_and_other_topics_have_none(tmp_path: Path) -> None:
@@ -16,3 +61,65 @@ def test_verdicts_and_dead_letters_have_a_file_each_and_other_topics_have_none(t
     assert (tmp_path / "told.jsonl").read_text("utf-8") == '{"verdict":"unique"}\n'
     dead = '{"image_id": "a.jpg", "reason": "empty", "detail": "no bytes"}\n'
     assert (tmp_path / "told.dead.jsonl").read_text("utf-8") == dead
+
+
+def test_what_cannot_be_read_is_a_dead_letter_and_the_rest_is_judged(
+    images: Path, judge: Judge, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (images / "circle.jpg").symlink_to("circle.jpg")
+    (images / "empty.jpg").touch()
+    (images / "closed").mkdir()
+    os.mkfifo(images / "pipe")
+    scan = os.scandir
+
+    def closed(path: str) -> object:
+        if path.endswith("closed"):
+            raise PermissionError(13, "Permission denied")
+        return scan(path)
+
+    monkeypatch.setattr(os, "scandir", closed)
+    verdicts, dead = judge()
+    assert told(verdicts) == {"a.jpg": None, "z.jpg": "a.jpg"}
+    assert dead == {"circle.jpg": "unreadable-file", "closed": "unreadable-file", "empty.jpg": "empty"}
+    assert set(dead.values()) <= set(errors.reasons())
+    assert "2 images: 1 unique, 1 duplicates; 3 dead letters" in capsys.readouterr().out
+
+
+def test_a_clip_that_is_none_is_one_dead_letter(images: Path, judge: Judge) -> None:
+    pytest.importorskip("av", reason="extra video is not installed")
+    (images / "memo.3gp").write_bytes(b"a voice, and no picture")
+    verdicts, dead = judge()
+    assert told(verdicts) == {"a.jpg": None, "z.jpg": "a.jpg"}
+    assert dead == {"memo.3gp": "undecodable"}
+
+
+def test_a_name_that_is_not_utf8_is_written_without_loss(images: Path, judge: Judge) -> None:
+    name = os.fsencode(images) + b"/caf\xe9"
+    Path(os.fsdecode(name + b".jpg")).write_bytes(photo(2))
+    Path(os.fsdecode(name + b".txt")).write_bytes(b"no picture")
+    (images / "caf\u00e9.jpg").write_bytes(photo(2))
+    verdicts, dead = judge()
+    assert told(verdicts) == {"a.jpg": None, "caf\u00e9.jpg": None, r"caf\xe9.jpg": "caf\u00e9.jpg", "z.jpg": "a.jpg"}
+    assert dead == {r"caf\xe9.txt": "undecodable"}
+
+
+def test_a_file_that_goes_away_meanwhile_is_a_dead_letter(
+    images: Path, judge: Judge, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def found_and_gone(*arguments: Any, **options: Any) -> object:  # noqa: ANN401 - of whatever it takes
+        there = find_images(*arguments, **options)
+        (images / "z.jpg").unlink()
+        return there
+
+    monkeypatch.setattr("consumer.folder.find_images", found_and_gone)
+    verdicts, dead = judge()
+    assert told(verdicts) == {"a.jpg": None}
+    assert dead == {"z.jpg": "unreadable-file"}
+
+
+def test_a_folder_that_is_closed_itself_is_one_dead_letter(judge: Judge, monkeypatch: pytest.MonkeyPatch) -> None:
+    def closed(path: str) -> object:
+        raise PermissionError(13, "Permission denied", path)
+
+    monkeypatch.setattr(os, "scandir", closed)
+    assert judge() == ([], {"images": "unreadable-file"})

@@ -31,7 +31,6 @@ from neardup.search.distance import similarity
 from neardup.settings.command_line import flags_of
 from neardup.settings.options import Option, options_of
 from neardup.settings.subjects import CLAIM_CHECKS, DUPLICATES, OTHERS, SUBJECTS
-from neardup.sources.images import UNREADABLE_FILE
 from neardup.types import Symmetry
 
 ROOT = Path(__file__).parents[3]
@@ -273,7 +272,6 @@ def test_descriptors_are_documented() -> None:
 def test_reasons_are_documented() -> None:
     table = rows(section(text_of("docs/wire-contracts.md"), "Reasons"))
     assert [row[0].strip("`") for row in table] == list(reasons())
-    assert UNREADABLE_FILE in text_of("docs/wire-contracts.md")
 
 
 def test_schemes_of_claim_checks_are_documented() -> None:

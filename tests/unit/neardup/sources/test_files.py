@@ -74,7 +74,7 @@ def test_file_names_become_one_line_of_utf8(tmp_path: Path) -> None:
     (tmp_path / "line\nbreak.jpg").write_bytes(jpeg())
     Path(os.fsdecode(os.fsencode(tmp_path) + b"/caf\xe9.jpg")).write_bytes(jpeg())
     (seed, other) = find_images([str(tmp_path)])
-    assert [seed.image_id, other.image_id] == ["caf\ufffd.jpg", "line\ufffdbreak.jpg"]
+    assert [seed.image_id, other.image_id] == [r"caf\xe9.jpg", r"line\x0abreak.jpg"]
     assert seed.pixels(None, LIMITS).shape == (16, 16, 3)
 
 
@@ -86,10 +86,48 @@ def test_missing_paths_are_told_together(tmp_path: Path) -> None:
     assert second.endswith("nowhere.jpg")
 
 
-def test_special_files_are_left_alone(tmp_path: Path) -> None:
-    tree(tmp_path, "a.jpg")
+def test_a_named_path_that_cannot_be_looked_at_is_in_the_set(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "pipe.mp4")
+    long = tmp_path / ("x" * 300)
+    images, unreadable = describe(*find_images([*tree_of_one(tmp_path), str(tmp_path / "pipe.mp4"), str(long)]))
+    assert images == ["a.jpg"]
+    assert unreadable == {"pipe.mp4": "unreadable-file", long.name: "unreadable-file"}
+
+
+def tree_of_one(root: Path) -> list[str]:
+    return [str(tree(root, "a.jpg") / "a.jpg")]
+
+
+def test_a_name_that_no_file_can_have_is_missing() -> None:
+    with pytest.raises(Misconfigured, match="no such file or folder"):
+        find_images(["a\0b.jpg"])
+
+
+@pytest.mark.parametrize("name", ["folder", "pipe", "a\0b.jpg", "\ud800.jpg", "x" * 300, "circle"])
+def test_what_is_no_file_is_unreadable(tmp_path: Path, name: str) -> None:
+    (tmp_path / "folder").mkdir()
+    (tmp_path / "circle").symlink_to("circle")
     os.mkfifo(tmp_path / "pipe")
-    assert ids(tmp_path) == ["a.jpg"]
+    assert describe(*tree_images(tmp_path, name)) == (["good"], {"bad": "unreadable-file"})
+
+
+def tree_images(root: Path, name: str) -> list[SourceImage]:
+    return [BytesImage("good", jpeg()), FileImage("bad", str(root / name))]
+
+
+def test_its_own_output_is_passed_over_within_folders_and_counted(tmp_path: Path) -> None:
+    tree(tmp_path, "a.jpg", "report/map.png", "b/.hidden.jpg")
+    (tmp_path / "link.jpg").symlink_to(tmp_path / "report" / "map.png")
+    found = find_images([str(tmp_path)], own=[tmp_path / "report", tmp_path / "report" / "map.png", "nowhere"])
+    assert [image.image_id for image in found] == ["a.jpg"]
+    assert found.passed_over == {"own output": 2, "hidden": 1}
+    assert ids(tmp_path / "report") == ["map.png"]
+
+
+def test_it_is_told_how_many_were_found(tmp_path: Path) -> None:
+    told: list[int] = []
+    find_images([str(tree(tmp_path, "a.jpg", "b/c.jpg"))], progress=told.append)
+    assert sum(told) == 2
 
 
 def test_clips_need_the_extra(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -1,0 +1,111 @@
+"""The files in a folder and below: in which order, and what is passed over."""
+
+import os
+import stat
+from collections import Counter
+from collections.abc import Collection, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+LITTER = frozenset(
+    {
+        *("@eadir", "@recently-snapshot", "@recycle", "@sharebin", "@tmp", "#recycle", "#snapshot", "lost+found"),
+        *("__macosx", "$recycle.bin", "system volume information", "desktop.ini", "ehthumbs.db", "thumbs.db"),
+    }
+)
+"""What storage servers, other systems and ZIP files leave behind, in lower case: thumbnails, bins, snapshots."""
+HIDDEN = "hidden"
+OWN_OUTPUT = "own output"
+FOLDER_LINKS = "links to folders"
+SPECIAL = "special files"
+
+Found = tuple[str | OSError, str]
+"""A file's path, or why there is none, and its path below the folder where the walk began."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Folder:
+    path: str
+    relative: str
+
+
+def walk(folder: str, own: Collection[str], passed_over: Counter[str]) -> Iterator[Found]:
+    """Iterate over the files in a folder and below, by name.
+
+    A folder or a file that cannot be looked at leaves an error in its place, and so does the rest of a folder that
+    becomes unreadable while it is read. Links to folders are not followed, so no circle of links is entered.
+
+    Parameters
+    ----------
+    folder
+        Where to begin.
+    own
+        Resolved paths that the command itself writes.
+    passed_over
+        Counts what is passed over: hidden files, litter by its name, own output, links to folders, pipes and devices.
+    """
+    # No recursion: folders may be nested deeper than Python's stack.
+    levels = [_level(_Folder(folder, ""), own, passed_over)]
+    while levels:
+        found = next(levels[-1], None)
+        if found is None:
+            levels.pop()
+        elif isinstance(found, _Folder):
+            levels.append(_level(found, own, passed_over))
+        else:
+            yield found
+
+
+def _level(folder: _Folder, own: Collection[str], passed_over: Counter[str]) -> Iterator[Found | _Folder]:
+    entries, error = _entries(folder.path)
+    for entry in entries:
+        relative = f"{folder.relative}/{entry.name}" if folder.relative else entry.name
+        found = _found(entry, relative, own)
+        if isinstance(found, str):
+            passed_over[found] += 1
+        else:
+            yield found
+    if error is not None:
+        yield error, folder.relative or Path(folder.path).name or "."
+
+
+def _entries(folder: str) -> tuple[list[os.DirEntry[str]], OSError | None]:
+    """Return what is in a folder, by name, and what ended the reading before its time."""
+    entries, error = [], None
+    try:
+        with os.scandir(folder) as found:
+            for entry in found:
+                entries.append(entry)  # noqa: PERF402 - whatever came before an error stays
+    except OSError as exc:
+        error = exc
+    return sorted(entries, key=lambda entry: entry.name), error
+
+
+def _found(entry: os.DirEntry[str], relative: str, own: Collection[str]) -> Found | _Folder | str:
+    """Return the file or folder that an entry is, or what it is counted as when it is passed over."""
+    try:
+        return _by_name(entry, own) or _by_kind(entry, relative, own)
+    except OSError as exc:  # of a link to nowhere, too
+        return exc, relative
+
+
+def _by_name(entry: os.DirEntry[str], own: Collection[str]) -> str | None:
+    """Return what an entry is counted as if its name says that it is passed over."""
+    if entry.path in own:
+        return OWN_OUTPUT
+    if entry.name.startswith("."):
+        return HIDDEN
+    return entry.name if entry.name.lower() in LITTER else None
+
+
+def _by_kind(entry: os.DirEntry[str], relative: str, own: Collection[str]) -> Found | _Folder | str:
+    if entry.is_dir(follow_symlinks=False):
+        return _Folder(entry.path, relative)
+    mode = entry.stat().st_mode
+    if stat.S_ISDIR(mode):
+        return FOLDER_LINKS
+    # Opening a pipe or a device may block for ever.
+    if not stat.S_ISREG(mode):
+        return SPECIAL
+    path = os.path.realpath(entry.path) if entry.is_symlink() else entry.path
+    return OWN_OUTPUT if path in own else (path, relative)
