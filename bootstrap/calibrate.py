@@ -19,6 +19,7 @@ from typing import Any
 from bootstrap.calibrate_settings import CalibrateSettings
 from bootstrap.calibration.wording import radius_origin
 from neardup.cli.commands import command
+from neardup.cli.progress import shown_progress
 from neardup.cli.running import run_command
 
 _FEW = "too few different members: 100 are needed, and a few hundred pairs beyond the radius"
@@ -55,7 +56,8 @@ def run(settings: CalibrateSettings) -> Document:
     from neardup.index.stored.connection import connect  # noqa: PLC0415
 
     labels = read_labels(settings.pairs) if settings.pairs else []
-    generation = LiveGeneration(connect(settings.redis_url, settings.redis_password), settings.index)
+    client = connect(settings.redis_url, settings.redis_password)
+    generation = LiveGeneration(client, settings.index, shown=shown_progress)
     return calibrate_live(
         generation, settings.false_pairs, settings.pairs, labels, settings.weights, descriptor=settings.descriptor
     )

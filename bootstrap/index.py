@@ -29,6 +29,7 @@ from bootstrap.index_settings import (
     VerifySettings,
 )
 from neardup.cli.commands import family
+from neardup.cli.progress import shown_progress
 from neardup.cli.running import run_member
 
 if TYPE_CHECKING:
@@ -81,6 +82,7 @@ def verify(settings: VerifySettings) -> int:
         sample=settings.sample,
         max_cluster=settings.max_cluster,
         retention=_retention(settings),
+        shown=shown_progress,
     )
     return _written(settings, "verify", check.run())
 
@@ -99,6 +101,7 @@ def repair(settings: RepairSettings) -> int:
         int((time.time() - settings.since_s) * 1000),
         options=RedisIndexOptions(max_cluster=settings.max_cluster, retention=_retention(settings)),
         dry_run=settings.dry_run,
+        shown=shown_progress,
     )
     return _written(settings, "repair", restored)
 
@@ -112,7 +115,7 @@ def _client(settings: StatsSettings) -> Any:  # noqa: ANN401 - of redis-py
 def _generation(settings: StatsSettings) -> "LiveGeneration":
     from bootstrap.live.reading import LiveGeneration  # noqa: PLC0415 - as above
 
-    return LiveGeneration(_client(settings), settings.index)
+    return LiveGeneration(_client(settings), settings.index, shown=shown_progress)
 
 
 def _retention(settings: RetentionSettings) -> "Retention":

@@ -98,6 +98,12 @@ class Settings(RelationSettings, RedisSettings, DecodingSettings):
         "--import", "JSON file from --export to build the index from", None, Path, subject=FILES
     )
     fps: float = option("--fps", "frames per second taken from a video clip", 1.0, number(0.001, 1000), subject=FILES)
+    largest_first: bool = option(
+        "--largest-first",
+        "take pictures with more pixels first and clips last, so that of several copies the largest is the member",
+        default=False,
+        subject=FILES,
+    )
     workers: int | None = option(
         "--workers",
         "number of processes that decode images; auto starts one per processor (default: auto)",
@@ -123,7 +129,7 @@ class Settings(RelationSettings, RedisSettings, DecodingSettings):
             return [] if self.seeds else ["SEEDS: name a folder, an image or a video clip, or use --import FILE"]
         without: dict[str, object] = {"SEEDS": self.seeds, "--clusters": self.clusters, "--report": self.report}
         # A file brings its own projection, and its own relation.
-        without["--project"] = self.project != OFF
+        without |= {"--project": self.project != OFF, "--largest-first": self.largest_first}
         without["--profile"] = self.profile
         if self.profile is None:
             held = [(declared.flag, getattr(self, name)) for name, declared in options_of(RelationSettings)]

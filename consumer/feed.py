@@ -12,12 +12,14 @@ from typing import TYPE_CHECKING
 
 from consumer.settings import FeedSettings
 from neardup.cli.commands import command
+from neardup.cli.progress import shown_progress
 from neardup.cli.running import run_command
 from neardup.errors import BadInput, Misconfigured
 
 if TYPE_CHECKING:
     from consumer.messages import OutgoingMessage
     from consumer.transport.base import Sink
+    from neardup.sources.files import ImageSet
     from neardup.sources.images import SourceImage
 
 CHUNK_MESSAGES = 64
@@ -36,20 +38,21 @@ def feed(settings: FeedSettings) -> int:
     try:
         published = _feed(settings)
     except KeyboardInterrupt:
-        sys.stderr.write("feed: stopped\n")
+        _say("stopped")
         return 0
-    sys.stderr.write(f"feed: {published} images published to {settings.topic}\n")
+    _say(f"{published} images published to {settings.topic}")
     return 0
 
 
 def _feed(settings: FeedSettings) -> int:
     from consumer.transport.kafka import KafkaSink  # noqa: PLC0415 - --help must not wait for kafka
 
-    messages = _messages(settings)
+    images = _images(settings)
     sink = KafkaSink(settings, [settings.topic])
     try:
         sink.connect()
-        return publish(messages, sink, settings.rate)
+        with shown_progress("feed", None if settings.loop else images.total) as progress:
+            return publish(_messages(images, settings), sink, settings.rate, progress=progress)
     finally:
         sink.close()
 
@@ -58,6 +61,8 @@ def publish(
     messages: Iterator["OutgoingMessage"],
     sink: "Sink",
     rate: float,
+    *,
+    progress: Callable[[int], object] = lambda _: None,
     monotonic: Callable[[], float] = time.monotonic,
     sleep: Callable[[float], None] = time.sleep,
 ) -> int:
@@ -68,6 +73,7 @@ def publish(
             sleep(max(0.0, started + published / rate - monotonic()))
         sink.publish(chunk)
         published += len(chunk)
+        progress(len(chunk))
     return published
 
 
@@ -84,23 +90,28 @@ def _chunks(messages: Iterator["OutgoingMessage"], largest: int) -> Iterator[lis
         yield chunk
 
 
-def _messages(settings: FeedSettings) -> Iterator["OutgoingMessage"]:
-    from neardup.sources.files import find_images  # noqa: PLC0415 - as above
+def _images(settings: FeedSettings) -> "ImageSet":
+    from neardup.cli.images import found_images  # noqa: PLC0415 - as above
 
     if not settings.paths:
         raise Misconfigured("PATH: name an image, a folder or a video clip")
-    images = find_images(settings.paths, settings.fps)
+    images = found_images(settings.paths, settings.fps, write=_say)
     if images.total == 0:
         raise Misconfigured(f"PATH: no files found in {', '.join(settings.paths)}")
 
-    def once_or_for_ever() -> Iterator["OutgoingMessage"]:
-        while True:
-            for image in images:
-                yield from _message(image, settings)
-            if not settings.loop:
-                return
+    return images
 
-    return once_or_for_ever()
+
+def _messages(images: "ImageSet", settings: FeedSettings) -> Iterator["OutgoingMessage"]:
+    while True:
+        for image in images:
+            yield from _message(image, settings)
+        if not settings.loop:
+            return
+
+
+def _say(text: str) -> None:
+    sys.stderr.write(f"feed: {text}\n")
 
 
 def _message(image: "SourceImage", settings: FeedSettings) -> Iterator["OutgoingMessage"]:
@@ -109,7 +120,7 @@ def _message(image: "SourceImage", settings: FeedSettings) -> Iterator["Outgoing
     try:
         value = image.encoded(settings.max_message_bytes)
     except (OSError, BadInput) as error:
-        sys.stderr.write(f"feed: skipped {image.image_id}: {error}\n")
+        _say(f"skipped {image.image_id}: {error}")
         return
     headers = [("image_id", image.image_id.encode())]
     if settings.source is not None:

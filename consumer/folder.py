@@ -5,7 +5,7 @@ import logging
 import sys
 import threading
 import time
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import ExitStack
 from functools import partial
 from pathlib import Path
@@ -20,15 +20,19 @@ from consumer.service import open_redis_index, run, stopped_by_signals
 from consumer.settings import MEMORY, ClaimCheckSettings, FolderSettings
 from consumer.transport.at_least_once import AtLeastOnceDelivery
 from consumer.transport.memory import MemorySink, MemorySource
+from neardup.cli.images import found_images
+from neardup.cli.progress import Advance, shown_progress
 from neardup.descriptors import DEFAULT, load_descriptor
 from neardup.errors import BadInput, Misconfigured
 from neardup.index.base import Index, IndexMeta
 from neardup.index.memory import MemoryIndex
 from neardup.relation.symmetry import switches_of
-from neardup.sources.files import find_images
+from neardup.settings.decoding import decode_limits
 from neardup.sources.images import BrokenImage, BytesImage, FileImage, SourceImage, as_bad_input
 from neardup.sources.names import text_of
 from neardup.types import Verdict
+
+_log = logging.getLogger(__name__)
 
 _TOPICS = OutputTopics("verdicts", "dead letters")
 """Which of the two files a line goes to."""
@@ -47,7 +51,15 @@ def judge_folder(settings: FolderSettings) -> None:
     ShutdownTimeout
         Told to stop while Redis was away.
     """
-    images = find_images([settings.input], settings.fps)
+    outputs = _outputs(Path(settings.output))
+    images = found_images(
+        [settings.input],
+        settings.fps,
+        own=[*outputs.values(), *map(_partial, outputs.values())],
+        largest_first=settings.largest_first,
+        formats=decode_limits(settings).formats,
+        write=_log.info,
+    )
     metrics, health, stop = Metrics(), Health(), threading.Event()
     with ExitStack() as stack:
         if settings.log_level != "DEBUG":
@@ -59,9 +71,10 @@ def judge_folder(settings: FolderSettings) -> None:
         index = _index(settings, stop, health, metrics)
         if index is None:
             return
-        lines = stack.enter_context(_Lines(Path(settings.output)))
+        lines = stack.enter_context(_Lines(outputs))
         source = MemorySource(_messages(images, settings))
-        delivery = AtLeastOnceDelivery(source, MemorySink(lines.write))
+        progress = stack.enter_context(shown_progress("judge", images.total, write=_log.info))
+        delivery = AtLeastOnceDelivery(source, MemorySink(partial(_write, lines, progress)))
         run(
             settings,
             index,
@@ -144,14 +157,24 @@ def _identity(image: SourceImage, root: Path) -> str:
     return f"{name}:{status.st_size}:{status.st_mtime_ns}"
 
 
+def _write(lines: "_Lines", progress: Advance, message: OutgoingMessage) -> None:
+    lines.write(message)
+    progress(1)
+
+
 class _Lines:
     """The two output files, for verdicts and dead letters; renamed when complete.
 
     Messages to other topics are not written: the verdicts hold the same.
+
+    Parameters
+    ----------
+    paths
+        As `_outputs` returns them.
     """
 
-    def __init__(self, output: Path) -> None:
-        self._paths = {False: output, True: output.with_name(f"{output.stem}.dead.jsonl")}
+    def __init__(self, paths: Mapping[bool, Path]) -> None:
+        self._paths = paths
         self._files: dict[bool, TextIO] = {}
 
     def __enter__(self) -> Self:
@@ -191,6 +214,11 @@ class _Lines:
                 self._paths[dead].unlink(missing_ok=True)
             else:
                 _partial(self._paths[dead]).replace(self._paths[dead])
+
+
+def _outputs(output: Path) -> dict[bool, Path]:
+    """Return the file of the verdicts, and under True that of the dead letters."""
+    return {False: output, True: output.with_name(f"{output.stem}.dead.jsonl")}
 
 
 def _partial(path: Path) -> Path:

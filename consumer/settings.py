@@ -232,6 +232,13 @@ class FolderSettings(RelationSettings, JudgingSettings):
         "--output", "file for the verdicts, one JSON document per line", "verdicts.jsonl", subject=FILES, common=True
     )
     fps: float = option("--fps", "frames per second taken from a video clip", 1.0, number(0.001, 1000), subject=FILES)
+    largest_first: bool = option(
+        "--largest-first",
+        "judge pictures with more pixels first and clips last, so that of several copies the largest is unique",
+        default=False,
+        subject=FILES,
+        common=True,
+    )
     index: str = option(
         "--index",
         f"name of an index in Redis to use and add to; {MEMORY} keeps one for this run only, without a server",

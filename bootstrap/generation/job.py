@@ -1,7 +1,6 @@
 """The batch job: describe, compare, cluster, write, store. Also usable as a function."""
 
 import logging
-import sys
 from collections.abc import Iterable
 from dataclasses import dataclass, field, replace
 from functools import partial
@@ -19,10 +18,11 @@ from bootstrap.generation.snapshot import CarryOver, Snapshot, Stored, export_sn
 from bootstrap.generation.stopwatch import Stopwatch
 from bootstrap.seeds.analyse import analyse_seeds
 from bootstrap.seeds.describe import DescribedSeeds, describe_seeds
-from bootstrap.seeds.progress import shown_progress
 from bootstrap.seeds.projecting import describe_projected
 from bootstrap.seeds.result import SeedResult
 from bootstrap.settings import Settings
+from neardup.cli.images import found_images
+from neardup.cli.progress import shown_progress
 from neardup.decoding.limits import DecodeLimits
 from neardup.descriptors import load_descriptor
 from neardup.descriptors.base import Descriptor
@@ -35,7 +35,7 @@ from neardup.relation.images import images_of
 from neardup.relation.rule import Relation
 from neardup.relation.symmetry import switches_of
 from neardup.settings.decoding import decode_limits, work_limits
-from neardup.sources.files import ImageSet, find_images
+from neardup.sources.files import ImageSet
 from neardup.sources.images import SourceImage
 
 _LOG = logging.getLogger(__name__)
@@ -137,8 +137,15 @@ def _run_import(settings: Settings, path: Path, client: redis.Redis) -> Outcome:
 
 def _run_seeds(settings: Settings, client: redis.Redis) -> Outcome:
     stopwatch = Stopwatch()
-    seeds = find_images(settings.seeds, settings.fps)
     limits = decode_limits(settings)
+    seeds = found_images(
+        settings.seeds,
+        settings.fps,
+        own=[path for path in (settings.report, settings.export) if path is not None],
+        largest_first=settings.largest_first,
+        formats=limits.formats,
+        write=_LOG.info,
+    )
     raw = load_descriptor(settings.descriptor, settings.weights)
     with stopwatch.phase("describe"):
         descriptor, described = _describe(settings, client, seeds, raw, limits)
@@ -173,7 +180,7 @@ def _describe(
     describe_limited = partial(describe_seeds, limits=limits, work_limits=work_limits(settings))
 
     def describe(images: Iterable[SourceImage], total: int | None, descriptor: Descriptor) -> DescribedSeeds:
-        with shown_progress("describe", total, sys.stderr) as progress:
+        with shown_progress("describe", total, write=_LOG.info) as progress:
             return describe_limited(
                 images, descriptor, _relation(settings), workers=settings.workers, progress=progress
             )

@@ -16,7 +16,8 @@ class Stopwatch:
 
     @contextmanager
     def phase(self, name: str) -> Iterator[None]:
-        """Time a block."""
+        """Time a block, and log that it begins: not all of them can tell how far they are."""
+        _LOG.info("%s ...", name)
         began_s = time.perf_counter()
         try:
             yield

@@ -5,7 +5,7 @@ What seems wrong while consumers run may be a change between two reads; `bootstr
 
 import struct
 from collections import defaultdict
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import compress, islice
 
@@ -182,8 +182,13 @@ def all_pairs(descriptors: Descriptors, radius: float) -> Iterator[tuple[int, in
         yield one, other, float(distances[one, other])
 
 
-def close_pairs(descriptors: Descriptors, sketcher: Sketcher, radius: float) -> Iterator[tuple[int, int, float]]:
-    """Iterate over the same pairs among many rows: exact distances of what the sketches do not exclude."""
+def close_pairs(
+    descriptors: Descriptors, sketcher: Sketcher, radius: float, progress: Callable[[int], object] = lambda _: None
+) -> Iterator[tuple[int, int, float]]:
+    """Iterate over the same pairs among many rows: exact distances of what the sketches do not exclude.
+
+    Progress is told how many rows were compared since the last call.
+    """
     sketches = sketcher.sketch(descriptors)
     found = SketchTrees(sketcher.size, radius)
     found.add(sketches, np.arange(len(sketches), dtype=np.int32))
@@ -192,6 +197,7 @@ def close_pairs(descriptors: Descriptors, sketcher: Sketcher, radius: float) -> 
         ones, others = _later(rows + start, slots)
         for part in range(0, len(ones), _PAIRS_MEASURED):
             yield from _close(descriptors, ones[part:][:_PAIRS_MEASURED], others[part:][:_PAIRS_MEASURED], radius)
+        progress(len(sketches[start : start + _QUERIES]))
 
 
 def _later(ones: NDArray[np.intp], others: NDArray[np.int32]) -> tuple[NDArray[np.intp], NDArray[np.int32]]:

@@ -9,6 +9,7 @@ import redis
 from numpy.typing import NDArray
 
 from bootstrap.live.layout import Layout
+from neardup.cli.progress import Shown, not_shown
 from neardup.descriptors.pca import Pca
 from neardup.errors import CorruptIndex, Unavailable
 from neardup.index.base import IndexMeta
@@ -87,6 +88,8 @@ class LiveGeneration:
         Of the index.
     strict
         Whether a list of splits that is corrupt is an error; else its layout tells of it.
+    shown
+        Shows the progress of reading all members.
 
     Raises
     ------
@@ -94,8 +97,9 @@ class LiveGeneration:
         When it is opened.
     """
 
-    def __init__(self, client: redis.Redis, name: str, *, strict: bool = True) -> None:
+    def __init__(self, client: redis.Redis, name: str, *, strict: bool = True, shown: Shown = not_shown) -> None:
         self.client: Any = client
+        self.shown = shown
         self.keys = IndexKeys(name)
         self.live = read_live(client, name)
         self.number = self.meta.generation
@@ -214,6 +218,13 @@ class LiveGeneration:
 
         With `strict` a record that cannot be read is an error, else it is noted in its block.
         """
+        with self.shown("read", None, "members") as progress:
+            for block in self._blocks(strict=strict):
+                yield block
+                progress(len(block.heads) + len(block.wrong))
+        self.require_live()
+
+    def _blocks(self, *, strict: bool) -> Iterator[Block]:
         pending = self.layout().leaves
         while pending:
             emptied = []
@@ -227,7 +238,6 @@ class LiveGeneration:
             # A cell that holds nothing may have been divided since the beginning.
             layout = self.layout()
             pending = layout.leaves_under(*(cell for cell in emptied if cell in layout.splits))
-        self.require_live()
 
     def block(self, cell: int, records: Sequence[bytes], *, strict: bool = True) -> Block:
         """Return the members that a cell's records are."""

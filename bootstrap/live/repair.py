@@ -20,6 +20,7 @@ from numpy.typing import NDArray
 
 from bootstrap.live.reading import LiveGeneration
 from bootstrap.live.verdicts import NotRestorable, member_of_verdict, read_verdicts
+from neardup.cli.progress import Shown, not_shown
 from neardup.index.redis import RedisIndex, RedisIndexOptions
 from neardup.index.retention import Retention
 from neardup.index.stored.codec import decode_decision, decode_head, head_key
@@ -69,6 +70,7 @@ def repair(
     *,
     options: RedisIndexOptions,
     dry_run: bool = False,
+    shown: Shown = not_shown,
 ) -> dict[str, Any]:
     """Restore the missing members of an index from the verdicts since a moment; return what was done.
 
@@ -79,10 +81,12 @@ def repair(
     RedisUnavailable, KafkaUnavailable
         Run it again: what was restored is restored.
     """
-    generation = LiveGeneration(client, name)
+    generation = LiveGeneration(client, name, shown=shown)
     repairing = Repairing(generation, client, options, dry_run=dry_run)
-    for records in read_verdicts(kafka, topic, since_ms):
-        repairing.take(records)
+    with shown("read", None, "verdicts") as progress:
+        for records in read_verdicts(kafka, topic, since_ms):
+            repairing.take(records)
+            progress(len(records))
     report = repairing.report
     return {
         "index": name,

@@ -27,6 +27,7 @@ from bootstrap.live.checks import (
 )
 from bootstrap.live.reading import Block, LiveGeneration
 from bootstrap.live.stored_keys import foreign_keys, suspicious_keys
+from neardup.cli.progress import Shown, not_shown
 from neardup.errors import CorruptIndex
 from neardup.index.retention import FOR_EVER, Retention
 from neardup.relation.rule import Relation, local_changes
@@ -84,6 +85,8 @@ class Verification:
         Members above which a cluster is called large.
     retention
         As the consumers are told: a member that never counted for another may be within its radius.
+    shown
+        Shows the progress of reading and comparing the members.
     """
 
     def __init__(
@@ -94,12 +97,14 @@ class Verification:
         sample: int | None = None,
         max_cluster: int = 300,
         retention: Retention = FOR_EVER,
+        shown: Shown = not_shown,
     ) -> None:
         self._client = client
         self._name = name
         self._sample = sample
         self._max_cluster = max_cluster
         self._retention = retention
+        self._shown = shown
         pairs = "every member" if sample is None else f"a sample of {sample} members"
         self._checks = {
             check.name: check
@@ -128,7 +133,7 @@ class Verification:
             Another generation became live meanwhile.
         """
         try:
-            generation = LiveGeneration(self._client, self._name, strict=False)
+            generation = LiveGeneration(self._client, self._name, strict=False, shown=self._shown)
         except CorruptIndex as exc:
             self._checks["metadata"].wrong.append(str(exc))
             return self._document(None)
@@ -204,8 +209,9 @@ class Verification:
         self._checks["distances"].examined = members
         everyone = Members(blocks)
         if len(everyone):
-            pairs = close_pairs(everyone.descriptors, generation.sketcher, generation.meta.radius)
-            yield from everyone.suspects(pairs, generation.meta.relation, self._retention)
+            with self._shown("compare", len(everyone), "members") as progress:
+                pairs = close_pairs(everyone.descriptors, generation.sketcher, generation.meta.radius, progress)
+                yield from everyone.suspects(pairs, generation.meta.relation, self._retention)
 
     def _sampled_pairs(self, generation: LiveGeneration, members: int, wanted: int) -> Iterator[Suspect]:
         chosen = set(random.sample(range(members), min(wanted, members)))

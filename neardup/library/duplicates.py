@@ -38,6 +38,7 @@ def find_duplicates(  # type: ignore[overload-overlap]  # a text is a path, neve
     local_change: float | None = ...,
     match_flips: bool = ...,
     match_rotations: bool = ...,
+    largest_first: bool = ...,
     workers: int | None = ...,
 ) -> FoundDuplicates[str]: ...
 @overload
@@ -59,6 +60,7 @@ def find_duplicates(
     local_change: float | None = None,
     match_flips: bool = False,
     match_rotations: bool = False,
+    largest_first: bool = False,
     workers: int | None = None,
 ) -> FoundDuplicates[str] | FoundDuplicates[int]:
     """Find the duplicates in a folder, or among images or descriptors.
@@ -70,9 +72,9 @@ def find_duplicates(
     Parameters
     ----------
     images
-        A folder, with all folders below (hidden files are passed over), or a video clip; or an iterable of images; or
-        an array of descriptors, as `describe` returns it. The order of the images decides which one is kept: in a
-        folder that of the names.
+        A folder, with all folders below (hidden files and the litter of storage servers are passed over), or a video
+        clip; or an iterable of images; or an array of descriptors, as `describe` returns it. The order of the images
+        decides which one is kept: in a folder that of the names.
     radius
         Largest distance of a duplicate, 0 to 2, inclusive; None takes the descriptor's own.
     descriptor
@@ -81,6 +83,8 @@ def find_duplicates(
         Largest difference in one place, in grey levels, that a duplicate may have; None compares only the whole.
     match_flips, match_rotations
         Whether a mirrored image, and one turned by 90, 180 or 270 degrees, is a duplicate, too.
+    largest_first
+        Of a folder: whether pictures with more pixels come before others, and clips last. So the largest copy is kept.
     workers
         Processes that decode; None takes one for each processor, and none for up to 8 images.
 
@@ -102,6 +106,8 @@ def find_duplicates(
     cat.jpg ['cat_small.jpg']
     """
     require_workers(workers)
+    if largest_first and not isinstance(images, str | os.PathLike):
+        raise Misconfigured("largest_first is for a folder: of many images, the earlier one is kept")
     if isinstance(images, np.ndarray):
         rows = _checked(images)
         relation = _relation_of_rows(
@@ -119,6 +125,7 @@ def find_duplicates(
     describer = Describer(chosen, relation)
     if isinstance(images, str | os.PathLike):
         in_folder = find_images([os.fspath(images)])
+        in_folder = in_folder.largest_first() if largest_first else in_folder
         return _found(*_described(((each.image_id, each) for each in in_folder), describer, workers), relation)
     if is_one_image(images):
         raise TypeError("find_duplicates takes a folder or many images, not a single image")

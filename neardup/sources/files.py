@@ -9,8 +9,9 @@ from dataclasses import dataclass
 from importlib.util import find_spec
 from pathlib import Path
 
+from neardup.decoding.formats import FORMATS
 from neardup.errors import Misconfigured
-from neardup.sources.images import BrokenImage, FileImage, SourceImage
+from neardup.sources.images import BrokenImage, EncodedImage, FileImage, SourceImage
 from neardup.sources.names import Names
 from neardup.sources.walking import walk
 
@@ -57,6 +58,28 @@ class ImageSet:
     def has_clips(self) -> bool:
         """Whether frames of video clips are among the images."""
         return any(isinstance(source, Clip) for source in self._sources)
+
+    def largest_first(
+        self, formats: tuple[str, ...] = FORMATS, progress: Callable[[int], object] = lambda _: None
+    ) -> "ImageSet":
+        """Return the same images in another order: pictures with more pixels first, then clips.
+
+        Pictures of one size stay in their order, and those whose header cannot be read come last of all pictures. Clips
+        stay in their order, too: a photo is the better copy of what a frame of a film shows.
+
+        Parameters
+        ----------
+        formats
+            Whose headers are read.
+        progress
+            Told how many were looked at since the last call.
+        """
+
+        def rank(source: SourceImage | Clip) -> tuple[bool, int]:
+            progress(1)
+            return isinstance(source, Clip), -source.count_pixels(formats) if isinstance(source, EncodedImage) else 0
+
+        return ImageSet(sorted(self._sources, key=rank), self._fps, self.passed_over)
 
     def __iter__(self) -> Iterator[SourceImage]:
         """Iterate over the images."""

@@ -1,12 +1,14 @@
 """One image of seeds, feed or folder mode, not yet read: a file, bytes in memory, or what is known to be broken."""
 
 import errno
+import io
 import stat
 from dataclasses import dataclass
 from pathlib import Path
 from typing import BinaryIO, Protocol
 
 from neardup.decoding.decode import decode
+from neardup.decoding.header import count_pixels
 from neardup.decoding.limits import DecodeLimits
 from neardup.errors import BadInput, TooManyBytes, UnreadableFile
 from neardup.types import Pixels
@@ -63,6 +65,10 @@ class BytesImage:
     data: bytes
     captured_at_ms: int = 0
 
+    def count_pixels(self, formats: tuple[str, ...]) -> int:
+        """Return width times height by the header; 0 when unknown."""
+        return count_pixels(io.BytesIO(self.data), formats)
+
     def encoded(self, max_bytes: int) -> bytes:
         """Return the bytes."""
         return _small_enough(self.data, max_bytes)
@@ -79,6 +85,14 @@ class FileImage:
     image_id: str
     path: str
     captured_at_ms: int = 0
+
+    def count_pixels(self, formats: tuple[str, ...]) -> int:
+        """Return width times height by the header; 0 when unknown."""
+        try:
+            with _opened(Path(self.path)) as file:
+                return count_pixels(file, formats)
+        except (OSError, ValueError):
+            return 0
 
     def encoded(self, max_bytes: int) -> bytes:
         """Read the file, and no more of it than one byte over the limit."""

@@ -1,4 +1,5 @@
 import json
+import logging
 import os
 from collections.abc import Callable
 from pathlib import Path
@@ -7,7 +8,7 @@ from typing import Any
 import pytest
 
 import consumer.logs
-from consumer.folder import _TOPICS, _Lines
+from consumer.folder import _TOPICS, _Lines, _outputs
 from consumer.messages import OutgoingMessage
 from neardup import errors
 from neardup.cli import main
@@ -51,7 +52,7 @@ def told(verdicts: Lines) -> dict[str, str | None]:
 
 def test_verdicts_and_dead_letters_have_a_file_each_and_other_topics_have_none(tmp_path: Path) -> None:
     headers = (("image_id", b"a.jpg"), ("error.reason", b"empty"), ("error.detail", b"no bytes"))
-    with _Lines(tmp_path / "told.jsonl") as lines:
+    with _Lines(_outputs(tmp_path / "told.jsonl")) as lines:
         for topic, value in {
             _TOPICS.verdicts: b'{"verdict":"unique"}',
             "uniques": b"{}",
@@ -111,7 +112,7 @@ def test_a_file_that_goes_away_meanwhile_is_a_dead_letter(
         (images / "z.jpg").unlink()
         return there
 
-    monkeypatch.setattr("consumer.folder.find_images", found_and_gone)
+    monkeypatch.setattr("neardup.cli.images.find_images", found_and_gone)
     verdicts, dead = judge()
     assert told(verdicts) == {"a.jpg": None}
     assert dead == {"z.jpg": "unreadable-file"}
@@ -123,3 +124,15 @@ def test_a_folder_that_is_closed_itself_is_one_dead_letter(judge: Judge, monkeyp
 
     monkeypatch.setattr(os, "scandir", closed)
     assert judge() == ([], {"images": "unreadable-file"})
+
+
+def test_its_own_output_within_the_folder_is_passed_over(
+    images: Path, judge: Judge, caplog: pytest.LogCaptureFixture
+) -> None:
+    (images / "notes.txt").write_text("no picture")
+    caplog.set_level(logging.INFO, "consumer.folder")
+    for _ in range(2):
+        verdicts, dead = judge(output=images / "told.jsonl")
+        assert told(verdicts) == {"a.jpg": None, "z.jpg": "a.jpg"}
+        assert dead == {"notes.txt": "undecodable"}
+    assert [record.getMessage() for record in caplog.records] == ["passed over: own output (2)"]

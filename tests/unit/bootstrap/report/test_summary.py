@@ -1,15 +1,10 @@
-import io
-import logging
-
 import numpy as np
-import pytest
 
 from bootstrap.generation.job import Outcome
 from bootstrap.generation.stopwatch import Stopwatch
 from bootstrap.report.summary import summary
 from bootstrap.seeds.analyse import analyse_seeds
 from bootstrap.seeds.describe import DescribedSeeds, SeedImage, Unreadable
-from bootstrap.seeds.progress import _Lines, shown_progress
 from bootstrap.settings import Settings
 from neardup.descriptors.base import unit_float16
 from neardup.descriptors.pixels import PixelsDescriptor
@@ -55,36 +50,3 @@ def test_a_result_makes_an_index_in_memory() -> None:
     index = MemoryIndex(snapshot.meta, snapshot.cells, snapshot.members)
     assert index.stats().members == len(result.assembly.uniques)
     assert index.stats().clusters == snapshot.meta.clusters == 3
-
-
-def test_lines_come_every_ten_seconds(caplog: pytest.LogCaptureFixture) -> None:
-    now_s = 100.0
-    lines = _Lines("describe", 1000, clock=lambda: now_s)
-    with caplog.at_level(logging.INFO):
-        for step in range(1, 5):
-            now_s = 100.0 + 6 * step
-            lines.advance(64)
-    assert [record.getMessage() for record in caplog.records] == [
-        "describe: 128 of 1000 images, 11 images/s",
-        "describe: 256 of 1000 images, 11 images/s",
-    ]
-
-
-def test_a_terminal_gets_a_bar() -> None:
-    class Terminal(io.StringIO):
-        def isatty(self) -> bool:
-            return True
-
-    terminal = Terminal()
-    with shown_progress("describe", 128, terminal) as advance:
-        advance(64)
-        advance(64)
-    assert "describe" in terminal.getvalue()
-    assert "128/128" in terminal.getvalue()
-
-
-def test_a_file_gets_no_bar() -> None:
-    stream = io.StringIO()
-    with shown_progress("describe", 128, stream) as advance:
-        advance(64)
-    assert not stream.getvalue()

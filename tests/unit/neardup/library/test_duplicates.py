@@ -111,6 +111,27 @@ def test_it_finds_what_the_batch_job_finds(folder: Path, options: dict[str, Any]
     ]
 
 
+def test_the_largest_is_kept_on_wish_as_in_folder_mode(tmp_path: Path) -> None:
+    folder, output = tmp_path / "scenes", tmp_path / "verdicts.jsonl"
+    folder.mkdir()
+    for name, size in (("a-small.jpg", (160, 120)), ("b.jpg", (320, 240)), ("c.jpg", (80, 60))):
+        (folder / name).write_bytes(encoded(scene(0).resize(size), "JPEG", quality=90))
+    (folder / "notes.txt").write_text("no picture")
+    by_name, by_size = (neardup.find_duplicates(folder, largest_first=wanted) for wanted in (False, True))
+    assert (by_name.kept, by_size.kept) == (("a-small.jpg",), ("b.jpg",))
+    assert [each.image for each in by_size.duplicates] == ["a-small.jpg", "c.jpg"]
+    arguments = ["--input", str(folder), "--output", str(output), "--index", "memory", "--decode-timeout", "off"]
+    assert main([*arguments, "--largest-first"], {}) == 0
+    verdicts = [json.loads(line) for line in output.read_text("utf-8").splitlines()]
+    assert [each["image_id"] for each in verdicts] == ["b.jpg", "a-small.jpg", "c.jpg"]
+    assert [each["duplicate_of"] for each in verdicts] == [None, "b.jpg", "b.jpg"]
+
+
+def test_only_a_folder_can_be_ordered_by_size() -> None:
+    with pytest.raises(neardup.Misconfigured, match="largest_first is for a folder"):
+        neardup.find_duplicates([generated(1)], largest_first=True)  # type: ignore[call-overload]
+
+
 def test_images_of_a_list_are_called_by_their_position(tmp_path: Path) -> None:
     photos = make_photos(tmp_path / "photos")
     images: list[neardup.ImageLike] = [photos / "notes.txt", generated(2), tmp_path / "nowhere", generated(1)]

@@ -130,6 +130,21 @@ def test_it_is_told_how_many_were_found(tmp_path: Path) -> None:
     assert sum(told) == 2
 
 
+def test_the_largest_pictures_come_first_and_clips_last(tmp_path: Path) -> None:
+    sides = {"a.jpg": 16, "b.jpg": 64, "c.jpg": 32, "d.jpg": 64, "z.jpg": 8}
+    for name, side_px in sides.items():
+        (tmp_path / name).write_bytes(jpeg(side_px=side_px))
+    (tmp_path / "a.txt").write_text("no picture")
+    (tmp_path / "gone.jpg").symlink_to("nowhere")
+    found = find_images([str(tmp_path)])
+    clips = [Clip("0.mp4", "0.mp4"), Clip("9.mp4", "9.mp4")]
+    told: list[int] = []
+    mixed = ImageSet([clips[0], *found, clips[1]], 1.0, found.passed_over).largest_first(progress=told.append)
+    names = ["b.jpg", "d.jpg", "c.jpg", "a.jpg", "z.jpg", "a.txt", "gone.jpg"]
+    assert [source.image_id for source in mixed._sources] == [*names, "0.mp4", "9.mp4"]
+    assert sum(told) == len(mixed._sources)
+
+
 def test_clips_need_the_extra(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     tree(tmp_path, "a.jpg", "clip.MP4")
     monkeypatch.setitem(sys.modules, "av", None)

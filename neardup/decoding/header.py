@@ -1,0 +1,33 @@
+"""How many pixels an image has, by its header."""
+
+import logging
+import warnings
+from typing import BinaryIO
+
+from PIL import Image, UnidentifiedImageError
+
+from neardup.decoding.formats import FORMATS, HEIF, has_heif
+
+
+def count_pixels(file: BinaryIO, formats: tuple[str, ...] = FORMATS) -> int:
+    """Return width times height of an image, without decoding it; 0 when its header cannot be read."""
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", Image.DecompressionBombWarning)
+            with _opened(file, formats) as image:
+                return image.width * image.height
+    except Image.DecompressionBombError:  # so many that Pillow does not say how many
+        return 2 * (Image.MAX_IMAGE_PIXELS or 0)
+    except Exception:  # parsers raise whatever they met; what is wrong is told when the image is decoded
+        logging.getLogger(__name__).debug("unreadable header", exc_info=True)
+        return 0
+
+
+def _opened(file: BinaryIO, formats: tuple[str, ...]) -> Image.Image:
+    try:
+        return Image.open(file, formats=[name for name in formats if name != HEIF])
+    except UnidentifiedImageError:
+        if HEIF not in formats or not has_heif():
+            raise
+    file.seek(0)
+    return Image.open(file, formats=[HEIF])
