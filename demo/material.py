@@ -1,8 +1,11 @@
 """What the demo shows: two filmed scenes, or the user's own pictures, divided into a seed set and a stream."""
 
+from collections import Counter
 from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
+
+from neardup.sources.walking import walk
 
 
 class NoPictures(Exception):
@@ -49,24 +52,25 @@ def own_pictures(images: Path, folder: Path) -> Material:
     """
     if not images.is_dir():
         raise NoPictures(f"--images: no such folder: {images}")
-    files = sorted(path for path in images.rglob("*") if path.is_file() and not _hidden(path, images))
+    # Each file once, as the feed publishes it: the demo waits for a verdict on each.
+    found: dict[str, str] = {}
+    for path, relative in walk(str(images.resolve()), (), Counter()):
+        if isinstance(path, str):
+            found.setdefault(path, relative)
+    files = list(found.items())
     if not files:
         raise NoPictures(f"--images: no files found in {images}")
     seeds, stream = folder / "seeds", folder / "stream"
-    _link(files[::2], images, seeds)
+    _link(files[::2], seeds)
     # A single picture is seed and stream: it then duplicates itself, which is a first look, too.
     streamed = files[1::2] or files
-    _link(streamed, images, stream)
+    _link(streamed, stream)
     return Material(seeds, stream, len(streamed), None, f"{len(files)} files of {images}")
 
 
-def _hidden(path: Path, root: Path) -> bool:
-    return any(part.startswith(".") for part in path.relative_to(root).parts)
-
-
-def _link(files: Iterable[Path], root: Path, folder: Path) -> None:
+def _link(files: Iterable[tuple[str, str]], folder: Path) -> None:
     folder.mkdir()
-    for path in files:
-        link = folder / path.relative_to(root)
+    for path, relative in files:
+        link = folder / relative
         link.parent.mkdir(parents=True, exist_ok=True)
-        link.symlink_to(path.resolve())
+        link.symlink_to(path)

@@ -119,6 +119,32 @@ def test_from_photos_to_a_live_index(bootstrap: Bootstrap, photos: Path, client:
     assert len(json.loads(export.read_text("utf-8"))["members"]) == 12
 
 
+def test_its_own_output_among_the_seeds_is_no_seed(
+    bootstrap: Bootstrap, photos: Path, client: redis.Redis, index: str
+) -> None:
+    (photos / "@eaDir").mkdir()
+    (photos / "@eaDir" / "00.jpg").write_bytes(jpeg(0, 10))
+    (photos / os.fsdecode(b"caf\xe9.jpg")).write_bytes(jpeg(12, 95))
+    for passed_over in ("@eaDir (1), own output (1)", "@eaDir (1), own output (2)"):  # the folder is made early
+        ran = bootstrap(photos, "--clusters", 3, "--report", photos / "report", "--export", photos / "index.json")
+        assert ran.returncode == 0, ran.stderr
+        [line] = [line for line in ran.stderr.splitlines() if "passed over" in line]
+        assert line.endswith(f"INFO passed over: {passed_over}")
+    assert uniques_of(client, index) == [*(f"{number:02d}.jpg" for number in range(12)), r"caf\xe9.jpg"]
+    assert RedisIndex(client, index).meta.seed["unreadable"] == 3
+
+
+def test_the_largest_of_several_copies_is_the_member_on_wish(
+    bootstrap: Bootstrap, photos: Path, client: redis.Redis, index: str
+) -> None:
+    for number in range(12):
+        with Image.open(photos / f"{number:02d}.jpg") as image:
+            image.resize((192, 192), Image.Resampling.BICUBIC).save(photos / f"{number:02d}.large.jpg", quality=95)
+    ran = bootstrap(photos, "--clusters", 3, "--largest-first")
+    assert ran.returncode == 0, ran.stderr
+    assert uniques_of(client, index) == [f"{number:02d}.large.jpg" for number in range(12)]
+
+
 def test_the_summary_says_it_all(bootstrap: Bootstrap, photos: Path, index: str) -> None:
     lines = bootstrap(photos, "--clusters", 3, "--threshold", 0.2).stdout.splitlines()
     said = {line.split()[0]: " ".join(line.split()[1:]) for line in lines if not line.startswith(" ")}

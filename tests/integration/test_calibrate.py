@@ -21,6 +21,7 @@ from neardup.cli.running import EXIT_MISCONFIGURED, EXIT_UNAVAILABLE
 from neardup.descriptors import load_descriptor
 from neardup.index.stored.keys import IndexKeys
 from tests.support.live_index import build, queries, remove_keys, stream
+from tests.support.told import Told
 
 pytestmark = pytest.mark.redis
 
@@ -174,6 +175,13 @@ class TestLive:
         assert document["extrapolated"]
         assert 0.0 < document["proposed"] < document["radius"]
         assert "below it, this continues what was seen above" in bootstrap.calibrate.rendered(document)
+
+    def test_it_tells_how_far_it_is(self, commands: Commands, photos: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+        commands.bootstrap(photos)
+        told = Told()
+        monkeypatch.setattr("bootstrap.calibrate.shown_progress", told)
+        assert commands.calibrate()[0] == 0
+        assert told.counts.keys() == {"read members"}
 
     def test_too_few_members_propose_nothing(self, commands: Commands, photos: Path) -> None:
         commands.bootstrap(photos / "000.jpg")

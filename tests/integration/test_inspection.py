@@ -29,6 +29,7 @@ from neardup.search.distance import l2_distances
 from neardup.search.sketches import fit_sketcher
 from neardup.types import Member, Query
 from tests.support.live_index import DIMENSION, build, queries, remove_keys, stream, unit_rows
+from tests.support.told import Told
 
 pytestmark = pytest.mark.redis
 
@@ -94,6 +95,17 @@ def test_a_healthy_index_holds_everything(command: Command) -> None:
     code, text = command("verify")
     assert code == 0
     assert text.splitlines()[-1] == "everything is consistent"
+
+
+def test_whatever_reads_all_members_tells_how_far_it_is(command: Command, monkeypatch: pytest.MonkeyPatch) -> None:
+    told = Told()
+    monkeypatch.setattr("bootstrap.index.shown_progress", told)
+    members = command.document("stats")["members"]
+    assert not told.counts
+    command("verify")
+    assert told.counts == {"read members": members, "compare members": members}
+    command("show", "nobody")
+    assert told.counts["read members"] >= 2 * members
 
 
 def test_a_large_cluster_is_a_warning_only(command: Command) -> None:

@@ -32,6 +32,7 @@ from neardup.types import Query, Verdict
 from neardup.wire import MEMBER_HEADER, Judged
 from tests.support.live_index import OPTIONS, build, queries, remove_keys, unit_rows
 from tests.support.odd_headers import NotUtf8
+from tests.support.told import Told
 
 pytestmark = [pytest.mark.redis, pytest.mark.kafka]
 
@@ -138,6 +139,14 @@ def holds(rig: Rig) -> bool:
     document = Verification(rig.client, rig.name).run()
     assert document["holds"], document
     return True
+
+
+def test_it_tells_how_far_it_is(rig: Rig, run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+    rig.judge(queries(40))
+    told = Told()
+    monkeypatch.setattr("bootstrap.index.shown_progress", told)
+    document = run.document()
+    assert told.counts == {"read members": len(rig.members()), "read verdicts": document["read"]}
 
 
 def test_lost_members_come_back(rig: Rig, run: Run) -> None:

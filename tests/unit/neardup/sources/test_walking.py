@@ -1,3 +1,4 @@
+import errno
 import os
 import socket
 from collections import Counter
@@ -8,9 +9,7 @@ from pathlib import Path
 import pytest
 
 from neardup.sources.walking import LITTER, walk
-
-DEEP = 1100
-"""Deeper than Python's stack, and with names of four letters longer than a path may be."""
+from tests.support.deep import deep_folder, standing_in
 
 
 def walked(root: Path) -> tuple[list[str], dict[str, str], Counter[str]]:
@@ -26,16 +25,6 @@ def touch(root: Path, *names: str) -> None:
     for name in names:
         (root / name).parent.mkdir(parents=True, exist_ok=True)
         (root / name).touch()
-
-
-@contextmanager
-def standing_in(folder: Path) -> Iterator[None]:
-    before = Path.cwd()
-    os.chdir(folder)
-    try:
-        yield
-    finally:
-        os.chdir(before)
 
 
 def test_litter_is_passed_over_and_counted_by_its_name(tmp_path: Path) -> None:
@@ -69,33 +58,15 @@ def test_links_that_lead_nowhere_are_errors(tmp_path: Path) -> None:
     (tmp_path / "circle.jpg").symlink_to("circle.jpg")
     (tmp_path / "gone.jpg").symlink_to("nowhere")
     _, errors, _ = walked(tmp_path)
-    assert errors == {"circle.jpg": os.strerror(40), "gone.jpg": os.strerror(2)}
+    assert errors == {"circle.jpg": os.strerror(errno.ELOOP), "gone.jpg": os.strerror(errno.ENOENT)}
 
 
 def test_paths_that_are_too_long_are_errors_and_the_rest_is_found(tmp_path: Path) -> None:
     touch(tmp_path, "a.jpg", "z.jpg")
-    with standing_in(tmp_path):
-        for _ in range(DEEP):
-            Path("deep").mkdir()
-            os.chdir("deep")
-        Path("lost.jpg").touch()
-    try:
+    with deep_folder(tmp_path):
         files, errors, _ = walked(tmp_path)
-        assert files == ["a.jpg", "z.jpg"]
-        assert list(errors.values()) == [os.strerror(36)]
-    finally:
-        remove_deep(tmp_path)
-
-
-def remove_deep(root: Path) -> None:
-    """Remove the folders from inside out: by their paths they could not be named."""
-    with standing_in(root):
-        for _ in range(DEEP):
-            os.chdir("deep")
-        Path("lost.jpg").unlink()
-        for _ in range(DEEP):
-            os.chdir("..")
-            Path("deep").rmdir()
+    assert files == ["a.jpg", "z.jpg"]
+    assert list(errors.values()) == [os.strerror(errno.ENAMETOOLONG)]
 
 
 def test_what_came_before_a_folder_became_unreadable_stays(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -149,4 +120,4 @@ def test_a_file_that_cannot_be_looked_at_is_an_error(
 
 
 def test_a_root_that_cannot_be_read_is_called_by_its_name(tmp_path: Path) -> None:
-    assert walked(tmp_path / "gone")[1] == {"gone": os.strerror(2)}
+    assert walked(tmp_path / "gone")[1] == {"gone": os.strerror(errno.ENOENT)}
