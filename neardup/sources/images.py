@@ -108,8 +108,8 @@ class FileImage:
 
 
 def _opened(path: Path) -> BinaryIO:
-    # Opening a pipe may block for ever, and opening a device may do something.
-    if not stat.S_ISREG(path.stat().st_mode):
+    # Opening a pipe may block for ever, and opening a device may do something; opening a folder says what is wrong.
+    if stat.S_IFMT(path.stat().st_mode) not in {stat.S_IFREG, stat.S_IFDIR}:
         raise OSError(errno.EINVAL, "not a regular file", str(path))
     return path.open("rb")
 

@@ -50,6 +50,7 @@ def test_every_flag_is_an_environment_variable_too() -> None:
         "NEARDUP_EXPORT": "x.json",
         "NEARDUP_IMPORT": "y.json",
         "NEARDUP_FPS": "2.5",
+        "NEARDUP_LARGEST_FIRST": "1",
         "NEARDUP_IF_MISSING": "1",
         "NEARDUP_FRESH": "1",
         "NEARDUP_WORKERS": "3",
@@ -82,6 +83,7 @@ def test_every_flag_is_an_environment_variable_too() -> None:
         export=Path("x.json"),
         import_from=Path("y.json"),
         fps=2.5,
+        largest_first=True,
         workers=3,
         max_image_bytes=1000,
         max_image_pixels=2000,
@@ -114,6 +116,7 @@ def test_all_wrong_values_are_told_together() -> None:
     [
         ([], ["SEEDS"]),
         (["photos", "--import", "x.json"], ["SEEDS"]),
+        (["--import", "x.json", "--largest-first"], ["--largest-first"]),
         (["--import", "x.json", "--clusters", "3", "--report", "out"], ["--clusters", "--report"]),
     ],
 )

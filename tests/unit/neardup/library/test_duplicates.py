@@ -1,6 +1,7 @@
 """What the library finds in a folder is what folder mode and the batch job find in it."""
 
 import json
+import os
 from pathlib import Path
 from typing import Any
 
@@ -125,6 +126,30 @@ def test_the_largest_is_kept_on_wish_as_in_folder_mode(tmp_path: Path) -> None:
     verdicts = [json.loads(line) for line in output.read_text("utf-8").splitlines()]
     assert [each["image_id"] for each in verdicts] == ["b.jpg", "a-small.jpg", "c.jpg"]
     assert [each["duplicate_of"] for each in verdicts] == [None, "b.jpg", "b.jpg"]
+
+
+def test_what_cannot_be_read_is_unreadable_and_the_rest_is_compared(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "closed").mkdir()
+    (tmp_path / "circle.jpg").symlink_to("circle.jpg")
+    Path(os.fsdecode(os.fsencode(tmp_path) + b"/caf\xe9.jpg")).write_bytes(encoded(scene(0), "JPEG"))
+    (tmp_path / "d.jpg").write_bytes(encoded(scene(0), "JPEG", quality=60))
+    scan = os.scandir
+
+    def closed(path: str) -> object:
+        if path.endswith("closed"):
+            raise PermissionError(13, "Permission denied")
+        return scan(path)
+
+    monkeypatch.setattr(os, "scandir", closed)
+    found = neardup.find_duplicates(tmp_path)
+    assert [(group.kept, [each.image for each in group.duplicates]) for group in found] == [(r"caf\xe9.jpg", ["d.jpg"])]
+    assert {bad.image: bad.reason for bad in found.unreadable} == {
+        "circle.jpg": "unreadable-file",
+        "closed": "unreadable-file",
+    }
+    assert neardup.find_duplicates(["a\0b.jpg", tmp_path]).unreadable[0].reason == "unreadable-file"
 
 
 def test_only_a_folder_can_be_ordered_by_size() -> None:
