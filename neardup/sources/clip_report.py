@@ -65,11 +65,11 @@ class ClipReport:
         """Return all of it in one line."""
         if self.error and not self.frames:
             return _named(self.error)
-        others = f"{self.frames} frames"
+        frames = _counted(self.frames, "frame")
         if not self.is_whole:
             about = "" if self.listed else "about "
-            others = f"{self.frames} of {about}{self.frames + self.missing} frames"
-        return "; ".join([f"{self.images} images from {others}", *self._details()])
+            frames = f"{self.frames} of {about}{_counted(self.frames + self.missing, 'frame')}"
+        return "; ".join([f"{_counted(self.images, 'image')} from {frames}", *self._details()])
 
     def _details(self) -> Iterator[str]:
         if self.undecodable:
@@ -92,10 +92,15 @@ def told_in_sum(reports: Sequence[ClipReport]) -> str:
     if not reports:
         return ""
     damaged = [report for report in reports if not report.is_whole]
-    text = f"{len(reports)} clip{'' if len(reports) == 1 else 's'}"
+    clips = _counted(len(reports), "clip")
     if not damaged:
-        return f"{text}, all whole"
-    return f"{text}, {len(damaged)} not whole, with {sum(report.missing for report in damaged)} frames missing"
+        return f"{clips}, all whole"
+    missing = _counted(sum(report.missing for report in damaged), "frame")
+    return f"{clips}, {len(damaged)} not whole, with {missing} missing"
+
+
+def _counted(count: int, thing: str) -> str:
+    return f"{count} {thing}" if count == 1 else f"{count} {thing}s"
 
 
 def _named(error: Exception) -> str:

@@ -62,6 +62,8 @@ def clip_frames(path: str, fps: float, report: ClipReport) -> Iterator[SourceIma
             yield FrameImage(f"{report.image_id}#t={time_s:.3f}", _upright(frame))
     except (av.FFmpegError, OSError) as exc:
         report.error = exc
+    if not (report.frames or report.missing or report.error):
+        report.error = OSError("the file has no frame")
     if not report.is_whole:
         yield BrokenImage(report.image_id, UndecodableImage(str(report)))
 

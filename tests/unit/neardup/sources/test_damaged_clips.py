@@ -252,6 +252,12 @@ def test_a_file_that_is_no_clip_says_so(tmp_path: Path) -> None:
     assert (read.frames, read.report.images) == ([], 0)
 
 
+def test_a_clip_without_a_frame_says_so(made: Callable[..., Path]) -> None:
+    fragments = {"movflags": "frag_keyframe+empty_moov"}
+    path = made("a.mp4", lambda data: data[: data.index(b"moof") - 4], muxing=fragments)
+    assert str(Read(path).error) == "OSError: the file has no frame"
+
+
 # Clocks
 
 
