@@ -13,6 +13,7 @@ from typing import Any, NamedTuple
 import av
 
 from neardup.sources.clip_report import ClipReport
+from neardup.sources.joined_mp4 import recordings_in
 
 _DEFAULT_RATE = 25.0
 _MOST_READ_ERRORS = 100
@@ -78,13 +79,23 @@ def decoded(path: str, film: Film, report: ClipReport) -> Iterator[ClipFrame]:
     film
         Filled in before the first frame.
     report
-        Where frames are counted.
+        Where frames are counted, and what ended the reading is noted.
 
     Raises
     ------
-    av.FFmpegError, OSError
-        The file cannot be opened, or has no video.
+    OSError
+        The file cannot be read.
     """
+    for recording in recordings_in(path):
+        part = ClipReport(report.image_id)
+        try:
+            yield from _decoded(recording, film, part)
+        except (av.FFmpegError, OSError) as exc:
+            part.error = exc
+        report.add(part)
+
+
+def _decoded(path: str, film: Film, report: ClipReport) -> Iterator[ClipFrame]:
     shown = 0
     try:
         with _opened(path, film, report) as (container, stream):

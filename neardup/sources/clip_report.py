@@ -47,6 +47,15 @@ class ClipReport:
     other_streams: int = 0
     error: Exception | None = None
 
+    def add(self, part: "ClipReport") -> None:
+        """Add what became of a part of the clip, as it was decoded."""
+        self.frames += part.frames
+        self.left_out += part.left_out
+        self.undecodable += part.undecodable
+        self.listed += part.listed
+        self.other_streams = max(self.other_streams, part.other_streams)
+        self.error = self.error or part.error
+
     @property
     def missing(self) -> int:
         """Frames that should be there, as far as anybody knows, and were not read."""

@@ -261,7 +261,7 @@ def test_a_clip_without_a_frame_says_so(made: Callable[..., Path]) -> None:
 # Clocks
 
 
-@pytest.mark.parametrize("name", ["a.m2ts", "a.mkv", "a.mpg", "a.h264"])
+@pytest.mark.parametrize("name", ["a.m2ts", "a.mkv", "a.mpg", "a.h264", "a.mp4", "a,b:c.mov"])
 def test_of_recordings_that_were_joined_none_is_lost(tmp_path: Path, name: str) -> None:
     options = {"codec": "mpeg2video"} if name == "a.mpg" else {"container": "mpegts"} if name == "a.m2ts" else {}
     path = tmp_path / name
@@ -273,6 +273,19 @@ def test_of_recordings_that_were_joined_none_is_lost(tmp_path: Path, name: str) 
     assert read.times == [0.0, 1.0, 2.0, 3.0]
     assert read.error is None
     assert ("begins anew" in str(read.report)) == (name != "a.h264")  # which has no clock
+
+
+@pytest.mark.parametrize("muxing", [{"movflags": "faststart"}, {"movflags": "frag_keyframe+empty_moov"}, {}])
+def test_three_joined_mp4_are_read_to_where_the_last_is_cut_off(tmp_path: Path, muxing: dict[str, str]) -> None:
+    path = tmp_path / "a.mp4"
+    films = [film(path, pictures(first, first + 10), options=REORDERED, muxing=muxing) for first in (0, 10, 20)]
+    path.write_bytes(b"".join(films))
+    assert Read(path).numbers == list(range(30))
+    for kept in (0.1, 0.7, 0.9):
+        path.write_bytes(b"".join(films[:2]) + films[2][: int(kept * len(films[2]))])
+        read = Read(path)
+        assert read.numbers[:20] == list(range(20))
+        assert read.error is not None
 
 
 @pytest.mark.parametrize("ahead", [36_000 * RATE, -15])
