@@ -24,7 +24,7 @@ class Clock:
     def __init__(self, rate: float) -> None:
         self._rate = rate
         self._step_s = 1.0 / rate
-        self._offset_s = self._offset_before_s = 0.0
+        self._first_stamp_s = self._offset_s = self._offset_before_s = 0.0
         self._stretches: list[list[float]] = []
         self._long_steps_s: list[float] = []
         self._steps = self._regular_steps = self._skipped = 0
@@ -33,7 +33,7 @@ class Clock:
     def time_s(self, stamp_s: float | None) -> float:
         """Return the time of the next frame, which is stamped so (None: not at all)."""
         if not self._stretches:
-            self._offset_s = self._offset_before_s = stamp_s or 0.0
+            self._first_stamp_s = self._offset_s = self._offset_before_s = stamp_s or 0.0
             self._stretches.append([0.0, 0.0])
             return 0.0
         latest = self._stretches[-1][1]
@@ -54,11 +54,6 @@ class Clock:
         self._stretches.append([time_s, time_s])
         return time_s
 
-    @property
-    def end_s(self) -> float:
-        """When the latest frame ends."""
-        return self._stretches[-1][1] + self._step_s
-
     def breaks(self, lost: int) -> int:
         """Return how often the clock turned back, or jumped over more time than the frames fill, with those lost."""
         return self._turns + len(self._long_steps_s) - len(self._believable(lost))
@@ -68,10 +63,21 @@ class Clock:
 
         Of a damaged clip short ones count, too: cameras leave out a frame or two when they are busy.
         """
-        if self._regular_steps < _REGULAR * self._steps:
+        if not self._is_regular:
             return 0
         in_long = sum(round(step_s * self._rate) - 1 for step_s in self._believable(lost))
         return in_long + (self._skipped if is_damaged else 0)
+
+    def absent_at_the_end(self, duration_s: float, slack_s: float) -> int:
+        """Return how many frames are not there, by a duration that the frames of a regular clock do not fill."""
+        start_s, end_s = self._first_stamp_s, self._stretches[-1][1] + self._step_s
+        # There are clips whose duration counts from zero, and such where it counts from the first frame.
+        short_s = duration_s - end_s - max(0.0, start_s)
+        return round(short_s * self._rate) if short_s > slack_s and self._is_regular else 0
+
+    @property
+    def _is_regular(self) -> bool:
+        return self._regular_steps >= _REGULAR * self._steps
 
     def _believable(self, lost: int) -> list[float]:
         filled_s = sum(end - start for start, end in self._stretches) + lost / self._rate

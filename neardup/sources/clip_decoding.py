@@ -7,15 +7,19 @@ only some of them.
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from fractions import Fraction
 from itertools import islice
 from typing import Any, NamedTuple
 
 import av
 
 from neardup.sources.clip_report import ClipReport
+from neardup.sources.h264 import FrameNumbers
 from neardup.sources.joined_mp4 import recordings_in
 
-_DEFAULT_RATE = 25.0
+_DEFAULT_RATE = 25
+_LONG_STEP = 1.5
+"""Frames from one packet to the next where at least one is left out."""
 _MOST_READ_ERRORS = 100
 """Without a packet in between: damage that the reader cannot get past."""
 _FRAME_A_PACKET = frozenset({"h264", "hevc"})
@@ -61,7 +65,7 @@ class Film:
         Whether it may last longer than its pictures.
     """
 
-    rate: float = _DEFAULT_RATE
+    rate: float = float(_DEFAULT_RATE)
     duration_s: float | None = None
     has_sound: bool = False
 
@@ -113,7 +117,7 @@ def _opened(path: str, film: Film, report: ClipReport) -> Iterator[tuple[Any, An
         stream = _chosen(container, report)
         duration = stream.duration * stream.time_base if stream.duration else (container.duration or 0) / av.time_base
         film.duration_s = float(duration) or None
-        film.rate = float(stream.guessed_rate or stream.average_rate or _DEFAULT_RATE)
+        film.rate = float(_rate(stream))
         film.has_sound = bool(container.streams.audio)
         # An AVI counts those that its camera dropped, too.
         report.listed = stream.frames if container.format.name.startswith("mov") else 0
@@ -121,7 +125,12 @@ def _opened(path: str, film: Film, report: ClipReport) -> Iterator[tuple[Any, An
         yield container, stream
 
 
-def _chosen(container: Any, report: ClipReport) -> Any:  # noqa: ANN401 - PyAV has its own types, not for mypy
+def _rate(stream: Any) -> Fraction:  # noqa: ANN401 - PyAV has its own types, not for mypy
+    # Of a raw stream the average rate is only assumed.
+    return Fraction(stream.guessed_rate or stream.average_rate or _DEFAULT_RATE)
+
+
+def _chosen(container: Any, report: ClipReport) -> Any:  # noqa: ANN401 - see above
     """Return the first video stream that is no cover picture; the cover where there is nothing else."""
     streams = container.streams.video
     if not streams:
@@ -147,8 +156,9 @@ def _frames(container: Any, stream: Any, report: ClipReport) -> Iterator[ClipFra
     try:
         for packet in container.demux(stream):
             packets.count(packet)
+            is_after_loss = packets.is_after_loss(packet)
             frames = packet.decode()
-            if packet.is_corrupt or any(frame.is_corrupt for frame in frames):
+            if is_after_loss or packet.is_corrupt or any(frame.is_corrupt for frame in frames):
                 raise _Damaged
             for frame in frames:
                 report.frames += 1
@@ -167,6 +177,9 @@ class _Packets:
         self._report = report
         self._wanted = 0
         self._interlaced = False
+        self._latest_dts: int | None = None
+        context = stream.codec_context
+        self._numbers = FrameNumbers(context.extradata) if context.name == "h264" else None
 
     def count(self, packet: Any) -> None:  # noqa: ANN401 - see above
         """Count a packet that has been read."""
@@ -174,6 +187,21 @@ class _Packets:
             self._report.listed = max(0, self._report.listed - 1)
         elif packet.size:
             self._wanted += 1
+
+    def is_after_loss(self, packet: Any) -> bool:  # noqa: ANN401 - see above
+        """Return whether frames that later ones build upon are lost before a packet.
+
+        Both their numbers and the clock have to say so, as there are cameras that give wrong numbers.
+        """
+        if self._numbers is None or not packet.size:
+            return False
+        is_lost = self._numbers.is_after_loss(memoryview(packet))
+        latest = self._latest_dts
+        self._latest_dts = latest if packet.dts is None else packet.dts
+        if not is_lost or packet.dts is None or latest is None:
+            return is_lost
+        steps = (packet.dts - latest) * self._stream.time_base * _rate(self._stream)
+        return not 0 <= steps < _LONG_STEP
 
     def failed(self) -> None:
         """Count the packet as one that could not be decoded."""
@@ -207,8 +235,8 @@ class _CarefulReader:
         self._stream = stream
         self._report = report
         self._packets = _Packets(stream, report)
-        self._read = 0
-        self._damaged_from: int | None = None
+        self._read = 0  # packets; they are told apart by their number
+        self._damage: list[int] = []
 
     def frames(self) -> Iterator[ClipFrame]:
         """Iterate over the frames, damaged ones among them."""
@@ -232,12 +260,14 @@ class _CarefulReader:
                     self._report.error, failures = None, 0
                     self._read += 1
                     packet.opaque = self._read
+                    if self._packets.is_after_loss(packet):
+                        self._damage.append(self._read)
                     yield packet
                 break
             except av.FFmpegError as exc:
                 self._report.error = exc
                 failures += 1
-                self._note_damage(self._read + 1)
+                self._damage.append(self._read + 1)
         yield None
 
     def _decoded(self, packet: Any) -> list[Any]:  # noqa: ANN401 - see above
@@ -245,19 +275,16 @@ class _CarefulReader:
             frames: list[Any] = self._stream.decode(packet)
         except av.FFmpegError:
             self._packets.failed()
-            self._note_damage(self._read)
+            self._damage.append(self._read)
             return []
         if packet is not None and packet.is_corrupt:
-            self._note_damage(self._read + _MARKED_LATE)
+            self._damage.append(self._read + _MARKED_LATE)
         return frames
-
-    def _note_damage(self, number: int) -> None:
-        self._damaged_from = number if self._damaged_from is None else min(self._damaged_from, number)
 
     def _is_spoilt(self, frame: Any) -> bool:  # noqa: ANN401 - see above
         number = frame.opaque or self._read
         if frame.is_corrupt:
-            self._note_damage(number)
-        elif self._damaged_from is not None and frame.key_frame and number >= self._damaged_from:
-            self._damaged_from = None
-        return self._damaged_from is not None and number >= self._damaged_from
+            self._damage.append(number)
+        elif frame.key_frame:
+            self._damage = [damaged for damaged in self._damage if damaged > number]
+        return any(damaged <= number for damaged in self._damage)

@@ -83,15 +83,13 @@ def _sampled(path: str, fps: float, report: ClipReport) -> Iterator[tuple[float,
         report.clock_breaks = clock.breaks(report.undecodable)
         is_damaged = bool(report.left_out or report.undecodable)
         report.absent = clock.absent(report.undecodable, is_damaged=is_damaged)
-        if not report.clock_breaks:
-            report.absent += _absent_at_the_end(film, clock.end_s)
+        if film.duration_s and not report.clock_breaks:
+            report.absent += clock.absent_at_the_end(film.duration_s, _slack_s(film))
 
 
-def _absent_at_the_end(film: Film, end_s: float) -> int:
-    """Return how many frames more the clip's duration stands for, where they are too many for a whole one."""
-    short_s = (film.duration_s or 0.0) - end_s
-    slack_s = max(_SHORT_S if film.has_sound else 0.0, _SHORT_FRAMES / film.rate, _SHORT * end_s)
-    return round(short_s * film.rate) if short_s > slack_s else 0
+def _slack_s(film: Film) -> float:
+    of_sound_s = _SHORT_S if film.has_sound else 0.0
+    return max(of_sound_s, _SHORT_FRAMES / film.rate, _SHORT * (film.duration_s or 0.0))
 
 
 def _upright(frame: Any) -> Pixels:  # noqa: ANN401 - PyAV has its own types, not for mypy

@@ -1,8 +1,9 @@
 """Video clips made on the spot, sound and damaged; a frame shows its number. Needs PyAV."""
 
 import struct
-from collections.abc import Iterable, Sequence
+from collections.abc import Container, Iterable, Iterator, Sequence
 from fractions import Fraction
+from itertools import count
 from pathlib import Path
 from typing import Any
 
@@ -38,6 +39,7 @@ def film(
     muxing: dict[str, str] | None = None,
     start: int = 0,
     streams: int = 1,
+    lost: Container[int] = (),
 ) -> bytes:
     """Write a clip of `RATE` frames a second, each of its streams the same, and return its bytes.
 
@@ -45,33 +47,36 @@ def film(
     ----------
     start
         Time of the first frame, in frames.
+    lost
+        Packets that are not written, by their number in the order of decoding.
     """
     with av.open(str(path), "w", format=container, options=muxing or {}) as output:
         tracks = [output.add_stream(codec, rate=RATE) for _ in range(streams)]
         for track in tracks:
             track.width, track.height, track.pix_fmt = *SIZE, "yuv420p"
             track.options = dict(options)
-        for number, picture in enumerate(pictures):
-            for track in tracks:
-                output.mux(_stamped(track.encode(_frame(picture, number)), track, start))
-        for track in tracks:
-            output.mux(_stamped(track.encode(), track, start))
+        numbers = {track.index: count() for track in tracks}
+        for packet in _packets(pictures, tracks):
+            later = round(Fraction(start, RATE) / packet.time_base)
+            packet.pts, packet.dts = packet.pts + later, packet.dts + later
+            if next(numbers[packet.stream.index]) not in lost:
+                output.mux(packet)
     return path.read_bytes()
+
+
+def _packets(pictures: Iterable[Pixels], tracks: Sequence[Any]) -> Iterator[Any]:
+    frames = [_frame(picture, number) for number, picture in enumerate(pictures)]
+    for frame in [*frames, None]:
+        for track in tracks:
+            for packet in track.encode(frame):
+                packet.stream = track
+                yield packet
 
 
 def _frame(picture: Pixels, number: int) -> Any:  # noqa: ANN401 - PyAV has its own types, not for mypy
     frame = av.VideoFrame.from_ndarray(picture, format="rgb24")
     frame.pts, frame.time_base = number, Fraction(1, RATE)
     return frame
-
-
-def _stamped(packets: Iterable[Any], track: Any, start: int) -> list[Any]:  # noqa: ANN401 - see above
-    stamped = []
-    for packet in packets:
-        later = round(Fraction(start, RATE) / packet.time_base)
-        packet.pts, packet.dts, packet.stream = packet.pts + later, packet.dts + later, track
-        stamped.append(packet)
-    return stamped
 
 
 def without_packets(stream: bytes, first: int, count: int) -> bytes:

@@ -71,3 +71,15 @@ def test_a_hole_larger_than_all_that_was_filmed_is_a_jump_unless_as_much_was_los
 def test_a_pause_of_a_clock_that_is_never_regular_is_no_hole() -> None:
     _, clock = told([0, 2, 3, 6, 7, 9, 12, 13, 15, 18, 30, 32])
     assert clock.absent(lost=0, is_damaged=False) == 0
+
+
+@pytest.mark.parametrize("start", [0, 100])
+def test_a_duration_that_is_not_filled_is_told_in_frames(start: int) -> None:
+    _, clock = told(range(start, start + 20))
+    assert clock.absent_at_the_end((start + 50) / RATE, slack_s=1.0) == 30
+    assert clock.absent_at_the_end((start + 29) / RATE, slack_s=1.0) == 0
+
+
+def test_a_screen_that_rests_at_the_end_is_not_cut_off() -> None:
+    _, clock = told([0, 2, 3, 6, 7, 9, 12, 13, 15, 18])
+    assert clock.absent_at_the_end(60.0, slack_s=1.0) == 0

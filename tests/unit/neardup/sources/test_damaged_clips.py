@@ -106,6 +106,11 @@ def test_a_sound_clip_gives_every_frame_and_the_times_of_its_own_clock(
     assert (read.error, read.report.frames, read.report.missing) == (None, FRAMES, 0)
 
 
+def test_a_clip_whose_clock_does_not_begin_at_zero_is_whole(made: Callable[..., Path]) -> None:
+    read = Read(made("a.mkv", start=1000))
+    assert (read.times[0], read.times[-1], read.error) == (0.0, (FRAMES - 1) / RATE, None)
+
+
 @pytest.mark.parametrize("name", ["a.ts", "a.TS", "a.h264", "a.264", "a.m2ts"])
 def test_transport_streams_and_raw_streams_are_clips(made: Callable[..., Path], name: str) -> None:
     path = made(name, container="h264" if "264" in name else "mpegts")
@@ -210,6 +215,18 @@ def test_smeared_frames_are_left_out(made: Callable[..., Path], codec: str, coun
     assert read.report.missing == len(lost)
     assert read.report.left_out + read.report.undecodable > 0
     assert f"of about {FRAMES} frames" in str(read.error)
+
+
+@pytest.mark.parametrize("options", [STEADY, REORDERED])
+@pytest.mark.parametrize("name", ["a.mp4", "a.m2ts", "a.h264"])
+def test_frames_that_were_lost_before_the_clip_was_written_leave_no_smeared_ones(
+    made: Callable[..., Path], name: str, options: dict[str, str]
+) -> None:
+    lost = range(GROUP + 3, GROUP + 6)  # in the order of decoding
+    read = Read(made(name, options=options, lost=lost))
+    assert set(range(GROUP)) | set(range(2 * GROUP, FRAMES)) <= set(read.numbers)
+    assert read.report.left_out > 0
+    assert read.report.frames == len(read.numbers) == FRAMES - len(lost) - read.report.left_out
 
 
 @pytest.mark.parametrize("options", [STEADY, REORDERED])
