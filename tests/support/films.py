@@ -16,8 +16,8 @@ SIZE = (96, 64)
 RATE = 10
 GROUP = 10
 """Frames from one key frame to the next."""
-STEADY = {"g": str(GROUP), "bf": "0", "sc_threshold": "0"}
-REORDERED = {"g": str(GROUP), "bf": "2", "sc_threshold": "0"}
+STEADY = {"g": str(GROUP), "bf": "0", "sc_threshold": "0", "threads": "1"}
+REORDERED = {**STEADY, "bf": "2"}
 TS_PACKET = 188
 
 
