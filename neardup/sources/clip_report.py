@@ -104,8 +104,9 @@ def told_in_sum(reports: Sequence[ClipReport]) -> str:
     clips = _counted(len(reports), "clip")
     if not damaged:
         return f"{clips}, all whole"
-    missing = _counted(sum(report.missing for report in damaged), "frame")
-    return f"{clips}, {len(damaged)} not whole, with {missing} missing"
+    missing = sum(report.missing for report in damaged)
+    about = f", with about {_counted(missing, 'frame')} missing" if missing else ""  # of unreadable ones nobody knows
+    return f"{clips}, {len(damaged)} not whole{about}"
 
 
 def _counted(count: int, thing: str) -> str:

@@ -48,7 +48,7 @@ def test_clips_are_told_of_where_there_are_any() -> None:
     clips = [ClipReport("a.mkv", frames=20, absent=20), ClipReport("b.mkv", frames=40)]
     told = summary(replace(outcome, clips=clips), Settings()).splitlines()
     assert [" ".join(line.split()) for line in told if line.startswith("clips")] == [
-        "clips 2 clips, 1 not whole, with 20 frames missing"
+        "clips 2 clips, 1 not whole, with about 20 frames missing"
     ]
 
 

@@ -47,4 +47,5 @@ def test_many_clips_are_told_in_sum() -> None:
     damaged = replace(WHOLE, listed=150)
     assert told_in_sum([]) == ""
     assert told_in_sum([WHOLE]) == "1 clip, all whole"
-    assert told_in_sum([WHOLE, damaged, damaged]) == "3 clips, 2 not whole, with 60 frames missing"
+    assert told_in_sum([WHOLE, damaged, damaged]) == "3 clips, 2 not whole, with about 60 frames missing"
+    assert told_in_sum([ClipReport("a.mp4", error=OSError("no luck"))]) == "1 clip, 1 not whole"
