@@ -2,7 +2,7 @@
 
 import logging
 import sys
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
@@ -35,6 +35,7 @@ from neardup.relation.images import images_of
 from neardup.relation.rule import Relation
 from neardup.relation.symmetry import switches_of
 from neardup.settings.decoding import decode_limits, work_limits
+from neardup.sources.clip_report import ClipReport
 from neardup.sources.files import ImageSet, find_images
 from neardup.sources.images import SourceImage
 
@@ -57,6 +58,8 @@ class Outcome:
         Members of each cell, those that clusters were divided into.
     stopwatch
         Seconds of each phase.
+    clips
+        What became of each video clip among the seeds.
     """
 
     meta: IndexMeta
@@ -64,6 +67,7 @@ class Outcome:
     assembly: Assembly
     cluster_sizes: NDArray[np.intp]
     stopwatch: Stopwatch = field(default_factory=Stopwatch)
+    clips: Sequence[ClipReport] = ()
 
 
 def run(settings: Settings) -> Outcome | None:
@@ -164,7 +168,7 @@ def _run_seeds(settings: Settings, client: redis.Redis) -> Outcome:
             write_report(result, seeds, settings.report, limits)
     carry_over = CarryOver(predecessor, result.assembly, lambda: result.counts) if predecessor else None
     stored = _finish(settings, client, result.snapshot(), carry_over, stopwatch)
-    return Outcome(stored.meta, result, result.assembly, stored.cluster_sizes, stopwatch)
+    return Outcome(stored.meta, result, result.assembly, stored.cluster_sizes, stopwatch, seeds.clip_reports)
 
 
 def _describe(
