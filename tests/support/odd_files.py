@@ -136,6 +136,8 @@ def _greys() -> Iterator[OddFile]:
         "grey16.tiff": encoded(Image.fromarray(values.astype(np.uint16) * 257), "TIFF"),
         "grey32.tiff": encoded(Image.fromarray(values.astype(np.int32) * 257), "TIFF"),
         "float.tiff": encoded(Image.fromarray(values.astype(np.float32) / np.float32(255)), "TIFF"),
+        "grey12of16.png": encoded(Image.fromarray(values.astype(np.uint16) * 16), "PNG"),
+        "kelvin.tiff": encoded(Image.fromarray(values.astype(np.float32) * np.float32(0.06) + 283), "TIFF"),
     }
     for name, data in files.items():
         yield OddFile(name, data, picture="grey scene")
@@ -145,8 +147,11 @@ def _plain() -> Iterator[OddFile]:
     hidden = scene(5).copy()
     hidden.putalpha(0)
     yield OddFile("white.png", encoded(Image.new("RGB", SIZE, "white"), "PNG"), picture="white")
-    yield OddFile("fully-transparent.png", encoded(hidden, "PNG"), picture="white")
-    yield OddFile("fully-transparent.webp", encoded(hidden, "WEBP"), picture="white")
+    empty = Image.new("RGBA", SIZE)
+    yield OddFile("fully-transparent.png", encoded(empty, "PNG"), picture="white")
+    yield OddFile("fully-transparent.webp", encoded(empty, "WEBP"), picture="white")
+    yield OddFile("alpha-of-zeros.png", encoded(hidden, "PNG"), picture="hidden scene")
+    yield OddFile("alpha-of-zeros.tiff", encoded(hidden, "TIFF"), picture="hidden scene")
     yield OddFile("black.png", encoded(Image.new("RGB", SIZE), "PNG"))
     yield OddFile("bilevel.png", encoded(scene(6).convert("1"), "PNG"))
     yield OddFile("wrong-name.svg", encoded(scene(7), "JPEG"))
