@@ -9,7 +9,9 @@ from typing import cast
 
 import numpy as np
 from PIL import AvifImagePlugin, Image, UnidentifiedImageError
+from PIL.JpegImagePlugin import JpegImageFile
 
+from neardup.decoding import jpeg, png
 from neardup.decoding.deep_grey import grey_of_deep, is_deep
 from neardup.decoding.formats import HEIF, has_heif, may_be_heif, unidentified
 from neardup.decoding.limits import DecodeLimits
@@ -45,8 +47,6 @@ _ORIENTATION_TO_TRANSPOSE = {
 PALE_GREY_LEVELS = 32
 """What spans less than this on white may be a white drawing: it is looked at on other grounds, too."""
 
-_END_OF_JPEG = b"\xff\xd9"
-
 
 def decode(data: bytes, *, reduce_to_px: int | None = None, limits: DecodeLimits | None = None) -> Pixels:
     """Decode one image to upright RGB pixels.
@@ -78,11 +78,10 @@ def decode(data: bytes, *, reduce_to_px: int | None = None, limits: DecodeLimits
     check_bytes(data, limits)
     try:
         return _decoded(data, reduce_to_px, limits)
-    except TruncatedImage:
-        if not limits.accept_truncated or not data.startswith(b"\xff\xd8"):
+    except UndecodableImage as exc:
+        if not png.is_too_much_text(exc.__cause__):
             raise
-    # The missing part of a JPEG that ends early is grey.
-    return _decoded(data + _END_OF_JPEG, reduce_to_px, limits)
+    return _decoded(png.without_long_texts(data), reduce_to_px, limits)
 
 
 def pixels_of(image: Image.Image) -> Pixels:
@@ -96,12 +95,15 @@ def pixels_of(image: Image.Image) -> Pixels:
     if not image.width * image.height:
         raise UndecodableImage(f"{image.width}x{image.height} pixels: there is nothing to see")
     with _as_bad_input():
-        return _to_pixels(image, None)
+        return _to_pixels(image)
 
 
 def _decoded(data: bytes, reduce_to_px: int | None, limits: DecodeLimits) -> Pixels:
     with _as_bad_input(), _open(data, limits) as image:
-        return _to_pixels(image, reduce_to_px)
+        # Pillow's name for it is MPO if it holds more pictures.
+        if isinstance(image, JpegImageFile):
+            jpeg.load(image, data, reduce_to_px, accept_truncated=limits.accept_truncated)
+        return _to_pixels(image)
 
 
 @contextmanager
@@ -168,10 +170,7 @@ def _translated(exc: Exception) -> BadInput:
     return TruncatedImage(text) if isinstance(exc, EOFError) or "truncated" in said else UndecodableImage(text)
 
 
-def _to_pixels(image: Image.Image, reduce_to_px: int | None) -> Pixels:
-    # Not in other formats: a HEIC would give the thumbnail in it, which may show something else.
-    if reduce_to_px is not None and image.format in {"JPEG", "MPO"}:
-        image.draft(image.mode, (reduce_to_px, reduce_to_px))
+def _to_pixels(image: Image.Image) -> Pixels:
     # Before the EXIF is read: a TIFF turns itself upright as it loads, and looking for the EXIF of a PNG loads it
     # and swallows what is wrong with it.
     image.load()

@@ -3,6 +3,7 @@
 import functools
 import importlib
 
+from neardup.decoding.jpeg_markers import frame_of, refusal_of
 from neardup.errors import UndecodableImage, UnsupportedFormat
 
 HEIF = "HEIF"
@@ -110,6 +111,8 @@ def unidentified(data: bytes, formats: tuple[str, ...]) -> UnsupportedFormat | U
     if name is not None and name not in formats:
         shown = "HEIC" if name == HEIF else name
         return UnsupportedFormat(f"{shown} is not among the formats decoded ({', '.join(formats)})")
+    if name == "JPEG" and (frame := frame_of(data)) and (refusal := refusal_of(frame)):
+        return refusal
     return UndecodableImage(f"no decoder recognises data that begins with {data[:16]!r}")
 
 

@@ -79,6 +79,7 @@ def _conversions() -> Iterator[OddFile]:
         "cmyk.jpg": encoded(picture.convert("CMYK"), "JPEG", quality=95),
         "trailing-garbage.jpg": jpeg + bytes(range(256)) * 20,
         "stereo.mpo": encoded(picture, "MPO", others),
+        "no-end-marker.jpg": jpeg[:-2],
         "plain.png": encoded(picture, "PNG"),
         "deep.png": _png16(picture),
         "opaque.png": encoded(opaque, "PNG"),
@@ -169,6 +170,7 @@ def _broken() -> Iterator[OddFile]:
     yield OddFile("empty.jpg", b"", "empty")
     yield OddFile("half.jpg", jpeg[: len(jpeg) // 2], "truncated")
     yield OddFile("nearly-all.jpg", jpeg[: len(jpeg) * 95 // 100], "truncated")
+    yield OddFile("half-with-end-marker.jpg", jpeg[: len(jpeg) // 2].rstrip(b"\xff") + b"\xff\xd9", "truncated")
     yield OddFile("head.jpg", jpeg[:100], "truncated")
     yield OddFile("half.png", png[: len(png) // 2], "truncated")
     yield OddFile("flipped.png", bytes(flipped), "undecodable")
@@ -213,6 +215,8 @@ def _bombs() -> Iterator[OddFile]:
 
 
 def _foreign() -> Iterator[OddFile]:
+    jpeg = encoded(scene(12), "JPEG")
+    yield OddFile("arithmetic.jpg", jpeg.replace(b"\xff\xc0", b"\xff\xc9", 1), "unsupported-format")
     yield OddFile("layers.psd", b"8BPS\0\1" + bytes(200), "unsupported-format")
     yield OddFile("icon.ico", encoded(Image.new("RGB", (32, 32)), "ICO"), "unsupported-format")
     yield OddFile("program.eps", encoded(Image.new("RGB", (8, 8)), "EPS"), "unsupported-format")
