@@ -11,7 +11,7 @@ import numpy as np
 from PIL import AvifImagePlugin, Image, UnidentifiedImageError
 from PIL.JpegImagePlugin import JpegImageFile
 
-from neardup.decoding import jpeg, png
+from neardup.decoding import jpeg, png, tiff
 from neardup.decoding.deep_grey import grey_of_deep, is_deep
 from neardup.decoding.formats import HEIF, has_heif, may_be_heif, unidentified
 from neardup.decoding.limits import DecodeLimits
@@ -79,9 +79,12 @@ def decode(data: bytes, *, reduce_to_px: int | None = None, limits: DecodeLimits
     try:
         return _decoded(data, reduce_to_px, limits)
     except UndecodableImage as exc:
-        if not png.is_too_much_text(exc.__cause__):
+        if png.is_too_much_text(exc.__cause__):
+            return _decoded(png.without_long_texts(data), reduce_to_px, limits)
+        is_unknown = isinstance(exc.__cause__, UnidentifiedImageError)
+        if not is_unknown or (turned_over := tiff.with_black_as_zero(data)) is None:
             raise
-    return _decoded(png.without_long_texts(data), reduce_to_px, limits)
+    return 255 - _decoded(turned_over, reduce_to_px, limits)
 
 
 def pixels_of(image: Image.Image) -> Pixels:

@@ -11,7 +11,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from numpy.typing import NDArray
-from PIL import Image
+from PIL import Image, ImageOps
 
 from neardup.decoding.decode import decode
 from neardup.descriptors import load_descriptor
@@ -114,6 +114,17 @@ def test_twins_match(one: str, other: str) -> None:
     prepared = [dct.prepare(decode(read(name), reduce_to_px=dct.reduce_to_px)) for name in (one, other)]
     descriptors = dct.describe(prepared)
     assert l2_distances(descriptors[:1], descriptors[1:])[0, 0] <= dct.default_radius
+
+
+def test_photos_are_decoded_as_pillow_does() -> None:
+    read("README.md")
+    photos = sorted((FOLDER.parent / "photos_eval").glob("*.jpg"))[::40]
+    assert photos
+    for path in photos:
+        with Image.open(path) as image:
+            image.draft(image.mode, (128, 128))
+            expected = np.asarray(ImageOps.exif_transpose(image).convert("RGB"))
+        assert np.array_equal(decode(path.read_bytes(), reduce_to_px=128), expected), path.name
 
 
 def test_the_fully_transparent_photo_is_itself() -> None:

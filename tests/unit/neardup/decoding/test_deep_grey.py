@@ -1,6 +1,7 @@
 """A scene is one picture in every depth, and its negative is not."""
 
 import io
+import struct
 
 import numpy as np
 import pytest
@@ -11,6 +12,7 @@ from PIL.TiffImagePlugin import PHOTOMETRIC_INTERPRETATION, ImageFileDirectory_v
 from neardup.decoding.decode import decode
 from neardup.descriptors import load_descriptor
 from neardup.descriptors.base import Descriptor
+from neardup.errors import UndecodableImage
 from neardup.search.distance import l2_distances
 from neardup.types import Pixels
 
@@ -58,6 +60,19 @@ def in_depth(grey: Grey, depth: str) -> NDArray[np.generic]:
     return (offset + grey * scale).astype(kind)
 
 
+def tiff_of_white_zero(pixels: bytes, byte_order: str, bits: int, *, is_float: bool = False) -> bytes:
+    """Return a TIFF of the scene's size, of one strip."""
+    height, width = SCENE.shape
+    tags = {256: width, 257: height, 258: bits, 259: 1, PHOTOMETRIC_INTERPRETATION: 0, 273: 200, 277: 1}
+    tags |= {278: height, 279: len(pixels), 339: 3 if is_float else 1}
+    head = {"<": b"II*\0", ">": b"MM\0*"}[byte_order] + struct.pack(f"{byte_order}IH", 8, len(tags))
+    for tag, value in tags.items():
+        is_long = tag in {273, 279}
+        number = struct.pack(f"{byte_order}I" if is_long else f"{byte_order}HH", *([value] if is_long else [value, 0]))
+        head += struct.pack(f"{byte_order}HHI", tag, 4 if is_long else 3, 1) + number
+    return head.ljust(200, b"\0") + pixels
+
+
 def distance(descriptor: Descriptor, one: Pixels, other: Pixels) -> float:
     vectors = descriptor.describe([descriptor.prepare(pixels) for pixels in (one, other)])
     return float(l2_distances(vectors[:1], vectors[1:])[0, 0])
@@ -101,11 +116,24 @@ class TestNegatives:
             assert image.tag_v2[PHOTOMETRIC_INTERPRETATION] == 0
         assert np.abs(decode(data).astype(int) - AS_RGB).max() <= 2
 
-    def test_floats(self) -> None:
-        data = bytearray(encoded((1 - SCENE / 255).astype(np.float32)))
-        entry = np.array([PHOTOMETRIC_INTERPRETATION, 3], dtype="<u2").tobytes() + b"\1\0\0\0"
-        data[data.index(entry) + len(entry)] = 0
-        assert np.abs(decode(bytes(data)).astype(int) - AS_RGB).max() <= 1
+    @pytest.mark.parametrize("byte_order", "<>")
+    @pytest.mark.parametrize("kind", ["u2", "f4"])
+    def test_either_byte_order(self, byte_order: str, kind: str) -> None:
+        values = (255 - SCENE) * (257 if kind == "u2" else 1 / 255)
+        data = tiff_of_white_zero(
+            values.astype(byte_order + kind).tobytes(), byte_order, 8 * int(kind[1]), is_float=kind == "f4"
+        )
+        assert np.abs(decode(data).astype(int) - AS_RGB).max() <= 1
+
+    def test_twelve_bits_side_by_side(self) -> None:
+        values = np.round((255 - SCENE) * 4095 / 255).astype(np.uint32).reshape(-1, 2)
+        both = values[:, 0] << 12 | values[:, 1]
+        packed = np.stack([both >> 16, both >> 8 & 255, both & 255], axis=1).astype(np.uint8).tobytes()
+        assert np.abs(decode(tiff_of_white_zero(packed, "<", 12)).astype(int) - AS_RGB).max() <= 1
+
+    def test_a_broken_tiff_is_still_refused(self) -> None:
+        with pytest.raises(UndecodableImage):
+            decode(tiff_of_white_zero(bytes(1000), ">", 13))
 
 
 class TestOutliers:
