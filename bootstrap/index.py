@@ -1,6 +1,7 @@
-"""Look at a live index, check it, repair it: ``neardup index stats|show|neighbours|verify|repair``.
+"""Look at a live index, check it, and change it: ``neardup index stats|show|...``; ``neardup index --help`` lists all.
 
-All but ``repair`` only read; all of it may be done while consumers run.
+All of it may be done while consumers run. ``repair``, ``remove`` and ``set-radius`` change the index, ``copy-to``
+makes another.
 
 Exit codes
 
@@ -8,12 +9,15 @@ Exit codes
     1    Redis or Kafka cannot be reached, or the index was replaced meanwhile: the same command may succeed later
     2    wrong arguments, settings or image, or no such index: a line on stderr for each
     3    verify found something that does not hold
+    4    no member is called so, and nothing was changed
     130  interrupted (Ctrl-C)
 """
 
+import getpass
 import json
 import logging
 import os
+import socket
 import sys
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -21,12 +25,27 @@ from typing import TYPE_CHECKING, Any
 
 from bootstrap.calibration.wording import radius_origin
 from bootstrap.index_settings import (
+    CopySettings,
+    ExplainSettings,
+    ExportSettings,
     NeighboursSettings,
+    RemoveSettings,
     RepairSettings,
     RetentionSettings,
+    SetRadiusSettings,
     ShowSettings,
     StatsSettings,
     VerifySettings,
+)
+from bootstrap.member_lines import (
+    copy_lines,
+    decided,
+    duplicates_lines,
+    explain_lines,
+    export_lines,
+    remove_lines,
+    set_radius_lines,
+    table,
 )
 from neardup.cli.commands import family
 from neardup.cli.running import run_member
@@ -36,6 +55,7 @@ if TYPE_CHECKING:
     from neardup.index.retention import Retention
 
 EXIT_DOES_NOT_HOLD = 3
+EXIT_NO_MEMBER = 4
 
 Document = dict[str, Any]
 
@@ -103,6 +123,83 @@ def repair(settings: RepairSettings) -> int:
     return _written(settings, "repair", restored)
 
 
+def duplicates(settings: ShowSettings) -> int:
+    """Print what is known of a member's duplicates; return the exit code."""
+    from bootstrap.live import explaining  # noqa: PLC0415 - as above
+
+    return _written(settings, "duplicates", explaining.duplicates(_generation(settings), settings.target))
+
+
+def explain(settings: ExplainSettings) -> int:
+    """Print how one image differs from another; return the exit code."""
+    from bootstrap.live import explaining  # noqa: PLC0415 - as above
+
+    picture = None
+    if settings.picture is not None:
+        picture = explaining.Picture(settings.picture, (settings.image_a, settings.image_b))
+    explained = explaining.explain(
+        _generation(settings),
+        settings.image,
+        settings.other,
+        weights=settings.weights,
+        descriptor=settings.descriptor,
+        picture=picture,
+    )
+    return _written(settings, "explain", explained)
+
+
+def remove(settings: RemoveSettings) -> int:
+    """Remove members; return the exit code."""
+    from bootstrap.live import removal  # noqa: PLC0415 - as above
+
+    _log_changes()
+    by = settings.by or _user()
+    removed = removal.remove(
+        _client(settings), settings.index, settings.names, by, save=settings.save, dry_run=settings.dry_run
+    )
+    return _written(settings, "remove", removed)
+
+
+def set_radius(settings: SetRadiusSettings) -> int:
+    """Give the index another radius; return the exit code."""
+    from bootstrap.live import radius  # noqa: PLC0415 - as above
+
+    _log_changes()
+    changed = radius.set_radius(_client(settings), settings.index, settings.radius, _user(), dry_run=settings.dry_run)
+    return _written(settings, "set-radius", changed)
+
+
+def export(settings: ExportSettings) -> int:
+    """Write the index to a file; return the exit code."""
+    from bootstrap.live import copies  # noqa: PLC0415 - as above
+
+    return _written(settings, "export", copies.export(_generation(settings), settings.file))
+
+
+def copy_to(settings: CopySettings) -> int:
+    """Copy the index to another Redis; return the exit code."""
+    from bootstrap.live import copies  # noqa: PLC0415 - as above
+    from neardup.index.stored.connection import connect  # noqa: PLC0415 - as above
+
+    _log_changes()
+    target = connect(settings.target_url, settings.target_password)
+    name = settings.target_index or settings.index
+    copied = copies.copy_to(_client(settings), settings.index, target, name, _user(), overwrite=settings.overwrite)
+    return _written(settings, "copy-to", copied)
+
+
+def _log_changes() -> None:
+    logging.basicConfig(level=logging.INFO, stream=sys.stderr, format="%(asctime)s %(levelname)s %(message)s")
+
+
+def _user() -> str:
+    try:
+        name = getpass.getuser()
+    except (KeyError, OSError):  # a container may run as a user that it has no name for
+        name = str(os.getuid())
+    return f"{name}@{socket.gethostname()}"
+
+
 def _client(settings: StatsSettings) -> Any:  # noqa: ANN401 - of redis-py
     from neardup.index.stored.connection import connect  # noqa: PLC0415 - as above
 
@@ -123,8 +220,19 @@ def _retention(settings: RetentionSettings) -> "Retention":
 
 def _written(settings: StatsSettings, command: str, document: Document) -> int:
     text = json.dumps(document, ensure_ascii=False, indent=2) if settings.as_json else rendered(command, document)
-    sys.stdout.write(f"{text}\n")
+    sys.stdout.write(f"{text}\n" if text else "")
+    if document.get("unknown"):
+        if not settings.as_json:
+            sys.stderr.writelines(f"{line}\n" for line in _unknown_lines(command, document["unknown"]))
+        return EXIT_NO_MEMBER
     return 0 if document.get("holds", True) else EXIT_DOES_NOT_HOLD
+
+
+def _unknown_lines(command: str, names: Sequence[str]) -> Iterator[str]:
+    nor_file = ", and there is no such file" if command == "explain" else ""
+    yield from (f"no member has the image id or the key {name!r}{nor_file}" for name in names)
+    if command == "remove":
+        yield "nothing was removed"
 
 
 # -- as lines ---------------------------------------------------------------------------------------------------------
@@ -138,21 +246,21 @@ def rendered(command: str, document: Document) -> str:
         "neighbours": _neighbour_lines,
         "verify": _verify_lines,
         "repair": _repair_lines,
+        "duplicates": duplicates_lines,
+        "explain": explain_lines,
+        "remove": remove_lines,
+        "set-radius": set_radius_lines,
+        "export": export_lines,
+        "copy-to": copy_lines,
     }
     return "\n".join(lines[command](document))
-
-
-def _table(pairs: Sequence[tuple[str, object]]) -> Iterator[str]:
-    width = max(len(subject) for subject, _ in pairs) + 2
-    for subject, text in pairs:
-        yield f"{subject:{width}}{text}".rstrip()
 
 
 def _stats_lines(document: Document) -> Iterator[str]:
     clusters, events, memory = document["clusters"], document["events"], document["memory_bytes"]
     seed = ", ".join(f"{count} {name}" for name, count in document["seed"].items())
     each = document["bytes_a_member"]
-    yield from _table(
+    yield from table(
         [
             ("index", f"{document['index']}, generation {document['generation']}, made {document['created_at']}"),
             ("descriptor", f"{document['descriptor']} ({document['fingerprint']}), {document['dimension']} numbers"),
@@ -165,6 +273,7 @@ def _stats_lines(document: Document) -> Iterator[str]:
             ("sizes", ", ".join(f"{name} {clusters[name]}" for name in ("p1", "p50", "p99", "max"))),
             ("events", f"{events['ever']}, of which the log holds {events['in_log']}"),
             ("decisions", f"{document['decisions']} remembered"),
+            ("removed", f"{document['removed']} on request, ever"),
             ("memory", ", ".join(f"{kind} {_mebibytes(size)}" for kind, size in memory.items())),
             ("a member", f"{each:g} bytes" if each is not None else "no members"),
         ]
@@ -176,29 +285,24 @@ def _mebibytes(size: int) -> str:
 
 
 def _show_lines(document: Document) -> Iterator[str]:
-    if not document["members"]:
-        yield f"no member has the image id or the key {document['wanted']!r}"
-        if document["decision"]:
-            yield f"decision    {_decided(document['decision'])}"
+    if not document["members"] and document["decision"]:
+        yield f"decision    {decided(document['decision'])}"
+    if not document["members"] and document["removed"]:
+        yield f"removed     {document['removed']['at']}, by {document['removed']['by']}"
     for number, member in enumerate(document["members"]):
         if number:
             yield ""
         near = member["nearest"]
-        yield from _table(
+        yield from table(
             [
                 ("image id", member["image_id"]),
                 ("key", member["key"]),
                 ("captured at", member["captured_at"] or "unknown"),
                 ("cell", f"{member['cell']}, of centroid {member['root']}"),
                 ("nearest", f"{near['image_id']} ({near['key']}), {near['distance']:.6f} away" if near else "none"),
-                ("decision", _decided(member["decision"]) if member["decision"] else "not remembered any more"),
+                ("decision", decided(member["decision"]) if member["decision"] else "not remembered any more"),
             ]
         )
-
-
-def _decided(decision: Document) -> str:
-    of = f" of {decision['duplicate_of']}" if decision["duplicate_of"] is not None else ""
-    return f"{decision['verdict']}{of}, by generation {decision['generation']}"
 
 
 def _neighbour_lines(document: Document) -> Iterator[str]:
@@ -223,13 +327,14 @@ def _verify_lines(document: Document) -> Iterator[str]:
 
 def _repair_lines(document: Document) -> Iterator[str]:
     unusable = document["not_restorable"]
-    yield from _table(
+    yield from table(
         [
             ("index", f"{document['index']}, generation {document['generation']}"),
             ("read", f"{document['read']} verdicts, {document['uniques']} of them members' of this index"),
             ("already there", document["already_there"]),
             ("would restore" if document["dry_run"] else "restored", document["restored"]),
             ("too old", document["expired"]),
+            ("removed", document["removed"]),
             ("conflicts", document["conflicts"]),
             ("not restorable", sum(unusable.values())),
         ]
