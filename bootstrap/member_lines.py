@@ -21,6 +21,10 @@ def decided(decision: Document) -> str:
     return f"{decision['verdict']}{of}, by generation {decision['generation']}"
 
 
+def _counted(count: int, noun: str = "member") -> str:
+    return f"{count} {noun}" if count == 1 else f"{count} {noun}s"
+
+
 def _called(member: Document) -> str:
     return f"{member['image_id']} ({member['key']})"
 
@@ -50,7 +54,7 @@ def duplicates_lines(document: Document) -> Iterator[str]:
         return
     for member in document["members"]:
         near = [f"{_called(other)}, {other['distance']:.6f} away" for other in member["within_radius"]]
-        yield f"{_called(member)} has {len(near)} other members within the radius {document['radius']:g}"
+        yield f"{_called(member)} has {_counted(len(near), 'other member')} within the radius {document['radius']:g}"
         yield from _listed(near)
     messages = _named(document["decisions"])
     yield f"{len(messages)} of {document['decisions']['remembered']} remembered decisions named it as the match"
@@ -85,7 +89,7 @@ def remove_lines(document: Document) -> Iterator[str]:
     removed, decisions = document["removed"], document["decisions"]
     messages = _named(decisions)
     verb = "would remove" if document["dry_run"] else "removed"
-    yield from table([_index(document), (verb, f"{len(removed)} members, by {document['by']}")])
+    yield from table([_index(document), (verb, f"{_counted(len(removed))}, by {document['by']}")])
     yield from _listed([_called(member) for member in removed])
     yield f"{len(messages)} of {decisions['remembered']} remembered decisions named one of these as the match"
     yield from _listed(messages)
@@ -120,7 +124,7 @@ def set_radius_lines(document: Document) -> Iterator[str]:
 def export_lines(document: Document) -> Iterator[str]:
     """Return the lines of ``export``."""
     size = f"{document['bytes'] / 2**20:.1f} MiB"
-    yield from table([_index(document), ("written", f"{document['members']} members, {size}, to {document['file']}")])
+    yield from table([_index(document), ("written", f"{_counted(document['members'])}, {size}, to {document['file']}")])
 
 
 def copy_lines(document: Document) -> Iterator[str]:
@@ -130,7 +134,7 @@ def copy_lines(document: Document) -> Iterator[str]:
     yield from table(
         [
             _index(document),
-            ("copied", f"{document['members']} members"),
+            ("copied", _counted(document["members"])),
             ("now live", f"{to['index']}, generation {to['generation']}{instead}"),
         ]
     )

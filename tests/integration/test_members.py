@@ -202,6 +202,34 @@ def test_an_image_id_that_several_members_share_removes_them_all(
     assert {each["key"] for each in removed["removed"]} == {"twins-0-0", "twins-0-1"}
 
 
+def test_its_own_message_is_judged_anew_once_its_decision_is_forgotten(
+    command: Command, client: redis.Redis, index: str
+) -> None:
+    member = next(iter(members_of(client, index).values()))
+    image = next(image for image in IMAGES if image.key == member.key)
+    command.document("remove", member.key)
+    client.delete(IndexKeys(index).decided(member.key))
+    assert told(RedisIndex(client, index).decide([image])[0]) == (Verdict.UNIQUE, None)
+    assert member.key in members_of(client, index)
+    assert [each["key"] for each in command.document("remove", member.key)["removed"]] == [member.key]
+    assert verified(client, index)
+
+
+def test_members_of_an_index_in_a_cluster(redis_cluster_url: str, capsys: pytest.CaptureFixture[str]) -> None:
+    with connect(redis_cluster_url) as client:
+        name = build(client)
+        stream(client, name, IMAGES[:100])
+        command = Command(redis_cluster_url, name, capsys)
+        gone = list(members_of(client, name))[:3]
+        command.document("remove", *gone)
+        command.document("set-radius", 0.4)
+        command.document("copy-to", redis_cluster_url, "--to-index", f"{name}-copy")
+        assert members_of(client, f"{name}-copy").keys() == members_of(client, name).keys()
+        assert not members_of(client, name).keys() & set(gone)
+        assert verified(client, name)
+        assert verified(client, f"{name}-copy")
+
+
 def test_a_removal_whose_reply_was_lost_counts_once(
     command: Command, client: redis.Redis, index: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
