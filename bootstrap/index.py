@@ -11,6 +11,7 @@ Exit codes
     3    verify found something that does not hold
     4    no member is called so, and nothing was changed
     130  interrupted (Ctrl-C)
+    143  terminated (SIGTERM)
 """
 
 import getpass
@@ -21,6 +22,7 @@ import socket
 import sys
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
 from bootstrap.calibration.wording import radius_origin
@@ -47,6 +49,7 @@ from bootstrap.member_lines import (
     set_radius_lines,
     table,
 )
+from bootstrap.termination import unwound_by_sigterm
 from neardup.cli.commands import family
 from neardup.cli.running import run_member
 
@@ -152,11 +155,11 @@ def remove(settings: RemoveSettings) -> int:
     """Remove members; return the exit code."""
     from bootstrap.live import removal  # noqa: PLC0415 - as above
 
-    _log_changes()
     by = settings.by or _user()
-    removed = removal.remove(
-        _client(settings), settings.index, settings.names, by, save=settings.save, dry_run=settings.dry_run
-    )
+    with _changing(logged=not settings.dry_run):
+        removed = removal.remove(
+            _client(settings), settings.index, settings.names, by, save=settings.save, dry_run=settings.dry_run
+        )
     return _written(settings, "remove", removed)
 
 
@@ -164,8 +167,10 @@ def set_radius(settings: SetRadiusSettings) -> int:
     """Give the index another radius; return the exit code."""
     from bootstrap.live import radius  # noqa: PLC0415 - as above
 
-    _log_changes()
-    changed = radius.set_radius(_client(settings), settings.index, settings.radius, _user(), dry_run=settings.dry_run)
+    with _changing(logged=not settings.dry_run):
+        changed = radius.set_radius(
+            _client(settings), settings.index, settings.radius, _user(), dry_run=settings.dry_run
+        )
     return _written(settings, "set-radius", changed)
 
 
@@ -181,15 +186,20 @@ def copy_to(settings: CopySettings) -> int:
     from bootstrap.live import copies  # noqa: PLC0415 - as above
     from neardup.index.stored.connection import connect  # noqa: PLC0415 - as above
 
-    _log_changes()
     target = connect(settings.target_url, settings.target_password)
     name = settings.target_index or settings.index
-    copied = copies.copy_to(_client(settings), settings.index, target, name, _user(), overwrite=settings.overwrite)
+    with _changing():
+        copied = copies.copy_to(_client(settings), settings.index, target, name, _user(), overwrite=settings.overwrite)
     return _written(settings, "copy-to", copied)
 
 
-def _log_changes() -> None:
-    logging.basicConfig(level=logging.INFO, stream=sys.stderr, format="%(asctime)s %(levelname)s %(message)s")
+@contextmanager
+def _changing(*, logged: bool = True) -> Iterator[None]:
+    """Log who changed what, and leave nothing half built behind when told to end."""
+    if logged:
+        logging.basicConfig(level=logging.INFO, stream=sys.stderr, format="%(asctime)s %(levelname)s %(message)s")
+    with unwound_by_sigterm():
+        yield
 
 
 def _user() -> str:

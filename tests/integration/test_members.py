@@ -2,6 +2,8 @@
 
 import json
 import multiprocessing
+import os
+import signal
 import threading
 import uuid
 from collections.abc import Callable, Iterator, Sequence
@@ -17,10 +19,13 @@ import redis
 from bootstrap.index import EXIT_NO_MEMBER, main
 from bootstrap.live.reading import LiveGeneration
 from bootstrap.live.verify import Verification
+from bootstrap.termination import EXIT_TERMINATED
 from neardup.cli.commands import family
 from neardup.cli.running import EXIT_MISCONFIGURED, EXIT_UNAVAILABLE
+from neardup.index.build import GenerationBuild
 from neardup.index.memory import MemoryIndex
 from neardup.index.redis import RedisIndex, RedisIndexOptions
+from neardup.index.stored.codec import decode_head
 from neardup.index.stored.connection import connect
 from neardup.index.stored.events import Rewritten, decode_event
 from neardup.index.stored.keys import IndexKeys
@@ -228,6 +233,17 @@ def test_members_of_an_index_in_a_cluster(redis_cluster_url: str, capsys: pytest
         assert not members_of(client, name).keys() & set(gone)
         assert verified(client, name)
         assert verified(client, f"{name}-copy")
+
+
+def test_what_is_lost_later_is_still_found(command: Command, client: redis.Redis, index: str) -> None:
+    block = next(block for block in LiveGeneration(client, index).blocks() if len(block.heads) > 1)
+    removed, lost = (decode_head(head)[0] for head in block.heads[:2])
+    command.document("remove", removed)
+    assert verified(client, index)
+    client.lpop(IndexKeys(index).cell(1, block.cell))
+    document = Verification(client, index).run()
+    [log] = [check for check in document["checks"] if check["check"] == "log"]
+    assert any(repr(lost) in text for text in log["examples"])
 
 
 def test_a_removal_whose_reply_was_lost_counts_once(
@@ -453,8 +469,6 @@ def test_consumers_that_run_meanwhile_lose_nothing(
 def test_what_is_removed_while_a_generation_is_built_does_not_come_back(
     command: Command, client: redis.Redis, index: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from neardup.index.build import GenerationBuild  # noqa: PLC0415 - patched here alone
-
     flip, gone = GenerationBuild._try_to_flip, list(members_of(client, index))[:5]
     pending = [gone]
 
@@ -468,6 +482,26 @@ def test_what_is_removed_while_a_generation_is_built_does_not_come_back(
     done = command.document("set-radius", 0.2)
     assert done["members"] == len(members_of(client, index)) == before - 5
     assert not set(gone) & set(members_of(client, index))
+    assert verified(client, index)
+
+
+@pytest.mark.parametrize("tool", ["set-radius", "copy-to"])
+def test_what_is_told_to_end_leaves_nothing_behind(
+    *, tool: str, command: Command, client: redis.Redis, redis_url: str, index: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    before = sorted(client.scan_iter(match=IndexKeys(index).pattern))
+    flip = GenerationBuild._try_to_flip
+
+    def terminated(*arguments: Any) -> bytes:  # noqa: ANN401 - as the original
+        os.kill(os.getpid(), signal.SIGTERM)
+        return flip(*arguments)
+
+    monkeypatch.setattr(GenerationBuild, "_try_to_flip", terminated)
+    with pytest.raises(SystemExit) as ended:
+        command(tool, *([0.2] if tool == "set-radius" else [redis_url, "--overwrite"]))
+    assert ended.value.code == EXIT_TERMINATED
+    after = set(client.scan_iter(match=IndexKeys(index).pattern))
+    assert sorted(after) == before
     assert verified(client, index)
 
 
@@ -510,8 +544,6 @@ def test_a_copy_never_takes_the_place_of_what_changes_meanwhile(
     command: Command, client: redis.Redis, redis_url: str, index: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     # An index copied onto itself, while a consumer adds to it: what it adds must not be lost.
-    from neardup.index.build import GenerationBuild  # noqa: PLC0415 - patched here alone
-
     flip = GenerationBuild._try_to_flip
 
     def appended_first(*arguments: Any) -> bytes:  # noqa: ANN401 - as the original

@@ -274,6 +274,15 @@ def test_after_a_removal_the_log_says_nothing_of_what_was_there() -> None:
     assert {suspect.identity for suspect in found.missing({})} == {b"b", b"c"}
 
 
+def test_a_removal_on_request_excuses_only_what_it_names() -> None:
+    removal = encode_rewritten(Rewritten(0, 0, (b"b", b"older")))
+    found = replay([appended(0, 2, "a"), appended(0, 3, "b"), removal, appended(0, 2, "c")], {0: 3})
+    assert (found.wrong, found.removed, found.roots_rewritten) == ([], {b"b", b"older"}, set())
+    assert {suspect.identity for suspect in found.missing({})} == {b"a", b"c"}
+    again = replay([removal, appended(0, 2, "b")], {0: 3})
+    assert (again.removed, {suspect.identity for suspect in again.missing({})}) == ({b"older"}, {b"b"})
+
+
 @pytest.mark.parametrize(
     ("events", "sizes"),
     [
