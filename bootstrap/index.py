@@ -1,7 +1,7 @@
-"""Look at a live index, check it, and change it: ``neardup index stats|show|...``; ``neardup index --help`` lists all.
+"""Look at a live index, check it, repair it: ``neardup index stats|show|neighbours|verify|repair``.
 
-All of it may be done while consumers run. ``repair``, ``remove`` and ``set-radius`` change the index, ``copy-to``
-makes another.
+All but ``repair`` only read; all of it may be done while consumers run. What is about members, or about all of them, is
+in `bootstrap.members`.
 
 Exit codes
 
@@ -14,51 +14,30 @@ Exit codes
     143  terminated (SIGTERM)
 """
 
-import getpass
-import json
 import logging
 import os
-import socket
 import sys
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
 from bootstrap.calibration.wording import radius_origin
 from bootstrap.index_settings import (
-    CopySettings,
-    ExplainSettings,
-    ExportSettings,
     NeighboursSettings,
-    RemoveSettings,
     RepairSettings,
     RetentionSettings,
-    SetRadiusSettings,
     ShowSettings,
     StatsSettings,
     VerifySettings,
 )
-from bootstrap.member_lines import (
-    copy_lines,
-    decided,
-    duplicates_lines,
-    explain_lines,
-    export_lines,
-    remove_lines,
-    set_radius_lines,
-    table,
-)
-from bootstrap.termination import unwound_by_sigterm
+from bootstrap.tool import client_of, decided, generation_of, table, written
 from neardup.cli.commands import family
 from neardup.cli.running import run_member
 
 if TYPE_CHECKING:
-    from bootstrap.live.reading import LiveGeneration
     from neardup.index.retention import Retention
 
 EXIT_DOES_NOT_HOLD = 3
-EXIT_NO_MEMBER = 4
 
 Document = dict[str, Any]
 
@@ -74,14 +53,14 @@ def stats(settings: StatsSettings) -> int:
     """Print sizes, radius and memory; return the exit code."""
     from bootstrap.live import inspection  # noqa: PLC0415 - numpy and redis-py: not for --help
 
-    return _written(settings, "stats", inspection.stats(_generation(settings)))
+    return _written(settings, "stats", inspection.stats(generation_of(settings)))
 
 
 def show(settings: ShowSettings) -> int:
     """Print a member; return the exit code."""
     from bootstrap.live import inspection  # noqa: PLC0415 - as above
 
-    return _written(settings, "show", inspection.show(_generation(settings), settings.target))
+    return _written(settings, "show", inspection.show(generation_of(settings), settings.target))
 
 
 def neighbours(settings: NeighboursSettings) -> int:
@@ -89,7 +68,7 @@ def neighbours(settings: NeighboursSettings) -> int:
     from bootstrap.live import inspection  # noqa: PLC0415 - as above
 
     found = inspection.neighbours(
-        _generation(settings), settings.target, settings.limit, settings.weights, settings.descriptor
+        generation_of(settings), settings.target, settings.limit, settings.weights, settings.descriptor
     )
     return _written(settings, "neighbours", found)
 
@@ -99,7 +78,7 @@ def verify(settings: VerifySettings) -> int:
     from bootstrap.live.verify import Verification  # noqa: PLC0415 - as above
 
     check = Verification(
-        _client(settings),
+        client_of(settings),
         settings.index,
         sample=settings.sample,
         max_cluster=settings.max_cluster,
@@ -115,7 +94,7 @@ def repair(settings: RepairSettings) -> int:
     from neardup.index.redis import RedisIndexOptions  # noqa: PLC0415 - as above
 
     restored = repairing.repair(
-        _client(settings),
+        client_of(settings),
         settings.index,
         settings,
         settings.verdicts_topic,
@@ -126,102 +105,6 @@ def repair(settings: RepairSettings) -> int:
     return _written(settings, "repair", restored)
 
 
-def duplicates(settings: ShowSettings) -> int:
-    """Print what is known of a member's duplicates; return the exit code."""
-    from bootstrap.live import explaining  # noqa: PLC0415 - as above
-
-    return _written(settings, "duplicates", explaining.duplicates(_generation(settings), settings.target))
-
-
-def explain(settings: ExplainSettings) -> int:
-    """Print how one image differs from another; return the exit code."""
-    from bootstrap.live import explaining  # noqa: PLC0415 - as above
-
-    picture = None
-    if settings.picture is not None:
-        picture = explaining.Picture(settings.picture, (settings.image_a, settings.image_b))
-    explained = explaining.explain(
-        _generation(settings),
-        settings.image,
-        settings.other,
-        weights=settings.weights,
-        descriptor=settings.descriptor,
-        picture=picture,
-    )
-    return _written(settings, "explain", explained)
-
-
-def remove(settings: RemoveSettings) -> int:
-    """Remove members; return the exit code."""
-    from bootstrap.live import removal  # noqa: PLC0415 - as above
-
-    by = settings.by or _user()
-    with _changing(logged=not settings.dry_run):
-        removed = removal.remove(
-            _client(settings), settings.index, settings.names, by, save=settings.save, dry_run=settings.dry_run
-        )
-    return _written(settings, "remove", removed)
-
-
-def set_radius(settings: SetRadiusSettings) -> int:
-    """Give the index another radius; return the exit code."""
-    from bootstrap.live import radius  # noqa: PLC0415 - as above
-
-    with _changing(logged=not settings.dry_run):
-        changed = radius.set_radius(
-            _client(settings), settings.index, settings.radius, _user(), dry_run=settings.dry_run
-        )
-    return _written(settings, "set-radius", changed)
-
-
-def export(settings: ExportSettings) -> int:
-    """Write the index to a file; return the exit code."""
-    from bootstrap.live import copies  # noqa: PLC0415 - as above
-
-    return _written(settings, "export", copies.export(_generation(settings), settings.file))
-
-
-def copy_to(settings: CopySettings) -> int:
-    """Copy the index to another Redis; return the exit code."""
-    from bootstrap.live import copies  # noqa: PLC0415 - as above
-    from neardup.index.stored.connection import connect  # noqa: PLC0415 - as above
-
-    target = connect(settings.target_url, settings.target_password)
-    name = settings.target_index or settings.index
-    with _changing():
-        copied = copies.copy_to(_client(settings), settings.index, target, name, _user(), overwrite=settings.overwrite)
-    return _written(settings, "copy-to", copied)
-
-
-@contextmanager
-def _changing(*, logged: bool = True) -> Iterator[None]:
-    """Log who changed what, and leave nothing half built behind when told to end."""
-    if logged:
-        logging.basicConfig(level=logging.INFO, stream=sys.stderr, format="%(asctime)s %(levelname)s %(message)s")
-    with unwound_by_sigterm():
-        yield
-
-
-def _user() -> str:
-    try:
-        name = getpass.getuser()
-    except (KeyError, OSError):  # a container may run as a user that it has no name for
-        name = str(os.getuid())
-    return f"{name}@{socket.gethostname()}"
-
-
-def _client(settings: StatsSettings) -> Any:  # noqa: ANN401 - of redis-py
-    from neardup.index.stored.connection import connect  # noqa: PLC0415 - as above
-
-    return connect(settings.redis_url, settings.redis_password)
-
-
-def _generation(settings: StatsSettings) -> "LiveGeneration":
-    from bootstrap.live.reading import LiveGeneration  # noqa: PLC0415 - as above
-
-    return LiveGeneration(_client(settings), settings.index)
-
-
 def _retention(settings: RetentionSettings) -> "Retention":
     from neardup.index.retention import Retention  # noqa: PLC0415 - as above
 
@@ -229,41 +112,11 @@ def _retention(settings: RetentionSettings) -> "Retention":
 
 
 def _written(settings: StatsSettings, command: str, document: Document) -> int:
-    text = json.dumps(document, ensure_ascii=False, indent=2) if settings.as_json else rendered(command, document)
-    sys.stdout.write(f"{text}\n" if text else "")
-    if document.get("unknown"):
-        if not settings.as_json:
-            sys.stderr.writelines(f"{line}\n" for line in _unknown_lines(command, document["unknown"]))
-        return EXIT_NO_MEMBER
-    return 0 if document.get("holds", True) else EXIT_DOES_NOT_HOLD
-
-
-def _unknown_lines(command: str, names: Sequence[str]) -> Iterator[str]:
-    nor_file = ", and there is no such file" if command == "explain" else ""
-    yield from (f"no member has the image id or the key {name!r}{nor_file}" for name in names)
-    if command == "remove":
-        yield "nothing was removed"
+    code = written(settings, document, _LINES[command])
+    return code if document.get("holds", True) else EXIT_DOES_NOT_HOLD
 
 
 # -- as lines ---------------------------------------------------------------------------------------------------------
-
-
-def rendered(command: str, document: Document) -> str:
-    """Return a command's document as lines for a terminal."""
-    lines: dict[str, Callable[[Document], Iterator[str]]] = {
-        "stats": _stats_lines,
-        "show": _show_lines,
-        "neighbours": _neighbour_lines,
-        "verify": _verify_lines,
-        "repair": _repair_lines,
-        "duplicates": duplicates_lines,
-        "explain": explain_lines,
-        "remove": remove_lines,
-        "set-radius": set_radius_lines,
-        "export": export_lines,
-        "copy-to": copy_lines,
-    }
-    return "\n".join(lines[command](document))
 
 
 def _stats_lines(document: Document) -> Iterator[str]:
@@ -355,6 +208,20 @@ def _repair_lines(document: Document) -> Iterator[str]:
             f"  {conflict['image_id']} ({conflict['key']}) is a duplicate of {conflict['duplicate_of']} by now, "
             f"{conflict['distance']:.6f} away"
         )
+
+
+_LINES: Mapping[str, Callable[[Document], Iterator[str]]] = {
+    "stats": _stats_lines,
+    "show": _show_lines,
+    "neighbours": _neighbour_lines,
+    "verify": _verify_lines,
+    "repair": _repair_lines,
+}
+
+
+def rendered(command: str, document: Document) -> str:
+    """Return a command's document as lines for a terminal."""
+    return "\n".join(_LINES[command](document))
 
 
 if __name__ == "__main__":

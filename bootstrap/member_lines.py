@@ -3,22 +3,11 @@
 from collections.abc import Iterator, Sequence
 from typing import Any
 
+from bootstrap.tool import decided, table
+
 Document = dict[str, Any]
 
 _LISTED = 20
-
-
-def table(pairs: Sequence[tuple[str, object]]) -> Iterator[str]:
-    """Return lines of a subject each, and what is said of it."""
-    width = max(len(subject) for subject, _ in pairs) + 2
-    for subject, text in pairs:
-        yield f"{subject:{width}}{text}".rstrip()
-
-
-def decided(decision: Document) -> str:
-    """Return a remembered decision in words."""
-    of = f" of {decision['duplicate_of']}" if decision["duplicate_of"] is not None else ""
-    return f"{decision['verdict']}{of}, by generation {decision['generation']}"
 
 
 def _counted(count: int, noun: str = "member") -> str:
@@ -65,6 +54,7 @@ def duplicates_lines(document: Document) -> Iterator[str]:
 def explain_lines(document: Document) -> Iterator[str]:
     """Return the lines of ``explain``."""
     if document["unknown"]:
+        yield "what is no member has to be an image file"
         return
     image, other = document["image"], document["other"]
     of = "a duplicate of" if document["verdict"] == "duplicate" else "no duplicate of"
@@ -85,6 +75,7 @@ def explain_lines(document: Document) -> Iterator[str]:
 def remove_lines(document: Document) -> Iterator[str]:
     """Return the lines of ``remove``."""
     if document["unknown"]:
+        yield "nothing was removed, because of what is unknown"
         return
     removed, decisions = document["removed"], document["decisions"]
     messages = _named(decisions)

@@ -13,9 +13,10 @@ import pytest
 import redis
 from PIL import Image
 
-from bootstrap.index import EXIT_DOES_NOT_HOLD, EXIT_NO_MEMBER, main
+from bootstrap.index import EXIT_DOES_NOT_HOLD, main
 from bootstrap.live.reading import LiveGeneration
 from bootstrap.live.verify import Verification
+from bootstrap.tool import EXIT_NO_MEMBER
 from neardup.cli.running import EXIT_MISCONFIGURED, EXIT_UNAVAILABLE
 from neardup.descriptors import load_descriptor
 from neardup.index.base import IndexMeta

@@ -13,9 +13,9 @@ from PIL import Image
 
 import bootstrap.__main__
 import bootstrap.index
-from bootstrap.index import EXIT_NO_MEMBER
 from bootstrap.live.reading import LiveGeneration
 from bootstrap.live.verify import Verification
+from bootstrap.tool import EXIT_NO_MEMBER
 from neardup.cli.running import EXIT_MISCONFIGURED
 from neardup.index.redis import RedisIndex
 from neardup.types import Query, Verdict
@@ -160,8 +160,8 @@ def _as_stored() -> Any:  # noqa: ANN401 - options of an index
 
 def test_what_is_neither_a_member_nor_a_file(place: Place) -> None:
     code, out, err = place.run("explain", "0.png", "nobody.png")
-    assert (code, out) == (EXIT_NO_MEMBER, "")
-    assert err == "no member has the image id or the key 'nobody.png', and there is no such file\n"
+    assert (code, out) == (EXIT_NO_MEMBER, "what is no member has to be an image file\n")
+    assert err == "no member has the image id or the key 'nobody.png'\n"
 
 
 # -- export, remove --save ---------------------------------------------------------------------------------------------

@@ -6,7 +6,8 @@ from typing import Any
 
 import pytest
 
-from bootstrap.index import _user, rendered
+from bootstrap.member_lines import remove_lines, set_radius_lines
+from bootstrap.members import _user
 
 Document = dict[str, Any]
 CAT = {"image_id": "cat.jpg", "key": "images-0-1", "captured_at": None}
@@ -34,12 +35,8 @@ RADIUS: Document = {
 }
 
 
-def lines_of(tool: str, document: Document) -> list[str]:
-    return rendered(tool, document).splitlines()
-
-
 def test_what_was_removed_as_lines() -> None:
-    lines = lines_of("remove", REMOVED)
+    lines = list(remove_lines(REMOVED))
     assert lines[:5] == [
         "index    cats, generation 3",
         "removed  1 member, by legal",
@@ -48,18 +45,20 @@ def test_what_was_removed_as_lines() -> None:
         "  images-0-7, 0.012500 away from cat.jpg",
     ]
     assert lines[-1] == "To undo it: neardup bootstrap --import gone.json, with the descriptor of this index."
-    assert lines_of("remove", {**REMOVED, "dry_run": True, "saved": None})[1] == "would remove  1 member, by legal"
-    assert lines_of("remove", {**REMOVED, "unknown": ["tom.jpg"]}) == []
+    assert list(remove_lines({**REMOVED, "dry_run": True, "saved": None}))[1] == "would remove  1 member, by legal"
+    assert list(remove_lines({**REMOVED, "unknown": ["tom.jpg"]})) == [
+        "nothing was removed, because of what is unknown"
+    ]
 
 
 def test_of_many_the_first_are_listed() -> None:
-    lines = lines_of("remove", {**REMOVED, "removed": [CAT] * 25})
+    lines = list(remove_lines({**REMOVED, "removed": [CAT] * 25}))
     assert lines.count("  cat.jpg (images-0-1)") == 20
     assert "  and 5 more, with --json" in lines
 
 
 def test_another_radius_as_lines() -> None:
-    assert lines_of("set-radius", RADIUS) == [
+    assert list(set_radius_lines(RADIUS)) == [
         "index     cats, generation 3",
         "radius    0.5, after 0.3",
         "members   9, of 10",
@@ -67,7 +66,7 @@ def test_another_radius_as_lines() -> None:
         "now live  generation 4",
         "  cat.jpg (images-0-1), 0.400000 away from tom.jpg",
     ]
-    planned = lines_of("set-radius", {**RADIUS, "dry_run": True, "new_generation": None})
+    planned = list(set_radius_lines({**RADIUS, "dry_run": True, "new_generation": None}))
     assert planned[1:3] == ["radius    would be 0.5, after 0.3", "members   would be 9, of 10"]
 
 
