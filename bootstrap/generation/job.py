@@ -15,7 +15,15 @@ from bootstrap.calibration.radius import Calibration
 from bootstrap.calibration.seeds import calibrate_seeds
 from bootstrap.generation.assembly import Assembly, assemble
 from bootstrap.generation.importing import import_snapshot
-from bootstrap.generation.snapshot import CarryOver, Snapshot, Stored, export_snapshot, require_writable, store
+from bootstrap.generation.snapshot import (
+    CarryOver,
+    Snapshot,
+    Stored,
+    export_snapshot,
+    require_writable,
+    snapshot_of,
+    store,
+)
 from bootstrap.generation.stopwatch import Stopwatch
 from bootstrap.seeds.analyse import analyse_seeds
 from bootstrap.seeds.describe import DescribedSeeds, describe_seeds
@@ -126,14 +134,8 @@ def _run_import(settings: Settings, path: Path, client: redis.Redis) -> Outcome:
     def counts() -> dict[str, int]:
         return {**imported.meta.seed, "carried": assembly.kept}
 
-    rows = assembly.members
-    snapshot = Snapshot(
-        replace(imported.meta, radius=radius, seed=counts(), calibration=calibration),
-        imported.cells,
-        [assembly.rows[row] for row in rows],
-        imported.cells.assign(assembly.finder.descriptors[rows]),
-        imported.pca,
-    )
+    meta = replace(imported.meta, radius=radius, seed=counts(), calibration=calibration)
+    snapshot = snapshot_of(assembly, meta, imported.cells, imported.pca)
     carry_over = CarryOver(predecessor, assembly, counts) if predecessor else None
     stored = _finish(settings, client, snapshot, carry_over, stopwatch)
     return Outcome(stored.meta, None, assembly, stored.cluster_sizes, stopwatch)
