@@ -285,6 +285,11 @@ def test_schemes_of_claim_checks_are_documented() -> None:
         assert [name for name in SCHEMES if f"`{name}:`" not in text] == []
 
 
+def test_findings_are_documented() -> None:
+    scripts = {f"findings/{script.name}" for script in (ROOT / "findings").iterdir()}
+    assert scripts == set(re.findall(r"findings/[\w.-]+", (ROOT / "docs/behaviours.md").read_text("utf-8")))
+
+
 def test_schemes_have_an_extra_of_their_name() -> None:
     extras = PROJECT["project"]["optional-dependencies"]
     for name, scheme in SCHEMES.items():
