@@ -109,7 +109,9 @@ def check_contract(stage: Stage, index: str) -> None:
         validator.validate(document)
         assert record.headers[0] == ("verdict", document["verdict"].encode())
         # A unique's record travels with its verdict, so that a lost member can be put back.
-        assert [name for name, _ in record.headers[1:]] == (["member"] if document["verdict"] == "unique" else [])
+        member = ["member"] if document["verdict"] == "unique" else []
+        passed = ["source"] if document["captured_at"] == "2026-01-02T03:04:05.000Z" else []
+        assert [name for name, _ in record.headers[1:]] == member + passed
         assert document["index"] == {"name": index, "generation": 1}
         assert (document["verdict"] == "duplicate") == (document["distance"] <= document["radius"])
 
@@ -133,7 +135,7 @@ def test_the_main_job(stage: Stage, index: str, tmp_path: Path) -> None:
     reasons = publish_odd_messages(stage, tmp_path)
     stage.flush()
     limits = ["--max-image-bytes", "50000", "--max-image-pixels", "1000000", "--allow-uri", tmp_path.as_uri()]
-    with stage.service(*limits) as service:
+    with stage.service(*limits, "--pass-headers", "source,site") as service:
         stage.await_outcomes()
         documents = stage.documents()
         assert documents.keys() == expected.keys()
@@ -144,6 +146,10 @@ def test_the_main_job(stage: Stage, index: str, tmp_path: Path) -> None:
         ids = [documents[place]["image_id"] for place in expected]
         assert ids[:3] == ["like-seed-3", f"{stage.images}-0-1", "neu-ä"]
         assert ids[5] == "by-uri"
+        *_, named, matched = (documents[place] for place in expected)
+        assert named["uri"] == (tmp_path / "in-file.jpg").as_uri()
+        assert matched["uri"] is None
+        assert matched["member"] == {"key": f"{stage.images}-0-5", "captured_at": named["captured_at"]}
         assert [record.key for record in stage.verdict_reader.records[:2]] == [b"camera", None]
         check_contract(stage, index)
         check_dead_letters(stage, reasons)

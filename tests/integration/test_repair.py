@@ -28,7 +28,7 @@ from neardup.cli.running import EXIT_MISCONFIGURED, EXIT_UNAVAILABLE
 from neardup.index.block import member_of
 from neardup.index.redis import RedisIndex
 from neardup.index.stored.keys import IndexKeys
-from neardup.types import Query, Verdict
+from neardup.types import Decision, Query, Verdict
 from neardup.wire import MEMBER_HEADER, Judged
 from tests.support.live_index import OPTIONS, build, queries, remove_keys, unit_rows
 from tests.support.odd_headers import NotUtf8
@@ -79,11 +79,13 @@ class Rig:
             )
         return verdicts
 
-    def judged(self, image: Query, decision: object, index: RedisIndex) -> Judged:
+    def judged(self, image: Query, decision: Decision, index: RedisIndex) -> Judged:
         message = ImageMessage(
             "images", 0, int(image.key.rpartition("-")[2]), 1_700_000_000_000, image.key.encode(), b""
         )
-        return Judged(message, image.image_id, decision, index.meta, datetime.now(UTC), member_of(image))  # type: ignore[arg-type]
+        return Judged(
+            message, image.image_id, image.captured_at_ms, decision, index.meta, datetime.now(UTC), member_of(image)
+        )
 
     def stored(self) -> Stored:
         """Return every key of the index as Redis dumps it."""
@@ -352,7 +354,7 @@ def test_a_missing_topic_and_an_absent_kafka_are_one_line(run: Run, monkeypatch:
     code, text = run("--verdicts", "no-such-topic")
     assert (code, text) == (
         EXIT_MISCONFIGURED,
-        "--verdicts: there is no topic 'no-such-topic', or we may not describe it\n",
+        "--verdicts: there is no topic 'no-such-topic'\n",
     )
     code, text = run("--bootstrap-servers", "127.0.0.1:1")
     assert (code, text.count("\n")) == (EXIT_UNAVAILABLE, 1)
