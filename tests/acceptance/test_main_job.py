@@ -42,8 +42,10 @@ def index(seeds: Path, redis_url: str) -> str:
 def make_stage(kafka_address: str, redis_url: str, index: str) -> Iterator[Callable[..., Stage]]:
     with ExitStack() as stack:
 
-        def make(redis_url: str = redis_url, index: str = index, partitions: int = 1) -> Stage:
-            stage = Stage(kafka_address, redis_url, index, partitions)
+        def make(
+            redis_url: str = redis_url, index: str = index, partitions: int = 1, address: str = kafka_address
+        ) -> Stage:
+            stage = Stage(address, redis_url, index, partitions)
             stack.enter_context(stage.stack)
             return stage
 
@@ -194,7 +196,12 @@ def check_log(program: Program, expected: dict[str, Any], reasons: dict[str, str
     assert not [line for line in lines if line["level"] in {"warning", "error"}]
 
 
-def test_what_the_feed_publishes_is_judged(stage: Stage, tmp_path: Path) -> None:
+@pytest.mark.parametrize("broker", ["kafka_address", "default_kafka_address"])
+def test_what_the_feed_publishes_is_judged(
+    make_stage: MakeStage, broker: str, request: pytest.FixtureRequest, tmp_path: Path
+) -> None:
+    """The job in short, on a broker that is looked after and on one as Kafka comes."""
+    stage = make_stage(address=request.getfixturevalue(broker))
     new = fresh()
     folder = tmp_path / "pictures"
     (folder / "below").mkdir(parents=True)
@@ -220,6 +227,7 @@ def test_what_the_feed_publishes_is_judged(stage: Stage, tmp_path: Path) -> None
     }
     assert by_name["3.jpg"]["duplicate_of"] == by_name["2.jpg"]["image_id"]
     assert {record.key for record in stage.verdict_reader.records} == {b"door"}
+    assert stage.committed() == {0: 4}  # and the notes are a dead letter
 
 
 def test_two_consumers_share_the_work_and_agree(make_stage: MakeStage) -> None:
