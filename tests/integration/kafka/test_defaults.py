@@ -11,8 +11,8 @@ from typing import Any
 import numpy as np
 import pytest
 from kafka import KafkaProducer
-from kafka.admin import KafkaAdminClient, NewTopic
-from kafka.errors import KafkaTimeoutError, MessageSizeTooLargeError
+from kafka.admin import ConfigResource, ConfigResourceType, KafkaAdminClient, NewTopic
+from kafka.errors import InvalidTimestampError, KafkaTimeoutError, MessageSizeTooLargeError
 from PIL import Image
 
 import consumer.feed
@@ -142,6 +142,26 @@ def test_a_producer_as_kafka_python_comes_takes_even_less(broker: Broker, topic:
             theirs.send(topic, bytes(LARGEST_VALUE_OF_KAFKA_PYTHON_BYTES + 1)).get(10)
 
 
+@pytest.mark.parametrize("bad", [{"value": bytes(30_000)}, {"timestamp_ms": 2**42}], ids=["size", "timestamp"])
+def test_a_producer_as_kafka_python_comes_never_recovers_from_a_refusal_and_ours_does(
+    broker: Broker, bad: dict[str, Any], caplog: pytest.LogCaptureFixture
+) -> None:
+    """What docs/delivery.md tells publishers; once it fails, kafka-python has mended it."""
+    caplog.set_level("CRITICAL", logger="kafka")
+    topic = broker.topic(max_message_bytes="20000")
+    with KafkaProducer(bootstrap_servers=broker.address) as theirs:
+        theirs.send(topic, b"fits").get(10)
+        for message in (bad, {"value": b"fits"}, {"value": b"fits"}):
+            with pytest.raises((MessageSizeTooLargeError, InvalidTimestampError)):
+                theirs.send(topic, **{"value": b"dated", **message}).get(10)
+    with closing(KafkaSink(broker.settings, [topic])) as ours:
+        ours.connect()
+        with pytest.raises(MessageTooLarge):
+            ours.publish([outgoing(topic, bytes(30_000))])
+        ours.publish([outgoing(topic, b"fits")])
+    assert [record.value for record in read_topic(broker.address, topic)] == [b"fits", b"fits"]
+
+
 def test_a_clock_that_the_topic_does_not_take_is_named(broker: Broker) -> None:
     # Every message is some milliseconds old when it is written.
     topic = broker.topic(message_timestamp_before_max_ms="0")
@@ -149,6 +169,23 @@ def test_a_clock_that_the_topic_does_not_take_is_named(broker: Broker) -> None:
         sink.connect()
         with pytest.raises(Misconfigured, match=r"the clock of this machine.*message\.timestamp\.after\.max\.ms"):
             sink.publish([outgoing(topic)])
+
+
+# Readers.
+
+
+def test_share_groups_have_the_defaults_that_readers_are_warned_of(broker: Broker) -> None:
+    group = f"labelling-{secrets.token_hex(4)}"
+
+    def settings() -> dict[str, str]:
+        resource = ConfigResource(ConfigResourceType.GROUP, group, None)
+        found = broker.admin.describe_configs([resource], config_filter="all")["group"][group]
+        return {name: found[name]["value"] for name in ("share.isolation.level", "share.auto.offset.reset")}
+
+    assert settings() == {"share.isolation.level": "read_uncommitted", "share.auto.offset.reset": "latest"}
+    wanted = {"share.isolation.level": "read_committed", "share.auto.offset.reset": "earliest"}
+    broker.admin.alter_configs([ConfigResource(ConfigResourceType.GROUP, group, wanted)])
+    assert settings() == wanted
 
 
 # What the feed does with what is too large.
