@@ -20,7 +20,7 @@ from demo.services import (
     open_kafka,
     open_redis,
 )
-from tests.support.brokers import AS_KAFKA_COMES
+from tests.support.brokers import AS_KAFKA_COMES, OFTEN_CLEANED
 from tests.support.redis_cluster import two_nodes
 from tests.support.transports import KafkaRig
 
@@ -90,7 +90,7 @@ def redis_cluster_url(redis_program: RedisProgram) -> Iterator[str]:
 @pytest.fixture(scope="session")
 def default_kafka_address(kafka_program: KafkaProgram) -> Iterator[str]:
     """Address of a Kafka with its own defaults: topics create themselves, and messages end at 1 MiB."""
-    with KafkaServer(kafka_program, AS_KAFKA_COMES) as server:
+    with KafkaServer(kafka_program, {**AS_KAFKA_COMES, **OFTEN_CLEANED}) as server:
         yield server.bootstrap_servers
 
 

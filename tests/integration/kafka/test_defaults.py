@@ -2,6 +2,7 @@
 
 import json
 import secrets
+import time
 from collections.abc import Iterator
 from contextlib import closing
 from dataclasses import dataclass, replace
@@ -10,7 +11,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from kafka import KafkaProducer
+from kafka import KafkaConsumer, KafkaProducer, TopicPartition
 from kafka.admin import ConfigResource, ConfigResourceType, KafkaAdminClient, NewTopic
 from kafka.errors import InvalidTimestampError, KafkaTimeoutError, MessageSizeTooLargeError
 from PIL import Image
@@ -27,7 +28,7 @@ from neardup.errors import KafkaUnavailable, Misconfigured
 from neardup.kafka.client import Client
 from neardup.kafka.errors import MessageTooLarge
 from neardup.kafka.topics import largest_batch_bytes
-from tests.support.processes import photo, read_topic
+from tests.support.processes import eventually, photo, read_topic
 from tests.support.transports import outgoing
 
 pytestmark = pytest.mark.kafka
@@ -169,6 +170,37 @@ def test_a_clock_that_the_topic_does_not_take_is_named(broker: Broker) -> None:
         sink.connect()
         with pytest.raises(Misconfigured, match=r"the clock of this machine.*message\.timestamp\.after\.max\.ms"):
             sink.publish([outgoing(topic)])
+
+
+def test_retention_goes_by_record_times_and_by_how_they_were_batched(broker: Broker) -> None:
+    """Why publishers leave Kafka's record time alone."""
+    now_ms = int(time.time() * 1000)
+    last_year_ms = now_ms - 365 * 24 * 60 * 60 * 1000
+    times_ms = (last_year_ms, last_year_ms, now_ms)
+    together, singly = broker.topic(), broker.topic()
+    with (
+        KafkaProducer(bootstrap_servers=broker.address, linger_ms=5000) as batching,
+        KafkaProducer(bootstrap_servers=broker.address) as producer,
+        closing(KafkaConsumer(bootstrap_servers=broker.address)) as reader,
+    ):
+
+        def first_offset(topic: str) -> int:
+            place = TopicPartition(topic, 0)
+            return int(reader.beginning_offsets([place])[place])
+
+        def until_gone(topic: str) -> bool:
+            producer.send(topic, b"picture", timestamp_ms=last_year_ms).get(10)
+            return eventually(lambda: first_offset(topic) == 1, "a backfill's end")
+
+        for time_ms in times_ms:
+            batching.send(together, b"picture", timestamp_ms=time_ms)
+        batching.flush()
+        for time_ms in times_ms:
+            producer.send(singly, b"picture", timestamp_ms=time_ms).get(10)
+        # Once the second is gone, the broker has looked at all topics since the first was.
+        assert until_gone(broker.topic())
+        assert until_gone(broker.topic())
+        assert (first_offset(together), first_offset(singly)) == (0, 2)
 
 
 # Readers.
