@@ -78,7 +78,12 @@ def _request(message: ImageMessage) -> ImageRequest | BadInput:
         return error
 
 
-def _query(message: ImageMessage, request: ImageRequest | BadInput, compared: Compared | BadInput) -> Query | BadInput:
+def _query(
+    message: ImageMessage,
+    request: ImageRequest | BadInput,
+    prepared: PreparedImage | BadInput,
+    compared: Compared | BadInput,
+) -> Query | BadInput:
     if isinstance(request, BadInput):
         return request
     if isinstance(compared, BadInput):
@@ -91,6 +96,7 @@ def _query(message: ImageMessage, request: ImageRequest | BadInput, compared: Co
         captured_at_ms=request.captured_at_ms,
         thumbnail=image.thumbnail,
         variants=tuple(variants),
+        frames=prepared.frames if isinstance(prepared, PreparedImage) else 1,
     )
 
 
@@ -152,7 +158,7 @@ class Handler:
             prepared: list[PreparedImage | BadInput] = batch.prepare(requests, self._encoded)
         with self._metrics.stage("describe"):
             results = batch.describe(prepared)
-        return Described(tuple(zip(messages, map(_query, messages, requests, results), strict=True)))
+        return Described(tuple(zip(messages, map(_query, messages, requests, prepared, results), strict=True)))
 
     def _encoded(self, request: ImageRequest | BadInput) -> bytes | BadInput:
         if isinstance(request, BadInput):
@@ -184,8 +190,7 @@ class Handler:
             if isinstance(query, BadInput):
                 outcomes.append(Outcome(message, self._topics.refused(message, query), error=query))
             else:
-                judged = Judged(
-                    message, query.image_id, next(decisions), self._index.meta, decided_at, member_of(query)
-                )
+                decision, member = next(decisions), member_of(query)
+                judged = Judged(message, query.image_id, decision, self._index.meta, decided_at, member, query.frames)
                 outcomes.append(Outcome(message, self._topics.judged(judged), judged=judged))
         return outcomes

@@ -48,7 +48,7 @@ class SourceMessage(Protocol):
 class Judged:
     """A message with the decision on its image; `meta` is of the index that decided.
 
-    `member` is what the image is as a member when it is unique.
+    `member` is what the image is as a member when it is unique; `frames` counts those of its file, or its pages.
     """
 
     message: SourceMessage
@@ -57,6 +57,7 @@ class Judged:
     meta: IndexMeta
     decided_at: datetime
     member: Member | None = None
+    frames: int = 1
 
 
 @dataclass(frozen=True, slots=True)
@@ -128,6 +129,7 @@ def verdict_document(judged: Judged) -> dict[str, Any]:
     return {
         "schema": VERDICT_SCHEMA,
         "image_id": judged.image_id,
+        **({"frames": judged.frames} if judged.frames > 1 else {}),
         "verdict": decision.verdict.value,
         "duplicate_of": decision.duplicate_of,
         "distance": l2_distance,

@@ -5,12 +5,15 @@ import logging
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
 
 import numpy as np
 from PIL import AvifImagePlugin, Image, UnidentifiedImageError
 
 from neardup.decoding.formats import HEIF, has_heif, may_be_heif, unidentified
+from neardup.decoding.frames import what_is_seen, with_alpha_of_frames
 from neardup.decoding.limits import DecodeLimits
+from neardup.decoding.xmp import without_xmp
 from neardup.errors import (
     BadInput,
     DecodeMemory,
@@ -41,10 +44,32 @@ _ORIENTATION_TO_TRANSPOSE = {
 _END_OF_JPEG = b"\xff\xd9"
 
 
+@dataclass(frozen=True, slots=True)
+class Decoded:
+    """A decoded image.
+
+    Attributes
+    ----------
+    pixels
+        uint8 (height, width, 3).
+    frames
+        How many frames or pages its file has, 1,000 at most.
+    """
+
+    pixels: Pixels
+    frames: int
+
+
 def decode(data: bytes, *, reduce_to_px: int | None = None, limits: DecodeLimits | None = None) -> Pixels:
+    """Return the pixels of one image, uint8 (height, width, 3), upright and in RGB; see `decode_file`."""
+    return decode_file(data, reduce_to_px=reduce_to_px, limits=limits).pixels
+
+
+def decode_file(data: bytes, *, reduce_to_px: int | None = None, limits: DecodeLimits | None = None) -> Decoded:
     """Decode one image to upright RGB pixels.
 
-    The first frame of an animation counts, the EXIF orientation is applied, transparency is composited on white.
+    Of an animation or several pages the first with contrast counts (`neardup.decoding.frames`), the EXIF orientation is
+    applied, transparency is composited on white.
 
     Parameters
     ----------
@@ -55,11 +80,6 @@ def decode(data: bytes, *, reduce_to_px: int | None = None, limits: DecodeLimits
         several times faster where only a thumbnail is described. None decodes at full size.
     limits
         Byte and pixel limits; the defaults when None.
-
-    Returns
-    -------
-    ndarray
-        uint8 (height, width, 3).
 
     Raises
     ------
@@ -91,9 +111,11 @@ def pixels_of(image: Image.Image) -> Pixels:
         return _to_pixels(image, None)
 
 
-def _decoded(data: bytes, reduce_to_px: int | None, limits: DecodeLimits) -> Pixels:
+def _decoded(data: bytes, reduce_to_px: int | None, limits: DecodeLimits) -> Decoded:
+    data = with_alpha_of_frames(data)
     with _as_bad_input(), _open(data, limits) as image:
-        return _to_pixels(image, reduce_to_px)
+        seen = what_is_seen(image, data, _to_rgb, limits.max_pixels)
+        return Decoded(_to_pixels(seen.image, reduce_to_px), seen.frames)
 
 
 @contextmanager
@@ -166,7 +188,8 @@ def _to_pixels(image: Image.Image, reduce_to_px: int | None) -> Pixels:
         image.draft(image.mode, (reduce_to_px, reduce_to_px))
     # Before the EXIF is read: a TIFF turns itself upright as it loads, and looking for the EXIF of a PNG loads it
     # and swallows what is wrong with it.
-    image.load()
+    with without_xmp(image):
+        image.load()
     orientation = _orientation(image)
     rgb = _to_rgb(image)
     if orientation in _ORIENTATION_TO_TRANSPOSE:
@@ -177,7 +200,8 @@ def _to_pixels(image: Image.Image, reduce_to_px: int | None) -> Pixels:
 def _orientation(image: Image.Image) -> int | None:
     # Cameras write broken EXIF around good pixels: an unreadable orientation means upright.
     try:
-        value = image.getexif().get(EXIF_ORIENTATION)
+        with without_xmp(image):
+            value = image.getexif().get(EXIF_ORIENTATION)
     except Exception:  # the EXIF parser raises anything; the pixels are what counts
         logging.getLogger(__name__).debug("unreadable EXIF ignored", exc_info=True)
         return None
