@@ -44,6 +44,7 @@ _TIFF_SUBFILE_TYPE = 254
 _TIFF_REDUCED, _TIFF_MASK = 1, 4
 _GIF_HEAD, _GIF_IMAGE_HEAD, _GIF_CONTROL_HEAD = 13, 10, 6
 _GIF_END, _GIF_EXTENSION, _GIF_IMAGE, _GIF_CONTROL = 0x3B, 0x21, 0x2C, 0xF9
+_PNG_CONTROL = 26
 _PNG_SIGNATURE = b"\x89PNG\r\n\x1a\n"
 
 ToRgb = Callable[[Image.Image], Image.Image]
@@ -281,7 +282,7 @@ def _png_parts(data: bytes) -> Iterator[_Part]:
             head = body
         elif kind in {b"PLTE", b"tRNS"}:
             palette.append(_png_chunk(kind, body))
-        elif kind == b"fdAT" or (kind == b"IDAT" and control):
+        elif kind in {b"IDAT", b"fdAT"} and len(control) >= _PNG_CONTROL:
             pixels.append(_png_chunk(b"IDAT", body[4:] if kind == b"fdAT" else body))
         elif kind in {b"fcTL", b"IEND"}:
             if pixels:

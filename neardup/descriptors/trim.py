@@ -41,10 +41,10 @@ Lines = NDArray[np.uint8]
 def trimmed(pixels: Pixels) -> Pixels:
     """Return the image without bars of one colour at its top and bottom, then left and right; a view of `pixels`.
 
-    Bars come in pairs of one length: letterbox, pillarbox, padding to a square, a frame. The shorter one counts, or
-    a picture that is dark at one end would lose that end. Where one end alone shows a bar, the other has one, too, if
-    it is of the same colour over that length, but for a logo or a timestamp. Without a pair nothing is trimmed: what
-    is plain at one end is more often the picture itself, and its copies would be trimmed unlike.
+    Bars come in pairs of one length and colour: letterbox, pillarbox, padding to a square, a frame. The shorter one
+    counts, or a picture that is dark at one end would lose that end. Where one end alone shows a bar, the other has
+    one, too, if it is of the same colour over that length, but for a logo or a timestamp. Without a pair nothing is
+    trimmed: what is plain at one end is more often the picture itself, and its copies would be trimmed unlike.
 
     Parameters
     ----------
@@ -65,11 +65,10 @@ def _between_bars(lines: Lines) -> slice:
     forwards = lines[:, :: -(-lines.shape[1] // SAMPLES)]
     backwards = forwards[::-1]
     first, last = _bar(forwards), _bar(backwards)
-    length = min(first, last)
-    if first and not last and _continues(forwards[:first], backwards[:first]):
-        length = first
-    elif last and not first and _continues(backwards[:last], forwards[:last]):
-        length = last
+    length = min(first, last) or max(first, last)
+    bar, other = (forwards, backwards) if first else (backwards, forwards)
+    if length and not _continues(bar[:length], other[:length]):
+        length = 0
     return slice(length, len(lines) - length)
 
 
@@ -84,7 +83,9 @@ def _bar(lines: Lines) -> int:
     if not start:
         return 0
     depth = max(STEP_PX, round(PICTURE_DEPTH * len(lines)))
-    change = _far(lines[start : start + depth], _colour(lines[start - 1]))
+    behind = lines[start : start + depth]
+    # Of another colour than the bar, too: its last line may be a rule, from which the paper behind it differs.
+    change = _far(behind, _colour(lines[start - 1])) & _far(behind, colour)
     across = np.flatnonzero(change.mean(axis=0) >= WIDE_SHARE)
     if change.mean() < DEEP_SHARE or not len(across):
         return 0

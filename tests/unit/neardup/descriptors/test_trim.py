@@ -145,6 +145,22 @@ def test_thin_strokes_on_plain_paper_stay_whole() -> None:
     assert trimmed(sheet.transpose(1, 0, 2)).shape == (61, 100, 3)
 
 
+def test_ruled_paper_is_no_bar() -> None:
+    # A rule is near to the margin, and far from the field behind it; margin and field are near to one another.
+    sheet = flat(240, 240, 240, 200, 150)
+    sheet[24] = sheet[125] = 229
+    sheet[25:125] = 252
+    sheet[25:125, ::10] = 0
+    assert trimmed(sheet).shape == sheet.shape
+
+
+def test_bars_of_two_colours_are_no_pair() -> None:
+    screen = framed(PICTURE, (25, 30, 0, 0), WHITE)
+    assert len(trimmed(screen)) == len(screen) - 50
+    screen[:25] = (0, 90, 80)
+    assert trimmed(screen).shape == screen.shape
+
+
 @pytest.mark.parametrize("line", [0, 24])
 def test_dust_on_a_line_of_a_bar_does_not_save_it(line: int) -> None:
     picture = detailed(61, 100)
