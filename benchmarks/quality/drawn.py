@@ -201,12 +201,13 @@ def _scroll(times: int) -> Callable[[int, Random], Image.Image]:
     """Return what captures another text in paragraphs, so many times as high as it is wide."""
 
     def scene(_: int, random: Random) -> Image.Image:
-        image, draw = _sheet((600, 600 * times))
+        image, draw = _sheet((300, 300 * times))
         left = 0
-        for top in range(30, 600 * times - 30, 20):
+        for top in range(15, 300 * times - 15, 10):
             left = left - 1 if left > 0 else int(random.integers(4, 12))
             wide = 70 if left > 1 else int(random.integers(5, 70)) if left else 0  # the last but one is a gap
-            draw.text((30, top), words(random, 13)[:wide], BLACK, font(14))
+            letters = np.array([*"abcdefghijklmnopqrstuvwxyz   "])[random.integers(0, 29, 70)]
+            draw.text((15, top), "".join(letters[:wide]), BLACK, font(7))
         return image
 
     return scene
