@@ -82,7 +82,12 @@ def _uri(request: ImageRequest | BadInput) -> str | None:
     return None if isinstance(request, BadInput) else request.uri
 
 
-def _query(message: ImageMessage, request: ImageRequest | BadInput, compared: Compared | BadInput) -> Query | BadInput:
+def _query(
+    message: ImageMessage,
+    request: ImageRequest | BadInput,
+    prepared: PreparedImage | BadInput,
+    compared: Compared | BadInput,
+) -> Query | BadInput:
     if isinstance(request, BadInput):
         return request
     if isinstance(compared, BadInput):
@@ -95,6 +100,7 @@ def _query(message: ImageMessage, request: ImageRequest | BadInput, compared: Co
         captured_at_ms=request.captured_at_ms,
         thumbnail=image.thumbnail,
         variants=tuple(variants),
+        frames=prepared.frames if isinstance(prepared, PreparedImage) else 1,
     )
 
 
@@ -160,7 +166,7 @@ class Handler:
             prepared: list[PreparedImage | BadInput] = batch.prepare(requests, self._encoded)
         with self._metrics.stage("describe"):
             results = batch.describe(prepared)
-        queries = map(_query, messages, requests, results)
+        queries = map(_query, messages, requests, prepared, results)
         return Described(tuple(zip(messages, map(_uri, requests), queries, strict=True)))
 
     def _encoded(self, request: ImageRequest | BadInput) -> bytes | BadInput:
@@ -202,6 +208,7 @@ class Handler:
                     decided_at=decided_at,
                     member=member_of(query),
                     uri=uri,
+                    frames=query.frames,
                     passed=tuple(header for header in message.headers if header[0] in self._pass_headers),
                 )
                 outcomes.append(Outcome(message, self._topics.judged(judged), judged=judged))

@@ -74,6 +74,8 @@ class Query:
         uint8 (b,), for an index in which local change counts; else None.
     variants
         The image after each symmetry under which it may match; without the image as it came.
+    frames
+        How many frames or pages its file has.
     """
 
     key: str
@@ -82,6 +84,7 @@ class Query:
     captured_at_ms: int = 0
     thumbnail: Thumbnail | None = None
     variants: tuple[Variant, ...] = ()
+    frames: int = 1
 
     @property
     def compared(self) -> tuple[Variant, ...]:

@@ -64,6 +64,8 @@ class Judged:
         What the image is as a member when it is unique.
     uri
         Where the image is, if the message was a claim check.
+    frames
+        How many its file has, or pages.
     passed
         Headers of the message that its verdict is to carry.
     """
@@ -76,6 +78,7 @@ class Judged:
     decided_at: datetime
     member: Member | None = None
     uri: str | None = None
+    frames: int = 1
     passed: Headers = ()
 
 
@@ -155,6 +158,7 @@ def verdict_document(judged: Judged) -> dict[str, Any]:
     return {
         "schema": VERDICT_SCHEMA,
         "image_id": judged.image_id,
+        **({"frames": judged.frames} if judged.frames > 1 else {}),
         "verdict": decision.verdict.value,
         "duplicate_of": decision.duplicate_of,
         "distance": l2_distance,

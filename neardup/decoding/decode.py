@@ -5,6 +5,7 @@ import logging
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass, replace
 from typing import cast
 
 import numpy as np
@@ -14,7 +15,9 @@ from PIL.JpegImagePlugin import JpegImageFile
 from neardup.decoding import jpeg, png, tiff
 from neardup.decoding.deep_grey import grey_of_deep, is_deep
 from neardup.decoding.formats import HEIF, has_heif, may_be_heif, unidentified
+from neardup.decoding.frames import what_is_seen, with_alpha_of_frames
 from neardup.decoding.limits import DecodeLimits
+from neardup.decoding.xmp import without_xmp
 from neardup.errors import (
     BadInput,
     DecodeMemory,
@@ -48,10 +51,32 @@ PALE_GREY_LEVELS = 32
 """What spans less than this on white may be a white drawing: it is looked at on other grounds, too."""
 
 
+@dataclass(frozen=True, slots=True)
+class Decoded:
+    """A decoded image.
+
+    Attributes
+    ----------
+    pixels
+        uint8 (height, width, 3).
+    frames
+        How many frames or pages its file has, 1,000 at most.
+    """
+
+    pixels: Pixels
+    frames: int
+
+
 def decode(data: bytes, *, reduce_to_px: int | None = None, limits: DecodeLimits | None = None) -> Pixels:
+    """Return the pixels of one image, uint8 (height, width, 3), upright and in RGB; see `decode_file`."""
+    return decode_file(data, reduce_to_px=reduce_to_px, limits=limits).pixels
+
+
+def decode_file(data: bytes, *, reduce_to_px: int | None = None, limits: DecodeLimits | None = None) -> Decoded:
     """Decode one image to upright RGB pixels.
 
-    The first frame of an animation counts, the EXIF orientation is applied, transparency is composited on white (on
+    Of an animation or several pages the first with contrast counts (`neardup.decoding.frames`), the EXIF orientation is
+    applied, transparency is composited on white (on
     black what white would swallow).
 
     Parameters
@@ -63,11 +88,6 @@ def decode(data: bytes, *, reduce_to_px: int | None = None, limits: DecodeLimits
         several times faster where only a thumbnail is described. None decodes at full size.
     limits
         Byte and pixel limits; the defaults when None.
-
-    Returns
-    -------
-    ndarray
-        uint8 (height, width, 3).
 
     Raises
     ------
@@ -84,7 +104,8 @@ def decode(data: bytes, *, reduce_to_px: int | None = None, limits: DecodeLimits
         is_unknown = isinstance(exc.__cause__, UnidentifiedImageError)
         if not is_unknown or (turned_over := tiff.with_black_as_zero(data)) is None:
             raise
-    return 255 - _decoded(turned_over, reduce_to_px, limits)
+    negative = _decoded(turned_over, reduce_to_px, limits)
+    return replace(negative, pixels=255 - negative.pixels)
 
 
 def pixels_of(image: Image.Image) -> Pixels:
@@ -101,12 +122,14 @@ def pixels_of(image: Image.Image) -> Pixels:
         return _to_pixels(image)
 
 
-def _decoded(data: bytes, reduce_to_px: int | None, limits: DecodeLimits) -> Pixels:
+def _decoded(data: bytes, reduce_to_px: int | None, limits: DecodeLimits) -> Decoded:
+    data = with_alpha_of_frames(data)
     with _as_bad_input(), _open(data, limits) as image:
         # Pillow's name for it is MPO if it holds more pictures.
         if isinstance(image, JpegImageFile):
             jpeg.load(image, data, reduce_to_px, accept_truncated=limits.accept_truncated)
-        return _to_pixels(image)
+        seen = what_is_seen(image, data, _to_rgb, limits.max_pixels)
+        return Decoded(_to_pixels(seen.image), seen.frames)
 
 
 @contextmanager
@@ -176,7 +199,8 @@ def _translated(exc: Exception) -> BadInput:
 def _to_pixels(image: Image.Image) -> Pixels:
     # Before the EXIF is read: a TIFF turns itself upright as it loads, and looking for the EXIF of a PNG loads it
     # and swallows what is wrong with it.
-    image.load()
+    with without_xmp(image):
+        image.load()
     orientation = _orientation(image)
     rgb = _to_rgb(image)
     if orientation in _ORIENTATION_TO_TRANSPOSE:
@@ -187,7 +211,8 @@ def _to_pixels(image: Image.Image) -> Pixels:
 def _orientation(image: Image.Image) -> int | None:
     # Cameras write broken EXIF around good pixels: an unreadable orientation means upright.
     try:
-        value = image.getexif().get(EXIF_ORIENTATION)
+        with without_xmp(image):
+            value = image.getexif().get(EXIF_ORIENTATION)
     except Exception:  # the EXIF parser raises anything; the pixels are what counts
         logging.getLogger(__name__).debug("unreadable EXIF ignored", exc_info=True)
         return None

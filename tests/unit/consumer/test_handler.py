@@ -173,6 +173,15 @@ def test_a_unique_is_published_with_its_member_on_every_delivery(handler: Handle
     assert sent(duplicate).headers == (("verdict", b"duplicate"),)
 
 
+def test_a_verdict_tells_how_many_frames_an_image_has(handler: Handler) -> None:
+    frames = [Image.new("RGB", (64, 48), colour) for colour in ("white", "black", "white")]
+    buffer = io.BytesIO()
+    frames[0].save(buffer, "GIF", save_all=True, append_images=frames[1:])
+    animation, still = handle(handler, messages(buffer.getvalue(), photo(1)))
+    assert json.loads(sent(animation).value or b"")["frames"] == 3
+    assert "frames" not in json.loads(sent(still).value or b"")
+
+
 def test_bad_messages_go_where_they_belong_and_hold_up_nobody(handler: Handler) -> None:
     batch = messages(b"", photo(1), b"garbage", photo(2)[:-400], None, photo(3), b"8BPS", bytes(MAX_BYTES + 1))
     outcomes = handle(handler, batch)

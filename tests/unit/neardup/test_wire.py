@@ -31,8 +31,8 @@ def schema() -> dict[str, Any]:
     return loaded
 
 
-def judged(decision: Decision, decided_at: datetime = DECIDED_AT) -> Judged:
-    return Judged(MESSAGE, "bild-ä", CAPTURED_AT_MS, decision, META, decided_at)
+def judged(decision: Decision, decided_at: datetime = DECIDED_AT, frames: int = 1) -> Judged:
+    return Judged(MESSAGE, "bild-ä", CAPTURED_AT_MS, decision, META, decided_at, frames=frames)
 
 
 FIRST = Decision(Verdict.UNIQUE, None, None, None, 3)
@@ -60,7 +60,18 @@ def test_a_verdict_is_as_its_schema_says(decision: Decision) -> None:
 
 def test_a_verdict_has_every_field_of_its_schema() -> None:
     # Readers may count on them all, also where the schema does not require one that came later.
-    assert list(verdict_document(judged(DUPLICATE))) == list(schema()["properties"])
+    assert list(verdict_document(judged(DUPLICATE, frames=12))) == list(schema()["properties"])
+
+
+@pytest.mark.parametrize("frames", [2, 1000])
+def test_a_verdict_tells_how_many_frames_there_are(frames: int) -> None:
+    document = verdict_document(judged(DUPLICATE, frames=frames))
+    valid_verdict(document)
+    assert document["frames"] == frames
+
+
+def test_a_verdict_on_a_still_tells_of_no_frames() -> None:
+    assert "frames" not in verdict_document(judged(DUPLICATE))
 
 
 def test_a_verdict_says_it_all() -> None:

@@ -3,13 +3,15 @@
 import io
 import struct
 from concurrent.futures import ThreadPoolExecutor
+from typing import Any
 
 import numpy as np
 import pytest
 from numpy.typing import NDArray
 from PIL import Image, ImageDraw
+from PIL.PngImagePlugin import PngInfo
 
-from neardup.decoding.decode import EXIF_ORIENTATION, decode
+from neardup.decoding.decode import EXIF_ORIENTATION, decode, pixels_of
 from neardup.descriptors import load_descriptor
 from neardup.descriptors.base import Descriptor
 from neardup.search.distance import l2_distances
@@ -253,6 +255,20 @@ class TestOrientation:
         exif = b"Exif\0\0" + header + one_entry + text_6 + bytes(4)
         assert Image.open(io.BytesIO(encoded(picture(), "PNG", exif=exif))).getexif() == {EXIF_ORIENTATION: "6"}
         assert np.array_equal(decode(encoded(picture(), "PNG", exif=exif)), RGB)
+
+    @pytest.mark.parametrize("image_format", ["JPEG", "PNG", "WEBP", "TIFF", "AVIF"])
+    def test_xmp_alone_does_not_turn_an_image(self, image_format: str) -> None:
+        xmp = '<rdf:Description xmlns:tiff="http://ns.adobe.com/tiff/1.0/" tiff:Orientation="6"/>'
+        text = PngInfo()
+        text.add_itxt("XML:com.adobe.xmp", xmp)
+        options: dict[str, Any] = {"PNG": {"pnginfo": text}, "TIFF": {"tiffinfo": {700: xmp.encode()}}}
+        data = encoded(picture(), image_format, **options.get(image_format, {"xmp": xmp.encode()}))
+        with Image.open(io.BytesIO(data)) as image:
+            assert image.getexif()[EXIF_ORIENTATION] == 6  # Pillow reads it
+        with Image.open(io.BytesIO(data)) as image:
+            assert mean_difference(pixels_of(image), RGB) < 5
+            assert image.info.keys() & {"xmp", "XML:com.adobe.xmp"}
+        assert mean_difference(decode(data), RGB) < 5
 
     def test_unreadable_exif_does_not_cost_the_image(self) -> None:
         data = encoded(picture(), "PNG", exif=b"Exif\x00\x00II*\x00\xff\xff\xff\xffgarbage")

@@ -16,7 +16,6 @@ from neardup.errors import UndecodableImage
 PICTURE = np.random.default_rng(5).integers(0, 256, (24, 36, 3), dtype=np.uint8)
 LONG = b'{"node": 7, "widgets": ["model"]}, ' * 60_000
 PROFILE = np.random.default_rng(6).bytes(1_600_000)
-TURNED = b'<x:xmpmeta><rdf:Description tiff:Orientation="6"/>' + b"<rdf:li>saved</rdf:li>" * 100_000 + b"</x:xmpmeta>"
 
 
 def png(*more: tuple[bytes, bytes], behind: bool = False) -> bytes:
@@ -59,12 +58,6 @@ def test_a_large_profile(profile: bytes) -> None:
 
 def test_all_of_them_together() -> None:
     assert np.array_equal(decode(png((b"iCCP", b"p\0\0" + zlib.compress(PROFILE)), *LONG_CHUNKS.values())), PICTURE)
-
-
-@pytest.mark.parametrize("history", [xmp(TURNED, packed=False), xmp(TURNED, packed=True)], ids=["plain", "packed"])
-@pytest.mark.parametrize("other", [(b"tEXt", b"a\0b"), LONG_CHUNKS["packed text"]], ids=["short", "long"])
-def test_a_long_history_still_tells_which_way_is_up(history: tuple[bytes, bytes], other: tuple[bytes, bytes]) -> None:
-    assert np.array_equal(decode(png(other, history)), np.rot90(PICTURE, -1))
 
 
 def test_short_texts_beside_a_long_one_still_count() -> None:
