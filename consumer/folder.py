@@ -14,7 +14,7 @@ from typing import Self, TextIO
 
 from consumer.handler import OutputTopics
 from consumer.health import Health
-from consumer.messages import ImageMessage, OutgoingMessage
+from consumer.messages import ENVELOPE_HEADER, ImageMessage, OutgoingMessage, encode_envelope
 from consumer.metrics import Metrics
 from consumer.service import open_redis_index, run, stopped_by_signals
 from consumer.settings import MEMORY, ClaimCheckSettings, FolderSettings
@@ -28,6 +28,7 @@ from neardup.index.base import Index, IndexMeta
 from neardup.index.memory import MemoryIndex
 from neardup.relation.symmetry import switches_of
 from neardup.settings.decoding import decode_limits
+from neardup.sources.clip_report import told_in_sum
 from neardup.sources.images import BrokenImage, BytesImage, FileImage, SourceImage, as_bad_input
 from neardup.sources.names import text_of
 from neardup.types import Verdict
@@ -86,7 +87,8 @@ def judge_folder(settings: FolderSettings) -> None:
             health=health,
             stop=stop,
         )
-    sys.stdout.write(f"{summary(metrics)} -> {settings.output}\n")
+    clips = told_in_sum(images.clip_reports)
+    sys.stdout.write(f"{summary(metrics)}{clips and f'; {clips}'} -> {settings.output}\n")
 
 
 def _index(settings: FolderSettings, stop: threading.Event, health: Health, metrics: Metrics) -> Index | None:
@@ -109,21 +111,24 @@ def _index(settings: FolderSettings, stop: threading.Event, health: Health, metr
 
 
 def _messages(images: Iterable[SourceImage], settings: FolderSettings) -> Iterator[ImageMessage]:
-    """Yield the messages that a camera would publish; the decoding threads read what they are about."""
+    """Yield the messages that a camera would publish, files as claim checks; the decoding threads read them."""
     root = Path(settings.input).resolve()
     for offset, image in enumerate(images):
         image_id = image.image_id.encode()
-        held = _held(image, settings.max_image_bytes)
+        headers: tuple[tuple[str, bytes], ...] = (("image_id", image_id),)
+        envelope = None
+        if isinstance(image, FileImage):
+            envelope, headers = encode_envelope(Path(image.path).as_uri()), (*headers, ENVELOPE_HEADER)
         yield ImageMessage(
             "files",
             0,
             offset,
             int(time.time() * 1000),
             image_id,
-            None,
-            (("image_id", image_id),),
+            envelope,
+            headers,
             _identity(image, root),
-            partial(_read, held, settings.max_image_bytes),
+            partial(_read, _held(image, settings.max_image_bytes), settings.max_image_bytes),
         )
 
 

@@ -1,6 +1,6 @@
 """From image messages to verdicts and dead letters; no Kafka in it."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from concurrent.futures import Executor
 from dataclasses import astuple, dataclass
 from datetime import UTC, datetime
@@ -28,7 +28,7 @@ from neardup.wire import Judged
 
 @dataclass(frozen=True, slots=True)
 class Described:
-    """A described batch: each message with its query, or with what is wrong with it.
+    """A described batch: each message with its URI, if it is a claim check, and its query, or what is wrong with it.
 
     Attributes
     ----------
@@ -36,7 +36,7 @@ class Described:
         In the order of the messages.
     """
 
-    items: tuple[tuple[ImageMessage, Query | BadInput], ...]
+    items: tuple[tuple[ImageMessage, str | None, Query | BadInput], ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,7 +78,16 @@ def _request(message: ImageMessage) -> ImageRequest | BadInput:
         return error
 
 
-def _query(message: ImageMessage, request: ImageRequest | BadInput, compared: Compared | BadInput) -> Query | BadInput:
+def _uri(request: ImageRequest | BadInput) -> str | None:
+    return None if isinstance(request, BadInput) else request.uri
+
+
+def _query(
+    message: ImageMessage,
+    request: ImageRequest | BadInput,
+    prepared: PreparedImage | BadInput,
+    compared: Compared | BadInput,
+) -> Query | BadInput:
     if isinstance(request, BadInput):
         return request
     if isinstance(compared, BadInput):
@@ -91,6 +100,7 @@ def _query(message: ImageMessage, request: ImageRequest | BadInput, compared: Co
         captured_at_ms=request.captured_at_ms,
         thumbnail=image.thumbnail,
         variants=tuple(variants),
+        frames=prepared.frames if isinstance(prepared, PreparedImage) else 1,
     )
 
 
@@ -107,6 +117,8 @@ class Handler:
         The index's own descriptor, and the index.
     topics
         Where outcomes go.
+    pass_headers
+        Names of headers that a message hands on to its verdict.
     executor
         Threads that read images and wait for the decoder.
     decoder
@@ -129,11 +141,13 @@ class Handler:
         decoder: Decoder,
         uris: UriReader,
         metrics: Metrics,
+        pass_headers: Collection[str] = (),
         now: Callable[[], datetime] = _now,
     ) -> None:
         self._descriptor = descriptor
         self._index = index
         self._topics = topics
+        self._pass_headers = pass_headers
         self._executor = executor
         self._decoder = decoder
         self._uris = uris
@@ -152,7 +166,8 @@ class Handler:
             prepared: list[PreparedImage | BadInput] = batch.prepare(requests, self._encoded)
         with self._metrics.stage("describe"):
             results = batch.describe(prepared)
-        return Described(tuple(zip(messages, map(_query, messages, requests, results), strict=True)))
+        queries = map(_query, messages, requests, prepared, results)
+        return Described(tuple(zip(messages, map(_uri, requests), queries, strict=True)))
 
     def _encoded(self, request: ImageRequest | BadInput) -> bytes | BadInput:
         if isinstance(request, BadInput):
@@ -174,20 +189,29 @@ class Handler:
         RedisUnavailable
             Call again: what was decided stays decided.
         """
-        queries = [query for _, query in described.items if isinstance(query, Query)]
+        queries = [query for _, _, query in described.items if isinstance(query, Query)]
         try:
             with self._metrics.stage("decide"):
                 decisions = iter(self._index.decide(queries) if queries else ())
         except RelationMismatch:
-            return self.decide(self.describe([message for message, _ in described.items]))
+            return self.decide(self.describe([message for message, _, _ in described.items]))
         decided_at = self._now()
         outcomes = []
-        for message, query in described.items:
+        for message, uri, query in described.items:
             if isinstance(query, BadInput):
                 outcomes.append(Outcome(message, self._topics.refused(message, query), error=query))
             else:
                 judged = Judged(
-                    message, query.image_id, next(decisions), self._index.meta, decided_at, member_of(query)
+                    message=message,
+                    image_id=query.image_id,
+                    captured_at_ms=query.captured_at_ms,
+                    decision=next(decisions),
+                    meta=self._index.meta,
+                    decided_at=decided_at,
+                    member=member_of(query),
+                    uri=uri,
+                    frames=query.frames,
+                    passed=tuple(header for header in message.headers if header[0] in self._pass_headers),
                 )
                 outcomes.append(Outcome(message, self._topics.judged(judged), judged=judged))
         return outcomes

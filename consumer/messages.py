@@ -15,6 +15,7 @@ MAX_DETAIL_CHARACTERS = 500
 LAST_CAPTURED_AT_MS = 253_402_300_799_999
 """The end of the year 9999, the last of ISO 8601: the number must fit a member's record."""
 CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029]")
+ENVELOPE_HEADER = ("content-type", b"application/json")
 _ENVELOPE_FIELDS = {"image_id", "uri"}
 
 
@@ -35,7 +36,7 @@ class ImageMessage:
     identity
         Identifies the message across deliveries when its place in a topic cannot: a file's path.
     read
-        Returns the image where the message does not hold it: a file's. Raises `BadInput`.
+        Returns the image where no URI is to be read for it: a file's, in folder mode. Raises `BadInput`.
     """
 
     topic: str
@@ -98,7 +99,7 @@ def parse_message(message: ImageMessage) -> ImageRequest:
         return ImageRequest(image_id or message.coordinates, captured_at_ms, message.value, None, message.read)
     envelope = _envelope(message.value)
     named = _checked_id(envelope["image_id"]) if "image_id" in envelope else image_id
-    return ImageRequest(named or message.coordinates, captured_at_ms, None, envelope["uri"])
+    return ImageRequest(named or message.coordinates, captured_at_ms, None, envelope["uri"], message.read)
 
 
 def _image_id_of_header(message: ImageMessage) -> str | None:
@@ -163,6 +164,11 @@ def _envelope(value: bytes) -> dict[str, str]:
     if not all(isinstance(text, str) for text in envelope.values()) or not envelope["uri"]:
         raise BadEnvelope("the envelope's uri and image_id must be strings, and the uri must not be empty")
     return envelope
+
+
+def encode_envelope(uri: str) -> bytes:
+    """Return the value of a message that names its image; `ENVELOPE_HEADER` goes with it."""
+    return json.dumps({"uri": uri}).encode()
 
 
 def verdict_message(topic: str, judged: Judged) -> OutgoingMessage:

@@ -74,6 +74,8 @@ class Query:
         uint8 (b,), for an index in which local change counts; else None.
     variants
         The image after each symmetry under which it may match; without the image as it came.
+    frames
+        How many frames or pages its file has.
     """
 
     key: str
@@ -82,6 +84,7 @@ class Query:
     captured_at_ms: int = 0
     thumbnail: Thumbnail | None = None
     variants: tuple[Variant, ...] = ()
+    frames: int = 1
 
     @property
     def compared(self) -> tuple[Variant, ...]:
@@ -98,6 +101,14 @@ class Member:
     descriptor: Descriptors
     captured_at_ms: int = 0
     thumbnail: Thumbnail | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Origin:
+    """Where a member comes from; fields as in `Query`."""
+
+    key: str
+    captured_at_ms: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -141,6 +152,8 @@ class Decision:
         Largest local difference from the matched member; None for a unique, and where it does not count.
     symmetry
         What was done to the image before it matched; none for a unique.
+    origin
+        Of the matched member; None for a unique, and where it was not recorded.
     """
 
     verdict: Verdict
@@ -150,3 +163,4 @@ class Decision:
     generation: int
     local_change: float | None = None
     symmetry: Symmetry = Symmetry.NONE
+    origin: Origin | None = None

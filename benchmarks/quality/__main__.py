@@ -2,6 +2,7 @@
 
     make quality                          all of it
     make quality ARGS="--photos 200"      a short one
+    make quality ARGS=--pictures          only the pictures of low texture, by the thresholds of the run before
     make quality ARGS=--write-docs        and write the figures into docs/quality.md
 
 The photos are not part of the project: NEARDUP_DATA names their folder (default: ../shared/data).
@@ -13,7 +14,7 @@ import os
 import sys
 from pathlib import Path
 
-from benchmarks.quality.evaluate import choose_photos, cores, evaluate
+from benchmarks.quality.evaluate import choose_photos, cores, evaluate, evaluate_pictures
 from benchmarks.quality.report import plain, plot, with_figures, write_sheets
 from benchmarks.quality.tools import PEERS, absent
 
@@ -42,6 +43,7 @@ def arguments() -> argparse.Namespace:
     parser.add_argument("--workers", type=int, default=cores(), metavar="N")
     parser.add_argument("--out", type=Path, default=RESULTS, help="where the JSON goes")
     parser.add_argument("--report", type=Path, default=ROOT / "quality-report", help="where the contact sheets go")
+    parser.add_argument("--pictures", action="store_true", help="measure only low texture, and keep the other figures")
     parser.add_argument("--write-docs", action="store_true", help="write plots and figures into docs/")
     return parser.parse_args()
 
@@ -49,6 +51,9 @@ def arguments() -> argparse.Namespace:
 def main() -> None:
     """Measure, print, write."""
     given = arguments()
+    if given.pictures:
+        renew_pictures(given)
+        return
     missing = absent(given.peers)
     names = [*given.descriptors, *(name for name in given.peers if name not in missing)]
     photos = choose_photos(data_folder(), given.photos, given.different, given.seed)
@@ -65,6 +70,16 @@ def main() -> None:
     if given.write_docs:
         PAGE.write_text(with_figures(PAGE.read_text("utf-8"), results), "utf-8")
     print(f"written: {given.out}, contact sheets in {given.report}")
+
+
+def renew_pictures(given: argparse.Namespace) -> None:
+    """Measure low texture alone, and write it into the results of an earlier run."""
+    results = json.loads(given.out.read_text("utf-8"))
+    evaluate_pictures(results, given.weights, given.workers)
+    print(plain(results))
+    given.out.write_text(json.dumps(results, indent=1) + "\n", "utf-8")
+    if given.write_docs:
+        PAGE.write_text(with_figures(PAGE.read_text("utf-8"), results), "utf-8")
 
 
 def command(words: list[str]) -> str:

@@ -179,15 +179,35 @@ def _described_photos(photos: Photos, names: list[str], weights: str | None, wor
         others = [file for file in (*photos.different, *photos.large) if file not in copied]
         rows = list(pool.map(partial(_photo_rows, names, weights), others, chunksize=64))
         _say(f"{len(others)} other photos")
-        items = [(name, number) for name in low_texture.CLASSES for number in range(low_texture.COUNT)]
-        plain = list(pool.map(partial(_low_texture_rows, names, weights, photos.seed), items, chunksize=8))
-    _say(f"{len(plain)} low-texture pictures")
+        items, plain = _described_pictures(pool, names, weights, photos.seed)
     return Described(
         dict(zip((*photos.copied, *others), [*(rows for rows, _ in copies), *rows], strict=True)),
         dict(zip(photos.copied, [squared for _, squared in copies], strict=True)),
         items,
         plain,
     )
+
+
+def _described_pictures(
+    pool: ProcessPoolExecutor, names: list[str], weights: str | None, seed: int
+) -> tuple[list[tuple[str, int]], list[tuple[list[Rows], Rows]]]:
+    items = [(name, number) for name in low_texture.EVERY for number in range(low_texture.COUNT)]
+    plain = list(pool.map(partial(_low_texture_rows, names, weights, seed), items, chunksize=8))
+    _say(f"{len(plain)} low-texture pictures")
+    return items, plain
+
+
+def evaluate_pictures(results: dict[str, Any], weights: str | None, workers: int) -> None:
+    """Measure the low-texture pictures anew, by the thresholds that a run has found; changes its results."""
+    names = [tool["tool"] for tool in results["tools"]]
+    with ProcessPoolExecutor(workers) as pool:
+        items, plain = _described_pictures(pool, names, weights, results["seed"])
+    for index, tool in enumerate(_tools(names, weights)):
+        own = [(rows[index], squared[index]) for rows, squared in plain]
+        for figures in (results["tools"][index], results["held_out"][index]):
+            thresholds = {"at_rate": figures["at_rate"]["threshold"], "at_default": tool.default}
+            figures["no_row"]["low_texture"] = _without_row(own)
+            figures["low_texture"] = {key: _low_texture(tool, items, own, each) for key, each in thresholds.items()}
 
 
 def _say(text: str) -> None:
@@ -245,7 +265,7 @@ def measure(found: Distances, photos: Photos) -> tuple[dict[str, Any], dict[str,
         "default": tool.default,
         "no_row": {
             "photos": 1 - len(files) / len(found.different),
-            "low_texture": float(np.mean([np.isnan(row).any() for row, _ in found.plain])),
+            "low_texture": _without_row(found.plain),
         },
         "at_rate": {**_point_figures(point), "recall": _recall(distances, point.threshold)},
         "at_default": {
@@ -254,7 +274,9 @@ def measure(found: Distances, photos: Photos) -> tuple[dict[str, Any], dict[str,
         },
         "precision_recall": _curve(found, distances),
         "hard_negatives": _hard_negatives(tool, files, rows, thresholds),
-        "low_texture": {key: _low_texture(found, threshold) for key, threshold in thresholds.items()},
+        "low_texture": {
+            key: _low_texture(tool, found.items, found.plain, threshold) for key, threshold in thresholds.items()
+        },
     }
     false = [
         (float(distance), files[left], files[right])
@@ -349,15 +371,21 @@ def _seconds_an_image(tool: OwnTool, images: Sequence[Pixels]) -> float:
     return (time.thread_time() - start) / len(images)
 
 
-def _low_texture(found: Distances, threshold: float | None) -> dict[str, dict[str, float | None]]:
+def _without_row(plain: Sequence[tuple[Rows, NDArray[np.float64]]]) -> float:
+    return float(np.mean([np.isnan(row).any() for row, _ in plain]))
+
+
+def _low_texture(
+    tool: Tool, items: list[tuple[str, int]], plain: list[tuple[Rows, NDArray[np.float64]]], threshold: float | None
+) -> dict[str, dict[str, float | None]]:
     """Return for each class the share of pairs of different pictures called duplicates, and of copies found."""
     table: dict[str, dict[str, float | None]] = {}
-    for name in low_texture.CLASSES:
-        own = [pair for item, pair in zip(found.items, found.plain, strict=True) if item[0] == name]
+    for name in low_texture.EVERY:
+        own = [pair for item, pair in zip(items, plain, strict=True) if item[0] == name]
         if threshold is None:
             table[name] = {"false": None, "found": None}
             continue
-        limit = found.tool.squared(threshold)
+        limit = tool.squared(threshold)
         rows = np.stack([row for row, _ in own])
         rows = rows[~np.isnan(rows).any(axis=1)]
         pairs = len(own) * (len(own) - 1) // 2

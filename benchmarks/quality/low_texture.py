@@ -4,6 +4,8 @@ Two pictures of a class are different *to a person*, and by how much is part of 
 that are to differ come from a lattice, one place for each picture, and are moved by less than the distance between
 places. Noise alone makes no difference: two frames of a covered lens that differ in their noise are the same picture,
 so the covered lenses here differ in where light leaks in, and fresh noise is an edit that has to be found.
+
+`DRAWN` holds classes of one layout each: pages, signs and screens that a person reads.
 """
 
 from collections.abc import Callable
@@ -13,7 +15,19 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, ImageDraw, ImageEnhance
 
-from benchmarks.quality.transforms import BLACK, WHITE, Random, font, jpeg, photo_seed, shifted, with_noise, words
+from benchmarks.quality.drawn import SCENES
+from benchmarks.quality.transforms import (
+    BLACK,
+    WHITE,
+    Random,
+    font,
+    jpeg,
+    make_copy,
+    photo_seed,
+    shifted,
+    with_noise,
+    words,
+)
 
 COUNT = 50
 """Different pictures of a class."""
@@ -45,7 +59,7 @@ class LowTexture:
 
 def picture(name: str, number: int, seed: int, take: int = 0) -> Image.Image:
     """Return a picture of a class; another `take` is the same scene with fresh noise."""
-    kind = CLASSES[name]
+    kind = EVERY[name]
     scene = kind.scene(number, np.random.default_rng(photo_seed(seed, f"{name}/{number}")))
     if not kind.noise:
         return scene
@@ -61,7 +75,9 @@ def edits(name: str, number: int, seed: int) -> dict[str, bytes]:
         "darker5": jpeg(ImageEnhance.Brightness(image).enhance(0.95)),
         "shift1": jpeg(shifted(image)),
     }
-    if CLASSES[name].noise:
+    if name in DRAWN:
+        copies |= {edit: make_copy(edit, image, seed) for edit in ("png", "half")}
+    if EVERY[name].noise:
         copies["fresh_noise"] = jpeg(picture(name, number, seed, take=1))
     return copies
 
@@ -193,3 +209,5 @@ CLASSES: dict[str, LowTexture] = {
     "dark_indoor": LowTexture(_dark_indoor, 4, "three dark pieces of furniture elsewhere"),
     "lens_covered": LowTexture(_lens_covered, 3, "a leak of light at least 4 % of the width elsewhere"),
 }
+DRAWN = {name: LowTexture(scene, 0, text) for name, (scene, text) in SCENES.items()}
+EVERY = CLASSES | DRAWN

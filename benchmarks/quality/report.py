@@ -1,12 +1,13 @@
 """Tables, plots, contact sheets and the figures in the docs, all made from the JSON of a run."""
 
 import io
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
 from PIL import Image, ImageDraw
 
-from benchmarks.quality.low_texture import CLASSES
+from benchmarks.quality.low_texture import CLASSES, DRAWN
 from benchmarks.quality.transforms import BLACK, CORE, TRANSFORMS, WHITE, font, make_copy, photo_seed
 from neardup.decoding.decode import decode
 
@@ -26,7 +27,8 @@ def tables(results: dict[str, Any]) -> dict[str, str]:
         "recall": _recall(results["tools"], "at_rate"),
         "recall held out": _recall(held_out, "at_rate"),
         "recall at default": _recall(results["tools"], "at_default"),
-        "low texture": _low_texture(results),
+        "low texture": _low_texture(results, CLASSES),
+        "drawn": _low_texture(results, DRAWN),
         "clips": _clips(results),
     }
 
@@ -141,10 +143,10 @@ def _recall(every: list[dict[str, Any]], key: str) -> str:
     return _table(["transform", "kind", *(f"`{tool['tool']}`" for tool in tools)], body)
 
 
-def _low_texture(results: dict[str, Any]) -> str:
+def _low_texture(results: dict[str, Any], classes: Iterable[str]) -> str:
     """Show the default, or the 1e-6 point where a tool ships none."""
     body = []
-    for name in CLASSES:
+    for name in classes:
         cells = []
         for tool in results["tools"]:
             row = tool["low_texture"]["at_rate" if tool["default"] is None else "at_default"][name]

@@ -5,7 +5,7 @@ import stat
 from collections.abc import Sequence
 from functools import partial
 from pathlib import Path
-from urllib.parse import unquote, urlsplit
+from urllib.parse import unquote_to_bytes, urlsplit
 
 from consumer.claim_checks.allowed import OUTSIDE
 from consumer.claim_checks.errors import shown
@@ -93,7 +93,7 @@ def file_path(uri: str) -> Path:
     parts = urlsplit(uri)
     if parts.scheme != "file":
         raise ValueError("only file: URIs can be read")
-    path = unquote(parts.path)
+    path = os.fsdecode(unquote_to_bytes(parts.path))  # a file name may hold any bytes
     if parts.netloc not in _LOCAL_HOSTS or not path.startswith("/") or "\0" in path:
         raise ValueError("it must name an absolute path on this machine")
     return Path(path)

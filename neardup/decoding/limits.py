@@ -6,7 +6,10 @@ from neardup.decoding.formats import FORMATS
 
 DECODE_TIMEOUT_S = 30.0
 DECODE_MEMORY_BYTES = 2048 * 1024 * 1024
-"""What `DecodeLimits` let in takes 16 bytes a pixel, and the encoded image: half of it at the default limits."""
+"""What `DecodeLimits` let in takes 16 bytes a pixel, and the encoded image: half of it at the default limits.
+
+An animation takes 24: its frames are put together.
+"""
 
 
 @dataclass(frozen=True, slots=True)

@@ -18,7 +18,7 @@ from dataclasses import dataclass
 from types import TracebackType
 from typing import Protocol, Self, TypeVar
 
-from neardup.decoding.decode import check_bytes, decode
+from neardup.decoding.decode import check_bytes, decode_file
 from neardup.decoding.limits import DecodeLimits, WorkLimits
 from neardup.decoding.worker import READY, framed, read_message
 from neardup.errors import BadInput, DecodeMemory, DecoderCrashed, DecodeTimeout, Misconfigured
@@ -83,7 +83,8 @@ class DecodeHere:
 
     def _prepared(self, preparation: Preparation, data: bytes) -> PreparedImage | BadInput:
         try:
-            return preparation.prepare(decode(data, reduce_to_px=preparation.reduce_to_px, limits=self.limits))
+            decoded = decode_file(data, reduce_to_px=preparation.reduce_to_px, limits=self.limits)
+            return preparation.prepare(decoded.pixels, decoded.frames)
         except BadInput as error:
             return error
 

@@ -92,12 +92,13 @@ def _serve(channel: socket.socket) -> None:
 def _answer(
     data: bytes, preparation: "Preparation | None", limits: "DecodeLimits"
 ) -> "PreparedImage | BadInput | RuntimeError":
-    from neardup.decoding.decode import decode  # noqa: PLC0415 - as above
+    from neardup.decoding.decode import decode_file  # noqa: PLC0415 - as above
 
     try:
         if preparation is None:
             raise RuntimeError("received an image before a preparation")  # noqa: TRY301 - our own bug
-        return preparation.prepare(decode(data, reduce_to_px=preparation.reduce_to_px, limits=limits))
+        decoded = decode_file(data, reduce_to_px=preparation.reduce_to_px, limits=limits)
+        return preparation.prepare(decoded.pixels, decoded.frames)
     except BadInput as error:
         return error
     except MemoryError:

@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 from neardup.descriptors.base import Descriptor, thumbnail
 from neardup.descriptors.faint import FREQUENCIES, FinePart
 from neardup.descriptors.names import unknown
-from neardup.descriptors.trim import trimmed
+from neardup.descriptors.trim import TRIMMING, trimmed
 from neardup.types import Pixels
 
 SIDE_PX = 64
@@ -99,7 +99,7 @@ class DctDescriptor(Descriptor):
         self.trim = trim
         self.spec = "dct" if trim else "dct:notrim"
         counts = f"{LUMA_COEFFICIENTS}y-{CHROMA_COEFFICIENTS}c-{LOOK_NUMBERS}l"
-        self.fingerprint = f"dct-3:{SIDE_PX}px-{counts}{'' if trim else '-notrim'}"
+        self.fingerprint = f"dct-3:{SIDE_PX}px-{counts}-{TRIMMING if trim else 'notrim'}"
         self.dimension = LUMA_COEFFICIENTS + 2 * CHROMA_COEFFICIENTS + LOOK_NUMBERS
         self.reduce_to_px = 2 * SIDE_PX
         self.default_radius = DEFAULT_RADIUS

@@ -5,6 +5,8 @@ from numpy.typing import NDArray
 
 from neardup.types import Pixels
 
+TRIMMING = "trim2"
+"""Part of the fingerprint of each descriptor that trims: another name whenever anything is trimmed otherwise."""
 SAMPLES = 64
 """Most pixels looked at in a row or column: enough to tell a bar from a picture, whatever the size of the image."""
 TOLERANCE_GREY_LEVELS = 12.0
@@ -39,10 +41,10 @@ Lines = NDArray[np.uint8]
 def trimmed(pixels: Pixels) -> Pixels:
     """Return the image without bars of one colour at its top and bottom, then left and right; a view of `pixels`.
 
-    Bars come in pairs of one length: letterbox, pillarbox, padding to a square, a frame. The shorter one counts, or
-    a picture that is dark at one end would lose that end. Where one end alone shows a bar, the other has one, too, if
-    it is of the same colour over that length, but for a logo or a timestamp. Without a pair nothing is trimmed: what
-    is plain at one end is more often the picture itself, and its copies would be trimmed unlike.
+    Bars come in pairs of one length and colour: letterbox, pillarbox, padding to a square, a frame. The shorter one
+    counts, or a picture that is dark at one end would lose that end. Where one end alone shows a bar, the other has
+    one, too, if it is of the same colour over that length, but for a logo or a timestamp. Without a pair nothing is
+    trimmed: what is plain at one end is more often the picture itself, and its copies would be trimmed unlike.
 
     Parameters
     ----------
@@ -63,17 +65,16 @@ def _between_bars(lines: Lines) -> slice:
     forwards = lines[:, :: -(-lines.shape[1] // SAMPLES)]
     backwards = forwards[::-1]
     first, last = _bar(forwards), _bar(backwards)
-    length = min(first, last)
-    if first and not last and _continues(forwards[:first], backwards[:first]):
-        length = first
-    elif last and not first and _continues(backwards[:last], forwards[:last]):
-        length = last
+    length = min(first, last) or max(first, last)
+    bar, other = (forwards, backwards) if first else (backwards, forwards)
+    if length and not _continues(bar[:length], other[:length]):
+        length = 0
     return slice(length, len(lines) - length)
 
 
 def _bar(lines: Lines) -> int:
     """Return how many of the first lines are a bar of one colour with a picture behind it."""
-    colour = lines[0].mean(axis=0)
+    colour = _colour(lines[0])
     if _differing(lines[:1], colour)[0] > 1 - UNIFORM_SHARE:
         return 0
     longest = int(LARGEST_SHARE * len(lines))
@@ -82,7 +83,9 @@ def _bar(lines: Lines) -> int:
     if not start:
         return 0
     depth = max(STEP_PX, round(PICTURE_DEPTH * len(lines)))
-    change = _far(lines[start : start + depth], lines[start - 1].mean(axis=0))
+    behind = lines[start : start + depth]
+    # Of another colour than the bar, too: its last line may be a rule, from which the paper behind it differs.
+    change = _far(behind, _colour(lines[start - 1])) & _far(behind, colour)
     across = np.flatnonzero(change.mean(axis=0) >= WIDE_SHARE)
     if change.mean() < DEEP_SHARE or not len(across):
         return 0
@@ -92,17 +95,26 @@ def _bar(lines: Lines) -> int:
 
 def _continues(bar: Lines, other: Lines) -> bool:
     """Tell whether the lines at the other end are nearly all of the colour of the bar."""
-    return bool(_differing(other, bar.mean(axis=(0, 1))).mean() <= QUIET_SHARE)
+    return bool(_differing(other, _colour(bar.reshape(-1, 3))).mean() <= QUIET_SHARE)
 
 
-def _differing(lines: Lines, colour: NDArray[np.float64]) -> NDArray[np.float64]:
+def _colour(pixels: Lines) -> NDArray[np.uint8]:
+    """Return the median of (n, 3) pixels, channel by channel, uint8 (3,).
+
+    The mean of a white line with three black pixels of 61 is so grey that all its white would be another colour: music
+    and signatures were trimmed in one copy and not in another.
+    """
+    return np.asarray(np.sort(pixels, axis=0)[len(pixels) // 2])
+
+
+def _differing(lines: Lines, colour: NDArray[np.uint8]) -> NDArray[np.float64]:
     """Return the share of each line's pixels that are not of the colour, float64 (n,)."""
     far = _far(lines, colour)
     # Twice as fast as a mean.
     return np.asarray(np.count_nonzero(far, axis=1) / far.shape[1])
 
 
-def _far(lines: Lines, colour: NDArray[np.float64]) -> NDArray[np.bool_]:
+def _far(lines: Lines, colour: NDArray[np.uint8]) -> NDArray[np.bool_]:
     """Return which pixels of (n, length, 3) lines are not of the colour, bool (n, length)."""
     apart = np.abs(lines - colour.astype(np.float32))
     # Twice as fast as a sum over an axis of three.

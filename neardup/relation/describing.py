@@ -26,10 +26,13 @@ class PreparedImage:
         The descriptor's input for the image as it came, then for each symmetry.
     thumbnail
         uint8 (b,), of the image as it came; None where local change does not count.
+    frames
+        How many frames or pages its file has.
     """
 
     inputs: tuple[NDArray[np.uint8], ...]
     thumbnail: Thumbnail | None
+    frames: int = 1
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,11 +54,11 @@ class Preparation:
     has_thumbnails: bool
     reduce_to_px: int
 
-    def prepare(self, pixels: Pixels) -> PreparedImage:
+    def prepare(self, pixels: Pixels, frames: int = 1) -> PreparedImage:
         """Shrink uint8 (height, width, 3) RGB pixels to what is compared; nothing of their size is kept."""
         turned = (transformed(pixels, symmetry) for symmetry in self.symmetries)
         inputs = (self.prepare_input(pixels), *(self.prepare_input(each) for each in turned))
-        return PreparedImage(inputs, thumbnail_of(pixels) if self.has_thumbnails else None)
+        return PreparedImage(inputs, thumbnail_of(pixels) if self.has_thumbnails else None, frames)
 
 
 class Describer:

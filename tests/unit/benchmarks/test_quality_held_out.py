@@ -1,6 +1,8 @@
 """What was trained is measured only on photos that it never saw."""
 
+import copy
 import importlib
+from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
@@ -44,13 +46,30 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="module")
-def results(folder: Path) -> dict[str, Any]:
-    """Return those of a run in which `pixels` passes for trained."""
+def small_run() -> Iterator[None]:
+    """Let `pixels` pass for trained, and draw two pictures of a class."""
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(evaluate, "ProcessPoolExecutor", ThreadPoolExecutor)  # one that sees what is patched
         patch.setattr(evaluate, "TRAINED", {"pixels"})
         patch.setattr(low_texture, "COUNT", 2)
-        return evaluate.evaluate(photos_named(folder), ["dct", "pixels:4"], None, workers=1)
+        yield
+
+
+@pytest.fixture(scope="module")
+def results(folder: Path, small_run: None) -> dict[str, Any]:
+    """Return those of a small run."""
+    del small_run
+    return evaluate.evaluate(photos_named(folder), ["dct", "pixels:4"], None, workers=1)
+
+
+def test_pictures_that_are_measured_anew_are_as_in_a_whole_run(results: dict[str, Any], small_run: None) -> None:
+    del small_run
+    renewed = copy.deepcopy(results)
+    for figures in (*renewed["tools"], *renewed["held_out"]):
+        figures["low_texture"] = figures["no_row"]["low_texture"] = None
+    evaluate.evaluate_pictures(renewed, None, workers=1)
+    assert renewed["tools"] == results["tools"]
+    assert renewed["held_out"] == results["held_out"]
 
 
 def test_some_names_are_held_out_and_most_are_not() -> None:

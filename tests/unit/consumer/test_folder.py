@@ -94,6 +94,22 @@ def test_a_clip_that_is_none_is_one_dead_letter(images: Path, judge: Judge) -> N
     assert dead == {"memo.3gp": "undecodable"}
 
 
+def test_a_damaged_clip_is_one_dead_letter_beside_its_frames(
+    images: Path, judge: Judge, capsys: pytest.CaptureFixture[str]
+) -> None:
+    pytest.importorskip("av", reason="extra video is not installed")
+    from tests.support.films import film, numbered  # noqa: PLC0415 - it needs PyAV
+
+    whole = film(images / "whole.mkv", [numbered(number) for number in range(30)])
+    (images / "halved.mkv").write_bytes(whole[: len(whole) // 2])
+    verdicts, dead = judge()
+    assert [name for name in told(verdicts) if "whole" in name] == [f"whole.mkv#t={second}.000" for second in range(3)]
+    assert dead == {"halved.mkv": "undecodable"}
+    [letter] = lines_of(images.parent / "told.dead.jsonl")
+    assert "of about 30 frames" in letter["detail"]
+    assert "; 1 dead letters; 2 clips, 1 not whole, with " in capsys.readouterr().out
+
+
 def test_a_name_that_is_not_utf8_is_written_without_loss(images: Path, judge: Judge) -> None:
     name = os.fsencode(images) + b"/caf\xe9"
     Path(os.fsdecode(name + b".jpg")).write_bytes(photo(2))
@@ -102,6 +118,7 @@ def test_a_name_that_is_not_utf8_is_written_without_loss(images: Path, judge: Ju
     verdicts, dead = judge()
     assert told(verdicts) == {"a.jpg": None, "caf\u00e9.jpg": None, r"caf\xe9.jpg": "caf\u00e9.jpg", "z.jpg": "a.jpg"}
     assert dead == {r"caf\xe9.txt": "undecodable"}
+    assert [line["uri"].rpartition("/")[2] for line in verdicts] == ["a.jpg", "caf%C3%A9.jpg", "caf%E9.jpg", "z.jpg"]
 
 
 def test_a_file_that_goes_away_meanwhile_is_a_dead_letter(

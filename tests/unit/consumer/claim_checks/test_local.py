@@ -41,6 +41,13 @@ def test_percent_encoding_is_undone_once(reader: UriReader, root: Path) -> None:
         reader.read(uri.replace("%", "%25"))
 
 
+def test_a_name_that_is_not_utf8_can_be_named(reader: UriReader, root: Path) -> None:
+    path = root / os.fsdecode(b"caf\xe9.jpg")
+    path.write_bytes(b"c")
+    assert path.as_uri().endswith("/caf%E9.jpg")
+    assert reader.read(path.as_uri()) == b"c"
+
+
 def test_localhost_is_this_machine(reader: UriReader, root: Path) -> None:
     assert reader.read(f"file://localhost{root}/a.jpg") == b"a"
 

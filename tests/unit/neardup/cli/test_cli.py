@@ -28,7 +28,19 @@ ENTRANCES: dict[str, list[list[str]]] = {
     "bootstrap.calibrate": [[]],
     "bootstrap.index": [[], *([each.name.split()[1]] for each in family("index"))],
 }
-NEEDS = {"folder": ["x"], "index show": ["x"], "index neighbours": ["x"], "bootstrap": ["x"], "completion": ["bash"]}
+NEEDS = {
+    "folder": ["x"],
+    "index show": ["x"],
+    "index neighbours": ["x"],
+    "index duplicates": ["x"],
+    "index explain": ["x", "y"],
+    "index remove": ["x"],
+    "index set-radius": ["0.5"],
+    "index export": ["x"],
+    "index copy-to": ["redis://x"],
+    "bootstrap": ["x"],
+    "completion": ["bash"],
+}
 """What has to be there for the settings of a command to be whole."""
 
 
@@ -75,6 +87,39 @@ def test_variables_of_other_commands_are_ignored(each: Command) -> None:
     assert settings_of(each, NEEDS.get(each.name, []), environ) == settings_of(each, NEEDS.get(each.name, []), {})
 
 
+# Variables.
+
+LIKE_OURS = {
+    "NEARDUP_SERVICE_HOST": "10.0.0.1",
+    "NEARDUP_CONSUMER_SERVICE_PORT_METRICS": "9108",
+    "NEARDUP_PORT": "tcp://10.0.0.1:9108",
+    "NEARDUP_PORT_9108_TCP_ADDR": "10.0.0.1",
+    "NEARDUP_DATA": "/photos",
+    "NEARDUP_NOTHING": "",
+}
+"""Set by Kubernetes for a service, for our own benchmarks, and to nothing."""
+
+
+@pytest.mark.parametrize(
+    ("name", "meant"),
+    [
+        ("NEARDUP_REDIS", "; did you mean NEARDUP_REDIS_URL?"),
+        ("NEARDUP_METRIC_PORT", "; did you mean NEARDUP_METRICS_PORT?"),
+        ("NEARDUP_SASL_PASSWORD_FIEL", "; did you mean NEARDUP_SASL_PASSWORD_FILE?"),
+        ("NEARDUP_XYZZY", ""),
+    ],
+)
+def test_a_variable_that_nobody_reads_is_told_of_once(
+    name: str, meant: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    environ = {name: "x", "NEARDUP_FPS": "5", "HOME": "/", **LIKE_OURS}
+    assert run_command(command("feed"), [], environ) == EXIT_MISCONFIGURED
+    warning, error = capsys.readouterr().err.splitlines()
+    assert warning == f"feed: warning: {name}: there is no such variable{meant}"
+    assert error.startswith("feed: PATH")
+
+
+TOOLS = "stats, show, neighbours, duplicates, explain, verify, repair, remove, set-radius, export, copy-to"
 FOLDER_FEED_BOOTSTRAP = "folder mode (neardup folder), neardup feed and neardup bootstrap have it"
 JUDGES = "the service (neardup consume), folder mode (neardup folder)"
 ALL_WITH_REDIS = f"{JUDGES}, neardup bootstrap, neardup calibrate and neardup index"
@@ -189,7 +234,7 @@ def test_a_tool_may_stand_behind_flags(arguments: list[str], capsys: pytest.Capt
 @pytest.mark.parametrize(
     ("arguments", "said"),
     [
-        ([], "COMMAND: name one of stats, show, neighbours, verify, repair\n"),
+        ([], f"COMMAND: name one of {TOOLS}\n"),
         (
             ["verfy"],
             "COMMAND: there is no 'verfy'; did you mean verify?\n",

@@ -35,13 +35,18 @@ PATIENT = WorkLimits(timeout_s=120.0)
 
 
 def png(image: Image.Image) -> bytes:
+    return saved(image, "PNG")
+
+
+def saved(image: Image.Image, image_format: str, **options: object) -> bytes:
     buffer = io.BytesIO()
-    image.save(buffer, "PNG")
+    image.save(buffer, image_format, **options)
     return buffer.getvalue()
 
 
 GOOD = [png(Image.new("RGB", (8, 8), colour)) for colour in ("red", "lime", "blue", "white", "grey")]
 BAD = png(Image.new("RGB", (8, BAD_PX)))
+PAGES = saved(Image.new("L", (8, 8)), "TIFF", save_all=True, append_images=[Image.new("L", (8, 8))] * 2)
 
 
 def outcomes(answers: list[PreparedImage | BadInput]) -> list[object]:
@@ -67,18 +72,19 @@ def same(one: PreparedImage | BadInput, other: PreparedImage | BadInput) -> bool
         return (type(one), str(one)) == (type(other), str(other))
     inputs = len(one.inputs) == len(other.inputs) and all(map(np.array_equal, one.inputs, other.inputs))
     thumbnails = [None if each.thumbnail is None else each.thumbnail.tolist() for each in (one, other)]
-    return inputs and thumbnails[0] == thumbnails[1]
+    return inputs and thumbnails[0] == thumbnails[1] and one.frames == other.frames
 
 
 def test_a_process_gives_the_same_bits_and_the_same_reasons_in_order(pool: DecodePool) -> None:
     describer = Describer(load_descriptor("dct"), RELATION)
-    images = [*map(photo, range(20)), b"", photo(3)[:-300], b"garbage", bytes(LIMITS.max_bytes + 1), photo(1), GOOD[0]]
+    images = [*map(photo, range(20)), b"", photo(3)[:-300], b"garbage", bytes(LIMITS.max_bytes + 1), PAGES]
     here = DecodeHere(LIMITS).preparing(describer.preparation)(images)
     there = pool.preparing(describer.preparation)(iter(images))
     assert len(there) == len(images)
     assert all(map(same, here, there))
+    assert [answer.frames for answer in there if isinstance(answer, PreparedImage)] == [*[1] * 20, 3]
     thumbnails = [answer.thumbnail for answer in there if isinstance(answer, PreparedImage)]
-    assert len(thumbnails) == 22
+    assert len(thumbnails) == 21
     assert all(thumbnail is not None for thumbnail in thumbnails)
 
 

@@ -3,17 +3,20 @@
 import json
 import pickle
 import shutil
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
+from ai_edge_litert import interpreter
 from PIL import Image
 
 from benchmarks.quality.transforms import make_copy, photo_seed
 from neardup.decoding.decode import decode
 from neardup.descriptors import load_descriptor
 from neardup.descriptors.copynet import BODY, CARD, HEAD, digest_of
+from neardup.descriptors.trim import TRIMMING
 from neardup.errors import Misconfigured
 from neardup.search.distance import l2_distances
 from tests.support.forms import scene
@@ -41,7 +44,7 @@ class TestCard:
         digest = digest_of((WEIGHTS / BODY).read_bytes(), (WEIGHTS / HEAD).read_bytes())
         shipped = load_descriptor("copynet")
         assert card["sha256"] == digest
-        assert shipped.fingerprint == f"copynet-1:{digest[:16]}"
+        assert shipped.fingerprint.startswith(f"copynet-1:{digest[:16]}-{TRIMMING}-")
         assert (shipped.dimension, shipped.default_radius) == (card["dimension"], card["radius"])
 
     def test_is_of_a_small_network(self, card: dict[str, Any]) -> None:
@@ -84,6 +87,20 @@ class TestNumbers:
         preparer = pickle.loads(pickle.dumps(descriptor.preparer))  # noqa: S301 - our own
         assert len(pickle.dumps(descriptor.preparer)) < 1000
         assert preparer(GENERATED[0]).tobytes() == descriptor.prepare(GENERATED[0]).tobytes()
+
+    def test_of_other_kernels_have_another_fingerprint(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        usual = load_descriptor("copynet")
+        without_delegate = partial(
+            interpreter.Interpreter,
+            experimental_op_resolver_type=interpreter.OpResolverType.BUILTIN_WITHOUT_DEFAULT_DELEGATES,
+        )
+        monkeypatch.setattr(interpreter, "Interpreter", without_delegate)
+        other = load_descriptor("copynet")
+        prepared = [usual.prepare(pixels) for pixels in GENERATED]
+        apart = l2_distances(usual.describe(prepared), other.describe(prepared)).diagonal()
+        assert apart.max() > 0.005  # 0.0001 is what the last bits of floats make
+        assert apart.max() < 0.1 * usual.default_radius
+        assert usual.fingerprint != other.fingerprint
 
     @pytest.mark.parametrize(
         "transform", ["jpeg30", "grey", "crop10", "letterbox", "flip", "logo", "screenshot", "combination", "watermark"]

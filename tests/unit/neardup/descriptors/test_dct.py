@@ -25,7 +25,7 @@ from tests.support.pictures import GENERATED, detailed, flat, generated
 # "dct" sees fine detail without coarse contrast, as of gravel or a form: its numbers hold a fine part.
 PINNED: dict[str, tuple[str, list[int]]] = {
     "dct": (
-        "dct-3:64px-98y-7c-16l",
+        "dct-3:64px-98y-7c-16l-trim2",
         [-707, 1605, -174, 1276, -950, 855, 1018, -672, -626, 738, 1489, 1731, 257, 812, 3376, -131],
     ),
     "pixels": (

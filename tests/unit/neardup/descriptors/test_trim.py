@@ -135,6 +135,40 @@ def test_the_bars_of_a_chart_are_no_picture() -> None:
     assert trimmed(chart).shape == chart.shape
 
 
+def test_thin_strokes_on_plain_paper_stay_whole() -> None:
+    # The last line of paper holds the ends of three strokes already: its mean would be far from white.
+    sheet = flat(255, 255, 255, 61, 100)
+    for stroke in range(20):
+        end = 20 if stroke < 3 else 22
+        sheet[end:-end, 3 * stroke] = 0
+    assert trimmed(sheet).shape == sheet.shape
+    assert trimmed(sheet.transpose(1, 0, 2)).shape == (61, 100, 3)
+
+
+def test_ruled_paper_is_no_bar() -> None:
+    # A rule is near to the margin, and far from the field behind it; margin and field are near to one another.
+    sheet = flat(240, 240, 240, 200, 150)
+    sheet[24] = sheet[125] = 229
+    sheet[25:125] = 252
+    sheet[25:125, ::10] = 0
+    assert trimmed(sheet).shape == sheet.shape
+
+
+def test_bars_of_two_colours_are_no_pair() -> None:
+    screen = framed(PICTURE, (25, 30, 0, 0), WHITE)
+    assert len(trimmed(screen)) == len(screen) - 50
+    screen[:25] = (0, 90, 80)
+    assert trimmed(screen).shape == screen.shape
+
+
+@pytest.mark.parametrize("line", [0, 24])
+def test_dust_on_a_line_of_a_bar_does_not_save_it(line: int) -> None:
+    picture = detailed(61, 100)
+    image = framed(picture, (25, 25, 0, 0), WHITE)
+    image[line, :3] = 0
+    assert np.array_equal(trimmed(image), picture)
+
+
 def test_a_quarter_of_each_side_is_left() -> None:
     slit = framed(PICTURE[:20], (90, 90, 0, 0), BLACK)
     assert trimmed(slit).shape == slit.shape
