@@ -4,7 +4,6 @@ Everything here only reads, and gives a document that JSON can hold.
 """
 
 from collections.abc import Iterator, Sequence
-from datetime import UTC, datetime, timedelta
 from heapq import nsmallest
 from operator import attrgetter
 from pathlib import Path
@@ -14,6 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from bootstrap.live.reading import Block, LiveGeneration
+from neardup.capture_time import moment
 from neardup.decoding.decode import decode
 from neardup.errors import BadInput, Misconfigured
 from neardup.index.base import decision_of
@@ -28,7 +28,6 @@ from neardup.types import Descriptors, Match, Member, Variant
 
 Document = dict[str, Any]
 
-_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _SCAN = 1000
 _MEASURED = 2000
 """Keys of a kind whose memory is asked for; the rest is taken to be like them."""
@@ -183,16 +182,8 @@ def remembered(generation: LiveGeneration, key: str) -> Document | None:
 
 
 def _described(member: Member) -> Document:
-    return {"image_id": member.image_id, "key": member.key, "captured_at": _moment(member.captured_at_ms)}
-
-
-def _moment(captured_at_ms: int) -> str | None:
-    if not captured_at_ms:
-        return None
-    try:
-        return (_EPOCH + timedelta(milliseconds=captured_at_ms)).isoformat(timespec="milliseconds")
-    except OverflowError:
-        return str(captured_at_ms)
+    captured_at = moment(member.captured_at_ms) if member.captured_at_ms else None
+    return {"image_id": member.image_id, "key": member.key, "captured_at": captured_at}
 
 
 # -- neighbours -------------------------------------------------------------------------------------------------------
