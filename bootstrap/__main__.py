@@ -14,20 +14,14 @@ new one, while the old one was being removed.
 
 import logging
 import os
-import signal
 import sys
-import threading
 import warnings
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
-from types import FrameType
-from typing import NoReturn
+from collections.abc import Mapping, Sequence
 
 from bootstrap.settings import Settings
+from bootstrap.termination import unwound_by_sigterm
 from neardup.cli.commands import command
 from neardup.cli.running import run_command
-
-EXIT_TERMINATED = 143
 
 
 def main(arguments: Sequence[str] | None = None, environ: Mapping[str, str] | None = None) -> int:
@@ -40,7 +34,7 @@ def main(arguments: Sequence[str] | None = None, environ: Mapping[str, str] | No
 def bootstrap(settings: Settings) -> int:
     """Run the job and return the exit code."""
     logging.basicConfig(level=logging.INFO, stream=sys.stderr, format="%(asctime)s %(levelname)s %(message)s")
-    with _unwound_by_sigterm():
+    with unwound_by_sigterm():
         _run(settings)
     return 0
 
@@ -56,24 +50,6 @@ def _run(settings: Settings) -> None:
         sys.stdout.write(f"index {settings.index} already exists: nothing done\n")
     else:
         sys.stdout.write(summary(outcome, settings) + "\n")
-
-
-@contextmanager
-def _unwound_by_sigterm() -> Iterator[None]:
-    """Make SIGTERM unwind like an interrupt, so that an unfinished generation is removed."""
-    if threading.current_thread() is not threading.main_thread():
-        yield  # only the main thread can handle signals
-        return
-    earlier = signal.signal(signal.SIGTERM, _terminate)
-    try:
-        yield
-    finally:
-        signal.signal(signal.SIGTERM, earlier)
-
-
-def _terminate(number: int, frame: FrameType | None) -> NoReturn:
-    del number, frame
-    raise SystemExit(EXIT_TERMINATED)
 
 
 if __name__ == "__main__":

@@ -64,7 +64,7 @@ def run(settings: CalibrateSettings) -> Document:
 def rendered(document: Document) -> str:
     """Return the document as lines for a terminal."""
     lines = [*_about_index(document), *_about_proposal(document), *_about_labels(document)]
-    lines.append(("changed", "nothing; bootstrap again with --radius to take another radius"))
+    lines.append(("changed", "nothing; neardup index set-radius gives the index another radius"))
     width = max(len(subject) for subject, _ in lines) + 2
     return "\n".join(f"{subject:{width}}{text}".rstrip() for subject, text in lines)
 

@@ -1,6 +1,7 @@
 """Look at a live index, check it, repair it: ``neardup index stats|show|neighbours|verify|repair``.
 
-All but ``repair`` only read; all of it may be done while consumers run.
+All but ``repair`` only read; all of it may be done while consumers run. What is about members, or about all of them, is
+in `bootstrap.members`.
 
 Exit codes
 
@@ -8,10 +9,11 @@ Exit codes
     1    Redis or Kafka cannot be reached, or the index was replaced meanwhile: the same command may succeed later
     2    wrong arguments, settings or image, or no such index: a line on stderr for each
     3    verify found something that does not hold
+    4    no member is called so, and nothing was changed
     130  interrupted (Ctrl-C)
+    143  terminated (SIGTERM)
 """
 
-import json
 import logging
 import os
 import sys
@@ -28,11 +30,11 @@ from bootstrap.index_settings import (
     StatsSettings,
     VerifySettings,
 )
+from bootstrap.tool import client_of, decided, generation_of, table, written
 from neardup.cli.commands import family
 from neardup.cli.running import run_member
 
 if TYPE_CHECKING:
-    from bootstrap.live.reading import LiveGeneration
     from neardup.index.retention import Retention
 
 EXIT_DOES_NOT_HOLD = 3
@@ -51,14 +53,14 @@ def stats(settings: StatsSettings) -> int:
     """Print sizes, radius and memory; return the exit code."""
     from bootstrap.live import inspection  # noqa: PLC0415 - numpy and redis-py: not for --help
 
-    return _written(settings, "stats", inspection.stats(_generation(settings)))
+    return _written(settings, "stats", inspection.stats(generation_of(settings)))
 
 
 def show(settings: ShowSettings) -> int:
     """Print a member; return the exit code."""
     from bootstrap.live import inspection  # noqa: PLC0415 - as above
 
-    return _written(settings, "show", inspection.show(_generation(settings), settings.target))
+    return _written(settings, "show", inspection.show(generation_of(settings), settings.target))
 
 
 def neighbours(settings: NeighboursSettings) -> int:
@@ -66,7 +68,7 @@ def neighbours(settings: NeighboursSettings) -> int:
     from bootstrap.live import inspection  # noqa: PLC0415 - as above
 
     found = inspection.neighbours(
-        _generation(settings), settings.target, settings.limit, settings.weights, settings.descriptor
+        generation_of(settings), settings.target, settings.limit, settings.weights, settings.descriptor
     )
     return _written(settings, "neighbours", found)
 
@@ -76,7 +78,7 @@ def verify(settings: VerifySettings) -> int:
     from bootstrap.live.verify import Verification  # noqa: PLC0415 - as above
 
     check = Verification(
-        _client(settings),
+        client_of(settings),
         settings.index,
         sample=settings.sample,
         max_cluster=settings.max_cluster,
@@ -92,7 +94,7 @@ def repair(settings: RepairSettings) -> int:
     from neardup.index.redis import RedisIndexOptions  # noqa: PLC0415 - as above
 
     restored = repairing.repair(
-        _client(settings),
+        client_of(settings),
         settings.index,
         settings,
         settings.verdicts_topic,
@@ -103,18 +105,6 @@ def repair(settings: RepairSettings) -> int:
     return _written(settings, "repair", restored)
 
 
-def _client(settings: StatsSettings) -> Any:  # noqa: ANN401 - of redis-py
-    from neardup.index.stored.connection import connect  # noqa: PLC0415 - as above
-
-    return connect(settings.redis_url, settings.redis_password)
-
-
-def _generation(settings: StatsSettings) -> "LiveGeneration":
-    from bootstrap.live.reading import LiveGeneration  # noqa: PLC0415 - as above
-
-    return LiveGeneration(_client(settings), settings.index)
-
-
 def _retention(settings: RetentionSettings) -> "Retention":
     from neardup.index.retention import Retention  # noqa: PLC0415 - as above
 
@@ -122,37 +112,18 @@ def _retention(settings: RetentionSettings) -> "Retention":
 
 
 def _written(settings: StatsSettings, command: str, document: Document) -> int:
-    text = json.dumps(document, ensure_ascii=False, indent=2) if settings.as_json else rendered(command, document)
-    sys.stdout.write(f"{text}\n")
-    return 0 if document.get("holds", True) else EXIT_DOES_NOT_HOLD
+    code = written(settings, document, _LINES[command])
+    return code if document.get("holds", True) else EXIT_DOES_NOT_HOLD
 
 
 # -- as lines ---------------------------------------------------------------------------------------------------------
-
-
-def rendered(command: str, document: Document) -> str:
-    """Return a command's document as lines for a terminal."""
-    lines: dict[str, Callable[[Document], Iterator[str]]] = {
-        "stats": _stats_lines,
-        "show": _show_lines,
-        "neighbours": _neighbour_lines,
-        "verify": _verify_lines,
-        "repair": _repair_lines,
-    }
-    return "\n".join(lines[command](document))
-
-
-def _table(pairs: Sequence[tuple[str, object]]) -> Iterator[str]:
-    width = max(len(subject) for subject, _ in pairs) + 2
-    for subject, text in pairs:
-        yield f"{subject:{width}}{text}".rstrip()
 
 
 def _stats_lines(document: Document) -> Iterator[str]:
     clusters, events, memory = document["clusters"], document["events"], document["memory_bytes"]
     seed = ", ".join(f"{count} {name}" for name, count in document["seed"].items())
     each = document["bytes_a_member"]
-    yield from _table(
+    yield from table(
         [
             ("index", f"{document['index']}, generation {document['generation']}, made {document['created_at']}"),
             ("descriptor", f"{document['descriptor']} ({document['fingerprint']}), {document['dimension']} numbers"),
@@ -165,6 +136,7 @@ def _stats_lines(document: Document) -> Iterator[str]:
             ("sizes", ", ".join(f"{name} {clusters[name]}" for name in ("p1", "p50", "p99", "max"))),
             ("events", f"{events['ever']}, of which the log holds {events['in_log']}"),
             ("decisions", f"{document['decisions']} remembered"),
+            ("removed", f"{document['removed']} on request, ever"),
             ("memory", ", ".join(f"{kind} {_mebibytes(size)}" for kind, size in memory.items())),
             ("a member", f"{each:g} bytes" if each is not None else "no members"),
         ]
@@ -176,29 +148,24 @@ def _mebibytes(size: int) -> str:
 
 
 def _show_lines(document: Document) -> Iterator[str]:
-    if not document["members"]:
-        yield f"no member has the image id or the key {document['wanted']!r}"
-        if document["decision"]:
-            yield f"decision    {_decided(document['decision'])}"
+    if not document["members"] and document["decision"]:
+        yield f"decision    {decided(document['decision'])}"
+    if not document["members"] and document["removed"]:
+        yield f"removed     {document['removed']['at']}, by {document['removed']['by']}"
     for number, member in enumerate(document["members"]):
         if number:
             yield ""
         near = member["nearest"]
-        yield from _table(
+        yield from table(
             [
                 ("image id", member["image_id"]),
                 ("key", member["key"]),
                 ("captured at", member["captured_at"] or "unknown"),
                 ("cell", f"{member['cell']}, of centroid {member['root']}"),
                 ("nearest", f"{near['image_id']} ({near['key']}), {near['distance']:.6f} away" if near else "none"),
-                ("decision", _decided(member["decision"]) if member["decision"] else "not remembered any more"),
+                ("decision", decided(member["decision"]) if member["decision"] else "not remembered any more"),
             ]
         )
-
-
-def _decided(decision: Document) -> str:
-    of = f" of {decision['duplicate_of']}" if decision["duplicate_of"] is not None else ""
-    return f"{decision['verdict']}{of}, by generation {decision['generation']}"
 
 
 def _neighbour_lines(document: Document) -> Iterator[str]:
@@ -223,13 +190,14 @@ def _verify_lines(document: Document) -> Iterator[str]:
 
 def _repair_lines(document: Document) -> Iterator[str]:
     unusable = document["not_restorable"]
-    yield from _table(
+    yield from table(
         [
             ("index", f"{document['index']}, generation {document['generation']}"),
             ("read", f"{document['read']} verdicts, {document['uniques']} of them members' of this index"),
             ("already there", document["already_there"]),
             ("would restore" if document["dry_run"] else "restored", document["restored"]),
             ("too old", document["expired"]),
+            ("removed", document["removed"]),
             ("conflicts", document["conflicts"]),
             ("not restorable", sum(unusable.values())),
         ]
@@ -240,6 +208,20 @@ def _repair_lines(document: Document) -> Iterator[str]:
             f"  {conflict['image_id']} ({conflict['key']}) is a duplicate of {conflict['duplicate_of']} by now, "
             f"{conflict['distance']:.6f} away"
         )
+
+
+_LINES: Mapping[str, Callable[[Document], Iterator[str]]] = {
+    "stats": _stats_lines,
+    "show": _show_lines,
+    "neighbours": _neighbour_lines,
+    "verify": _verify_lines,
+    "repair": _repair_lines,
+}
+
+
+def rendered(command: str, document: Document) -> str:
+    """Return a command's document as lines for a terminal."""
+    return "\n".join(_LINES[command](document))
 
 
 if __name__ == "__main__":

@@ -1,10 +1,11 @@
 """The settings of the tools for a live index; each has only those that it reads."""
 
 from dataclasses import dataclass
+from pathlib import Path
 
 from neardup.settings.kafka import KafkaConnection
-from neardup.settings.options import option
-from neardup.settings.parsers import duration_or_off, integer
+from neardup.settings.options import option, refuse
+from neardup.settings.parsers import duration_or_off, integer, number
 from neardup.settings.redis import RedisSettings
 from neardup.settings.subjects import DUPLICATES, FILES, REDIS, RUNNING, TOPICS
 
@@ -39,16 +40,114 @@ class ShowSettings(StatsSettings):
 
 
 @dataclass(frozen=True, kw_only=True)
-class NeighboursSettings(StatsSettings):
-    """All settings of ``neardup index neighbours``."""
+class DescribingSettings:
+    """What the tools share that describe image files as the index does."""
 
-    target: str = option("TARGET", "an image file", subject=FILES, common=True)
-    limit: int = option("--limit", "how many members to list", 10, integer(1, 10_000), subject=RUNNING, common=True)
     descriptor: str | None = option(
         "--descriptor", "file:PATH, if the index's model is elsewhere on this machine", None, subject=DUPLICATES
     )
     weights: str | None = option(
         "--weights", "weights file of the index's descriptor, if it has one", None, subject=DUPLICATES
+    )
+
+
+@dataclass(frozen=True, kw_only=True)
+class NeighboursSettings(DescribingSettings, StatsSettings):
+    """All settings of ``neardup index neighbours``."""
+
+    target: str = option("TARGET", "an image file", subject=FILES, common=True)
+    limit: int = option("--limit", "how many members to list", 10, integer(1, 10_000), subject=RUNNING, common=True)
+
+
+@dataclass(frozen=True, kw_only=True)
+class ExplainSettings(DescribingSettings, StatsSettings):
+    """All settings of ``neardup index explain``."""
+
+    image: str = option("A", "the later image: an image id, a key or a file", subject=FILES, common=True)
+    other: str = option("B", "the earlier image: an image id, a key or a file", subject=FILES, common=True)
+    picture: Path | None = option(  # noqa: RUF009 - a dataclass field, as all of these
+        "--picture",
+        "PNG file to draw both side by side; needs the extra report",
+        None,
+        Path,
+        subject=FILES,
+        common=True,
+    )
+    image_a: str | None = option("--image-a", "image file to draw for A, when A does not name one", None, subject=FILES)
+    image_b: str | None = option("--image-b", "image file to draw for B, when B does not name one", None, subject=FILES)
+
+    def check(self) -> None:
+        """Refuse files of which nothing would be drawn."""
+        given = {"--image-a": self.image_a, "--image-b": self.image_b}
+        refuse(f"{flag} works only with --picture" for flag, file in given.items() if file and self.picture is None)
+
+
+@dataclass(frozen=True, kw_only=True)
+class DryRunSettings:
+    """What the tools share that may change an index."""
+
+    dry_run: bool = option("--dry-run", "only report what would be done", default=False, subject=RUNNING, common=True)
+
+
+@dataclass(frozen=True, kw_only=True)
+class RemoveSettings(DryRunSettings, StatsSettings):
+    """All settings of ``neardup index remove``."""
+
+    names: tuple[str, ...] = option(
+        "ID", "image ids or keys of the members to remove", (), subject=FILES, common=True, env="", many=True
+    )
+    save: Path | None = option(  # noqa: RUF009
+        "--save",
+        "JSON file for what is removed, which bootstrap --import puts back",
+        None,
+        Path,
+        subject=FILES,
+        common=True,
+    )
+    by: str | None = option(
+        "--by", "who asks for it, for the record: by default this user and machine", None, subject=RUNNING, common=True
+    )
+
+    def check(self) -> None:
+        """Refuse to remove nothing."""
+        refuse(["ID: name the image ids or keys to remove"] if not self.names else [])
+
+
+@dataclass(frozen=True, kw_only=True)
+class SetRadiusSettings(DryRunSettings, StatsSettings):
+    """All settings of ``neardup index set-radius``."""
+
+    radius: float = option(
+        "RADIUS",
+        "largest distance that counts as duplicate, 0 to 2",
+        parse=number(0.0, 2.0),
+        subject=DUPLICATES,
+        common=True,
+    )
+
+
+@dataclass(frozen=True, kw_only=True)
+class ExportSettings(StatsSettings):
+    """All settings of ``neardup index export``."""
+
+    file: Path = option(  # noqa: RUF009
+        "FILE", "JSON file to write, for bootstrap --import", parse=Path, subject=FILES, common=True
+    )
+
+
+@dataclass(frozen=True, kw_only=True)
+class CopySettings(StatsSettings):
+    """All settings of ``neardup index copy-to``."""
+
+    target_url: str = option("URL", "the other Redis, as for --redis", subject=REDIS, common=True, env="", secret=True)
+    target_password: str | None = option(
+        "--to-password", "password for the other Redis, if its URL has none", None, subject=REDIS, secret=True
+    )
+    target_index: str | None = option(
+        "--to-index", "name of the copy (without it, the same name)", None, subject=REDIS, common=True
+    )
+    overwrite: bool = option(
+        "--overwrite", "replace an index that has this name there", default=False, subject=REDIS, common=True
     )
 
 
@@ -88,7 +187,7 @@ class VerifySettings(RetentionSettings, StatsSettings):
 
 
 @dataclass(frozen=True, kw_only=True)
-class RepairSettings(KafkaConnection, RetentionSettings, StatsSettings):
+class RepairSettings(KafkaConnection, RetentionSettings, DryRunSettings, StatsSettings):
     """All settings of ``neardup index repair``."""
 
     verdicts_topic: str = option(
@@ -102,7 +201,6 @@ class RepairSettings(KafkaConnection, RetentionSettings, StatsSettings):
         subject=TOPICS,
         common=True,
     )
-    dry_run: bool = option("--dry-run", "only report what would be done", default=False, subject=RUNNING, common=True)
 
     @property
     def since_s(self) -> int:

@@ -18,6 +18,7 @@ from neardup.errors import BadInput, Misconfigured
 if TYPE_CHECKING:
     from consumer.messages import OutgoingMessage
     from consumer.transport.base import Sink
+    from neardup.sources.files import ImageSet
     from neardup.sources.images import SourceImage
 
 CHUNK_MESSAGES = 64
@@ -32,26 +33,31 @@ def main(arguments: Sequence[str], environ: Mapping[str, str]) -> int:
 
 def feed(settings: FeedSettings) -> int:
     """Publish until done or interrupted; return the exit code."""
-    logging.getLogger("kafka").addHandler(logging.NullHandler())  # we report failures ourselves, in one line
+    for reported_here in ("kafka", "neardup.sources"):
+        logging.getLogger(reported_here).addHandler(logging.NullHandler())
     try:
-        published = _feed(settings)
+        told = _feed(settings)
     except KeyboardInterrupt:
         sys.stderr.write("feed: stopped\n")
         return 0
-    sys.stderr.write(f"feed: {published} images published to {settings.topic}\n")
+    sys.stderr.write(f"feed: {told}\n")
     return 0
 
 
-def _feed(settings: FeedSettings) -> int:
+def _feed(settings: FeedSettings) -> str:
+    """Publish everything; return what was done, in words."""
     from consumer.transport.kafka import KafkaSink  # noqa: PLC0415 - --help must not wait for kafka
+    from neardup.sources.clip_report import told_in_sum  # noqa: PLC0415 - as above
 
-    messages = _messages(settings)
+    images = _images(settings)
     sink = KafkaSink(settings, [settings.topic])
     try:
         sink.connect()
-        return publish(messages, sink, settings.rate)
+        published = publish(_messages(images, settings), sink, settings.rate)
     finally:
         sink.close()
+    clips = told_in_sum(images.clip_reports)
+    return f"{published} images published to {settings.topic}{clips and f'; {clips}'}"
 
 
 def publish(
@@ -84,7 +90,7 @@ def _chunks(messages: Iterator["OutgoingMessage"], largest: int) -> Iterator[lis
         yield chunk
 
 
-def _messages(settings: FeedSettings) -> Iterator["OutgoingMessage"]:
+def _images(settings: FeedSettings) -> "ImageSet":
     from neardup.sources.files import find_images  # noqa: PLC0415 - as above
 
     if not settings.paths:
@@ -92,24 +98,27 @@ def _messages(settings: FeedSettings) -> Iterator["OutgoingMessage"]:
     images = find_images(settings.paths, settings.fps)
     if images.total == 0:
         raise Misconfigured(f"PATH: no files found in {', '.join(settings.paths)}")
+    return images
 
-    def once_or_for_ever() -> Iterator["OutgoingMessage"]:
-        while True:
-            for image in images:
-                yield from _message(image, settings)
-            if not settings.loop:
-                return
 
-    return once_or_for_ever()
+def _messages(images: "ImageSet", settings: FeedSettings) -> Iterator["OutgoingMessage"]:
+    while True:
+        for image in images:
+            yield from _message(image, settings)
+        if not settings.loop:
+            return
 
 
 def _message(image: "SourceImage", settings: FeedSettings) -> Iterator["OutgoingMessage"]:
     from consumer.messages import OutgoingMessage  # noqa: PLC0415 - as above
+    from neardup.sources.images import BrokenImage  # noqa: PLC0415 - as above
 
     try:
         value = image.encoded(settings.max_message_bytes)
     except (OSError, BadInput) as error:
-        sys.stderr.write(f"feed: skipped {image.image_id}: {error}\n")
+        # Of a damaged clip only a part was skipped, as the error says.
+        skipped = "" if isinstance(image, BrokenImage) else "skipped "
+        sys.stderr.write(f"feed: {skipped}{image.image_id}: {error}\n")
         return
     headers = [("image_id", image.image_id.encode())]
     if settings.source is not None:

@@ -5,14 +5,15 @@ import logging
 import sys
 import threading
 import time
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import ExitStack
 from pathlib import Path
 from types import TracebackType
 from typing import Self, TextIO
 
-from consumer.handler import OutputTopics
+from consumer.handler import Outcome, OutputTopics
 from consumer.health import Health
+from consumer.logs import report_outcomes
 from consumer.messages import ImageMessage, OutgoingMessage
 from consumer.metrics import Metrics
 from consumer.service import open_redis_index, run, stopped_by_signals
@@ -20,10 +21,11 @@ from consumer.settings import MEMORY, ClaimCheckSettings, FolderSettings
 from consumer.transport.at_least_once import AtLeastOnceDelivery
 from consumer.transport.memory import MemorySink, MemorySource
 from neardup.descriptors import DEFAULT, load_descriptor
-from neardup.errors import Misconfigured
+from neardup.errors import BadInput, Misconfigured, UriUnreadable
 from neardup.index.base import Index, IndexMeta
 from neardup.index.memory import MemoryIndex
 from neardup.relation.symmetry import switches_of
+from neardup.sources.clip_report import told_in_sum
 from neardup.sources.files import find_images
 from neardup.sources.images import FileImage, SourceImage
 from neardup.types import Verdict
@@ -58,7 +60,13 @@ def judge_folder(settings: FolderSettings) -> None:
         if index is None:
             return
         lines = stack.enter_context(_Lines(Path(settings.output)))
-        source = MemorySource(_messages(images, settings))
+
+        def refuse(message: ImageMessage, error: BadInput) -> None:
+            outcome = Outcome(message, _TOPICS.refused(message, error), error=error)
+            MemorySink(lines.write).publish(outcome.outgoing)
+            report_outcomes([outcome], metrics)
+
+        source = MemorySource(_messages(images, settings, refuse))
         delivery = AtLeastOnceDelivery(source, MemorySink(lines.write))
         files = ClaimCheckSettings(allow_uri=("file:///",))
         run(
@@ -72,7 +80,8 @@ def judge_folder(settings: FolderSettings) -> None:
             health=health,
             stop=stop,
         )
-    sys.stdout.write(f"{summary(metrics)} -> {settings.output}\n")
+    clips = told_in_sum(images.clip_reports)
+    sys.stdout.write(f"{summary(metrics)}{clips and f'; {clips}'} -> {settings.output}\n")
 
 
 def _index(settings: FolderSettings, stop: threading.Event, health: Health, metrics: Metrics) -> Index | None:
@@ -94,20 +103,36 @@ def _index(settings: FolderSettings, stop: threading.Event, health: Health, metr
     )
 
 
-def _messages(images: Iterable[SourceImage], settings: FolderSettings) -> Iterator[ImageMessage]:
-    """Yield the messages that a camera would publish; files as claim checks, so that the decoding threads read them."""
+def _messages(
+    images: Iterable[SourceImage], settings: FolderSettings, refuse: Callable[[ImageMessage, BadInput], None]
+) -> Iterator[ImageMessage]:
+    """Yield the messages that a camera would publish; files as claim checks, so that the decoding threads read them.
+
+    What cannot be read here, as a closed folder or the rest of a damaged clip, is refused at once.
+    """
     root = Path(settings.input).resolve()
     for offset, image in enumerate(images):
         image_id = image.image_id.encode()
         headers: tuple[tuple[str, bytes], ...] = (("image_id", image_id),)
+        error: BadInput | None = None
+        value = b""
         if isinstance(image, FileImage):
             value = json.dumps({"uri": Path(image.path).as_uri()}).encode()
             headers = (*headers, ("content-type", b"application/json"))
         else:
-            value = image.encoded(settings.max_image_bytes)
-        yield ImageMessage(
+            try:
+                value = image.encoded(settings.max_image_bytes)
+            except BadInput as exc:
+                error = exc
+            except OSError as exc:
+                error = UriUnreadable(exc.strerror or str(exc))
+        message = ImageMessage(
             "files", 0, offset, int(time.time() * 1000), image_id, value, headers, _identity(image, root)
         )
+        if error is None:
+            yield message
+        else:
+            refuse(message, error)
 
 
 def _identity(image: SourceImage, root: Path) -> str:

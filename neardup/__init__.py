@@ -19,12 +19,13 @@ if TYPE_CHECKING:
         Unavailable,
     )
     from neardup.library.answers import Answer
-    from neardup.library.comparing import Comparison, compare
+    from neardup.library.comparing import compare
     from neardup.library.describing import describe
     from neardup.library.duplicates import find_duplicates
     from neardup.library.groups import Duplicate, FoundDuplicates, Group, Unreadable
     from neardup.library.images import ImageLike
     from neardup.library.index import Index
+    from neardup.relation.comparison import Comparison
     from neardup.types import Symmetry, Verdict
 
 __all__ = [
@@ -55,12 +56,13 @@ __version__ = version("neardup")
 _NAMES_OF = {
     "neardup.errors": ("BadInput", "CorruptIndex", "IndexMismatch", "Misconfigured", "NeardupError", "Unavailable"),
     "neardup.library.answers": ("Answer",),
-    "neardup.library.comparing": ("Comparison", "compare"),
+    "neardup.library.comparing": ("compare",),
     "neardup.library.describing": ("describe",),
     "neardup.library.duplicates": ("find_duplicates",),
     "neardup.library.groups": ("Duplicate", "FoundDuplicates", "Group", "Unreadable"),
     "neardup.library.images": ("ImageLike",),
     "neardup.library.index": ("Index",),
+    "neardup.relation.comparison": ("Comparison",),
     "neardup.types": ("Symmetry", "Verdict"),
 }
 """Names by the module that has them; as above, for whoever reads the types."""

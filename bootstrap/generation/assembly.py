@@ -12,7 +12,7 @@ from neardup.capture_time import known_ms, now_ms
 from neardup.index.carry import Predecessor
 from neardup.relation.images import Images, images_of, joined
 from neardup.relation.rule import Relation
-from neardup.search.duplicates import DuplicateFinder
+from neardup.search.duplicates import Change, DuplicateFinder
 from neardup.types import Member
 
 _LOG = logging.getLogger(__name__)
@@ -55,6 +55,8 @@ class Assembly:
         Carried members that stay, late ones included.
     unique
         Candidates that are members, those known among them.
+    withdrawn
+        Rows of carried members that were removed meanwhile.
     """
 
     def __init__(
@@ -79,7 +81,12 @@ class Assembly:
         self.known = self._find_known()
         self._give_keys()
         # Counted along: a count over all rows would take longer than the pause that the flip waits for.
-        self.kept = int(self.finder.found.is_unique[: self.carried].sum())
+        self.withdrawn: set[int] = set()
+        self._count()
+
+    def _count(self) -> None:
+        unique = self.finder.found.is_unique
+        self.kept = int(unique.sum() - unique[self.candidates.start : self.candidates.stop].sum())
         self.unique = len(self.uniques)
 
     def _find_known(self) -> dict[int, int]:
@@ -102,7 +109,7 @@ class Assembly:
     @property
     def left_out(self) -> int:
         """Carried members that duplicate another, late ones included."""
-        return self.carried + len(self.rows) - self.candidates.stop - self.kept
+        return self.carried + len(self.rows) - self.candidates.stop - self.kept - len(self.withdrawn)
 
     @property
     def uniques(self) -> NDArray[np.intp]:
@@ -137,6 +144,22 @@ class Assembly:
         late_rows = sum(row >= first for row in change.added)
         self.kept += late_rows
         self.unique += len(change.added) - late_rows - len(change.removed)
+        return self._members_of(change)
+
+    def withdraw(self, keys: Sequence[str]) -> tuple[list[Member], list[Member]]:
+        """Leave out what was removed in the meantime; return the members added, which duplicated it, and removed."""
+        if not keys:
+            return [], []
+        gone = set(keys)
+        settled = (row for row in range(len(self.rows)) if row not in self.candidates and row not in self.withdrawn)
+        rows = [row for row in settled if self.rows[row].key in gone]
+        self.withdrawn.update(rows)
+        self.known = {row: of for row, of in self.known.items() if of not in self.withdrawn}
+        change = self.finder.withdraw(np.array(rows, dtype=np.intp))
+        self._count()
+        return self._members_of(change)
+
+    def _members_of(self, change: Change) -> tuple[list[Member], list[Member]]:
         return [self.rows[row] for row in change.added], [self.rows[row] for row in change.removed]
 
 
@@ -146,7 +169,7 @@ def assemble(
     """Judge candidates against the members of the generation before, if any, and against one another."""
     if predecessor is None or predecessor.meta is None:
         return Assembly([], candidates, images, relation)
-    carried = predecessor.news()
+    carried = predecessor.news().added
     _LOG.info("%d members of generation %d are carried over", len(carried), predecessor.generation)
     return Assembly(carried, candidates, images, relation, predecessor.meta.relation)
 

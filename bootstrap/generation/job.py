@@ -2,7 +2,7 @@
 
 import logging
 import sys
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
@@ -15,7 +15,15 @@ from bootstrap.calibration.radius import Calibration
 from bootstrap.calibration.seeds import calibrate_seeds
 from bootstrap.generation.assembly import Assembly, assemble
 from bootstrap.generation.importing import import_snapshot
-from bootstrap.generation.snapshot import CarryOver, Snapshot, Stored, export_snapshot, require_writable, store
+from bootstrap.generation.snapshot import (
+    CarryOver,
+    Snapshot,
+    Stored,
+    export_snapshot,
+    require_writable,
+    snapshot_of,
+    store,
+)
 from bootstrap.generation.stopwatch import Stopwatch
 from bootstrap.seeds.analyse import analyse_seeds
 from bootstrap.seeds.describe import DescribedSeeds, describe_seeds
@@ -35,6 +43,7 @@ from neardup.relation.images import images_of
 from neardup.relation.rule import Relation
 from neardup.relation.symmetry import switches_of
 from neardup.settings.decoding import decode_limits, work_limits
+from neardup.sources.clip_report import ClipReport
 from neardup.sources.files import ImageSet, find_images
 from neardup.sources.images import SourceImage
 
@@ -57,6 +66,8 @@ class Outcome:
         Members of each cell, those that clusters were divided into.
     stopwatch
         Seconds of each phase.
+    clips
+        What became of each video clip among the seeds.
     """
 
     meta: IndexMeta
@@ -64,6 +75,7 @@ class Outcome:
     assembly: Assembly
     cluster_sizes: NDArray[np.intp]
     stopwatch: Stopwatch = field(default_factory=Stopwatch)
+    clips: Sequence[ClipReport] = ()
 
 
 def run(settings: Settings) -> Outcome | None:
@@ -122,14 +134,8 @@ def _run_import(settings: Settings, path: Path, client: redis.Redis) -> Outcome:
     def counts() -> dict[str, int]:
         return {**imported.meta.seed, "carried": assembly.kept}
 
-    rows = assembly.members
-    snapshot = Snapshot(
-        replace(imported.meta, radius=radius, seed=counts(), calibration=calibration),
-        imported.cells,
-        [assembly.rows[row] for row in rows],
-        imported.cells.assign(assembly.finder.descriptors[rows]),
-        imported.pca,
-    )
+    meta = replace(imported.meta, radius=radius, seed=counts(), calibration=calibration)
+    snapshot = snapshot_of(assembly, meta, imported.cells, imported.pca)
     carry_over = CarryOver(predecessor, assembly, counts) if predecessor else None
     stored = _finish(settings, client, snapshot, carry_over, stopwatch)
     return Outcome(stored.meta, None, assembly, stored.cluster_sizes, stopwatch)
@@ -164,7 +170,7 @@ def _run_seeds(settings: Settings, client: redis.Redis) -> Outcome:
             write_report(result, seeds, settings.report, limits)
     carry_over = CarryOver(predecessor, result.assembly, lambda: result.counts) if predecessor else None
     stored = _finish(settings, client, result.snapshot(), carry_over, stopwatch)
-    return Outcome(stored.meta, result, result.assembly, stored.cluster_sizes, stopwatch)
+    return Outcome(stored.meta, result, result.assembly, stored.cluster_sizes, stopwatch, seeds.clip_reports)
 
 
 def _describe(

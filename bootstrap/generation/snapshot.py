@@ -101,7 +101,21 @@ class Stored:
     cluster_sizes: NDArray[np.intp]
 
 
-def store(snapshot: Snapshot, client: redis.Redis, name: str, carry_over: CarryOver | None = None) -> Stored:
+def snapshot_of(assembly: Assembly, meta: IndexMeta, cells: Cells, pca: Pca | None) -> Snapshot:
+    """Return the members that were assembled, each in its cell."""
+    rows = assembly.members
+    members = [assembly.rows[row] for row in rows]
+    return Snapshot(meta, cells, members, cells.assign(assembly.finder.descriptors[rows]), pca)
+
+
+def store(
+    snapshot: Snapshot,
+    client: redis.Redis,
+    name: str,
+    carry_over: CarryOver | None = None,
+    *,
+    instead_of: Predecessor | None = None,
+) -> Stored:
     """Store a snapshot as a new generation of the index `name`, and make it the live one at the very end.
 
     Whatever happens before that, an interrupt included, leaves the old generation live and removes what was
@@ -117,11 +131,16 @@ def store(snapshot: Snapshot, client: redis.Redis, name: str, carry_over: CarryO
         Of the index.
     carry_over
         Carries over what consumers have committed since; None takes the place of whatever is live.
+    instead_of
+        Without `carry_over`: takes the place of this alone, and only if nothing has happened in it since it was read
+        or skipped.
 
     Raises
     ------
     RedisUnavailable, Misconfigured
         See `neardup.index.build.GenerationBuild`.
+    MoreToCarry
+        Something has.
     """
     centroids = snapshot.cells.centroids
     if centroids.nbytes > _REDIS_STRING_BYTES:
@@ -141,7 +160,7 @@ def store(snapshot: Snapshot, client: redis.Redis, name: str, carry_over: CarryO
     build = GenerationBuild(client, meta, centroids, sketcher, placement.splits, pca=snapshot.pca)
     try:
         writer = _Writer(build, placement, snapshot.members)
-        live = _publish_carrying(build, writer, carry_over) if carry_over else build.publish()
+        live = _publish_carrying(build, writer, carry_over) if carry_over else build.publish(instead_of)
     except BaseException:  # an interrupt, too, must not leave a half-built generation behind
         with suppress(NeardupError):  # Redis may be what failed
             build.abandon()
@@ -152,8 +171,9 @@ def store(snapshot: Snapshot, client: redis.Redis, name: str, carry_over: CarryO
 def _publish_carrying(build: GenerationBuild, writer: "_Writer", carry_over: CarryOver) -> IndexMeta:
     """Follow the previous generation until there is nothing new, and replace it at that moment."""
     while True:
-        added, removed = carry_over.assembly.add_late(carry_over.predecessor.news())
-        writer.change(added, removed)
+        news = carry_over.predecessor.news()
+        writer.change(*carry_over.assembly.withdraw(news.removed))
+        writer.change(*carry_over.assembly.add_late(news.added))
         build.meta = replace(build.meta, seed=carry_over.counts())
         with suppress(MoreToCarry):
             return build.publish(carry_over.predecessor)
@@ -189,15 +209,24 @@ def _meta_fields(meta: IndexMeta) -> dict[str, Any]:
     return {name: getattr(meta, name) for name in (*META_FIELDS, *RELATION_FIELDS, "calibration")}
 
 
-def export_snapshot(snapshot: Snapshot, path: Path) -> None:
+def export_snapshot(snapshot: Snapshot, path: Path, asked_by: str = "--export") -> None:
     """Write a snapshot as JSON; a file of that name is replaced when, and only when, all is written.
+
+    Parameters
+    ----------
+    snapshot
+        What to write.
+    path
+        Where to.
+    asked_by
+        The setting that names the file, for messages.
 
     Raises
     ------
     Misconfigured
         The file cannot be written.
     """
-    with _replaced(path) as file:
+    with _replaced(path, asked_by) as file:
         head = {"format": FORMAT, "format_version": FORMAT_VERSION, "meta": _meta_fields(snapshot.meta)}
         file.write(json.dumps(head)[:-1])
         if snapshot.pca is not None:
@@ -214,8 +243,8 @@ def _pca_texts(pca: Pca) -> Iterator[str]:
         yield json.dumps(base64.b64encode(stored[start : start + _PIECE_BYTES]).decode())
 
 
-def require_writable(path: Path) -> None:
-    """Refuse a file that could not be written later.
+def require_writable(path: Path, asked_by: str = "--export") -> None:
+    """Refuse a file that could not be written later; `asked_by` as in `export_snapshot`.
 
     Raises
     ------
@@ -223,13 +252,13 @@ def require_writable(path: Path) -> None:
         It is a folder, or its folder is missing or closed to us.
     """
     if path.is_dir():
-        raise Misconfigured(f"--export: {path} is a folder, name a file")
+        raise Misconfigured(f"{asked_by}: {path} is a folder, name a file")
     if not os.access(path.parent, os.W_OK | os.X_OK):
-        raise Misconfigured(f"--export: cannot write into the folder {path.parent}")
+        raise Misconfigured(f"{asked_by}: cannot write into the folder {path.parent}")
 
 
 @contextmanager
-def _replaced(path: Path) -> Iterator[IO[str]]:
+def _replaced(path: Path, asked_by: str) -> Iterator[IO[str]]:
     """Open a file beside `path` for writing, and rename it to `path` at the end."""
     part = path.with_name(f".{path.name}.{os.getpid()}.part")
     try:
@@ -239,7 +268,7 @@ def _replaced(path: Path) -> Iterator[IO[str]]:
             os.fsync(file.fileno())
         part.replace(path)
     except OSError as exc:
-        raise Misconfigured(f"--export: cannot write {path}: {exc.strerror or exc}") from exc
+        raise Misconfigured(f"{asked_by}: cannot write {path}: {exc.strerror or exc}") from exc
     finally:
         part.unlink(missing_ok=True)
 

@@ -19,7 +19,7 @@ from neardup.errors import CorruptIndex
 from neardup.index.live import wrong_count
 from neardup.index.retention import Retention
 from neardup.index.stored.codec import decode_head, head_key
-from neardup.index.stored.events import Appended, Split, decode_event
+from neardup.index.stored.events import Appended, Rewritten, Split, decode_event
 from neardup.relation.rule import Relation, local_changes
 from neardup.search.distance import l2_distances, paired_l2_distances
 from neardup.search.sketch_trees import SketchTrees
@@ -224,6 +224,7 @@ class Replay:
     def __init__(self, log: LogSnapshot) -> None:
         self.wrong: list[str] = []
         self.roots_rewritten: set[int] = set()
+        self.removed: set[bytes] = set()
         self._appended: defaultdict[int, dict[bytes, int]] = defaultdict(dict)
         self._layout = log.layout
         self._next: dict[int, int] = {}
@@ -251,8 +252,15 @@ class Replay:
             self._next |= {event.low: event.sides.count(b"L"), event.high: event.sides.count(b"R")}
         else:
             self._next.pop(event.cell, None)
+            self._take_out(event)
+
+    def _take_out(self, event: Rewritten) -> None:
+        self.removed.update(event.removed)
+        for key in event.removed:
+            self._appended[event.root].pop(key, None)
+        if not event.removed:  # too old: any of them may have been taken out
             self.roots_rewritten.add(event.root)
-            self._appended.pop(event.root, None)  # any of them may have been taken out
+            self._appended.pop(event.root, None)
 
     def _append(self, event: Appended) -> None:
         expected = self._next.get(event.cell, event.place)
@@ -260,6 +268,7 @@ class Replay:
             self.wrong.append(f"cell {event.cell}: an event tells of place {event.place}, the next is {expected}")
         self._next[event.cell] = event.place + 1
         self._appended[event.root][head_key(event.record)] = event.cell
+        self.removed.discard(head_key(event.record))
 
     def _compare_sizes(self, sizes: Mapping[int, int]) -> None:
         for cell, expected in self._next.items():

@@ -4,6 +4,8 @@ Everything here only reads, and gives a document that JSON can hold.
 """
 
 from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import asdict
 from heapq import nsmallest
 from operator import attrgetter
 from pathlib import Path
@@ -12,6 +14,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from bootstrap.live.decisions import remembered
 from bootstrap.live.reading import Block, LiveGeneration
 from neardup.capture_time import moment
 from neardup.decoding.decode import decode
@@ -19,12 +22,13 @@ from neardup.errors import BadInput, Misconfigured
 from neardup.index.base import decision_of
 from neardup.index.descriptor import descriptor_of
 from neardup.index.live import count_events
-from neardup.index.stored.codec import decode_decision, decode_head, head_key
+from neardup.index.stored.codec import head_key
 from neardup.index.stored.connection import translated_errors
+from neardup.index.stored.removals import Removals
 from neardup.relation.describing import Describer
 from neardup.relation.local_change import largest_change
 from neardup.search.distance import l2_distances, similarity
-from neardup.types import Descriptors, Match, Member, Variant
+from neardup.types import Descriptors, Match, Member, Pixels, Variant
 
 Document = dict[str, Any]
 
@@ -61,6 +65,7 @@ def stats(generation: LiveGeneration) -> Document:
         "splits": len(layout.splits),
         "events": {"in_log": in_log, "ever": trimmed + in_log},
         "decisions": keys["decisions"],
+        "removed": len(Removals(generation.client, meta.name)),
         "memory_bytes": memory,
         "bytes_a_member": round(memory["members"] / members, 1) if members else None,
     }
@@ -116,15 +121,16 @@ def scan_keys(generation: LiveGeneration) -> Iterator[bytes]:
 
 
 def show(generation: LiveGeneration, wanted: str) -> Document:
-    """Return every member with this image id or key, and the decision that is remembered for the key."""
+    """Return every member with this image id or key, and what is remembered of the key: decision and removal."""
     layout = generation.layout()
-    found = list(_members_called(generation, wanted))
+    found = list(generation.members_called({wanted}))
     nearest = _nearest_others(generation, found)
     return {
         "wanted": wanted,
+        "unknown": [] if found else [wanted],
         "members": [
             {
-                **_described(member),
+                **described(member),
                 "cell": cell,
                 "root": layout.root_of(cell),
                 "nearest": near,
@@ -133,20 +139,13 @@ def show(generation: LiveGeneration, wanted: str) -> Document:
             for (member, cell), near in zip(found, nearest, strict=True)
         ],
         "decision": remembered(generation, wanted),
+        "removed": _removal(generation, wanted),
     }
 
 
-def _members_called(generation: LiveGeneration, wanted: str) -> Iterator[tuple[Member, int]]:
-    text = wanted.encode()
-    for block in generation.blocks():
-        for row, head in enumerate(block.heads):
-            if text in head and wanted in decode_head(head)[:2]:
-                yield _member(block, row), block.cell
-
-
-def _member(block: Block, row: int) -> Member:
-    key, image_id, captured_at_ms = decode_head(block.heads[row])
-    return Member(key, image_id, block.descriptors[row], captured_at_ms)
+def _removal(generation: LiveGeneration, key: str) -> Document | None:
+    removal = Removals(generation.client, generation.meta.name).of(key)
+    return None if removal is None else asdict(removal)
 
 
 def _nearest_others(generation: LiveGeneration, found: Sequence[tuple[Member, int]]) -> list[Document | None]:
@@ -162,26 +161,12 @@ def _nearest_others(generation: LiveGeneration, found: Sequence[tuple[Member, in
             best = int(distances[row].argmin())
             held = nearest[row]
             if np.isfinite(distances[row, best]) and (held is None or distances[row, best] < held["distance"]):
-                nearest[row] = {**_described(_member(block, best)), "distance": float(distances[row, best])}
+                nearest[row] = {**described(block.member(best)), "distance": float(distances[row, best])}
     return nearest
 
 
-def remembered(generation: LiveGeneration, key: str) -> Document | None:
-    """Return the decision that is still remembered for a key."""
-    with translated_errors():
-        recorded = generation.client.get(generation.keys.decided(key))
-    if recorded is None:
-        return None
-    decision = decode_decision(recorded)
-    return {
-        "verdict": decision.verdict.value,
-        "duplicate_of": decision.duplicate_of,
-        "distance": decision.l2_distance,
-        "generation": decision.generation,
-    }
-
-
-def _described(member: Member) -> Document:
+def described(member: Member) -> Document:
+    """Return what names a member."""
     captured_at = moment(member.captured_at_ms) if member.captured_at_ms else None
     return {"image_id": member.image_id, "key": member.key, "captured_at": captured_at}
 
@@ -218,7 +203,7 @@ def neighbours(
                 "within_radius": match.l2_distance <= meta.radius,
                 "local_change": match.local_change,
                 "symmetry": match.symmetry.value,
-                **_described(match.member),
+                **described(match.member),
             }
             for match in nearest
         ],
@@ -244,11 +229,29 @@ def describe_file(
     Misconfigured
         It cannot be read or judged, or there is no such descriptor here, or it is another one.
     """
-    descriptor = descriptor_of(generation, spec, weights)
-    try:
-        describer = Describer(descriptor, generation.meta.relation)
-        pixels = decode(image.read_bytes(), reduce_to_px=describer.reduce_to_px)
+    with _readable(image):
+        encoded = image.read_bytes()  # before the descriptor, which may take seconds to load
+        describer = Describer(descriptor_of(generation, spec, weights), generation.meta.relation)
+        pixels = decode(encoded, reduce_to_px=describer.reduce_to_px)
         return describer.describe([describer.prepare(pixels)])[0]
+
+
+def read_pixels(image: Path) -> Pixels:
+    """Return an image file's pixels.
+
+    Raises
+    ------
+    Misconfigured
+        It cannot be read or decoded.
+    """
+    with _readable(image):
+        return decode(image.read_bytes())
+
+
+@contextmanager
+def _readable(image: Path) -> Iterator[None]:
+    try:
+        yield
     except OSError as exc:
         raise Misconfigured(f"cannot read {image}: {exc.strerror or exc}") from exc
     except BadInput as exc:
@@ -280,7 +283,7 @@ def _matched(block: Block, row: int, variant: Variant, l2_distance: float) -> Ma
     change = None
     if variant.thumbnail is not None and block.thumbnails is not None:
         change = float(largest_change(variant.thumbnail, block.thumbnails[row : row + 1])[0])
-    return Match(_member(block, row), float(l2_distance), change, variant.symmetry)
+    return Match(block.member(row), float(l2_distance), change, variant.symmetry)
 
 
 def _home(generation: LiveGeneration, descriptor: Descriptors) -> int:

@@ -1,6 +1,6 @@
 """Reads the live generation of an index from Redis, while consumers may be changing it."""
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -13,13 +13,13 @@ from neardup.descriptors.pca import Pca
 from neardup.errors import CorruptIndex, Unavailable
 from neardup.index.base import IndexMeta
 from neardup.index.live import NO_EVENTS, read_live, read_splits, stored_splits
-from neardup.index.stored.codec import required_thumbnail, split_record
+from neardup.index.stored.codec import decode_head, required_thumbnail, split_record
 from neardup.index.stored.connection import translated_errors
 from neardup.index.stored.keys import IndexKeys
 from neardup.relation.local_change import Thumbnails
 from neardup.search.cells import Cells
 from neardup.search.sketches import Sketcher
-from neardup.types import Descriptors, Thumbnail
+from neardup.types import Descriptors, Member, Thumbnail
 
 _CELLS_A_CALL = 64
 _ATTEMPTS = 20
@@ -56,6 +56,12 @@ class Block:
         """Return some of the members."""
         thumbnails = None if self.thumbnails is None else self.thumbnails[rows]
         return Block(self.cell, [self.heads[row] for row in rows], self.descriptors[rows], thumbnails=thumbnails)
+
+    def member(self, row: int) -> Member:
+        """Return one of the members."""
+        key, image_id, captured_at_ms = decode_head(self.heads[row])
+        thumbnail = None if self.thumbnails is None else self.thumbnails[row]
+        return Member(key, image_id, self.descriptors[row], captured_at_ms, thumbnail)
 
 
 @dataclass(frozen=True, slots=True)
@@ -228,6 +234,14 @@ class LiveGeneration:
             layout = self.layout()
             pending = layout.leaves_under(*(cell for cell in emptied if cell in layout.splits))
         self.require_live()
+
+    def members_called(self, names: Collection[str]) -> Iterator[tuple[Member, int]]:
+        """Iterate over the members whose image id or key is one of these, each with its cell."""
+        for block in self.blocks():
+            for row, head in enumerate(block.heads):
+                key, image_id, _ = decode_head(head)
+                if key in names or image_id in names:
+                    yield block.member(row), block.cell
 
     def block(self, cell: int, records: Sequence[bytes], *, strict: bool = True) -> Block:
         """Return the members that a cell's records are."""

@@ -7,6 +7,7 @@ far back as it is kept.
 
 A record goes back through the commit that consumers use, which compares it with every member: consumers may run
 meanwhile. What is within the radius of a member by now (a copy that came after the loss) is a conflict, and left out.
+What was removed on request stays removed.
 """
 
 from collections import Counter
@@ -25,6 +26,7 @@ from neardup.index.redis import RedisIndex, RedisIndexOptions
 from neardup.index.retention import Retention
 from neardup.index.stored.codec import decode_decision, decode_head, head_key
 from neardup.index.stored.connection import translated_errors
+from neardup.index.stored.removals import Removals
 from neardup.relation.images import Images, images_of
 from neardup.relation.rule import local_changes, stacked_thumbnails
 from neardup.search.distance import l2_distances
@@ -44,8 +46,9 @@ class Repaired:
         Verdicts, of whatever index.
     uniques
         Those that made a member of this index.
-    already_there, restored, expired
-        Uniques that are members, that became members again, and that are too old to be kept.
+    already_there, restored, expired, removed
+        Uniques that are members, that became members again, that are too old to be kept, and that were removed on
+        request (`bootstrap.live.removal`): these stay away.
     conflicts
         Uniques that are within the radius of another member by now.
     not_restorable
@@ -57,6 +60,7 @@ class Repaired:
     already_there: int = 0
     restored: int = 0
     expired: int = 0
+    removed: int = 0
     conflicts: list[dict[str, Any]] = field(default_factory=list)
     not_restorable: Counter[str] = field(default_factory=Counter)
 
@@ -94,6 +98,7 @@ def repair(
         "already_there": report.already_there,
         "restored": report.restored,
         "expired": report.expired,
+        "removed": report.removed,
         "conflicts": len(report.conflicts),
         "not_restorable": dict(sorted(report.not_restorable.items())),
         "examples": report.conflicts[:_EXAMPLES],
@@ -125,6 +130,7 @@ class Repairing:
         # meant to know nothing. Later ones were lost themselves: the flip was among the last writes.
         carried = generation.meta.seed.get("carried", 0) > 0
         self._oldest = generation.number - 1 if carried else generation.number
+        self._removed = Removals(client, generation.meta.name).keys()
         self._keys: set[bytes] = set()
         self._now_ms = options.now_ms()
         self._newest_ms = UNKNOWN_MS
@@ -156,6 +162,8 @@ class Repairing:
         captured_at_ms = known_ms(member.captured_at_ms, self._now_ms)  # earlier versions took any number for a time
         if there:
             self.report.already_there += 1
+        elif member.key.encode() in self._removed:
+            self.report.removed += 1
         elif self._retention.removable(captured_at_ms, self._newest_ms):
             self.report.expired += 1
         else:

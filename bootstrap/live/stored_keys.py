@@ -13,6 +13,7 @@ _TYPES = {
     "live": b"string",
     "last": b"string",
     "generations": b"set",
+    "removed": b"hash",
     "meta": b"string",
     "centroids": b"string",
     "projection": b"string",
@@ -22,7 +23,7 @@ _TYPES = {
     "trimmed": b"string",
     "cell": b"list",
 }
-_OF_INDEX = {"live", "last", "generations"}
+_OF_INDEX = {"live", "last", "generations", "removed"}
 _OF_GENERATION = re.compile(r"g(\d+):(meta|centroids|projection|pca|splits|log|trimmed|cell)(?::(\d+))?")
 _PAGE = 1000
 

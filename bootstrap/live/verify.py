@@ -256,9 +256,10 @@ class Verification:
         for cell, records in snapshot.cells.items():
             list(doubles(generation.block(cell, records, strict=False), present))
         # What has been taken out of the cells since is in the log, too.
-        removed = Replay(generation.read_log()).roots_rewritten
-        missing = {("log", suspect.identity) for suspect in group if suspect.identity not in present}
-        return set() if cells & removed else missing
+        replay = Replay(generation.read_log())
+        gone = present.keys() | replay.removed
+        missing = {("log", suspect.identity) for suspect in group if suspect.identity not in gone}
+        return set() if cells & replay.roots_rewritten else missing
 
 
 def _alike(distances: NDArray[np.float64], sample: Members, block: Block, relation: Relation) -> list[tuple[int, int]]:

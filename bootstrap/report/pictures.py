@@ -3,7 +3,7 @@
 import logging
 import tempfile
 import warnings
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -25,6 +25,7 @@ DUPLICATES_FILE = "duplicates.png"
 UNIQUE_FILE = "unique.png"
 CALIBRATION_FILE = "calibration.png"
 _TILE_PX = 240
+_PAIR_PX = 600
 
 
 def require_report(folder: Path) -> None:
@@ -35,14 +36,50 @@ def require_report(folder: Path) -> None:
     Misconfigured
         matplotlib is missing, or the folder cannot be made or written to.
     """
-    if find_spec("matplotlib") is None:
-        raise Misconfigured("--report needs matplotlib: pip install neardup[report]")
+    require_matplotlib("--report")
     try:
         folder.mkdir(parents=True, exist_ok=True)
         with tempfile.TemporaryFile(dir=folder):
             pass
     except OSError as exc:
         raise Misconfigured(f"--report: cannot write into {folder}: {exc.strerror or exc}") from exc
+
+
+def require_matplotlib(asked_by: str) -> None:
+    """Refuse the setting that asks for a picture where none can be drawn.
+
+    Raises
+    ------
+    Misconfigured
+        matplotlib is missing.
+    """
+    if find_spec("matplotlib") is None:
+        raise Misconfigured(f"{asked_by} needs matplotlib: pip install neardup[report]")
+
+
+def write_pair(path: Path, pair: Sequence[tuple[str, Pixels]], title: str, note: str, *, alike: bool) -> None:
+    """Draw two images side by side.
+
+    Parameters
+    ----------
+    path
+        Where to, PNG.
+    pair
+        Caption and pixels of each.
+    title, note
+        What they are to each other, and why.
+    alike
+        Whether the first is a duplicate of the second.
+
+    Raises
+    ------
+    Misconfigured
+        The file cannot be written.
+    """
+    from bootstrap.report.sheets import pair_sheet  # noqa: PLC0415 - matplotlib, only when asked for
+
+    tiles = [(caption, _tile(pixels, _PAIR_PX)) for caption, pixels in pair]
+    _save(pair_sheet(tiles, title, note, alike=alike), path, "--picture")
 
 
 def write_report(
@@ -107,18 +144,18 @@ def _tiles(
     return tiles
 
 
-def _tile(pixels: Pixels) -> Pixels:
+def _tile(pixels: Pixels, side_px: int = _TILE_PX) -> Pixels:
     image = Image.fromarray(pixels)
-    image.thumbnail((_TILE_PX, _TILE_PX))
+    image.thumbnail((side_px, side_px))
     return np.asarray(image, dtype=np.uint8)
 
 
-def _save(figure: "Figure", path: Path) -> Path:
+def _save(figure: "Figure", path: Path, asked_by: str = "--report") -> Path:
     try:
         with warnings.catch_warnings():
             # File names may hold characters that the font does not have: a box is drawn.
             warnings.filterwarnings("ignore", message="Glyph .* missing from font")
             figure.savefig(path, format="png")
     except OSError as exc:
-        raise Misconfigured(f"--report: cannot write {path}: {exc.strerror or exc}") from exc
+        raise Misconfigured(f"{asked_by}: cannot write {path}: {exc.strerror or exc}") from exc
     return path

@@ -16,6 +16,7 @@ DUPLICATES_PER_GROUP = 6
 UNIQUES = 56
 _COLUMNS = 7
 _ID_CHARACTERS = 24
+_PAIR_ID_CHARACTERS = 60
 _UNIQUE_COLOUR = "#1b7f5c"
 _DUPLICATE_COLOUR = "#c0392b"
 _GREY = "#555555"
@@ -77,12 +78,24 @@ def uniques_sheet(result: SeedResult, rows: Sequence[int], tiles: Mapping[int, P
     return sheet.figure
 
 
+def pair_sheet(pair: Sequence[tuple[str, Pixels]], title: str, note: str, *, alike: bool) -> Figure:
+    """Draw two images side by side, each with its caption."""
+    sheet = _Sheet(1, title, note, columns=2, inches=_PAIR_INCHES)
+    for column, (caption, pixels) in enumerate(pair):
+        colour = _DUPLICATE_COLOUR if alike and not column else _UNIQUE_COLOUR
+        sheet.tile(0, column, pixels, shortened(caption, _PAIR_ID_CHARACTERS), colour)
+    return sheet.figure
+
+
 def _id(result: SeedResult, row: int) -> str:
+    return shortened(result.images[row].image_id)
+
+
+def shortened(image_id: str, most: int = _ID_CHARACTERS) -> str:
     """Return an image id that fits under its tile: the end says more than the middle."""
-    image_id = result.images[row].image_id
-    if len(image_id) <= _ID_CHARACTERS:
+    if len(image_id) <= most:
         return image_id
-    kept = _ID_CHARACTERS - 1
+    kept = most - 1
     return f"{image_id[: kept // 3]}…{image_id[-(kept - kept // 3) :]}"
 
 
@@ -97,12 +110,18 @@ class _Inches:
     header: float = 0.8
 
 
+_SEED_INCHES = _Inches()
+_PAIR_INCHES = _Inches(tile=4.0, caption=0.4)
+
+
 class _Sheet:
     """A grid of tiles with captions, laid out in inches from the top left."""
 
-    def __init__(self, rows: int, title: str, note: str) -> None:
-        self._inches = inches = _Inches()
-        self._width = 2 * inches.margin + _COLUMNS * (inches.tile + inches.gap)
+    def __init__(
+        self, rows: int, title: str, note: str, columns: int = _COLUMNS, inches: _Inches = _SEED_INCHES
+    ) -> None:
+        self._inches = inches
+        self._width = 2 * inches.margin + columns * (inches.tile + inches.gap)
         self._height = inches.header + inches.margin + rows * (inches.tile + inches.caption)
         self.figure = Figure(figsize=(self._width, self._height), dpi=100, facecolor="white")
         FigureCanvasAgg(self.figure)

@@ -12,6 +12,7 @@ from bootstrap.seeds.result import SeedResult
 from bootstrap.settings import Settings
 from neardup.index.stored.connection import masked
 from neardup.relation.rule import Relation
+from neardup.sources.clip_report import told_in_sum
 
 _LISTED = 20
 
@@ -27,6 +28,8 @@ def _lines(outcome: Outcome, settings: Settings) -> Iterator[tuple[str, str]]:
     meta = outcome.meta
     if outcome.result:
         yield from _about_seeds(outcome.result)
+        if outcome.clips:
+            yield "clips", told_in_sum(outcome.clips)
     else:
         yield from _about_import(outcome.assembly, settings)
     if outcome.assembly.kept:

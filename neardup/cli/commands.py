@@ -99,6 +99,18 @@ COMMANDS = (
         "bootstrap.index:neighbours",
     ),
     Command(
+        "index duplicates",
+        "what a live index knows of the duplicates of a member",
+        f"{_INDEX}:ShowSettings",
+        "bootstrap.members:duplicates",
+    ),
+    Command(
+        "index explain",
+        "whether one image is a duplicate of another by a live index, and why",
+        f"{_INDEX}:ExplainSettings",
+        "bootstrap.members:explain",
+    ),
+    Command(
         "index verify",
         "check that a live index is consistent",
         f"{_INDEX}:VerifySettings",
@@ -109,6 +121,30 @@ COMMANDS = (
         "restore from the verdict topic what Redis lost",
         f"{_INDEX}:RepairSettings",
         "bootstrap.index:repair",
+    ),
+    Command(
+        "index remove",
+        "take members out of a live index for good",
+        f"{_INDEX}:RemoveSettings",
+        "bootstrap.members:remove",
+    ),
+    Command(
+        "index set-radius",
+        "give a live index another radius, as a new generation",
+        f"{_INDEX}:SetRadiusSettings",
+        "bootstrap.members:set_radius",
+    ),
+    Command(
+        "index export",
+        "write a live index to a file that bootstrap --import reads",
+        f"{_INDEX}:ExportSettings",
+        "bootstrap.members:export",
+    ),
+    Command(
+        "index copy-to",
+        "copy a live index to another Redis, or to another name",
+        f"{_INDEX}:CopySettings",
+        "bootstrap.members:copy_to",
     ),
     Command(
         "completion",

@@ -5,10 +5,14 @@ import logging
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
+from typing import cast
 
 import numpy as np
 from PIL import AvifImagePlugin, Image, UnidentifiedImageError
+from PIL.JpegImagePlugin import JpegImageFile
 
+from neardup.decoding import jpeg, png, tiff
+from neardup.decoding.deep_grey import grey_of_deep, is_deep
 from neardup.decoding.formats import HEIF, has_heif, may_be_heif, unidentified
 from neardup.decoding.limits import DecodeLimits
 from neardup.errors import (
@@ -25,6 +29,8 @@ from neardup.types import Pixels
 
 BACKGROUND_RGB = (255, 255, 255)
 """Transparent pixels are composited on white, as a web page would show them."""
+ELSE_RGB = (0, 0, 0)
+"""What white drawings are composited on."""
 
 EXIF_ORIENTATION = 0x0112
 
@@ -38,13 +44,15 @@ _ORIENTATION_TO_TRANSPOSE = {
     8: Image.Transpose.ROTATE_90,
 }
 
-_END_OF_JPEG = b"\xff\xd9"
+PALE_GREY_LEVELS = 32
+"""What spans less than this on white may be a white drawing: it is looked at on other grounds, too."""
 
 
 def decode(data: bytes, *, reduce_to_px: int | None = None, limits: DecodeLimits | None = None) -> Pixels:
     """Decode one image to upright RGB pixels.
 
-    The first frame of an animation counts, the EXIF orientation is applied, transparency is composited on white.
+    The first frame of an animation counts, the EXIF orientation is applied, transparency is composited on white (on
+    black what white would swallow).
 
     Parameters
     ----------
@@ -70,11 +78,13 @@ def decode(data: bytes, *, reduce_to_px: int | None = None, limits: DecodeLimits
     check_bytes(data, limits)
     try:
         return _decoded(data, reduce_to_px, limits)
-    except TruncatedImage:
-        if not limits.accept_truncated or not data.startswith(b"\xff\xd8"):
+    except UndecodableImage as exc:
+        if png.is_too_much_text(exc.__cause__):
+            return _decoded(png.without_long_texts(data), reduce_to_px, limits)
+        is_unknown = isinstance(exc.__cause__, UnidentifiedImageError)
+        if not is_unknown or (turned_over := tiff.with_black_as_zero(data)) is None:
             raise
-    # The missing part of a JPEG that ends early is grey.
-    return _decoded(data + _END_OF_JPEG, reduce_to_px, limits)
+    return 255 - _decoded(turned_over, reduce_to_px, limits)
 
 
 def pixels_of(image: Image.Image) -> Pixels:
@@ -88,12 +98,15 @@ def pixels_of(image: Image.Image) -> Pixels:
     if not image.width * image.height:
         raise UndecodableImage(f"{image.width}x{image.height} pixels: there is nothing to see")
     with _as_bad_input():
-        return _to_pixels(image, None)
+        return _to_pixels(image)
 
 
 def _decoded(data: bytes, reduce_to_px: int | None, limits: DecodeLimits) -> Pixels:
     with _as_bad_input(), _open(data, limits) as image:
-        return _to_pixels(image, reduce_to_px)
+        # Pillow's name for it is MPO if it holds more pictures.
+        if isinstance(image, JpegImageFile):
+            jpeg.load(image, data, reduce_to_px, accept_truncated=limits.accept_truncated)
+        return _to_pixels(image)
 
 
 @contextmanager
@@ -160,10 +173,7 @@ def _translated(exc: Exception) -> BadInput:
     return TruncatedImage(text) if isinstance(exc, EOFError) or "truncated" in said else UndecodableImage(text)
 
 
-def _to_pixels(image: Image.Image, reduce_to_px: int | None) -> Pixels:
-    # Not in other formats: a HEIC would give the thumbnail in it, which may show something else.
-    if reduce_to_px is not None and image.format in {"JPEG", "MPO"}:
-        image.draft(image.mode, (reduce_to_px, reduce_to_px))
+def _to_pixels(image: Image.Image) -> Pixels:
     # Before the EXIF is read: a TIFF turns itself upright as it loads, and looking for the EXIF of a PNG loads it
     # and swallows what is wrong with it.
     image.load()
@@ -185,30 +195,35 @@ def _orientation(image: Image.Image) -> int | None:
 
 
 def _to_rgb(image: Image.Image) -> Image.Image:
-    if image.mode in {"I", "F"} or image.mode.startswith("I;16"):
-        return _grey_of_deep(image)
+    if is_deep(image.mode):
+        return grey_of_deep(image)
     if image.has_transparency_data:
-        rgba = image if image.mode == "RGBA" else image.convert("RGBA")
-        canvas = Image.new("RGB", rgba.size, BACKGROUND_RGB)
-        canvas.paste(rgba, mask=rgba)
-        return canvas
+        return _opaque(image if image.mode == "RGBA" else image.convert("RGBA"))
     return image if image.mode == "RGB" else image.convert("RGB")
 
 
-def _grey_of_deep(image: Image.Image) -> Image.Image:
-    # Pillow clips deep greys at 255 instead of scaling them: a 16-bit X-ray would come out white.
-    values = np.array(image, dtype=np.float32)  # a copy to change in place: a large image fits only so often
-    brightest = float(values.max(where=np.isfinite(values), initial=0.0))
-    np.nan_to_num(values, copy=False, posinf=brightest)
-    np.clip(values, 0.0, brightest, out=values)
-    values /= _white_of_deep(image.mode, brightest) / 255.0
-    return Image.fromarray(values.astype(np.uint8)).convert("RGB")
+def _opaque(rgba: Image.Image) -> Image.Image:
+    """Return an image on white; on black, or without its transparency, where white would leave nothing to see."""
+    on_white = _on(BACKGROUND_RGB, rgba)
+    if _span(on_white) >= PALE_GREY_LEVELS:
+        return on_white
+    lowest, highest = _extrema(rgba)[3]
+    # One transparency all over draws nothing, and where it is complete, most likely nobody has written it.
+    other = rgba.convert("RGB") if lowest == highest else _on(ELSE_RGB, rgba)
+    return other if _span(other) >= PALE_GREY_LEVELS else on_white
 
 
-def _white_of_deep(mode: str, brightest: float) -> float:
-    """Return the value that counts as white; the mode alone does not say which range a file uses."""
-    if mode == "F" and brightest <= 1.0:
-        return 1.0
-    if not mode.startswith("I;16") and brightest <= 255.0:  # noqa: PLR2004 - 8 bits in a deep file
-        return 255.0
-    return max(65535.0, brightest)
+def _on(ground: tuple[int, int, int], rgba: Image.Image) -> Image.Image:
+    canvas = Image.new("RGB", rgba.size, ground)
+    canvas.paste(rgba, mask=rgba)
+    return canvas
+
+
+def _span(rgb: Image.Image) -> int:
+    """Return over how many levels the channel spreads that spreads most."""
+    return max(highest - lowest for lowest, highest in _extrema(rgb))
+
+
+def _extrema(image: Image.Image) -> tuple[tuple[int, int], ...]:
+    """Return the lowest and the highest value of each channel of several."""
+    return cast("tuple[tuple[int, int], ...]", image.getextrema())

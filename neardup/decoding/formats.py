@@ -3,6 +3,7 @@
 import functools
 import importlib
 
+from neardup.decoding.jpeg_markers import frame_of, refusal_of
 from neardup.errors import UndecodableImage, UnsupportedFormat
 
 HEIF = "HEIF"
@@ -41,6 +42,9 @@ _SIGNATURES = {
     b"II*\x00": "TIFF",
     b"MM\x00*": "TIFF",
     b"\x00\x00\x00\x0cjP  ": "JPEG2000",
+    b"\x00\x00\x00\x0cJXL ": "JPEG XL",
+    b"\xff\x0a": "JPEG XL",
+    b"II\xbc\x01": "JPEG XR",
 }
 _HEIF_BRANDS = (b"heic", b"heix", b"hevc", b"hevx", b"heim", b"heis", b"mif1", b"msf1")
 _AVIF_BRANDS = (b"avif", b"avis")
@@ -110,6 +114,8 @@ def unidentified(data: bytes, formats: tuple[str, ...]) -> UnsupportedFormat | U
     if name is not None and name not in formats:
         shown = "HEIC" if name == HEIF else name
         return UnsupportedFormat(f"{shown} is not among the formats decoded ({', '.join(formats)})")
+    if name == "JPEG" and (frame := frame_of(data)) and (refusal := refusal_of(frame)):
+        return refusal
     return UndecodableImage(f"no decoder recognises data that begins with {data[:16]!r}")
 
 

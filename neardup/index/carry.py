@@ -2,6 +2,7 @@
 
 import logging
 from collections.abc import Iterable
+from dataclasses import dataclass, field
 from typing import Any, cast
 
 import redis
@@ -19,6 +20,28 @@ from neardup.types import Member
 
 _LOG = logging.getLogger(__name__)
 _PAGE = 64
+
+
+@dataclass(frozen=True, slots=True)
+class News:
+    """What has changed among the members of the generation before.
+
+    Attributes
+    ----------
+    added
+        Members not told of before.
+    removed
+        Keys of members told of before that were removed on request.
+    """
+
+    added: list[Member] = field(default_factory=list)
+    removed: list[str] = field(default_factory=list)
+
+    def followed_by(self, later: "News") -> "News":
+        """Return both as one."""
+        gone, known = set(later.removed), {member.key for member in self.added}
+        stayed = [member for member in self.added if member.key not in gone]
+        return News(stayed + later.added, self.removed + [key for key in later.removed if key not in known])
 
 
 class Predecessor:
@@ -48,8 +71,23 @@ class Predecessor:
         """How far `news` has followed its events."""
         return self._position or Position(0)
 
-    def news(self) -> list[Member]:
-        """Return the members not returned before: first all, then those committed since.
+    def skip(self) -> None:
+        """Carry nothing over of what there is by now; what comes later is news.
+
+        Raises
+        ------
+        Misconfigured
+            Another generation is live now.
+        """
+        if self.meta is None:
+            return
+        try:
+            self._position = self._scripts.latest()
+        except GenerationChanged:
+            raise Misconfigured(another_finished(self._keys.name)) from None
+
+    def news(self) -> News:
+        """Return what was not returned before: first all members, then what was committed or removed since.
 
         Raises
         ------
@@ -59,7 +97,7 @@ class Predecessor:
             A record is invalid.
         """
         if self.meta is None:
-            return []
+            return News()
         try:
             return self._read_news()
         except GenerationChanged:
@@ -67,23 +105,42 @@ class Predecessor:
         except CorruptIndex as exc:
             raise CorruptIndex(f"{exc}; it cannot be carried over: repair the index, or start afresh") from exc
 
-    def _read_news(self) -> list[Member]:
+    def _read_news(self) -> News:
         if self._position is None:
             return self._read_all()
         try:
             events = self._scripts.new_events(self._position)
         except FellBehind:
-            return self._read_all()
-        appended = [event.record for event in events if isinstance(event, Appended)]
-        return self._unknown(appended) + self._read_cells(_moved(events))
+            return self._read_again()
+        return self._told(events).followed_by(News(self._read_cells(_moved(events))))
 
-    def _read_all(self) -> list[Member]:
+    def _told(self, events: Iterable[Event]) -> News:
+        added: dict[bytes, Member] = {}
+        removed: list[str] = []
+        for event in events:
+            if isinstance(event, Appended):
+                added |= {member.key.encode(): member for member in self._unknown([event.record])}
+            elif isinstance(event, Rewritten):
+                for key in self._known.intersection(event.removed):
+                    self._known.remove(key)
+                    if added.pop(key, None) is None:
+                        removed.append(key.decode())
+        return News(list(added.values()), removed)
+
+    def _read_all(self) -> News:
         # The position comes first: what happens while the members are read is followed up afterwards, by key.
         self._position = self._scripts.latest()
         meta = cast("IndexMeta", self.meta)
         with translated_errors():
             splits = int(self._client.llen(self._keys.splits(meta.generation)))
-        return self._read_cells(range(meta.clusters + 2 * splits)) + self._read_news()
+        return News(self._read_cells(range(meta.clusters + 2 * splits))).followed_by(self._read_news())
+
+    def _read_again(self) -> News:
+        """Return how the members differ from those told of before, when the log no longer says it."""
+        before, self._known = self._known, set()
+        news = self._read_all()
+        added = [member for member in news.added if member.key.encode() not in before]
+        return News(added, [key.decode() for key in before - self._known])
 
     def _read_cells(self, cells: Iterable[int]) -> list[Member]:
         found: list[Member] = []

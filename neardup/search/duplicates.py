@@ -22,6 +22,8 @@ _BLOCK_BYTES = 64 * 1024 * 1024
 _BLOCK_ROWS = 256
 _PAIRS = 16_384
 _SLACK_ROWS = 4096
+_NOTHING = -1
+"""What a row that was withdrawn duplicates: it is no image any more."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,7 +33,8 @@ class Duplicates:
     Attributes
     ----------
     unique_of
-        intp (n,): row of the unique image that a row duplicates; its own number for a unique image.
+        intp (n,): row of the unique image that a row duplicates; its own number for a unique image, -1 for a row that
+        was withdrawn.
     l2_distance
         float64 (n,): distance to that image, in [0, 2], of the variant that is nearest; 0 for a unique image.
     """
@@ -47,7 +50,7 @@ class Duplicates:
     def groups(self) -> dict[int, list[int]]:
         """Return the rows that duplicate each unique row, in order; uniques without duplicates are left out."""
         found: dict[int, list[int]] = {}
-        for row in np.flatnonzero(~self.is_unique).tolist():
+        for row in np.flatnonzero(~self.is_unique & (self.unique_of != _NOTHING)).tolist():
             found.setdefault(int(self.unique_of[row]), []).append(row)
         return dict(sorted(found.items()))
 
@@ -143,7 +146,19 @@ class DuplicateFinder:
         images
             As they are stored; they become the last rows.
         """
-        rows = self._extend(images)
+        return self._admit(self._extend(images))
+
+    def withdraw(self, rows: Rows) -> Change:
+        """Take members away, whatever duplicates them; what did is judged again, as by `add_settled`."""
+        members = rows[self._unique_of[rows] == rows]
+        self._unique_of[rows] = _NOTHING
+        again = np.flatnonzero(np.isin(self._unique_of[: self._count], members))
+        settled, candidates = again[self._settled[again]], again[~self._settled[again]]
+        self._unique_of[settled], self._l2_distance[settled] = settled, 0.0
+        change = self._admit(settled)
+        return Change(change.added + self._judge(candidates), members.tolist() + change.removed)
+
+    def _admit(self, rows: Rows) -> Change:
         step = 1 if self._judge_settled else _rows_within(_BLOCK_BYTES, self._descriptors.shape[1], _BLOCK_ROWS)
         added: list[int] = []
         removed: list[int] = []

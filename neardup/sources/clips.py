@@ -1,6 +1,7 @@
 """Frames of a video clip as images. Needs PyAV, the extra `video`."""
 
 import io
+import struct
 from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
@@ -11,12 +12,18 @@ from PIL import Image
 
 from neardup.decoding.limits import DecodeLimits
 from neardup.errors import TooManyPixels, UndecodableImage
+from neardup.sources.clip_clock import Clock
+from neardup.sources.clip_decoding import Film, decoded
+from neardup.sources.clip_report import ClipReport
 from neardup.sources.images import BrokenImage, SourceImage
 from neardup.types import Pixels
 
 # A frame's time is a multiple of the clip's time base, not of the interval asked for.
 _EARLY_S = 1e-6
 _JPEG_QUALITY = 92
+_SHORT_S, _SHORT_FRAMES, _SHORT = 1.0, 5, 0.02
+"""How much shorter than its header says a whole clip may be: in seconds where its sound may last longer, in frames that
+were reordered or not filmed at its start, in parts of the whole."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,44 +50,56 @@ class FrameImage:
         return self.frame
 
 
-def clip_frames(path: str, image_id: str, fps: float) -> Iterator[SourceImage]:
+def clip_frames(path: str, fps: float, report: ClipReport) -> Iterator[SourceImage]:
     """Iterate over frames of a clip, at most `fps` a second, called ``clip.mp4#t=1.200`` (seconds from its start).
 
-    What cannot be decoded ends the clip, and comes last as an image that says why.
+    What the clip came to is counted in the report, complete at the end. Where frames are missing, an image that says so
+    comes last.
     """
     try:
-        with av.open(path) as container:
-            for time_s, frame in _sampled(_timed(container), fps):
-                yield FrameImage(f"{image_id}#t={time_s:.3f}", _upright(frame))
+        for time_s, frame in _sampled(path, fps, report):
+            report.images += 1
+            yield FrameImage(f"{report.image_id}#t={time_s:.3f}", _upright(frame))
     except (av.FFmpegError, OSError) as exc:
-        yield BrokenImage(image_id, UndecodableImage(f"{type(exc).__name__}: {exc}"))
+        report.error = exc
+    if not (report.frames or report.missing or report.error):
+        report.error = OSError("the file has no frame")
+    if not report.is_whole:
+        yield BrokenImage(report.image_id, UndecodableImage(str(report)))
 
 
-def _timed(container: Any) -> Iterator[tuple[float, Any]]:  # noqa: ANN401 - PyAV has its own types, not for mypy
-    """Iterate over (seconds since the first frame, frame)."""
-    if not container.streams.video:
-        raise OSError("the file has no video stream")
-    stream = container.streams.video[0]
-    stream.thread_type = "AUTO"
-    first_s = None
-    for number, frame in enumerate(container.decode(stream)):
-        time_s = frame.time if frame.time is not None else number / float(stream.average_rate or 25)
-        first_s = time_s if first_s is None else first_s
-        yield time_s - first_s, frame
-
-
-def _sampled(timed: Iterator[tuple[float, Any]], fps: float) -> Iterator[tuple[float, Any]]:
-    """Keep the first frame of each interval of ``1 / fps`` seconds."""
-    next_interval = 0
-    for time_s, frame in timed:
+def _sampled(path: str, fps: float, report: ClipReport) -> Iterator[tuple[float, Any]]:
+    """Keep the first whole frame of each interval of ``1 / fps`` seconds, with its seconds since the first frame."""
+    film, clock = Film(), None
+    taken: set[int] = set()  # and not only the latest, as a clock may go back
+    for stamp_s, frame, is_whole in decoded(path, film, report):
+        clock = clock or Clock(film.rate)
+        time_s = clock.time_s(stamp_s)
         interval = int((time_s + _EARLY_S) * fps)
-        if interval >= next_interval:
+        if is_whole and interval not in taken:
+            taken.add(interval)
             yield time_s, frame
-            next_interval = interval + 1
+    if clock:
+        report.clock_breaks = clock.breaks(report.undecodable)
+        is_damaged = bool(report.left_out or report.undecodable)
+        report.absent = clock.absent(report.undecodable, is_damaged=is_damaged)
+        if film.duration_s and not report.clock_breaks:
+            report.absent += clock.absent_at_the_end(film.duration_s, _slack_s(film))
 
 
-def _upright(frame: Any) -> Pixels:  # noqa: ANN401 - see above
-    """Return uint8 (height, width, 3) RGB, turned as the phone was held."""
-    rgb = np.asarray(frame.to_ndarray(format="rgb24"), dtype=np.uint8)
-    quarters = round((getattr(frame, "rotation", 0) or 0) / 90) % 4
-    return np.ascontiguousarray(np.rot90(rgb, quarters))
+def _slack_s(film: Film) -> float:
+    of_sound_s = _SHORT_S if film.has_sound else 0.0
+    return max(of_sound_s, _SHORT_FRAMES / film.rate, _SHORT * (film.duration_s or 0.0))
+
+
+def _upright(frame: Any) -> Pixels:  # noqa: ANN401 - PyAV has its own types, not for mypy
+    """Return uint8 (height, width, 3) RGB, turned and mirrored as the clip's display matrix says."""
+    pixels = np.asarray(frame.to_ndarray(format="rgb24"), dtype=np.uint8)
+    matrix = frame.side_data.get("DISPLAYMATRIX")
+    if matrix is not None:
+        # A point (x, y) is shown at (a x + c y, b x + d y). `frame.rotation` leaves out that it may be mirrored.
+        a, b, _, c, d = struct.unpack("=5i", bytes(matrix)[:20])
+        if abs(b) > abs(a):
+            pixels, a, d = pixels.transpose(1, 0, 2), c, b
+        pixels = pixels[:: -1 if d < 0 else 1, :: -1 if a < 0 else 1]
+    return np.ascontiguousarray(pixels)

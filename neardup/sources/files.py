@@ -1,5 +1,6 @@
 """Images in folders, files and video clips: which there are, in which order, and what they are called."""
 
+import logging
 import os
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
@@ -8,12 +9,18 @@ from itertools import chain, count
 from pathlib import Path
 
 from neardup.errors import Misconfigured
+from neardup.sources.clip_report import ClipReport
 from neardup.sources.images import BrokenImage, FileImage, SourceImage
 
-VIDEO_SUFFIXES = frozenset(
-    {".3gp", ".avi", ".flv", ".m2ts", ".m4v", ".mkv", ".mov", ".mp4", ".mpeg", ".mpg", ".mts", ".ogv", ".webm", ".wmv"}
-)
+_FILES = ".3g2 .3gp .asf .avi .f4v .flv .m2t .m2ts .m4v .mkv .mov .mp4 .mpeg .mpg .mts .ogv .ts .vob .webm .wmv"
+_RAW = ".264 .265 .h264 .h265 .hevc .ivf .m1v .m2v .mjpeg .mjpg"
+VIDEO_SUFFIXES = frozenset(f"{_FILES} {_RAW}".split())
 """Files that are opened as video clips; the content of any other file decides whether it is an image."""
+_ALSO_TEXTS = frozenset({".mts", ".ts"})
+"""TypeScript and translations have these names, too."""
+_TEXT_BYTES = 4096
+
+_LOG = logging.getLogger(__name__)
 
 # An image id travels in headers, logs and captions, where a line break would end something.
 _CONTROL_CHARACTERS = dict.fromkeys([*range(32), *range(127, 160)], "\ufffd")
@@ -41,6 +48,7 @@ class ImageSet:
     def __init__(self, sources: Iterable[SourceImage | Clip], fps: float) -> None:
         self._sources = tuple(sources)
         self._fps = fps
+        self._clip_reports: dict[str, ClipReport] = {}
 
     @property
     def total(self) -> int | None:
@@ -52,15 +60,27 @@ class ImageSet:
         """Whether frames of video clips are among the images."""
         return any(isinstance(source, Clip) for source in self._sources)
 
+    @property
+    def clip_reports(self) -> list[ClipReport]:
+        """What became of each clip that has been iterated over to its end."""
+        return list(self._clip_reports.values())
+
     def __iter__(self) -> Iterator[SourceImage]:
-        """Iterate over the images."""
+        """Iterate over the images; a line in the log tells what became of each clip, once."""
         for source in self._sources:
             if isinstance(source, Clip):
-                from neardup.sources.clips import clip_frames  # noqa: PLC0415 - PyAV is an extra
-
-                yield from clip_frames(source.path, source.image_id, self._fps)
+                yield from self._frames(source)
             else:
                 yield source
+
+    def _frames(self, clip: Clip) -> Iterator[SourceImage]:
+        from neardup.sources.clips import clip_frames  # noqa: PLC0415 - PyAV is an extra
+
+        report = ClipReport(clip.image_id)
+        yield from clip_frames(clip.path, self._fps, report)
+        if clip.image_id not in self._clip_reports:
+            _LOG.log(logging.INFO if report.is_whole else logging.WARNING, "%s: %s", clip.image_id, report)
+        self._clip_reports[clip.image_id] = report
 
 
 def find_images(paths: Iterable[str], fps: float = 1.0) -> ImageSet:
@@ -135,10 +155,23 @@ def _source(path: str, relative: str, root_name: str, names: _Names) -> Iterator
     if not names.new_path(path):
         return
     image_id = names.give(root_name, relative)
-    if Path(path).suffix.lower() in VIDEO_SUFFIXES:
+    if _is_clip(Path(path)):
         yield Clip(image_id, path)
     else:
         yield FileImage(image_id, path)
+
+
+def _is_clip(path: Path) -> bool:
+    suffix = path.suffix.lower()
+    return suffix in VIDEO_SUFFIXES and not (suffix in _ALSO_TEXTS and _is_text(path))
+
+
+def _is_text(path: Path) -> bool:
+    try:
+        with path.open("rb") as file:
+            return b"\0" not in file.read(_TEXT_BYTES)
+    except OSError:
+        return False
 
 
 def _walk(folder: str, relative: str) -> Iterator[tuple[str | OSError, str]]:

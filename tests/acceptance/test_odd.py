@@ -72,7 +72,6 @@ FAMILIES = [
     | {"made/gray.jpg", "made/float32.tiff"},
     {"real/webp_photo.webp", "real/cmyk_photo.jpg", "real/palette.png", "real/gray_alpha.png", "real/bilevel.png"},
     {"made/animated.gif", "made/animated.webp"},
-    {"made/rgba_fully_transparent.png", "synthetic/white.png"},
 ]
 
 

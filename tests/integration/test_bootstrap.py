@@ -119,6 +119,24 @@ def test_from_photos_to_a_live_index(bootstrap: Bootstrap, photos: Path, client:
     assert len(json.loads(export.read_text("utf-8"))["members"]) == 12
 
 
+def test_a_damaged_clip_is_told_of(bootstrap: Bootstrap, tmp_path: Path, client: redis.Redis, index: str) -> None:
+    pytest.importorskip("av", reason="extra video is not installed")
+    from tests.support.films import film, numbered  # noqa: PLC0415 - it needs PyAV
+
+    folder = tmp_path / "clips"
+    folder.mkdir()
+    whole = film(folder / "whole.mkv", [numbered(number) for number in range(30)])
+    (folder / "halved.mkv").write_bytes(whole[: len(whole) // 2])
+    ran = bootstrap(folder, "--radius", "0")
+    assert ran.returncode == 0, ran.stderr
+    said = {line.split()[0]: " ".join(line.split()[1:]) for line in ran.stdout.splitlines()}
+    assert said["clips"].startswith("2 clips, 1 not whole, with ")
+    assert said["unreadable"] == "1: 1 undecodable"
+    assert "of about 30 frames" in said["halved.mkv:"]
+    assert ran.stderr.count("halved.mkv: ") == ran.stderr.count("whole.mkv: ") == 1
+    assert [name for name in uniques_of(client, index) if "whole" in name]
+
+
 def test_the_summary_says_it_all(bootstrap: Bootstrap, photos: Path, index: str) -> None:
     lines = bootstrap(photos, "--clusters", 3, "--threshold", 0.2).stdout.splitlines()
     said = {line.split()[0]: " ".join(line.split()[1:]) for line in lines if not line.startswith(" ")}

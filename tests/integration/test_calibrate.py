@@ -160,7 +160,7 @@ class TestLive:
         # All seeds are members: the same pairs, but for those within the radius, of which there are none.
         assert document["proposed"] == pytest.approx(meta.radius, rel=0.15)
         assert f"{document['proposed']:g} (at most 1e-06 false pairs with 95% confidence)" in text
-        assert "nothing; bootstrap again with --radius" in text
+        assert "nothing; neardup index set-radius" in text
 
     def test_below_the_radius_it_continues_what_it_sees(self, client: redis.Redis, redis_url: str) -> None:
         name = build(client)

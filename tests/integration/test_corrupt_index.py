@@ -38,6 +38,7 @@ PHOTOS = 12
 COMPONENTS = 6
 NAME = f"test-{uuid.uuid4().hex}"
 KEYS = IndexKeys(NAME)
+COPY = f"{NAME}-copy"
 AS_BUILT = ("--descriptor", "pixels:16", "--project", str(COMPONENTS), "--threshold", "0.3", "--workers", "1")
 
 
@@ -279,9 +280,17 @@ COMMANDS: dict[str, Run] = {
     "stats": looking("stats"),
     "show": looking("show", "00.png"),
     "neighbours": neighbours,
+    "duplicates": looking("duplicates", "00.png"),
+    "explain": looking("explain", "00.png", "01.png"),
     "repair": looking("repair"),
     "repair --dry-run": looking("repair", "--dry-run"),
     "calibrate": calibrating,
+    "remove": looking("remove", "00.png"),
+    "remove --dry-run": looking("remove", "01.png", "--dry-run"),
+    "set-radius": looking("set-radius", "0.2"),
+    "set-radius --dry-run": looking("set-radius", "0.3", "--dry-run"),
+    "export": lambda place: looking("export", str(place.folder / "never.json"))(place),
+    "copy-to": lambda place: looking("copy-to", place.url, "--to-index", COPY)(place),
 }
 
 
@@ -361,8 +370,18 @@ def test_without_harm_all_of_them_do_their_work(place: Place) -> None:
         "repair --dry-run",
         "bootstrap",
     }  # without Kafka; and one of two alike is enough
-    assert {name: COMMANDS[name](place) for name in alone} == dict.fromkeys(alone, 0)
+    assert {name: run(place) for name, run in COMMANDS.items() if name in alone} == dict.fromkeys(alone, 0)
     (place.folder / "never.json").unlink()
+    remove_keys(place.client, COPY)
+
+
+def test_a_copy_never_takes_the_place_of_a_corrupt_index(place: Place, capsys: pytest.CaptureFixture[str]) -> None:
+    assert looking("copy-to", place.url, "--to-index", COPY)(place) == 0
+    place.client.delete(IndexKeys(COPY).projection(1))
+    capsys.readouterr()
+    assert looking("copy-to", place.url, "--to-index", COPY, "--overwrite")(place) == EXIT_MISCONFIGURED
+    assert f"index {COPY!r}, generation 1, is corrupt: there is no projection" in capsys.readouterr().err
+    remove_keys(place.client, COPY)
 
 
 # -- while it runs -----------------------------------------------------------------------------------------------------

@@ -17,6 +17,7 @@ import redis
 
 import neardup.index.stored.scripts
 from bootstrap.generation.snapshot import CarryOver, Stored, store
+from bootstrap.live.removal import remove
 from bootstrap.seeds.analyse import analyse_seeds
 from bootstrap.seeds.describe import DescribedSeeds, SeedImage
 from bootstrap.seeds.result import SeedResult
@@ -163,7 +164,7 @@ def test_a_larger_radius_keeps_the_earlier_of_two(client: redis.Redis, name: str
     (row,) = scenes(1)
     bootstrap(client, name, Seeds.of(scenes(3, seed=1)))
     index = RedisIndex(client, name)
-    later, earlier = query("later", row, 2000), query("earlier", near(row, 0.15), 1000)
+    later, earlier = query("later", row, 1_700_000_002_000), query("earlier", near(row, 0.15), 1_700_000_001_000)
     assert verdicts(index, later, earlier) == ["unique", "unique"]
     stored, result = bootstrap(client, name, Seeds.of([near(row, 0.18)]), radius=0.2)
     assert (stored.meta.radius, result.assembly.kept, result.assembly.left_out) == (0.2, 4, 1)
@@ -276,6 +277,29 @@ def test_what_is_put_into_a_cell_anew_is_carried(
     before_the_flip(monkeypatch, repair)
     bootstrap(client, name, Seeds.of(rows[:3]))
     assert set(members(client, name)) == {"seed:s0", "seed:s1", "seed:s2", "t-0-0"}
+
+
+@pytest.mark.parametrize("log_events", [4, 100_000])
+def test_what_is_removed_just_before_the_flip_is_not_carried(
+    client: redis.Redis, name: str, monkeypatch: pytest.MonkeyPatch, log_events: int
+) -> None:
+    monkeypatch.setattr(neardup.index.stored.scripts, "LOG_EVENTS", log_events)
+    rows = scenes(40)
+    bootstrap(client, name, Seeds.of(rows[:20]), clusters=1)
+    index = RedisIndex(client, name)
+
+    def remove_and_stream() -> None:
+        remove(client, name, ["seed:s3"], "a test")
+        index.decide([query(f"t-0-{number}", rows[number]) for number in range(20, 40)])  # the log forgets the removal
+        index.decide([query("t-0-40", near(rows[39], 0.5))])
+
+    before_the_flip(monkeypatch, remove_and_stream)
+    bootstrap(client, name, Seeds.of([near(rows[3], 0.05)], "new"), radius=RADIUS)
+    found = members(client, name)
+    assert "seed:s3" not in found
+    assert {"seed:new0", "t-0-20", "t-0-40"} <= set(found)  # what would have been its duplicate is a member
+    assert close_pairs(list(found.values())) == 0
+    assert verdicts(index, query("copy", near(rows[3], 0.04))) == ["duplicate"]
 
 
 def test_the_reply_to_the_flip_may_be_lost(client: redis.Redis, name: str) -> None:

@@ -16,6 +16,7 @@ from PIL import Image
 from bootstrap.index import EXIT_DOES_NOT_HOLD, main
 from bootstrap.live.reading import LiveGeneration
 from bootstrap.live.verify import Verification
+from bootstrap.tool import EXIT_NO_MEMBER
 from neardup.cli.running import EXIT_MISCONFIGURED, EXIT_UNAVAILABLE
 from neardup.descriptors import load_descriptor
 from neardup.index.base import IndexMeta
@@ -324,7 +325,7 @@ def test_show_finds_a_member(by: str, command: Command, client: redis.Redis, ind
 
 def test_show_tells_when_there_is_none(command: Command) -> None:
     code, text = command("show", "nobody")
-    assert (code, text) == (0, "no member has the image id or the key 'nobody'\n")
+    assert (code, text) == (EXIT_NO_MEMBER, "no member has the image id or the key 'nobody'\n")
 
 
 def test_show_lists_all_images_of_one_id(command: Command, client: redis.Redis, index: str) -> None:

@@ -221,6 +221,29 @@ def test_a_decision_that_outlived_its_member_is_no_obstacle(rig: Rig, run: Run) 
     assert rig.members() == whole
 
 
+@pytest.mark.parametrize("carried", [False, True])
+def test_what_was_removed_does_not_come_back(rig: Rig, run: Run, *, carried: bool) -> None:
+    images = queries(60)
+    rig.judge(images)
+    whole = rig.members()
+    gone = list(whole)[:5]
+    assert main(["remove", *gone], rig.environ) == 0
+    if carried:
+        assert main(["set-radius", "0.2"], rig.environ) == 0
+    run("--dry-run")  # and what the others said before is read
+    planned, done = run.document("--dry-run"), run.document()
+    assert (planned["removed"], planned["restored"]) == (done["removed"], done["restored"]) == (5, 0)
+    assert rig.members().keys() == whole.keys() - set(gone)
+    # A new copy is unique, and is restored when it is lost.
+    before = rig.stored()
+    copy = replace(next(image for image in images if image.key == gone[0]), key="copies-0-0", image_id="the copy")
+    assert rig.judge([copy]) == [Verdict.UNIQUE]
+    rig.lose_writes_since(before)
+    assert run.document()["restored"] == 1
+    assert "copies-0-0" in rig.members()
+    assert holds(rig)
+
+
 def test_what_cannot_be_restored_is_counted(rig: Rig, run: Run) -> None:
     index = RedisIndex(rig.client, rig.name)
     images = queries(8)

@@ -12,6 +12,7 @@ from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, rule, run_state_machine_as_test
 
+from bootstrap.live.removal import remove
 from neardup.index.memory import MemoryIndex
 from neardup.index.redis import RedisIndex
 from neardup.index.stored.connection import connect
@@ -80,6 +81,17 @@ class IndexMachine(RuleBasedStateMachine):
     def forget(self) -> None:
         self.memory._decided.clear()
         forget_decisions(self.client, self.shared[0].meta.name)
+
+    @rule(picks=st.lists(st.integers(0, 10_000), min_size=1, max_size=4))
+    def remove(self, picks: list[int]) -> None:
+        # The seeds stay, so that each cell has a member.
+        streamed = [each.key for each in self.memory._block if not each.key.startswith("seed-")]
+        gone = {streamed[pick % len(streamed)] for pick in picks if streamed}
+        if gone:
+            remove(self.client, self.shared[0].meta.name, sorted(gone), "a test")
+            left = MemoryBackend().make(members=[each for each in self.memory._block if each.key not in gone])
+            assert isinstance(left, MemoryIndex)
+            left._decided, self.memory = self.memory._decided, left
 
     @invariant()
     def holds_the_same(self) -> None:

@@ -51,7 +51,7 @@ def rebuild(task: Rebuilding) -> None:
         while not task.stop.exists():
             predecessor = find_predecessor(client, task.index, task.fingerprint)
             assert predecessor is not None
-            carried = predecessor.news()
+            carried = predecessor.news().added
             if carried:
                 snapshot, carry_over = _next(predecessor, carried)
                 store(snapshot, client, task.index, carry_over)

@@ -79,6 +79,7 @@ def _conversions() -> Iterator[OddFile]:
         "cmyk.jpg": encoded(picture.convert("CMYK"), "JPEG", quality=95),
         "trailing-garbage.jpg": jpeg + bytes(range(256)) * 20,
         "stereo.mpo": encoded(picture, "MPO", others),
+        "no-end-marker.jpg": jpeg[:-2],
         "plain.png": encoded(picture, "PNG"),
         "deep.png": _png16(picture),
         "opaque.png": encoded(opaque, "PNG"),
@@ -136,6 +137,8 @@ def _greys() -> Iterator[OddFile]:
         "grey16.tiff": encoded(Image.fromarray(values.astype(np.uint16) * 257), "TIFF"),
         "grey32.tiff": encoded(Image.fromarray(values.astype(np.int32) * 257), "TIFF"),
         "float.tiff": encoded(Image.fromarray(values.astype(np.float32) / np.float32(255)), "TIFF"),
+        "grey12of16.png": encoded(Image.fromarray(values.astype(np.uint16) * 16), "PNG"),
+        "kelvin.tiff": encoded(Image.fromarray(values.astype(np.float32) * np.float32(0.06) + 283), "TIFF"),
     }
     for name, data in files.items():
         yield OddFile(name, data, picture="grey scene")
@@ -145,8 +148,11 @@ def _plain() -> Iterator[OddFile]:
     hidden = scene(5).copy()
     hidden.putalpha(0)
     yield OddFile("white.png", encoded(Image.new("RGB", SIZE, "white"), "PNG"), picture="white")
-    yield OddFile("fully-transparent.png", encoded(hidden, "PNG"), picture="white")
-    yield OddFile("fully-transparent.webp", encoded(hidden, "WEBP"), picture="white")
+    empty = Image.new("RGBA", SIZE)
+    yield OddFile("fully-transparent.png", encoded(empty, "PNG"), picture="white")
+    yield OddFile("fully-transparent.webp", encoded(empty, "WEBP"), picture="white")
+    yield OddFile("alpha-of-zeros.png", encoded(hidden, "PNG"), picture="hidden scene")
+    yield OddFile("alpha-of-zeros.tiff", encoded(hidden, "TIFF"), picture="hidden scene")
     yield OddFile("black.png", encoded(Image.new("RGB", SIZE), "PNG"))
     yield OddFile("bilevel.png", encoded(scene(6).convert("1"), "PNG"))
     yield OddFile("wrong-name.svg", encoded(scene(7), "JPEG"))
@@ -164,6 +170,7 @@ def _broken() -> Iterator[OddFile]:
     yield OddFile("empty.jpg", b"", "empty")
     yield OddFile("half.jpg", jpeg[: len(jpeg) // 2], "truncated")
     yield OddFile("nearly-all.jpg", jpeg[: len(jpeg) * 95 // 100], "truncated")
+    yield OddFile("half-with-end-marker.jpg", jpeg[: len(jpeg) // 2].rstrip(b"\xff") + b"\xff\xd9", "truncated")
     yield OddFile("head.jpg", jpeg[:100], "truncated")
     yield OddFile("half.png", png[: len(png) // 2], "truncated")
     yield OddFile("flipped.png", bytes(flipped), "undecodable")
@@ -208,6 +215,8 @@ def _bombs() -> Iterator[OddFile]:
 
 
 def _foreign() -> Iterator[OddFile]:
+    jpeg = encoded(scene(12), "JPEG")
+    yield OddFile("arithmetic.jpg", jpeg.replace(b"\xff\xc0", b"\xff\xc9", 1), "unsupported-format")
     yield OddFile("layers.psd", b"8BPS\0\1" + bytes(200), "unsupported-format")
     yield OddFile("icon.ico", encoded(Image.new("RGB", (32, 32)), "ICO"), "unsupported-format")
     yield OddFile("program.eps", encoded(Image.new("RGB", (8, 8)), "EPS"), "unsupported-format")

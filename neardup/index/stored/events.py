@@ -5,10 +5,14 @@ part of), as `commit.lua` reads them:
 
     'A'   cell u32, root u32, place u32, record        a member was appended to the cell at this place of it
     'S'   cell u32, root u32, split (see `Split`)      the cell was divided
-    'R'   cell u32, root u32                           members were removed from the cell, or put into it anew
+    'R'   cell u32, root u32, keys                     members were removed from the cell, or put into it anew
+
+The keys of 'R', each after its length as u16, are of members that were removed on request; there are none where members
+only became too old.
 """
 
 import struct
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 from neardup.errors import CorruptIndex
@@ -17,6 +21,7 @@ PLACE = struct.Struct("<II")
 _BEGIN = struct.Struct("<cII")
 _APPENDED = struct.Struct("<I")
 _SPLIT = struct.Struct("<IIHd")
+_KEY_BYTES = struct.Struct("<H")
 BEGINNING = 320
 """Bytes that tell one event from another: an appended record begins with its key, and that of a message in a topic of
 249 characters ends before this."""
@@ -59,10 +64,19 @@ class Split:
 
 @dataclass(frozen=True, slots=True)
 class Rewritten:
-    """The members of a cell are others than before."""
+    """The members of a cell are others than before.
+
+    Attributes
+    ----------
+    cell, root
+        The cell, and the k-means cell that it is a part of.
+    removed
+        Keys of members that were removed on request: no later generation may carry them over.
+    """
 
     cell: int
     root: int
+    removed: tuple[bytes, ...] = ()
 
 
 Event = Appended | Split | Rewritten
@@ -76,7 +90,8 @@ def encode_split(split: Split) -> bytes:
 
 def encode_rewritten(rewritten: Rewritten) -> bytes:
     """Return the event of a rewritten cell."""
-    return _BEGIN.pack(b"R", rewritten.cell, rewritten.root)
+    keys = b"".join(_KEY_BYTES.pack(len(key)) + key for key in rewritten.removed)
+    return _BEGIN.pack(b"R", rewritten.cell, rewritten.root) + keys
 
 
 def decode_event(event: bytes) -> Event:
@@ -96,7 +111,16 @@ def decode_event(event: bytes) -> Event:
             low, high, axis, threshold = _SPLIT.unpack_from(event, _BEGIN.size)
             return Split(cell, root, low, high, axis, threshold, event[_BEGIN.size + _SPLIT.size :])
         if kind == b"R":
-            return Rewritten(cell, root)
+            return Rewritten(cell, root, tuple(_keys_in(event, _BEGIN.size)))
     except struct.error as exc:
         raise CorruptIndex(f"an event of the log is cut short: {event[:32]!r}") from exc
     raise CorruptIndex(f"not an event of the log: {event[:32]!r}")
+
+
+def _keys_in(event: bytes, start: int) -> Iterator[bytes]:
+    while start < len(event):
+        (size,) = _KEY_BYTES.unpack_from(event, start)
+        start += _KEY_BYTES.size + size
+        if start > len(event):
+            raise CorruptIndex(f"an event of the log is cut short: {event[:32]!r}")
+        yield event[start - size : start]

@@ -55,6 +55,11 @@ class IndexKeys:
         """Set: numbers of the generations that have keys, live, being built or abandoned."""
         return f"{self.prefix}generations"
 
+    @property
+    def removed(self) -> str:
+        """Hash: what was removed on request, by its key; see `neardup.index.stored.removals`."""
+        return f"{self.prefix}removed"
+
     def decided(self, key: str) -> str:
         """Return the string that records the decision for an idempotency key."""
         return f"{self.prefix}decided:{key}"

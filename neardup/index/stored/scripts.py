@@ -9,9 +9,22 @@ from neardup.errors import CorruptIndex
 from neardup.index.stored.connection import translated_errors
 from neardup.index.stored.events import BEGINNING, Event, Rewritten, Split, decode_event, encode_rewritten, encode_split
 from neardup.index.stored.keys import IndexKeys
+from neardup.index.stored.removals import Removal
 
 LOG_EVENTS = 20_000
 """Events that the log keeps, about 570 bytes each: a process further behind reads the whole generation again."""
+_CELL_KEYS_FROM = 4
+"""The first cell among the keys of `remove.lua`, as Lua counts."""
+
+
+@dataclass(frozen=True, slots=True)
+class Placed:
+    """A member where it stands, as it is stored."""
+
+    key: bytes
+    cell: int
+    root: int
+    record: bytes
 
 
 class GenerationChanged(Exception):
@@ -93,8 +106,8 @@ class GenerationScripts:
     def __init__(self, client: Any, keys: IndexKeys, generation: int) -> None:  # noqa: ANN401 - redis.Redis, or a cluster
         self._keys = keys
         self._generation = generation
-        self._commit, self._events, self._split, self._rewrite = (
-            load_script(client, name) for name in ("commit.lua", "events.lua", "split.lua", "rewrite.lua")
+        self._commit, self._events, self._split, self._rewrite, self._remove = (
+            load_script(client, f"{name}.lua") for name in ("commit", "events", "split", "rewrite", "remove")
         )
         self._log_keys = [keys.live, keys.log(generation), keys.trimmed(generation)]
 
@@ -171,4 +184,23 @@ class GenerationScripts:
         keys = [*self._log_keys, self._keys.cell(self._generation, rewritten.cell)]
         with translated_errors():
             done = self._rewrite(keys=keys, args=[self._generation, marks, encode_rewritten(rewritten), position.seen])
+        return bool(done)
+
+    def remove(self, members: Sequence[tuple[Placed, Removal]]) -> bool:
+        """Remove members, at least one, on request; return False, with nothing changed, if one is not there now."""
+        by_cell: dict[int, list[Placed]] = {}
+        for placed, _ in members:
+            by_cell.setdefault(placed.cell, []).append(placed)
+        place_of = {cell: place for place, cell in enumerate(by_cell, start=_CELL_KEYS_FROM)}
+        keys = [self._keys.live, self._keys.log(self._generation), self._keys.removed]
+        keys += [self._keys.cell(self._generation, cell) for cell in by_cell]
+        arguments: list[Any] = [self._generation, len(members)]
+        for placed, removal in members:
+            arguments += [place_of[placed.cell], placed.key, removal.to_json(), placed.record]
+        arguments += [
+            encode_rewritten(Rewritten(cell, gone[0].root, tuple(placed.key for placed in gone)))
+            for cell, gone in by_cell.items()
+        ]
+        with translated_errors():
+            done = self._remove(keys=keys, args=arguments)
         return bool(done)

@@ -285,6 +285,11 @@ def test_schemes_of_claim_checks_are_documented() -> None:
         assert [name for name in SCHEMES if f"`{name}:`" not in text] == []
 
 
+def test_findings_are_documented() -> None:
+    scripts = {f"findings/{script.name}" for script in (ROOT / "findings").iterdir()}
+    assert scripts == set(re.findall(r"findings/[\w.-]+", (ROOT / "docs/behaviours.md").read_text("utf-8")))
+
+
 def test_schemes_have_an_extra_of_their_name() -> None:
     extras = PROJECT["project"]["optional-dependencies"]
     for name, scheme in SCHEMES.items():
@@ -321,7 +326,7 @@ def below(family: type[NeardupError]) -> Iterator[type[NeardupError]]:
 
 def test_keys_are_documented() -> None:
     keys = IndexKeys("NAME")
-    names = {keys.live, keys.last, keys.generations, keys.decided("KEY")}
+    names = {keys.live, keys.last, keys.generations, keys.removed, keys.decided("KEY")}
     of_a_generation = (keys.metadata, keys.centroids, keys.projection, keys.pca, keys.splits, keys.log, keys.trimmed)
     names |= {key(7).replace("g7", "gG") for key in of_a_generation}
     names.add(keys.cell(7, 1).replace("g7", "gG").removesuffix("1") + "C")

@@ -91,6 +91,47 @@ def test_what_comes_late_is_counted() -> None:
     assert assembly.add_late([]) == ([], [])
 
 
+def test_what_is_removed_meanwhile_makes_room() -> None:
+    assembly = assembled(
+        [member("t-0-0", 0.0), member("t-0-1", 1.0)], [member("seed:a", 0.05), member("seed:b", 2.0)], 0.1
+    )
+    assert keys(assembly) == ["t-0-0", "t-0-1", "seed:b"]
+    added, removed = assembly.withdraw(["t-0-0", "t-0-1"])
+    assert [each.key for each in added] == ["seed:a"]
+    assert [each.key for each in removed] == ["t-0-0", "t-0-1"]
+    assert keys(assembly) == ["seed:a", "seed:b"]
+    assert (assembly.kept, assembly.unique, assembly.left_out) == (0, 2, 0)
+    assert assembly.withdraw(["t-0-0"]) == ([], [])  # and once only
+    assert assembly.withdraw([]) == ([], [])
+
+
+def test_what_was_removed_and_came_again_is_a_member_again() -> None:
+    assembly = assembled([member("t-0-0", 0.0)], [member("seed:b", 2.0)], RADIUS)
+    assembly.withdraw(["t-0-0"])
+    [again], _ = assembly.add_late([member("t-0-0", 0.0)])
+    assert keys(assembly) == ["seed:b", "t-0-0"]
+    assert assembly.withdraw(["t-0-0"]) == ([], [again])
+    assert (keys(assembly), assembly.kept, assembly.left_out) == (["seed:b"], 0, 0)
+
+
+def test_a_member_that_made_way_for_the_removed_one_is_back() -> None:
+    # Of a smaller radius before: then the seed that is near it gives way.
+    carried = [member("t-0-0", 0.0, 1), member("t-0-1", 0.09, 2)]
+    assembly = assembled(carried, [member("seed:a", 0.15)], RADIUS / 2)
+    assert keys(assembly) == ["t-0-0", "seed:a"]
+    added, removed = assembly.withdraw(["t-0-0"])
+    assert ([each.key for each in added], [each.key for each in removed]) == (["t-0-1"], ["t-0-0", "seed:a"])
+    assert (assembly.kept, assembly.unique, assembly.left_out) == (1, 0, 0)
+
+
+def test_a_seed_that_is_the_removed_member_is_one_of_its_own() -> None:
+    assembly = assembled([member("seed:a", 0.0)], [member("seed:a", 0.0)], RADIUS)
+    assert assembly.known == {1: 0}
+    added, removed = assembly.withdraw(["seed:a"])
+    assert (added, removed) == ([assembly.rows[1]], [assembly.rows[0]])
+    assert (assembly.known, assembly.kept, assembly.unique) == ({}, 0, 1)
+
+
 def test_another_image_of_the_same_key_gets_a_key_of_its_own() -> None:
     first = assembled([member("seed:a", 0.0)], [member("seed:a", 1.0)], RADIUS)
     (_, renamed) = keys(first)

@@ -84,6 +84,15 @@ def test_what_is_no_duration(text: str) -> None:
         (["look"], ["COMMAND"]),
         (["show"], ["TARGET"]),
         (["neighbours"], ["TARGET"]),
+        (["duplicates"], ["TARGET"]),
+        (["explain", "a"], ["B"]),
+        (["explain", "a", "b", "--image-a", "x", "--image-b", "y"], ["--image-a works only", "--image-b works only"]),
+        (["remove"], ["ID"]),
+        (["set-radius"], ["RADIUS"]),
+        (["set-radius", "wide"], ["RADIUS"]),
+        (["export"], ["FILE"]),
+        (["copy-to"], ["URL"]),
+        (["copy-to", "redis://x", "--to-index", "a b"], ["index name 'a b'"]),
         (["stats", "x"], ["'x'"]),
         (["verify", "x", "--dry-run"], ["'x'", "--dry-run"]),
         (["stats", "--sample", "3"], ["--sample"]),
@@ -126,6 +135,7 @@ STATS: Document = {
     "splits": 5,
     "events": {"in_log": 20, "ever": 997},
     "decisions": 7,
+    "removed": 2,
     "memory_bytes": {"members": 2**20, "decisions": 2**19, "log": 0, "rest": 5},
     "bytes_a_member": 571.2,
 }
@@ -141,6 +151,7 @@ def test_stats_as_lines() -> None:
     assert lines[0] == "index       cats, generation 3, made 2026-01-01T00:00:00+00:00"
     assert "sizes       p1 10, p50 111, p99 290, max 300" in lines
     assert "memory      members 1.0 MiB, decisions 0.5 MiB, log 0.0 MiB, rest 0.0 MiB" in lines
+    assert "removed     2 on request, ever" in lines
     assert {"change      any", "symmetries  none"} <= set(lines)
     camera = lines_of("stats", {**STATS, "local_change": 2.5, "symmetries": ["mirror", "rotate90"]})
     assert {"change      2.5 at most, locally", "symmetries  mirror, rotate90"} <= set(camera)
@@ -150,11 +161,14 @@ def test_stats_as_lines() -> None:
 
 def test_a_lone_decision_is_shown() -> None:
     decision = {"verdict": "duplicate", "duplicate_of": "b.jpg", "distance": 0.1, "generation": 2}
-    lines = lines_of("show", {"wanted": "images-0-7", "members": [], "decision": decision})
-    assert lines == [
-        "no member has the image id or the key 'images-0-7'",
-        "decision    duplicate of b.jpg, by generation 2",
-    ]
+    document: Document = {"wanted": "images-0-7", "members": [], "decision": decision, "removed": None}
+    assert lines_of("show", document) == ["decision    duplicate of b.jpg, by generation 2"]
+
+
+def test_who_removed_a_member_is_shown() -> None:
+    removed = {"image_id": "a.jpg", "generation": 1, "at": "2026-01-01T00:00:00+00:00", "by": "legal"}
+    document: Document = {"wanted": "images-0-7", "members": [], "decision": None, "removed": removed}
+    assert lines_of("show", document) == ["removed     2026-01-01T00:00:00+00:00, by legal"]
 
 
 def test_verify_as_lines() -> None:
@@ -180,12 +194,14 @@ def test_repair_as_lines() -> None:
         "already_there": 5,
         "restored": 2,
         "expired": 0,
+        "removed": 3,
         "conflicts": 1,
         "not_restorable": {"without the member header": 4},
         "examples": [conflict],
     }
     lines = lines_of("repair", document)
     assert "would restore   2" in lines
+    assert "removed         3" in lines
     assert "  4 without the member header" in lines
     assert lines[-1] == "  a (images-0-1) is a duplicate of b by now, 0.010000 away"
 
@@ -256,6 +272,15 @@ def test_after_a_removal_the_log_says_nothing_of_what_was_there() -> None:
     found = replay(events, {0: 3})
     assert found.wrong == []
     assert {suspect.identity for suspect in found.missing({})} == {b"b", b"c"}
+
+
+def test_a_removal_on_request_excuses_only_what_it_names() -> None:
+    removal = encode_rewritten(Rewritten(0, 0, (b"b", b"older")))
+    found = replay([appended(0, 2, "a"), appended(0, 3, "b"), removal, appended(0, 2, "c")], {0: 3})
+    assert (found.wrong, found.removed, found.roots_rewritten) == ([], {b"b", b"older"}, set())
+    assert {suspect.identity for suspect in found.missing({})} == {b"a", b"c"}
+    again = replay([removal, appended(0, 2, "b")], {0: 3})
+    assert (again.removed, {suspect.identity for suspect in again.missing({})}) == ({b"older"}, {b"b"})
 
 
 @pytest.mark.parametrize(

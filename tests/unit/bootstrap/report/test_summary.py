@@ -1,5 +1,6 @@
 import io
 import logging
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -14,6 +15,7 @@ from bootstrap.settings import Settings
 from neardup.descriptors.base import unit_float16
 from neardup.descriptors.pixels import PixelsDescriptor
 from neardup.index.memory import MemoryIndex
+from neardup.sources.clip_report import ClipReport
 
 PIXELS = PixelsDescriptor(2)
 
@@ -37,6 +39,17 @@ def test_the_first_twenty_unreadable_files_are_listed() -> None:
     assert len(listed) == 20
     assert any(line.split() == ["and", "3", "more"] for line in lines)
     assert any(line.split() == ["unreadable", "23:", "23", "undecodable"] for line in lines)
+
+
+def test_clips_are_told_of_where_there_are_any() -> None:
+    result = analyse_seeds(described(5), PIXELS, clusters=2)
+    outcome = Outcome(result.snapshot().meta, result, result.assembly, np.array([2, 3]))
+    assert not [line for line in summary(outcome, Settings()).splitlines() if line.startswith("clips")]
+    clips = [ClipReport("a.mkv", frames=20, absent=20), ClipReport("b.mkv", frames=40)]
+    told = summary(replace(outcome, clips=clips), Settings()).splitlines()
+    assert [" ".join(line.split()) for line in told if line.startswith("clips")] == [
+        "clips 2 clips, 1 not whole, with about 20 frames missing"
+    ]
 
 
 def test_the_rate_is_images_by_seconds_of_describing() -> None:

@@ -28,7 +28,19 @@ ENTRANCES: dict[str, list[list[str]]] = {
     "bootstrap.calibrate": [[]],
     "bootstrap.index": [[], *([each.name.split()[1]] for each in family("index"))],
 }
-NEEDS = {"folder": ["x"], "index show": ["x"], "index neighbours": ["x"], "bootstrap": ["x"], "completion": ["bash"]}
+NEEDS = {
+    "folder": ["x"],
+    "index show": ["x"],
+    "index neighbours": ["x"],
+    "index duplicates": ["x"],
+    "index explain": ["x", "y"],
+    "index remove": ["x"],
+    "index set-radius": ["0.5"],
+    "index export": ["x"],
+    "index copy-to": ["redis://x"],
+    "bootstrap": ["x"],
+    "completion": ["bash"],
+}
 """What has to be there for the settings of a command to be whole."""
 
 
@@ -75,6 +87,7 @@ def test_variables_of_other_commands_are_ignored(each: Command) -> None:
     assert settings_of(each, NEEDS.get(each.name, []), environ) == settings_of(each, NEEDS.get(each.name, []), {})
 
 
+TOOLS = "stats, show, neighbours, duplicates, explain, verify, repair, remove, set-radius, export, copy-to"
 FOLDER_FEED_BOOTSTRAP = "folder mode (neardup folder), neardup feed and neardup bootstrap have it"
 JUDGES = "the service (neardup consume), folder mode (neardup folder)"
 ALL_WITH_REDIS = f"{JUDGES}, neardup bootstrap, neardup calibrate and neardup index"
@@ -189,7 +202,7 @@ def test_a_tool_may_stand_behind_flags(arguments: list[str], capsys: pytest.Capt
 @pytest.mark.parametrize(
     ("arguments", "said"),
     [
-        ([], "COMMAND: name one of stats, show, neighbours, verify, repair\n"),
+        ([], f"COMMAND: name one of {TOOLS}\n"),
         (
             ["verfy"],
             "COMMAND: there is no 'verfy'; did you mean verify?\n",

@@ -1,14 +1,18 @@
 """Every kind of image comes out as the same upright RGB pixels."""
 
 import io
+import struct
 from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 import pytest
 from numpy.typing import NDArray
-from PIL import Image
+from PIL import Image, ImageDraw
 
 from neardup.decoding.decode import EXIF_ORIENTATION, decode
+from neardup.descriptors import load_descriptor
+from neardup.descriptors.base import Descriptor
+from neardup.search.distance import l2_distances
 from neardup.types import Pixels
 from tests.support.odd_files import TRANSPOSE_OF_A_CAMERA
 
@@ -32,6 +36,17 @@ def oriented(image: Image.Image, value: object, image_format: str, **options: ob
     exif = Image.Exif()
     exif[EXIF_ORIENTATION] = value
     return encoded(image, image_format, exif=exif, **options)
+
+
+def bmp_with_alpha(image: Image.Image, alpha: int) -> bytes:
+    """Return a BMP of 32 bits whose header says that the fourth byte is alpha (BITMAPV4HEADER)."""
+    image = image.copy()
+    image.putalpha(alpha)
+    pixels = image.transpose(Image.Transpose.FLIP_TOP_BOTTOM).tobytes("raw", "BGRA")
+    bits_and_sizes = struct.pack("<IiiHHIIiiII", 108, *image.size, 1, 32, 3, len(pixels), 0, 0, 0, 0)
+    masks = struct.pack("<4I", 0xFF0000, 0xFF00, 0xFF, 0xFF000000)
+    head = bits_and_sizes + masks + bytes(108 - len(bits_and_sizes) - len(masks))
+    return b"BM" + struct.pack("<IHHI", 14 + 108 + len(pixels), 0, 0, 14 + 108) + head + pixels
 
 
 def mean_difference(one: Pixels, other: Pixels) -> float:
@@ -92,12 +107,6 @@ class TestModes:
         pixels = decode(encoded(Image.new("RGBA", (4, 4), (0, 0, 0, 128)), "PNG"))
         assert np.abs(pixels.astype(int) - 127).max() <= 1
 
-    @pytest.mark.parametrize("image_format", ["PNG", "WEBP", "TIFF"])
-    def test_fully_transparent_is_white_whatever_hides_below(self, image_format: str) -> None:
-        image = picture().copy()
-        image.putalpha(0)
-        assert (decode(encoded(image, image_format)) == 255).all()
-
     def test_opaque_alpha_changes_nothing(self) -> None:
         image = picture().copy()
         image.putalpha(255)
@@ -109,6 +118,58 @@ class TestModes:
 
     def test_cmyk_tiff(self) -> None:
         assert np.array_equal(decode(encoded(picture().convert("CMYK"), "TIFF")), RGB)
+
+
+class TestDrawings:
+    """A drawing is to be seen: on white, or else on black; and where all is transparent, the transparency is wrong."""
+
+    @staticmethod
+    def drawing(shape: str, colour: int, alpha: int = 255) -> Image.Image:
+        image = Image.new("RGBA", (128, 128), (0, 0, 0, 0))
+        draw = ImageDraw.Draw(image)
+        {"ring": draw.ellipse, "box": draw.rectangle}[shape]((30, 20, 100, 90), fill=(colour, colour, colour, alpha))
+        return image
+
+    @pytest.mark.parametrize("descriptor", [load_descriptor("dct"), load_descriptor("copynet")])
+    @pytest.mark.parametrize("colour", [255, 250, 0])
+    @pytest.mark.parametrize("image_format", ["PNG", "WEBP", "TIFF"])
+    def test_two_drawings_are_two_in_every_colour(self, descriptor: Descriptor, colour: int, image_format: str) -> None:
+        pixels = [decode(encoded(self.drawing(shape, colour), image_format)) for shape in ("ring", "box")]
+        vectors = descriptor.describe([descriptor.prepare(each) for each in pixels])
+        assert l2_distances(vectors[:1], vectors[1:])[0, 0] > descriptor.default_radius / 2
+        assert all(np.ptp(each) > 200 for each in pixels)
+
+    def test_a_white_palette_entry_beside_a_transparent_one(self) -> None:
+        image = Image.fromarray(np.array([[0, 1]], dtype=np.uint8), "P")
+        image.putpalette([255, 255, 255, 255, 255, 255])
+        assert decode(encoded(image, "PNG", transparency=0)).tolist() == [[[0] * 3, [255] * 3]]
+
+    def test_a_faint_shadow_stays_on_white(self) -> None:
+        image = self.drawing("ring", 0, alpha=20)
+        assert decode(encoded(image, "PNG"))[:, :, 0].min() == 255 - 20
+
+    def test_white_on_white_with_an_opaque_alpha_is_white(self) -> None:
+        image = Image.new("RGBA", (8, 8), "white")
+        assert (decode(encoded(image, "PNG")) == 255).all()
+
+    @pytest.mark.parametrize("image_format", ["PNG", "WEBP", "TIFF"])
+    def test_of_one_colour_and_fully_transparent_is_white(self, image_format: str) -> None:
+        image = Image.new("RGBA", (60, 40), (200, 30, 30, 0))
+        assert (decode(encoded(image, image_format)) == 255).all()
+
+    @pytest.mark.parametrize("image_format", ["PNG", "TIFF"])
+    @pytest.mark.parametrize("alpha", [0, 1])
+    def test_a_picture_whose_alpha_nobody_wrote_is_itself(self, image_format: str, alpha: int) -> None:
+        image = picture().copy()
+        image.putalpha(alpha)
+        assert np.array_equal(decode(encoded(image, image_format)), RGB)
+
+    @pytest.mark.parametrize("alpha", [0, 255])
+    def test_so_is_a_bmp(self, alpha: int) -> None:
+        data = bmp_with_alpha(picture(), alpha)
+        with Image.open(io.BytesIO(data)) as image:
+            assert image.mode == "RGBA"
+        assert np.array_equal(decode(data), RGB)
 
 
 class TestDeepGrey:
@@ -138,10 +199,10 @@ class TestDeepGrey:
     def test_32_bit_integers(self, values: NDArray[np.int32]) -> None:
         assert np.array_equal(decode(encoded(Image.fromarray(values), "TIFF")), GREY_AS_RGB)
 
-    def test_integers_beyond_16_bits_are_scaled_by_the_brightest(self) -> None:
+    def test_integers_beyond_16_bits_are_scaled_by_the_brightest_but_for_outliers(self) -> None:
         values = (GREY.astype(np.float64) * (2**31 - 1) / 255).astype(np.int32)
         pixels = decode(encoded(Image.fromarray(values), "TIFF"))
-        expected = GREY_AS_RGB.astype(np.float64) * 255 / GREY.max()
+        expected = np.minimum(GREY_AS_RGB * 255.0 / np.percentile(GREY, 99.9), 255)
         assert np.abs(pixels - expected).max() <= 1
 
     def test_negative_integers_are_black(self) -> None:

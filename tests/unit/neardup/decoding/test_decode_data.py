@@ -11,7 +11,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from numpy.typing import NDArray
-from PIL import Image
+from PIL import Image, ImageOps
 
 from neardup.decoding.decode import decode
 from neardup.descriptors import load_descriptor
@@ -116,8 +116,20 @@ def test_twins_match(one: str, other: str) -> None:
     assert l2_distances(descriptors[:1], descriptors[1:])[0, 0] <= dct.default_radius
 
 
-def test_the_fully_transparent_photo_is_white() -> None:
-    assert (decode(read("made/rgba_fully_transparent.png")) == 255).all()
+def test_photos_are_decoded_as_pillow_does() -> None:
+    read("README.md")
+    photos = sorted((FOLDER.parent / "photos_eval").glob("*.jpg"))[::40]
+    assert photos
+    for path in photos:
+        with Image.open(path) as image:
+            image.draft(image.mode, (128, 128))
+            expected = np.asarray(ImageOps.exif_transpose(image).convert("RGB"))
+        assert np.array_equal(decode(path.read_bytes(), reduce_to_px=128), expected), path.name
+
+
+def test_the_fully_transparent_photo_is_itself() -> None:
+    name = "made/rgba_fully_transparent.png"
+    assert np.array_equal(decode(read(name)), raw(name)[1][..., :3])
 
 
 def raw(name: str) -> tuple[Image.Image, NDArray[np.float64]]:
@@ -137,6 +149,12 @@ def in_three(grey: NDArray[np.float64]) -> NDArray[np.float64]:
     return np.repeat(grey[..., np.newaxis], 3, axis=2)
 
 
+def stretched(grey: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Return greys from their darkest to their brightest, but for one in a thousand at either end."""
+    black, white = np.quantile(grey, [0.001, 0.999])
+    return np.asarray(np.clip(255 * (grey - black) / (white - black), 0, 255))
+
+
 def of_cmyk(inks: NDArray[np.float64]) -> NDArray[np.float64]:
     """Return what inks leave of white paper: each takes its share, and black of all."""
     return (255 - inks[..., :3]) * (255 - inks[..., 3:]) / 255
@@ -151,7 +169,7 @@ def expected_pixels(name: str) -> NDArray[np.float64]:
 MEANING: dict[str, Callable[[NDArray[np.float64], Image.Image], NDArray[np.float64]]] = {
     "1": lambda numbers, _: in_three(255 * numbers),
     "L": lambda numbers, _: in_three(numbers),
-    "I;16": lambda numbers, _: in_three(numbers / 257),
+    "I;16": lambda numbers, _: in_three(numbers / 257 if np.ptp(numbers) > 32_767 else stretched(numbers)),
     "F": lambda numbers, _: in_three(numbers if numbers.max() > 1 else 255 * numbers),
     "LA": lambda numbers, _: on_white(in_three(numbers[..., 0]), numbers[..., 1]),
     "RGBA": lambda numbers, _: on_white(numbers[..., :3], numbers[..., 3]),

@@ -155,8 +155,11 @@ class TestRefusedFormats:
             (b"%PDF-1.7", "PDF"),
             (b"<svg xmlns='http://www.w3.org/2000/svg'/>", "SVG"),
             (b"<?xml version='1.0'?><svg/>", "SVG"),
+            (b"\xff\x0a\x00\x10", "JPEG XL"),
+            (b"\x00\x00\x00\x0cJXL \r\n\x87\n", "JPEG XL"),
+            (b"II\xbc\x01\x20\x00\x00\x00", "JPEG XR"),
         ],
-        ids=["psd", "ico", "qoi", "dds", "eps", "pdf", "svg", "svg in xml"],
+        ids=["psd", "ico", "qoi", "dds", "eps", "pdf", "svg", "svg in xml", "jxl", "jxl in boxes", "jxr"],
     )
     def test_the_reason_names_the_format(self, data: bytes, name: str) -> None:
         with pytest.raises(UnsupportedFormat, match=name):

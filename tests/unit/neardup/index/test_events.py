@@ -27,6 +27,15 @@ def test_a_rewritten_cell_comes_back() -> None:
     assert decode_event(encode_rewritten(Rewritten(7, 3))) == Rewritten(7, 3)
 
 
+@pytest.mark.parametrize("removed", [(b"images-0-1",), (b"", b"b" * 65_535, "ä".encode())])
+def test_a_rewritten_cell_tells_what_was_removed(removed: tuple[bytes, ...]) -> None:
+    event = encode_rewritten(Rewritten(7, 3, removed))
+    assert decode_event(event) == Rewritten(7, 3, removed)
+    for cut in (event[:-1], event[: len(encode_rewritten(Rewritten(7, 3))) + 1]):
+        with pytest.raises(CorruptIndex, match="cut short"):
+            decode_event(cut)
+
+
 def test_an_appended_member_as_the_script_writes_it() -> None:
     assert decode_event(b"A" + PLACE.pack(7, 3) + struct.pack("<I", 299) + b"record") == Appended(7, 3, 299, b"record")
 

@@ -96,6 +96,44 @@ def test_settled_rows_come_first_whenever_they_come(
     assert all(published[one] and published[other] and not judge_settled for one, other in close)
 
 
+@given(
+    seed_set=seed_sets(),
+    settled=st.integers(1, 30),
+    withdrawn=st.lists(st.lists(st.integers(0, 29), max_size=4), min_size=1, max_size=4),
+    judge_settled=st.booleans(),
+)
+@settings(deadline=None, max_examples=200)
+def test_what_duplicated_a_member_that_is_withdrawn_is_judged_again(
+    *, seed_set: tuple[Descriptors, float], settled: int, withdrawn: list[list[int]], judge_settled: bool
+) -> None:
+    rows, radius = seed_set
+    settled = min(settled, len(rows))
+    finder = DuplicateFinder(Images(rows), Relation(radius), settled=settled, judge_settled=judge_settled)
+    members, gone = set(np.flatnonzero(finder.found.is_unique).tolist()), set[int]()
+    for some in withdrawn:
+        fresh = {row for row in some if row < settled} - gone
+        change = finder.withdraw(np.array(sorted(fresh), dtype=np.intp))
+        gone |= fresh
+        assert members.isdisjoint(change.added)
+        assert members.issuperset(change.removed)
+        members = members - set(change.removed) | set(change.added)
+    found, l2 = finder.found, distances_of(rows)
+    assert members == set(np.flatnonzero(found.is_unique).tolist())
+    assert not members & gone
+    for row, unique in enumerate(found.unique_of.tolist()):
+        if row in gone:
+            assert unique == -1
+            continue
+        assert found.unique_of[unique] == unique
+        assert found.l2_distance[row] == l2[row, unique]
+        assert l2[row, unique] <= radius
+        if row < settled:
+            assert unique == row or (judge_settled and unique < settled)
+    close = np.argwhere(np.triu(l2 <= radius, 1) & np.outer(found.is_unique, found.is_unique))
+    assert all(one < settled and other < settled and not judge_settled for one, other in close)
+    assert not {*found.groups(), *(row for rows in found.groups().values() for row in rows)} & gone
+
+
 @st.composite
 def related_sets(draw: st.DrawFn) -> tuple[Images, Relation]:
     """Draw images whose variants are other rows, so that who came first matters, and thumbnails of few kinds."""

@@ -1,0 +1,131 @@
+"""How the documents of the tools that are about members, or about all of them, look on a terminal."""
+
+from collections.abc import Iterator, Sequence
+from typing import Any
+
+from bootstrap.tool import decided, table
+
+Document = dict[str, Any]
+
+_LISTED = 20
+
+
+def _counted(count: int, noun: str = "member") -> str:
+    return f"{count} {noun}" if count == 1 else f"{count} {noun}s"
+
+
+def _called(member: Document) -> str:
+    return f"{member['image_id']} ({member['key']})"
+
+
+def _listed(lines: Sequence[str]) -> Iterator[str]:
+    yield from (f"  {line}" for line in lines[:_LISTED])
+    if len(lines) > _LISTED:
+        yield f"  and {len(lines) - _LISTED} more, with --json"
+
+
+def _index(document: Document) -> tuple[str, str]:
+    return "index", f"{document['index']}, generation {document['generation']}"
+
+
+def _named(decisions: Document) -> list[str]:
+    return [
+        f"{message['key']}, {message['distance']:.6f} away from {message['duplicate_of']}"
+        for message in decisions["messages"]
+    ]
+
+
+def duplicates_lines(document: Document) -> Iterator[str]:
+    """Return the lines of ``duplicates``."""
+    if not document["members"] and document["decision"]:
+        yield f"decision    {decided(document['decision'])}"
+    if not document["members"] and not document["decisions"]["messages"]:
+        return
+    for member in document["members"]:
+        near = [f"{_called(other)}, {other['distance']:.6f} away" for other in member["within_radius"]]
+        yield f"{_called(member)} has {_counted(len(near), 'other member')} within the radius {document['radius']:g}"
+        yield from _listed(near)
+    messages = _named(document["decisions"])
+    yield f"{len(messages)} of {document['decisions']['remembered']} remembered decisions named it as the match"
+    yield from _listed(messages)
+    yield "Older decisions are forgotten, and duplicates are not stored: the verdict topic has them."
+
+
+def explain_lines(document: Document) -> Iterator[str]:
+    """Return the lines of ``explain``."""
+    if document["unknown"]:
+        yield "what is no member has to be an image file"
+        return
+    image, other = document["image"], document["other"]
+    of = "a duplicate of" if document["verdict"] == "duplicate" else "no duplicate of"
+    pairs = [("verdict", f"{image['name']} is {of} {other['name']}"), ("why", document["why"])]
+    for name, side in (("A", image), ("B", other)):
+        known = f"member {_called(side)}" if side["is"] == "member" else f"file {side['name']}"
+        pairs.append((name, known))
+    for one in document["compared"]:
+        change = "" if one["local_change"] is None else f", local change {one['local_change']:.1f}"
+        as_it_came = "as it came" if one["symmetry"] == "none" else one["symmetry"]
+        pairs.append((as_it_came, f"{one['distance']:.6f} apart{change}"))
+    yield from table(pairs)
+    if document["symmetries_not_compared"]:
+        missing = ", ".join(document["symmetries_not_compared"])
+        yield f"A is stored only as it came; give its file to compare it after {missing}, too."
+
+
+def remove_lines(document: Document) -> Iterator[str]:
+    """Return the lines of ``remove``."""
+    if document["unknown"]:
+        yield "nothing was removed, because of what is unknown"
+        return
+    removed, decisions = document["removed"], document["decisions"]
+    messages = _named(decisions)
+    verb = "would remove" if document["dry_run"] else "removed"
+    yield from table([_index(document), (verb, f"{_counted(len(removed))}, by {document['by']}")])
+    yield from _listed([_called(member) for member in removed])
+    yield f"{len(messages)} of {decisions['remembered']} remembered decisions named one of these as the match"
+    yield from _listed(messages)
+    yield (
+        "These messages keep their verdict while it is remembered, also when they are delivered again. The next copy "
+        "is compared anew, and unique if no other member is near."
+    )
+    if document["saved"]:
+        yield f"To undo it: neardup bootstrap --import {document['saved']}, with the descriptor of this index."
+
+
+def set_radius_lines(document: Document) -> Iterator[str]:
+    """Return the lines of ``set-radius``."""
+    left_out = document["left_out"]
+    would = "would be " if document["dry_run"] else ""
+    pairs = [
+        _index(document),
+        ("radius", f"{would}{document['radius']:g}, after {document['radius_before']:g}"),
+        ("members", f"{would}{document['members']}, of {document['members_before']}"),
+        ("left out", f"{len(left_out)}, within the new radius of an earlier member"),
+    ]
+    if document["new_generation"]:
+        pairs.append(("now live", f"generation {document['new_generation']}"))
+    yield from table(pairs)
+    yield from _listed(
+        [f"{_called(each)}, {each['distance']:.6f} away from {each['duplicate_of']}" for each in left_out]
+    )
+    if document["radius"] == document["radius_before"]:
+        yield "That is its radius already: nothing was done."
+
+
+def export_lines(document: Document) -> Iterator[str]:
+    """Return the lines of ``export``."""
+    size = f"{document['bytes'] / 2**20:.1f} MiB"
+    yield from table([_index(document), ("written", f"{_counted(document['members'])}, {size}, to {document['file']}")])
+
+
+def copy_lines(document: Document) -> Iterator[str]:
+    """Return the lines of ``copy-to``."""
+    to, before = document["to"], document["instead_of"]
+    instead = "" if before is None else f", in place of generation {before}"
+    yield from table(
+        [
+            _index(document),
+            ("copied", _counted(document["members"])),
+            ("now live", f"{to['index']}, generation {to['generation']}{instead}"),
+        ]
+    )

@@ -1,0 +1,28 @@
+"""SIGTERM in a command that builds a generation: it unwinds, as an interrupt does."""
+
+import signal
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from types import FrameType
+from typing import NoReturn
+
+EXIT_TERMINATED = 143
+
+
+@contextmanager
+def unwound_by_sigterm() -> Iterator[None]:
+    """Make SIGTERM unwind like an interrupt, so that an unfinished generation is removed."""
+    if threading.current_thread() is not threading.main_thread():
+        yield  # only the main thread can handle signals
+        return
+    earlier = signal.signal(signal.SIGTERM, _terminate)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, earlier)
+
+
+def _terminate(number: int, frame: FrameType | None) -> NoReturn:
+    del number, frame
+    raise SystemExit(EXIT_TERMINATED)

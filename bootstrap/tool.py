@@ -1,0 +1,52 @@
+"""What the tools for a live index share: how they reach it, what they print, and how they end."""
+
+import json
+import sys
+from collections.abc import Callable, Iterator, Sequence
+from typing import TYPE_CHECKING, Any
+
+from bootstrap.index_settings import StatsSettings
+
+if TYPE_CHECKING:
+    from bootstrap.live.reading import LiveGeneration
+
+EXIT_NO_MEMBER = 4
+
+Document = dict[str, Any]
+
+
+def client_of(settings: StatsSettings) -> Any:  # noqa: ANN401 - of redis-py
+    """Return a client for the Redis that the settings name."""
+    from neardup.index.stored.connection import connect  # noqa: PLC0415 - redis-py: not for --help
+
+    return connect(settings.redis_url, settings.redis_password)
+
+
+def generation_of(settings: StatsSettings) -> "LiveGeneration":
+    """Return the live generation of the index that the settings name."""
+    from bootstrap.live.reading import LiveGeneration  # noqa: PLC0415 - as above
+
+    return LiveGeneration(client_of(settings), settings.index)
+
+
+def written(settings: StatsSettings, document: Document, lines: Callable[[Document], Iterator[str]]) -> int:
+    """Print a document, as JSON or as lines, and return the exit code: 4 when it knows of no member of a name."""
+    text = json.dumps(document, ensure_ascii=False, indent=2) if settings.as_json else "\n".join(lines(document))
+    sys.stdout.write(f"{text}\n" if text else "")
+    unknown = document.get("unknown", ())
+    if not settings.as_json:
+        sys.stderr.writelines(f"no member has the image id or the key {name!r}\n" for name in unknown)
+    return EXIT_NO_MEMBER if unknown else 0
+
+
+def table(pairs: Sequence[tuple[str, object]]) -> Iterator[str]:
+    """Iterate over lines of a subject each, and what is said of it."""
+    width = max(len(subject) for subject, _ in pairs) + 2
+    for subject, text in pairs:
+        yield f"{subject:{width}}{text}".rstrip()
+
+
+def decided(decision: Document) -> str:
+    """Return a remembered decision in words."""
+    of = f" of {decision['duplicate_of']}" if decision["duplicate_of"] is not None else ""
+    return f"{decision['verdict']}{of}, by generation {decision['generation']}"
