@@ -1,7 +1,7 @@
 """From image messages to verdicts and dead letters; no Kafka in it."""
 
 import logging
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from concurrent.futures import Executor
 from dataclasses import astuple, dataclass, replace
 from datetime import UTC, datetime
@@ -32,7 +32,7 @@ _log = logging.getLogger(__name__)
 
 @dataclass(frozen=True, slots=True)
 class Described:
-    """A described batch: each message with its query, or with what is wrong with it.
+    """A described batch: each message with its URI, if it is a claim check, and its query, or what is wrong with it.
 
     Attributes
     ----------
@@ -40,7 +40,7 @@ class Described:
         In the order of the messages.
     """
 
-    items: tuple[tuple[ImageMessage, Query | BadInput], ...]
+    items: tuple[tuple[ImageMessage, str | None, Query | BadInput], ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,6 +82,10 @@ def _request(message: ImageMessage) -> ImageRequest | BadInput:
         return error
 
 
+def _uri(request: ImageRequest | BadInput) -> str | None:
+    return None if isinstance(request, BadInput) else request.uri
+
+
 def _query(message: ImageMessage, request: ImageRequest | BadInput, compared: Compared | BadInput) -> Query | BadInput:
     if isinstance(request, BadInput):
         return request
@@ -111,6 +115,8 @@ class Handler:
         The index's own descriptor, and the index.
     topics
         Where outcomes go.
+    pass_headers
+        Names of headers that a message hands on to its verdict.
     executor
         Threads that read images and wait for the decoder.
     decoder
@@ -133,11 +139,13 @@ class Handler:
         decoder: Decoder,
         uris: UriReader,
         metrics: Metrics,
+        pass_headers: Collection[str] = (),
         now: Callable[[], datetime] = _now,
     ) -> None:
         self._descriptor = descriptor
         self._index = index
         self._topics = topics
+        self._pass_headers = pass_headers
         self._executor = executor
         self._decoder = decoder
         self._uris = uris
@@ -157,7 +165,7 @@ class Handler:
         with self._metrics.stage("describe"):
             results = batch.describe(prepared)
         queries = self._with_known_times(messages, list(map(_query, messages, requests, results)))
-        return Described(tuple(zip(messages, queries, strict=True)))
+        return Described(tuple(zip(messages, map(_uri, requests), queries, strict=True)))
 
     def _with_known_times(
         self, messages: Sequence[ImageMessage], queries: Sequence[Query | BadInput]
@@ -202,20 +210,28 @@ class Handler:
         RedisUnavailable
             Call again: what was decided stays decided.
         """
-        queries = [query for _, query in described.items if isinstance(query, Query)]
+        queries = [query for _, _, query in described.items if isinstance(query, Query)]
         try:
             with self._metrics.stage("decide"):
                 decisions = iter(self._index.decide(queries) if queries else ())
         except RelationMismatch:
-            return self.decide(self.describe([message for message, _ in described.items]))
+            return self.decide(self.describe([message for message, _, _ in described.items]))
         decided_at = self._now()
         outcomes = []
-        for message, query in described.items:
+        for message, uri, query in described.items:
             if isinstance(query, BadInput):
                 outcomes.append(Outcome(message, self._topics.refused(message, query), error=query))
             else:
                 judged = Judged(
-                    message, query.image_id, next(decisions), self._index.meta, decided_at, member_of(query)
+                    message=message,
+                    image_id=query.image_id,
+                    captured_at_ms=query.captured_at_ms,
+                    decision=next(decisions),
+                    meta=self._index.meta,
+                    decided_at=decided_at,
+                    member=member_of(query),
+                    uri=uri,
+                    passed=tuple(header for header in message.headers if header[0] in self._pass_headers),
                 )
                 outcomes.append(Outcome(message, self._topics.judged(judged), judged=judged))
         return outcomes

@@ -15,6 +15,7 @@ MAX_DETAIL_CHARACTERS = 500
 LAST_CAPTURED_AT_MS = 253_402_300_799_999
 """The end of the year 9999, the last of ISO 8601: the number must fit a member's record."""
 CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029]")
+ENVELOPE_HEADER = ("content-type", b"application/json")
 _ENVELOPE_FIELDS = {"image_id", "uri"}
 
 
@@ -159,6 +160,11 @@ def _envelope(value: bytes) -> dict[str, str]:
     if not all(isinstance(text, str) for text in envelope.values()) or not envelope["uri"]:
         raise BadEnvelope("the envelope's uri and image_id must be strings, and the uri must not be empty")
     return envelope
+
+
+def encode_envelope(uri: str) -> bytes:
+    """Return the value of a message that names its image; `ENVELOPE_HEADER` goes with it."""
+    return json.dumps({"uri": uri}).encode()
 
 
 def verdict_message(topic: str, judged: Judged) -> OutgoingMessage:

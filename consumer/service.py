@@ -7,7 +7,7 @@ import queue
 import signal
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Collection, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from typing import TypeVar
 
@@ -65,6 +65,7 @@ def serve(settings: ServiceSettings) -> None:
             source,
             delivery,
             topics=output_topics(settings),
+            pass_headers=settings.pass_headers,
             claim_checks=settings,
             poll_timeout_s=settings.poll_timeout_s,
             metrics=metrics,
@@ -178,6 +179,7 @@ def run(
     delivery: Delivery,
     *,
     topics: OutputTopics,
+    pass_headers: Collection[str] = (),
     claim_checks: ClaimCheckSettings,
     poll_timeout_s: float = POLL_TIMEOUT_S,
     metrics: Metrics,
@@ -202,6 +204,7 @@ def run(
                 descriptor=descriptor,
                 index=index,
                 topics=topics,
+                pass_headers=pass_headers,
                 executor=executor,
                 decoder=decoder,
                 uris=uris,

@@ -9,7 +9,7 @@ from neardup.descriptors.names import DEFAULT, SPECS
 from neardup.settings.decoding import DecodingSettings
 from neardup.settings.kafka import KafkaConnection
 from neardup.settings.options import option
-from neardup.settings.parsers import duration_or_off, integer, number, one_of
+from neardup.settings.parsers import duration_or_off, header_names, integer, number, one_of
 from neardup.settings.redis import RedisSettings
 from neardup.settings.relation import RelationSettings, radius_option
 from neardup.settings.subjects import CLAIM_CHECKS, DUPLICATES, FILES, KAFKA, REDIS, RUNNING, TOPICS
@@ -19,7 +19,12 @@ MEMORY = "memory"
 """Name of folder mode's in-memory index."""
 EXACTLY_ONCE = "exactly-once"
 AT_LEAST_ONCE = "at-least-once"
+SKIP = "skip"
+RECOMPRESS = "recompress"
+URI = "uri"
 POLL_TIMEOUT_S = 0.5
+VERDICT_HEADERS = ("verdict", "member")
+"""A verdict's own, as `neardup.wire` writes them, which is not imported here: it would delay ``--help``."""
 _OF_MEMORY = ("radius", *(field.name for field in fields(RelationSettings)))
 """Fields that an index in Redis brings with it."""
 
@@ -154,6 +159,13 @@ class ServiceSettings(KafkaSettings, JudgingSettings, ClaimCheckSettings):
         common=True,
         aliases=("--dead-letters",),
     )
+    pass_headers: tuple[str, ...] = option(
+        "--pass-headers",
+        "headers of image messages that their verdicts get, too: name,name",
+        (),
+        header_names(*VERDICT_HEADERS),
+        subject=TOPICS,
+    )
     group: str = option("--group", "Kafka consumer group", "neardup", subject=TOPICS, common=True)
     group_instance_id: str | None = option(
         "--group-instance-id",
@@ -287,3 +299,10 @@ class FeedSettings(KafkaSettings):
         "--key", "key of every message, such as a camera's name; one key keeps its order", None, subject=TOPICS
     )
     source: str | None = option("--source", "value of the source header", None, subject=TOPICS)
+    oversize: str = option(
+        "--oversize",
+        "an image that the topic does not take: skip it, recompress it (a smaller JPEG), or publish the file's uri",
+        SKIP,
+        one_of(SKIP, RECOMPRESS, URI),
+        subject=TOPICS,
+    )

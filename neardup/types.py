@@ -101,6 +101,14 @@ class Member:
 
 
 @dataclass(frozen=True, slots=True)
+class Origin:
+    """Where a member comes from; fields as in `Query`."""
+
+    key: str
+    captured_at_ms: int
+
+
+@dataclass(frozen=True, slots=True)
 class Match:
     """A member and how it differs from a query.
 
@@ -141,6 +149,8 @@ class Decision:
         Largest local difference from the matched member; None for a unique, and where it does not count.
     symmetry
         What was done to the image before it matched; none for a unique.
+    origin
+        Of the matched member; None for a unique, and where it was not recorded.
     """
 
     verdict: Verdict
@@ -150,3 +160,4 @@ class Decision:
     generation: int
     local_change: float | None = None
     symmetry: Symmetry = Symmetry.NONE
+    origin: Origin | None = None

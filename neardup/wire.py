@@ -1,9 +1,10 @@
 """The verdict on the wire, in both directions: the consumer publishes it, and a repair puts members back by it."""
 
+import binascii
 import json
 from collections.abc import Iterable
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import Any, Protocol
 
 from neardup.index.base import IndexMeta
@@ -13,11 +14,16 @@ from neardup.types import Decision, Member, Verdict
 
 Headers = tuple[tuple[str, bytes | None], ...]
 
+_EPOCH = datetime.fromtimestamp(0, UTC)
+
 VERDICT_SCHEMA = "neardup.verdict/1"
 VERDICT_HEADER = "verdict"
 """Header of every verdict: ``unique`` or ``duplicate``."""
 MEMBER_HEADER = "member"
-"""Header of a unique's verdict: its record in the index, some 570 bytes for 256 numbers.
+"""Header of a unique's verdict: its record in the index in base64, some 770 bytes for 256 numbers.
+
+In base64, because tools that print messages as JSON take every header for text. Earlier verdicts hold the record
+itself; they are read as well.
 
 From these records ``neardup index repair`` puts back what Redis lost. The record travels with the verdict,
 and in no topic of its own, because then nobody can have one without the other: whoever was told that an image is
@@ -46,17 +52,31 @@ class SourceMessage(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class Judged:
-    """A message with the decision on its image; `meta` is of the index that decided.
+    """A message with the decision on its image.
 
-    `member` is what the image is as a member when it is unique.
+    Attributes
+    ----------
+    captured_at_ms
+        When the image was taken, milliseconds since the epoch.
+    meta
+        Of the index that decided.
+    member
+        What the image is as a member when it is unique.
+    uri
+        Where the image is, if the message was a claim check.
+    passed
+        Headers of the message that its verdict is to carry.
     """
 
     message: SourceMessage
     image_id: str
+    captured_at_ms: int
     decision: Decision
     meta: IndexMeta
     decided_at: datetime
     member: Member | None = None
+    uri: str | None = None
+    passed: Headers = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,7 +90,7 @@ class UniqueVerdict:
     fingerprint
         Of the descriptor.
     member_record
-        The member header; None without one.
+        The member header as it came; None without one.
     """
 
     index: str
@@ -86,7 +106,15 @@ class UniqueVerdict:
         CorruptIndex
             The header is no record of such a member.
         """
-        return decode_member(self.member_record, dimension) if self.member_record else None
+        return decode_member(_record_in(self.member_record), dimension) if self.member_record else None
+
+
+def _record_in(header: bytes) -> bytes:
+    try:
+        # A record itself is never base64: it begins with the byte 1.
+        return binascii.a2b_base64(header, strict_mode=True)
+    except binascii.Error:
+        return header
 
 
 def encode_verdict(judged: Judged) -> tuple[bytes, Headers]:
@@ -97,8 +125,8 @@ def encode_verdict(judged: Judged) -> tuple[bytes, Headers]:
     value = json.dumps(verdict_document(judged), ensure_ascii=False, separators=(",", ":")).encode()
     headers: Headers = ((VERDICT_HEADER, judged.decision.verdict.value.encode()),)
     if judged.member is not None and judged.decision.verdict is Verdict.UNIQUE:
-        headers += ((MEMBER_HEADER, encode_member(judged.member)),)
-    return value, headers
+        headers += ((MEMBER_HEADER, binascii.b2a_base64(encode_member(judged.member), newline=False)),)
+    return value, headers + judged.passed
 
 
 def decode_unique(value: bytes | None, headers: Iterable[tuple[str, bytes | None]]) -> UniqueVerdict | None:
@@ -123,8 +151,7 @@ def decode_unique(value: bytes | None, headers: Iterable[tuple[str, bytes | None
 def verdict_document(judged: Judged) -> dict[str, Any]:
     """Return the verdict as a JSON document, as the consumer's ``schemas/verdict.schema.json`` describes it."""
     message, decision, meta = judged.message, judged.decision, judged.meta
-    l2_distance = decision.l2_distance
-    decided_at = judged.decided_at.astimezone(UTC)
+    l2_distance, origin = decision.l2_distance, decision.origin
     return {
         "schema": VERDICT_SCHEMA,
         "image_id": judged.image_id,
@@ -144,6 +171,21 @@ def verdict_document(judged: Judged) -> dict[str, Any]:
             "offset": message.offset,
             "timestamp": message.timestamp_ms,
         },
-        "decided_at": decided_at.isoformat(timespec="milliseconds").replace("+00:00", "Z"),
-        "latency_ms": max(0, int(decided_at.timestamp() * 1000) - message.timestamp_ms),
+        "uri": judged.uri,
+        "captured_at": _captured_at(judged.captured_at_ms),
+        "member": None if origin is None else {"key": origin.key, "captured_at": _captured_at(origin.captured_at_ms)},
+        "decided_at": _iso(judged.decided_at.astimezone(UTC)),
+        "latency_ms": max(0, int(judged.decided_at.timestamp() * 1000) - message.timestamp_ms),
     }
+
+
+def _captured_at(captured_at_ms: int) -> str | None:
+    """Return a time as ISO 8601; None for 0, when it is not known, as of seeds, and for what no calendar has."""
+    try:
+        return _iso(_EPOCH + timedelta(milliseconds=captured_at_ms)) if captured_at_ms else None
+    except OverflowError:
+        return None
+
+
+def _iso(moment: datetime) -> str:
+    return moment.isoformat(timespec="milliseconds").replace("+00:00", "Z")

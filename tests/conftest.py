@@ -11,6 +11,7 @@ from kafka.admin import KafkaAdminClient
 
 from demo.services import (
     KafkaProgram,
+    KafkaServer,
     RedisProgram,
     ServiceFailed,
     ServiceUnavailable,
@@ -19,6 +20,7 @@ from demo.services import (
     open_kafka,
     open_redis,
 )
+from tests.support.brokers import AS_KAFKA_COMES, OFTEN_CLEANED
 from tests.support.redis_cluster import two_nodes
 from tests.support.transports import KafkaRig
 
@@ -83,6 +85,13 @@ def redis_cluster_url(redis_program: RedisProgram) -> Iterator[str]:
     """URL of a Redis Cluster that the tests share: use keys of your own."""
     with two_nodes(redis_program) as url:
         yield url
+
+
+@pytest.fixture(scope="session")
+def default_kafka_address(kafka_program: KafkaProgram) -> Iterator[str]:
+    """Address of a Kafka with its own defaults: topics create themselves, and messages end at 1 MiB."""
+    with KafkaServer(kafka_program, {**AS_KAFKA_COMES, **OFTEN_CLEANED}) as server:
+        yield server.bootstrap_servers
 
 
 @pytest.fixture(scope="session")

@@ -37,6 +37,16 @@ class Source(Protocol):
     def commit(self, messages: Sequence[ImageMessage]) -> None:
         """Mark these messages and all before them in their partitions as done."""
 
+    def passed(self) -> Mapping[tuple[str, int], int]:
+        """Return by (topic, partition) the offsets to commit that are behind more than the last message.
+
+        Publishers' transactions end in markers, and aborted ones leave messages that are never delivered. An offset
+        before them looks like a message that waits, for ever if no other comes. Call it between batches.
+        """
+
+    def commit_passed(self) -> None:
+        """Commit them."""
+
     def idle(self, timeout_s: float) -> None:
         """Wait without taking messages, but stay in the group."""
 
@@ -80,6 +90,9 @@ class Delivery(Protocol):
         Misconfigured
             It can never succeed.
         """
+
+    def catch_up(self) -> None:
+        """Commit what the source has passed without a message; errors as `deliver`. Call it between batches."""
 
     def close(self) -> None:
         """Close all connections."""

@@ -2,7 +2,7 @@
 
 import logging
 import secrets
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from typing import Any
 
@@ -15,10 +15,12 @@ from kafka.errors import (
     UnsupportedForMessageFormatError,
     UnsupportedVersionError,
 )
+from kafka.structs import OffsetAndMetadata
 
 from consumer.messages import ImageMessage, OutgoingMessage
 from consumer.settings import ServiceSettings
-from consumer.transport.kafka import KafkaSource, await_topic, close_producer, offsets_behind, producer_config, send_all
+from consumer.transport.kafka import KafkaSource, close_producer, producer_config, require_topics, send_all
+from consumer.transport.records import offsets_at, offsets_behind
 from neardup.errors import KafkaUnavailable, Misconfigured
 from neardup.kafka.client import Client
 from neardup.kafka.errors import text_of, translated_errors
@@ -60,6 +62,7 @@ class ExactlyOnceDelivery:
     """
 
     def __init__(self, settings: ServiceSettings, source: KafkaSource, topics: Sequence[str]) -> None:
+        self._settings = settings
         self._source = source
         self._topics = topics
         transactional_id = transactional_id_of(settings)
@@ -77,10 +80,8 @@ class ExactlyOnceDelivery:
 
     def connect(self) -> None:
         """Reach Kafka, check that the topics exist, and end what an earlier process with our id left open."""
-        producer = self._get_producer()
-        for topic in self._topics:
-            with translated_errors():
-                await_topic(producer, topic)
+        self._get_producer()
+        require_topics(self._settings, self._topics)
 
     def _get_producer(self) -> Any:  # noqa: ANN401 - kafka-python has no types
         try:
@@ -102,8 +103,22 @@ class ExactlyOnceDelivery:
         self._unsure = False
         todo = [at for at, own in enumerate(ours) if own and settled[at] is None]
         if todo:
-            self._transact(producer, [messages[at] for at in todo], [sent for at in todo for sent in outgoing[at]])
+            offsets = offsets_behind((messages[at] for at in todo), self._note)
+            self._transact(producer, offsets, [sent for at in todo for sent in outgoing[at]])
         return [own and settled[at] is not False for at, own in enumerate(ours)]
+
+    def catch_up(self) -> None:
+        """Commit what the source has passed without a message; see `Delivery.catch_up`.
+
+        In a transaction like all other offsets: one that the consumer commits could arrive late, and take them back.
+        """
+        if not self._source.passed():
+            return
+        producer = self._get_producer()
+        self._source.ours([])  # completes a rebalance, which may take partitions away
+        if passed := self._source.passed():
+            self._transact(producer, offsets_at(passed, self._note), [])
+            self._source.have_committed(passed)
 
     def _settled(self, messages: Sequence[ImageMessage], ours: Sequence[bool]) -> list[bool | None]:
         """Return for each message whether it is done after an attempt that seemed to fail.
@@ -123,13 +138,13 @@ class ExactlyOnceDelivery:
     def _transact(
         self,
         producer: Any,  # noqa: ANN401 - kafka-python has no types
-        messages: Sequence[ImageMessage],
+        offsets: Mapping[TopicPartition, OffsetAndMetadata],
         outgoing: Sequence[OutgoingMessage],
     ) -> None:
         try:
             with translated_errors():
                 producer.begin_transaction()
-                self._send_offsets(producer, messages)
+                self._send_offsets(producer, offsets)
                 send_all(producer, outgoing)
                 self._commit(producer)
         except (KafkaUnavailable, Misconfigured) as exc:
@@ -139,8 +154,12 @@ class ExactlyOnceDelivery:
             self._close_producer(timeout_s=0)
             raise
 
-    def _send_offsets(self, producer: Any, messages: Sequence[ImageMessage]) -> None:  # noqa: ANN401 - as above
-        offsets, group = offsets_behind(messages, self._note), self._source.group_metadata()
+    def _send_offsets(
+        self,
+        producer: Any,  # noqa: ANN401 - as above
+        offsets: Mapping[TopicPartition, OffsetAndMetadata],
+    ) -> None:
+        group = self._source.group_metadata()
         _bounded(producer, lambda manager: manager.send_offsets_to_transaction(offsets, group), STEP_TIMEOUT_MS)
 
     def _commit(self, producer: Any) -> None:  # noqa: ANN401 - as above

@@ -5,7 +5,7 @@
 
 import time
 from collections import deque
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from kafka import KafkaConsumer, KafkaProducer, TopicPartition
@@ -13,18 +13,19 @@ from kafka.coordinator.assignors.cooperative_sticky import CooperativeStickyAssi
 from kafka.errors import (
     CorruptRecordError,
     KafkaError,
-    KafkaTimeoutError,
     NoOffsetForPartitionError,
 )
-from kafka.structs import MemberState, OffsetAndMetadata
+from kafka.structs import MemberState
 
 from consumer.messages import ImageMessage, OutgoingMessage, last_offsets
 from consumer.settings import KafkaSettings, ServiceSettings
 from consumer.transport.offset_reset import LOST, LostData
 from consumer.transport.rebalance import Partitions
+from consumer.transport.records import batch_bytes, image_message, memory_bytes, offsets_at, offsets_behind, sendable
 from neardup.errors import KafkaUnavailable, Misconfigured
 from neardup.kafka.client import Client
-from neardup.kafka.errors import PLACE_TAKEN, translated_errors, unreadable
+from neardup.kafka.errors import PLACE_TAKEN, size_explained, translated_errors, unreadable
+from neardup.kafka.topics import largest_batch_bytes, missing_topics
 
 CONNECT_TIMEOUT_MS = 10_000
 FETCH_TIMEOUT_MS = 30_000
@@ -63,18 +64,22 @@ class KafkaSource:
     ) -> None:
         self._topic = settings.topic
         self._batch_bytes = settings.batch_bytes
+        self._settings = settings
         self._client = Client(KafkaConsumer, lambda: _consumer_config(settings, read_committed=read_committed))
         self._partitions = Partitions()
         self._lost_data = LostData(settings.on_lost_data, count_lost)
         self._waiting: deque[ImageMessage] = deque()
+        self._reached: dict[TopicPartition, int] = {}  # the offsets behind all that was handed out or committed
         self._heard_at = float("-inf")
 
     def connect(self) -> None:
         """Reach Kafka, check that the topic exists, and join the group."""
         consumer = self._client.get()
+        require_topics(self._settings, [self._topic])
         with translated_errors():
+            # The group's leader assigns the partitions that it has heard of before it joins.
             if not consumer.partitions_for_topic(self._topic):
-                raise KafkaUnavailable(f"topic {self._topic!r} does not exist (yet), or we may not describe it")
+                raise KafkaUnavailable(f"topic {self._topic!r} has no partitions yet")
             if not consumer.subscription():
                 consumer.subscribe([self._topic], listener=self._partitions)
 
@@ -98,16 +103,17 @@ class KafkaSource:
         with translated_errors():
             polled = self._poll_kafka(consumer, timeout_s, max_messages)
             self._ask_when_silent(consumer, heard=bool(polled))
-        return [_image_message(record) for records in polled.values() for record in records]
+        return [image_message(record) for records in polled.values() for record in records]
 
     def _next_batch(self, max_messages: int) -> list[ImageMessage]:
         batch: list[ImageMessage] = []
         size_bytes = 0
         while self._waiting and len(batch) < max_messages:
-            size_bytes += _size_bytes(self._waiting[0])
+            size_bytes += memory_bytes(self._waiting[0])
             if batch and size_bytes > self._batch_bytes:
                 break
             batch.append(self._waiting.popleft())
+        self._reached |= {TopicPartition(*place): offset for place, offset in last_offsets(batch).items()}
         return batch
 
     def _poll_kafka(self, consumer: Any, timeout_s: float, max_records: int | None = None) -> Any:  # noqa: ANN401 - as below
@@ -163,6 +169,31 @@ class KafkaSource:
         with translated_errors():
             self._client.get().commit(offsets_behind(filter(self._owns, messages)), timeout_ms=COMMIT_TIMEOUT_MS)
 
+    def passed(self) -> Mapping[tuple[str, int], int]:
+        """Return where the positions are behind more than what was handed out; see `Source.passed`."""
+        if self._waiting:
+            return {}
+        consumer = self._client.get()
+        with translated_errors():
+            places = consumer.assignment()
+            self._reached = {place: self._reached_in(place) for place in places}
+            positions = {place: _position(consumer, place) for place in places}
+        return {place: at for place, at in positions.items() if at is not None and at > self._reached[place]}
+
+    def _reached_in(self, place: TopicPartition) -> int:
+        return self._reached[place] if place in self._reached else self.committed(place)[0]
+
+    def have_committed(self, passed: Mapping[tuple[str, int], int]) -> None:
+        """Note that offsets of `passed` are committed."""
+        self._reached |= {TopicPartition(*place): offset for place, offset in passed.items()}
+
+    def commit_passed(self) -> None:
+        """Commit the offsets of `passed`."""
+        if passed := self.passed():
+            with translated_errors():
+                self._client.get().commit(offsets_at(passed), timeout_ms=COMMIT_TIMEOUT_MS)
+            self.have_committed(passed)
+
     def idle(self, timeout_s: float) -> None:
         """Poll with all partitions paused, to stay in the group during an outage or a long batch."""
         consumer = self._client.made
@@ -216,16 +247,6 @@ class KafkaSource:
             self._client.drop()
 
 
-def offsets_behind(messages: Iterable[ImageMessage], note: str = "") -> dict[TopicPartition, OffsetAndMetadata]:
-    """Return for each partition the offset to commit with a note, in kafka-python's types."""
-    last = last_offsets(list(messages))
-    return {TopicPartition(*place): OffsetAndMetadata(offset, note, -1) for place, offset in last.items()}
-
-
-def _size_bytes(message: ImageMessage) -> int:
-    return len(message.value or b"") + len(message.key or b"") + sum(len(text or b"") for _, text in message.headers)
-
-
 def _position(consumer: Any, partition: TopicPartition) -> int | None:  # noqa: ANN401 - kafka-python has no types
     try:
         position: int | None = consumer.position(partition, timeout_ms=0)
@@ -246,15 +267,23 @@ class KafkaSink:
     """
 
     def __init__(self, settings: KafkaSettings, topics: Sequence[str]) -> None:
+        self._settings = settings
         self._topics = topics
         self._client = Client(KafkaProducer, lambda: producer_config(settings))
 
     def connect(self) -> None:
         """Reach Kafka and check that the topics exist."""
-        producer = self._client.get()
-        for topic in self._topics:
-            with translated_errors():
-                await_topic(producer, topic)
+        self._client.get()
+        require_topics(self._settings, self._topics)
+
+    def largest_bytes(self, topic: str) -> int | None:
+        """Return the largest message that a topic takes, as `bytes_of` counts; None if brokers do not tell."""
+        return largest_batch_bytes(admin_config(self._settings), topic)
+
+    @staticmethod
+    def bytes_of(message: OutgoingMessage) -> int:
+        """Return the size of a message as brokers count it."""
+        return batch_bytes(message)
 
     def publish(self, messages: Sequence[OutgoingMessage]) -> None:
         """Send all, then wait for every acknowledgement; see `Sink.publish`."""
@@ -279,15 +308,15 @@ def send_all(producer: Any, messages: Sequence[OutgoingMessage]) -> None:  # noq
     """Send, and wait for every acknowledgement."""
     futures = [_send(producer, message) for message in messages]
     producer.flush(timeout=DELIVERY_TIMEOUT_MS / 1000)
-    for future in futures:
-        future.get(timeout=DELIVERY_TIMEOUT_MS / 1000)
+    for message, future in zip(messages, futures, strict=True):
+        with size_explained(message.topic, batch_bytes(message)):
+            future.get(timeout=DELIVERY_TIMEOUT_MS / 1000)
 
 
 def _send(producer: Any, message: OutgoingMessage) -> Any:  # noqa: ANN401 - kafka-python has no types
-    # kafka-python cannot send null headers, or null as both key and value: both become empty.
-    value = b"" if message.value is None and message.key is None else message.value
-    headers = [(name, text or b"") for name, text in message.headers]
-    return producer.send(message.topic, value=value, key=message.key, headers=headers)
+    value, headers = sendable(message)
+    with size_explained(message.topic, batch_bytes(message)):
+        return producer.send(message.topic, value=value, key=message.key, headers=headers)
 
 
 def close_producer(client: Client, timeout_s: float) -> None:
@@ -303,13 +332,13 @@ def close_producer(client: Client, timeout_s: float) -> None:
         producer._sender.force_close()  # noqa: SLF001 - there is no public way
 
 
-def await_topic(producer: Any, topic: str) -> None:  # noqa: ANN401 - kafka-python has no types
-    """Check that a topic exists; KafkaUnavailable if not."""
-    try:
-        producer.partitions_for(topic)
-    except KafkaTimeoutError as exc:
-        # The producer cannot tell a missing topic from a missing broker.
-        raise KafkaUnavailable(f"topic {topic!r} does not exist (yet), or Kafka does not answer") from exc
+def require_topics(settings: KafkaSettings, topics: Sequence[str]) -> None:
+    """Check that topics exist, without creating them; KafkaUnavailable for those that do not.
+
+    Our other clients are no help: a producer cannot tell a missing topic from a missing broker.
+    """
+    if missing := missing_topics(admin_config(settings), topics):
+        raise KafkaUnavailable("; ".join(f"topic {topic!r} does not exist (yet)" for topic in missing))
 
 
 def _consumer_config(settings: ServiceSettings, *, read_committed: bool) -> dict[str, Any]:
@@ -357,13 +386,11 @@ def producer_config(settings: KafkaSettings) -> dict[str, Any]:
     }
 
 
-def _image_message(record: Any) -> ImageMessage:  # noqa: ANN401 - kafka-python has no types
-    return ImageMessage(
-        topic=record.topic,
-        partition=record.partition,
-        offset=record.offset,
-        timestamp_ms=record.timestamp,
-        key=record.key,
-        value=record.value,
-        headers=tuple(record.headers),
-    )
+def admin_config(settings: KafkaSettings) -> dict[str, Any]:
+    """Return the configuration of the clients that ask about topics."""
+    return {
+        **settings.client_config(),
+        "client_id": "neardup-admin",
+        "request_timeout_ms": SEND_TIMEOUT_MS,
+        "bootstrap_timeout_ms": CONNECT_TIMEOUT_MS,
+    }

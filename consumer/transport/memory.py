@@ -46,6 +46,13 @@ class MemorySource:
         """Remember the offsets."""
         self.committed |= last_offsets(messages)
 
+    def passed(self) -> Mapping[tuple[str, int], int]:
+        """Return nothing: there are only messages."""
+        return {}
+
+    def commit_passed(self) -> None:
+        """Do nothing."""
+
     def idle(self, timeout_s: float) -> None:
         """Return at once: the loop itself waits."""
 

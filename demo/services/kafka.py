@@ -58,7 +58,7 @@ class KafkaServer(Server):
     program
         What to run.
     settings
-        Lines of server.properties over ours.
+        Lines of server.properties over ours; None leaves out a line of ours, for Kafka's own default.
     client
         What kafka-python's clients need besides the address, when the listener at `address` wants TLS or a login.
     """
@@ -68,7 +68,7 @@ class KafkaServer(Server):
     def __init__(
         self,
         program: KafkaProgram,
-        settings: Mapping[str, str] | None = None,
+        settings: Mapping[str, str | None] | None = None,
         client: Mapping[str, str] | None = None,
     ) -> None:
         super().__init__()
@@ -95,7 +95,7 @@ class KafkaServer(Server):
 
     def _prepare(self) -> None:
         if not (self.folder / "data").exists():
-            lines = [f"{name}={value}\n" for name, value in self._settings.items()]
+            lines = [f"{name}={value}\n" for name, value in self._settings.items() if value is not None]
             self._properties.write_text("".join(lines), "utf-8")
             self._format()
 

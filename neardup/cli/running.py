@@ -1,5 +1,6 @@
 """Runs a command: from its arguments to its exit code, with a line on stderr for each expected error."""
 
+import re
 import sys
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import Any
@@ -7,12 +8,14 @@ from typing import Any
 from neardup.cli.commands import COMMANDS, Command, named
 from neardup.errors import Misconfigured, Unavailable
 from neardup.settings.command_line import did_you_mean, flags_of, no_such_flag, unknown_words
-from neardup.settings.options import Option
+from neardup.settings.options import ENV_PREFIX, Option, variables_of
 from neardup.settings.reading import read_settings
 
 EXIT_UNAVAILABLE = 1
 EXIT_MISCONFIGURED = 2
 EXIT_INTERRUPTED = 130
+_OF_OTHERS = re.compile(r"_SERVICE_(HOST|PORT(_\w+)?)=|_PORT_\d+_(TCP|UDP)(_\w+)?=|_PORT=(tcp|udp)://|_DATA=")
+"""What Kubernetes sets for services whose names begin like ours, and the photos of `make quality`."""
 
 
 def run_command(command: Command, arguments: Sequence[str], environ: Mapping[str, str], prog: str = "") -> int:
@@ -32,6 +35,7 @@ def settings_of(command: Command, arguments: Sequence[str], environ: Mapping[str
     Misconfigured
         With a line for each error.
     """
+    sys.stderr.write("".join(f"{command.error_prefix}warning: {line}\n" for line in strange_variables(environ)))
     settings = read_settings(
         command.settings_class,
         arguments,
@@ -43,6 +47,18 @@ def settings_of(command: Command, arguments: Sequence[str], environ: Mapping[str
     if hasattr(settings, "check"):
         settings.check()
     return settings
+
+
+def strange_variables(environ: Mapping[str, str]) -> Iterator[str]:
+    """Yield a line for each variable that begins like ours and that no command reads: most often it is misspelt."""
+    set_names = {name for name, text in environ.items() if text and not _OF_OTHERS.search(f"{name}={text}")}
+    names = {name for name in set_names if name.startswith(ENV_PREFIX)}
+    meant: dict[str, str] = {}
+    for each in COMMANDS if names else ():
+        meant |= variables_of(each.settings_class)
+    for name in sorted(name for name in names if meant.get(name) != name):
+        instead = did_you_mean(meant.get(name, name), {*meant.values()}, alike=ENV_PREFIX)
+        yield f"{name}: there is no such variable{instead}"
 
 
 def run_member(members: Sequence[Command], arguments: Sequence[str], environ: Mapping[str, str], prog: str) -> int:

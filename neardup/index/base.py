@@ -9,7 +9,7 @@ from neardup.descriptors.pca import Pca
 from neardup.errors import CorruptIndex, IndexMismatch, RelationMismatch
 from neardup.relation.rule import Relation
 from neardup.relation.symmetry import SWITCHES, Switches, switches_of
-from neardup.types import Decision, Match, Member, Query, Verdict
+from neardup.types import Decision, Match, Member, Origin, Query, Verdict
 
 FORMAT_VERSION = 3
 """Version of the metadata and of the member records."""
@@ -187,6 +187,7 @@ def decision_of(match: Match | None, meta: IndexMeta, cluster: int | None, *, kn
         generation=meta.generation,
         local_change=match.local_change,
         symmetry=match.symmetry,
+        origin=Origin(match.member.key, match.member.captured_at_ms),
     )
 
 

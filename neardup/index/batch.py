@@ -27,7 +27,7 @@ from neardup.index.view import GenerationView, HeadCounts, Hit
 from neardup.relation.local_change import Thumbnails
 from neardup.relation.rule import Relation, local_changes, stacked_thumbnails
 from neardup.search.distance import l2_distances
-from neardup.types import Decision, Descriptors, Query, Symmetry, Verdict
+from neardup.types import Decision, Descriptors, Origin, Query, Symmetry, Verdict
 
 _LATEST = 2**31
 """Slot of what the view did not find."""
@@ -179,7 +179,9 @@ class Batch:
         alike: list[dict[int, _Match]] = [{} for _ in self._queries]
         for row, earlier, l2_distance, change in compared.alike(to_earlier, 0, thumbnails):
             matches = alike[compared.owner[row]]
-            match = _Match(l2_distance, self._queries[earlier].image_id, change, compared.symmetries[row])
+            query = self._queries[earlier]
+            origin = Origin(query.key, query.captured_at_ms)
+            match = _Match(l2_distance, query.image_id, origin, change, compared.symmetries[row])
             if earlier not in matches or l2_distance < matches[earlier].l2_distance:
                 matches[earlier] = match
         return alike
@@ -249,7 +251,7 @@ class Batch:
         """Return the nearest member that is alike, one of the batch's own among them."""
         query = self._queries[number]
         matches = [
-            _Match(hit.l2_distance, decode_head(hit.head)[1], hit.local_change, hit.symmetry)
+            _match_of(hit)
             for hit in self._hits[number]
             if self._counts(hit.head, query) and (not self._own_cell_only or hit.cell == cell)
         ]
@@ -307,11 +309,24 @@ class Batch:
 class _Match:
     l2_distance: float
     image_id: str
+    origin: Origin
     local_change: float | None
     symmetry: Symmetry
 
     def decision(self, cell: int, generation: int) -> Decision:
         """Return the decision that an image of this cell is a duplicate."""
         return Decision(
-            Verdict.DUPLICATE, self.image_id, self.l2_distance, cell, generation, self.local_change, self.symmetry
+            verdict=Verdict.DUPLICATE,
+            duplicate_of=self.image_id,
+            l2_distance=self.l2_distance,
+            cluster=cell,
+            generation=generation,
+            local_change=self.local_change,
+            symmetry=self.symmetry,
+            origin=self.origin,
         )
+
+
+def _match_of(hit: Hit) -> _Match:
+    key, image_id, captured_at_ms = decode_head(hit.head)
+    return _Match(hit.l2_distance, image_id, Origin(key, captured_at_ms), hit.local_change, hit.symmetry)

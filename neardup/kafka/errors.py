@@ -8,6 +8,7 @@ from kafka.errors import (
     AuthorizationError,
     CorruptRecordError,
     FencedInstanceIdError,
+    InvalidTimestampError,
     InvalidTopicError,
     KafkaConfigurationError,
     KafkaError,
@@ -29,7 +30,28 @@ _FATAL = (
     SaslAuthenticationFailedError,
     UnsupportedSaslMechanismError,
 )
-_TOO_LARGE = (MessageSizeTooLargeError, RecordListTooLargeError)
+
+
+class MessageTooLarge(Misconfigured):
+    """A topic does not take a message of this size."""
+
+
+@contextmanager
+def size_explained(topic: str, size_bytes: int) -> Iterator[None]:
+    """Name topic and size where a message is refused for its size.
+
+    Raises
+    ------
+    MessageTooLarge
+        In place of kafka-python's errors.
+    """
+    try:
+        yield
+    except (MessageSizeTooLargeError, RecordListTooLargeError) as exc:
+        raise MessageTooLarge(
+            f"a message of {size_bytes:,} bytes is larger than Kafka accepts for topic {topic!r}: raise "
+            f"max.message.bytes of the topic, and --max-message-bytes if that is less ({text_of(exc)})"
+        ) from exc
 
 
 @contextmanager
@@ -49,10 +71,11 @@ def translated_errors() -> Iterator[None]:
         raise Misconfigured(f"Kafka rejected the client: {text_of(exc)}") from exc
     except FencedInstanceIdError as exc:
         raise Misconfigured(PLACE_TAKEN) from exc
-    except _TOO_LARGE as exc:
+    except InvalidTimestampError as exc:
         raise Misconfigured(
-            f"a message is larger than Kafka accepts: {text_of(exc)}; raise max.message.bytes of the verdict and "
-            "dead-letter topics above that of the image topic, and --max-message-bytes with it"
+            "Kafka refuses our timestamps: the clock of this machine differs from the broker's by more than the topic "
+            "allows (message.timestamp.after.max.ms, an hour by default, and message.timestamp.before.max.ms): "
+            f"correct it ({text_of(exc)})"
         ) from exc
     except (KafkaError, OSError) as exc:
         raise KafkaUnavailable(f"Kafka is unavailable: {text_of(exc)}") from exc

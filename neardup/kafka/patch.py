@@ -3,6 +3,7 @@
 from collections.abc import Callable
 from typing import Any
 
+from kafka.cluster import ClusterMetadata
 from kafka.net.transport import KafkaSSLTransport, KafkaTCPTransport
 from kafka.record.default_records import DefaultRecordBatch
 
@@ -19,13 +20,16 @@ class _ForgivingBytes(bytes):
 
 
 def patch_kafka_python() -> None:
-    """Patch two bugs of kafka-python 3.0; safe to call repeatedly.
+    """Patch three bugs of kafka-python 3.0; safe to call repeatedly.
 
     It fails on a record with a header name that is not UTF-8, and cannot skip it: one odd publisher would block a
     partition. With the patch, invalid bytes in the name are escaped, as four characters each, also in dead letters.
 
     It drops a broker's last message when it is read together with the end of the connection. So it never learns that a
     password was wrong, and keeps trying.
+
+    It forgets `allow_auto_create_topics=False` on the way to its metadata, and so has the brokers create whatever topic
+    a client names. Without the patch a topic that is deleted while we run would come back, with one partition.
     """
     if hasattr(DefaultRecordBatch, "_read_strictly"):
         return
@@ -42,6 +46,7 @@ def patch_kafka_python() -> None:
             finally:
                 batch._buffer = buffer  # noqa: SLF001 - as above
 
+    ClusterMetadata.DEFAULT_CONFIG["allow_auto_create_topics"] = False
     DefaultRecordBatch._read_strictly = strictly  # noqa: SLF001 - as above
     DefaultRecordBatch._read_msg = read  # noqa: SLF001 - as above
     for transport in (KafkaTCPTransport, KafkaSSLTransport):

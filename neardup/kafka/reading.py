@@ -11,6 +11,7 @@ from kafka.errors import CorruptRecordError
 from neardup.errors import KafkaUnavailable, Misconfigured
 from neardup.kafka.client import Client
 from neardup.kafka.errors import translated_errors, unreadable
+from neardup.kafka.topics import missing_topics
 
 CONNECT_TIMEOUT_MS = 10_000
 _SILENCE_S = 30.0
@@ -41,12 +42,12 @@ def read_topic(
     Misconfigured
         The topic does not exist or cannot be read.
     """
-    client = Client(KafkaConsumer, lambda: {**config, **_reading()})
+    config = {**config, **_reading()}
+    if missing_topics(config, [topic]):
+        raise Misconfigured(f"{topic_flag}: there is no topic {topic!r}")
+    client = Client(KafkaConsumer, lambda: config)
     with translated_errors(), closing(client.get()) as consumer:
-        known = consumer.partitions_for_topic(topic)
-        if not known:
-            raise Misconfigured(f"{topic_flag}: there is no topic {topic!r}, or we may not describe it")
-        places = [TopicPartition(topic, partition) for partition in sorted(known)]
+        places = [TopicPartition(topic, partition) for partition in sorted(consumer.partitions_for_topic(topic))]
         try:
             yield from _read(consumer, places, since_ms)
         except CorruptRecordError as exc:

@@ -204,7 +204,7 @@ def no_such_flag(flag: str, known: Iterable[str]) -> str:
     return f"{flag}: there is no such flag{did_you_mean(flag, known)}"
 
 
-def did_you_mean(word: str, known: Iterable[str]) -> str:
-    """Return a suggestion for an unknown word; empty if nothing is close."""
-    near = difflib.get_close_matches(word, list(known), n=1)
-    return f"; did you mean {near[0]}?" if near else ""
+def did_you_mean(word: str, known: Iterable[str], *, alike: str = "") -> str:
+    """Return a suggestion for an unknown word; empty if nothing is close. All begin with `alike`."""
+    near = difflib.get_close_matches(word.removeprefix(alike), [each.removeprefix(alike) for each in known], n=1)
+    return f"; did you mean {alike}{near[0]}?" if near else ""

@@ -133,6 +133,18 @@ def _default_text(default: Any) -> str:  # noqa: ANN401 - of the field's own typ
     return ", ".join(map(str, default)) if isinstance(default, tuple) else str(default)
 
 
+def variables_of(settings: type[Any]) -> dict[str, str]:
+    """Return every environment variable that the settings read, with the one that is meant by it.
+
+    A variable named by its flag may be another one: ``NEARDUP_REDIS`` means ``NEARDUP_REDIS_URL``.
+    """
+    found: dict[str, str] = {}
+    for _, declared in options_of(settings):
+        read = [env for env in (*declared.envs, declared.file_env) if env]
+        found |= {_env_of(flag): declared.env for flag in declared.flags if read} | {env: env for env in read}
+    return found
+
+
 def options_of(settings: type[Any]) -> Iterator[tuple[str, Option]]:
     """Iterate over field names and their options."""
     for field in dataclasses.fields(settings):

@@ -41,6 +41,18 @@ def number(minimum: float, maximum: float) -> Callable[[str], float]:
     return parse
 
 
+def header_names(*taken: str) -> Callable[[str], tuple[str, ...]]:
+    """Return a parser of names that commas separate; none may be one of `taken`."""
+
+    def parse(text: str) -> tuple[str, ...]:
+        names = tuple(name.strip() for name in text.split(",") if name.strip())
+        if not {*names}.isdisjoint(taken):
+            raise ValueError(f"it should be names of headers other than {' and '.join(taken)}")
+        return names
+
+    return parse
+
+
 @dataclass(frozen=True, slots=True)
 class _OneOf:
     choices: tuple[str, ...]

@@ -14,9 +14,10 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from kafka.admin import ConfigResource, ConfigResourceType
 
 import consumer.__main__
-from tests.support.processes import Program, eventually, photo, run, running
+from tests.support.processes import Program, eventually, photo, read_topic, run, running
 from tests.support.stage import Stage, bootstrap, fresh, seed_folder
 
 ROOT = Path(__file__).parents[2]
@@ -78,14 +79,15 @@ def queued(queue: Path) -> list[str]:
     return [json.loads(line)["image_id"].rpartition("/")[2] for line in lines]
 
 
-def scraped(stage: Stage, folder: Path, *names: str) -> None:
-    """Publish files of a folder by the example, through HTTP."""
+def scraped(stage: Stage, folder: Path, *names: str, refused: int = 0) -> str:
+    """Publish files of a folder by the example, through HTTP; return what it complained of."""
     with site(folder) as address:
         urls = [f"{address}/{name}" for name in names]
         ended = run(["examples/publish_from_scraper.py", *urls], environ_of(stage))
         assert ended.returncode == 0, ended.stderr
         assert "missing.jpg: HTTP Error 404" in ended.stderr
-        assert f"{len(names) - 1} pictures published to {stage.images}" in ended.stdout
+        assert f"{len(names) - 1 - refused} pictures published to {stage.images}" in ended.stdout
+        return ended.stderr
 
 
 @pytest.mark.kafka
@@ -113,6 +115,20 @@ def test_from_a_scraper_to_the_labelling_queue(stage: Stage, tmp_path: Path) -> 
             eventually(lambda: queued(queue) == ["1.jpg", "3.jpg", "5.jpg"], "the third picture to label")
             assert second.stop(signal.SIGINT) == 0
         assert service.program.stop() == 0
+
+
+@pytest.mark.kafka
+@pytest.mark.redis
+def test_a_scraper_goes_on_after_a_picture_that_kafka_refuses(stage: Stage, tmp_path: Path) -> None:
+    limit = ConfigResource(ConfigResourceType.TOPIC, stage.images, {"max.message.bytes": "50000"})
+    stage.admin.alter_configs([limit])
+    for name, data in {"1.jpg": photo(fresh()), "2.jpg": bytes(60_000), "3.jpg": photo(fresh())}.items():
+        (tmp_path / name).write_bytes(data)
+    said = scraped(stage, tmp_path, "1.jpg", "2.jpg", "3.jpg", "missing.jpg", refused=1)
+    assert "2.jpg: 60000 bytes, refused: " in said
+    assert "MessageSizeTooLargeError" in said
+    published = [dict(record.headers)["image_id"] for record in read_topic(stage.address, stage.images)]
+    assert [name.rpartition(b"/")[2] for name in published] == [b"1.jpg", b"3.jpg"]
 
 
 # Without servers

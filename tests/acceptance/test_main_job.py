@@ -42,8 +42,10 @@ def index(seeds: Path, redis_url: str) -> str:
 def make_stage(kafka_address: str, redis_url: str, index: str) -> Iterator[Callable[..., Stage]]:
     with ExitStack() as stack:
 
-        def make(redis_url: str = redis_url, index: str = index, partitions: int = 1) -> Stage:
-            stage = Stage(kafka_address, redis_url, index, partitions)
+        def make(
+            redis_url: str = redis_url, index: str = index, partitions: int = 1, address: str = kafka_address
+        ) -> Stage:
+            stage = Stage(address, redis_url, index, partitions)
             stack.enter_context(stage.stack)
             return stage
 
@@ -109,7 +111,9 @@ def check_contract(stage: Stage, index: str) -> None:
         validator.validate(document)
         assert record.headers[0] == ("verdict", document["verdict"].encode())
         # A unique's record travels with its verdict, so that a lost member can be put back.
-        assert [name for name, _ in record.headers[1:]] == (["member"] if document["verdict"] == "unique" else [])
+        member = ["member"] if document["verdict"] == "unique" else []
+        passed = ["source"] if document["captured_at"] == "2026-01-02T03:04:05.000Z" else []
+        assert [name for name, _ in record.headers[1:]] == member + passed
         assert document["index"] == {"name": index, "generation": 1}
         assert (document["verdict"] == "duplicate") == (document["distance"] <= document["radius"])
 
@@ -133,7 +137,7 @@ def test_the_main_job(stage: Stage, index: str, tmp_path: Path) -> None:
     reasons = publish_odd_messages(stage, tmp_path)
     stage.flush()
     limits = ["--max-image-bytes", "50000", "--max-image-pixels", "1000000", "--allow-uri", tmp_path.as_uri()]
-    with stage.service(*limits) as service:
+    with stage.service(*limits, "--pass-headers", "source,site") as service:
         stage.await_outcomes()
         documents = stage.documents()
         assert documents.keys() == expected.keys()
@@ -144,6 +148,10 @@ def test_the_main_job(stage: Stage, index: str, tmp_path: Path) -> None:
         ids = [documents[place]["image_id"] for place in expected]
         assert ids[:3] == ["like-seed-3", f"{stage.images}-0-1", "neu-ä"]
         assert ids[5] == "by-uri"
+        *_, named, matched = (documents[place] for place in expected)
+        assert named["uri"] == (tmp_path / "in-file.jpg").as_uri()
+        assert matched["uri"] is None
+        assert matched["member"] == {"key": f"{stage.images}-0-5", "captured_at": named["captured_at"]}
         assert [record.key for record in stage.verdict_reader.records[:2]] == [b"camera", None]
         check_contract(stage, index)
         check_dead_letters(stage, reasons)
@@ -188,7 +196,12 @@ def check_log(program: Program, expected: dict[str, Any], reasons: dict[str, str
     assert not [line for line in lines if line["level"] in {"warning", "error"}]
 
 
-def test_what_the_feed_publishes_is_judged(stage: Stage, tmp_path: Path) -> None:
+@pytest.mark.parametrize("broker", ["kafka_address", "default_kafka_address"])
+def test_what_the_feed_publishes_is_judged(
+    make_stage: MakeStage, broker: str, request: pytest.FixtureRequest, tmp_path: Path
+) -> None:
+    """The job in short, on a broker that is looked after and on one as Kafka comes."""
+    stage = make_stage(address=request.getfixturevalue(broker))
     new = fresh()
     folder = tmp_path / "pictures"
     (folder / "below").mkdir(parents=True)
@@ -214,6 +227,7 @@ def test_what_the_feed_publishes_is_judged(stage: Stage, tmp_path: Path) -> None
     }
     assert by_name["3.jpg"]["duplicate_of"] == by_name["2.jpg"]["image_id"]
     assert {record.key for record in stage.verdict_reader.records} == {b"door"}
+    assert stage.committed() == {0: 4}  # and the notes are a dead letter
 
 
 def test_two_consumers_share_the_work_and_agree(make_stage: MakeStage) -> None:

@@ -2,12 +2,13 @@
 
 from collections import defaultdict
 from collections.abc import Sequence
+from dataclasses import replace
 
 import numpy as np
 import pytest
 
 from neardup.index.base import Index
-from neardup.types import Decision, Member, Verdict
+from neardup.types import Decision, Member, Origin, Verdict
 from tests.support.indexes import (
     CELLS,
     RADIUS,
@@ -47,7 +48,18 @@ class TestVerdicts:
         (first,) = index.decide([query("a", point(1))])
         (second,) = index.decide([query("b", point(1))])
         assert first == Decision(UNIQUE, None, None, 1, 1)
-        assert second == Decision(DUPLICATE, "id of a", 0.0, 1, 1)
+        assert second == Decision(DUPLICATE, "id of a", 0.0, 1, 1, origin=Origin("a", 1))
+
+    def test_a_duplicate_tells_where_its_member_comes_from_on_every_delivery(self, backend: Backend) -> None:
+        index = backend.make(members=[replace(member("m", point(0)), captured_at_ms=7)])
+        batch = [
+            query("b", point(0)),
+            replace(query("c", point(1)), captured_at_ms=8),
+            query("d", point(1)),
+        ]
+        for _ in range(2):
+            decisions = index.decide(batch)
+            assert [decision.origin for decision in decisions] == [Origin("m", 7), None, Origin("c", 8)]
 
     def test_a_duplicate_names_the_nearest_member(self, backend: Backend) -> None:
         index = backend.make(members=[member("far", point(0, 0.3)), member("near", point(0, 0.0))])

@@ -693,6 +693,33 @@ class TestUrls:
         ):
             connect(url, "two")
 
+    @pytest.mark.parametrize(
+        ("url", "said"),
+        [
+            ("redis://localhost?decode_responses=true", "the parameter 'decode_responses', which is none of: "),
+            ("redis+cluster://localhost?decode_responses=true", "the parameter 'decode_responses', which is none of: "),
+            ("redis://localhost?sockettimeout=2", "the parameter 'sockettimeout', which is none of: .* socket_timeout"),
+            ("redis://localhost?ssl_cert_reqs=none", "the parameter ssl_cert_reqs, which is for rediss://"),
+            ("rediss://localhost?ssl_cert_reqs=maybe", "a value that does not work: .*: maybe"),
+            ("redis://localhost?socket_timeout=soon", "not a Redis URL: .*: its socket_timeout does not work"),
+            ("unix:///tmp/redis?socket_keepalive=yes", "not a Redis URL: .*: its socket_keepalive does not work"),
+        ],
+    )
+    def test_a_parameter_that_does_not_work_is_named(self, url: str, said: str) -> None:
+        with pytest.raises(Misconfigured, match=said):
+            connect(url)
+
+    @pytest.mark.parametrize(
+        "url",
+        [
+            "redis://localhost/1?socket_timeout=2&socket_connect_timeout=2&client_name=a&max_connections=3",
+            "rediss://localhost?ssl_cert_reqs=none&ssl_check_hostname=no&health_check_interval=5",
+            "unix:///tmp/redis?db=1&username=a&password=b",
+        ],
+    )
+    def test_parameters_that_do(self, url: str) -> None:
+        connect(url).close()
+
     def test_a_file_for_tls_has_to_be_there(self) -> None:
         with pytest.raises(Misconfigured, match=r"ssl_ca_certs of the URL: there is no file '/no/ca.pem'"):
             connect("rediss://localhost?ssl_ca_certs=/no/ca.pem")

@@ -26,7 +26,7 @@ from neardup.index.stored.codec import (
 )
 from neardup.relation.local_change import THUMBNAIL_BYTES
 from neardup.search.sketches import Sketcher
-from neardup.types import Decision, Member, Verdict
+from neardup.types import Decision, Member, Origin, Verdict
 from tests.support.odd_files import odd_files
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -160,6 +160,7 @@ def records() -> Iterator[bytes]:
     decisions = [
         Decision(Verdict.UNIQUE, None, None, None, 1),
         Decision(Verdict.DUPLICATE, "camera/1", 0.25, 3, 2, 1.5),
+        Decision(Verdict.DUPLICATE, "camera/1", 0.25, 3, 2, origin=Origin("images-0-1", 12345)),
     ]
     for decision in decisions:
         yield b"\1" + encode_decision(decision)

@@ -11,7 +11,7 @@ from neardup.errors import CorruptIndex, IndexMismatch
 from neardup.index.base import IndexMeta
 from neardup.index.stored.codec import decode_decision, decode_member, encode_decision, encode_member
 from neardup.relation.local_change import THUMBNAIL_BYTES
-from neardup.types import Decision, Descriptors, Member, Symmetry, Thumbnail, Verdict
+from neardup.types import Decision, Descriptors, Member, Origin, Symmetry, Thumbnail, Verdict
 
 FLOAT16 = st.floats(width=16, allow_nan=False, allow_infinity=False)
 DESCRIPTORS = st.integers(1, 40).flatmap(lambda count: arrays.arrays(np.float16, count, elements=FLOAT16))
@@ -44,6 +44,7 @@ def test_members_come_back(
         COUNTS,
         DISTANCES | st.none(),
         st.sampled_from(Symmetry),
+        st.builds(Origin, TEXTS, st.integers(-(2**63), 2**63 - 1)) | st.none(),
     )
 )
 def test_decisions_come_back(decision: Decision) -> None:

@@ -10,6 +10,12 @@ from demo.services import KafkaProgram, KafkaServer
 from demo.services.process import HOST, free_port
 from tests.support.proxy import FaultProxy
 
+AS_KAFKA_COMES = dict.fromkeys(
+    ("auto.create.topics.enable", "message.max.bytes", "replica.fetch.max.bytes", "queued.max.request.bytes")
+)
+"""Settings of a broker that nobody has set: it creates the topics that clients name, and takes messages of 1 MiB."""
+OFTEN_CLEANED = {"log.retention.check.interval.ms": "500", "log.initial.task.delay.ms": "500"}
+"""What is too old goes at once, where a broker looks every five minutes otherwise."""
 _FORMAT_TIMEOUT_S = 60.0
 _PROTOCOLS = {
     "listener.security.protocol.map": "CONTROLLER:PLAINTEXT,PLAINTEXT:PLAINTEXT,PROXIED:PLAINTEXT",

@@ -16,13 +16,14 @@ what it was before there were any.
 
 import json
 import struct
+from typing import Any
 
 import numpy as np
 
 from neardup.errors import CorruptIndex
 from neardup.relation.local_change import THUMBNAIL_BYTES
 from neardup.search.sketches import Sketcher
-from neardup.types import Decision, Descriptors, Member, Symmetry, Thumbnail, Verdict
+from neardup.types import Decision, Descriptors, Member, Origin, Symmetry, Thumbnail, Verdict
 
 RECORD_VERSION = 1
 _THUMBNAIL_BYTES = {0: 0, 1: THUMBNAIL_BYTES}
@@ -31,6 +32,7 @@ _HEADER = struct.Struct("<BBHHq")
 _COMPONENTS = struct.Struct("<I")
 _DECISION_TYPES = (str, str | None, float | int | None, int | None, int)
 _RELATION_TYPES = (float | int | None, str)
+_ORIGIN_TYPES = (str, int)
 
 
 def encode_member(member: Member) -> bytes:
@@ -116,17 +118,20 @@ def decode_member(record: bytes, dimension: int) -> Member:
 def encode_decision(decision: Decision) -> bytes:
     """Return a decision as compact JSON, small enough to keep one for each image.
 
-    What only an index with symmetries or local change decides is left out where there is none of it, as it was before.
+    What a unique does not have is left out at the end, as it was before there was any of it.
     """
-    fields: list[str | float | None] = [
+    fields: list[Any] = [
         decision.verdict.value,
         decision.duplicate_of,
         decision.l2_distance,
         decision.cluster,
         decision.generation,
     ]
-    if decision.local_change is not None or decision.symmetry is not Symmetry.NONE:
+    origin = decision.origin
+    if origin is not None or decision.local_change is not None or decision.symmetry is not Symmetry.NONE:
         fields += [decision.local_change, decision.symmetry.value]
+    if origin is not None:
+        fields += [origin.key, origin.captured_at_ms]
     return json.dumps(fields, separators=(",", ":")).encode()
 
 
@@ -141,13 +146,20 @@ def decode_decision(recorded: bytes) -> Decision:
     try:
         fields = json.loads(recorded)
         verdict, duplicate_of, l2_distance, cluster, generation, *more = fields
-        local_change, symmetry = more or (None, Symmetry.NONE.value)
+        local_change, symmetry, *origin = more or (None, Symmetry.NONE.value)
         decision = Decision(
-            Verdict(verdict), duplicate_of, l2_distance, cluster, generation, local_change, Symmetry(symmetry)
+            verdict=Verdict(verdict),
+            duplicate_of=duplicate_of,
+            l2_distance=l2_distance,
+            cluster=cluster,
+            generation=generation,
+            local_change=local_change,
+            symmetry=Symmetry(symmetry),
+            origin=Origin(*origin) if origin else None,
         )
     except (ValueError, TypeError, RecursionError) as exc:
         raise CorruptIndex(f"not a recorded decision: {recorded[:80]!r}") from exc
-    kinds_of = _DECISION_TYPES + (_RELATION_TYPES if more else ())
+    kinds_of = _DECISION_TYPES + (_RELATION_TYPES if more else ()) + (_ORIGIN_TYPES if origin else ())
     if not all(isinstance(value, kinds) for value, kinds in zip(fields, kinds_of, strict=True)):
         raise CorruptIndex(f"not a recorded decision: {recorded[:80]!r}")
     return decision

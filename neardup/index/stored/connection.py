@@ -62,6 +62,17 @@ _TLS_REFUSALS = ("CERTIFICATE_VERIFY_FAILED", "_ALERT_", "WRONG_VERSION_NUMBER",
 _HUNG_UP = "EOF occurred in violation of protocol"
 _TLS_FILES = ("ssl_ca_certs", "ssl_certfile", "ssl_keyfile")
 _SECRET_PARAMETERS = ("password", "ssl_password")
+_PARAMETERS = (
+    *("client_name", "db", "health_check_interval", "max_connections", "password", "socket_connect_timeout"),
+    *("socket_keepalive", "socket_timeout", "username"),
+)
+_TLS_PARAMETERS = (
+    *_TLS_FILES,
+    *("ssl_ca_data", "ssl_ca_path", "ssl_cert_reqs", "ssl_check_hostname", "ssl_ciphers", "ssl_min_version"),
+    "ssl_password",
+)
+"""What a URL may set. redis-py takes more: it would change its replies under us (`decode_responses`), or fail at the
+first command, which looks like a defect or an outage."""
 
 
 def connect(url: str, password: str | None = None, *, timeout_s: float = TIMEOUT_S) -> redis.Redis:
@@ -73,7 +84,8 @@ def connect(url: str, password: str | None = None, *, timeout_s: float = TIMEOUT
     Raises
     ------
     Misconfigured
-        The URL is invalid, holds a password besides `password`, or names missing TLS files.
+        The URL is invalid, has an unknown parameter or value, holds a password besides `password`, or names missing
+        TLS files.
     RedisUnavailable
         The cluster does not answer.
     """
@@ -91,9 +103,12 @@ def connect(url: str, password: str | None = None, *, timeout_s: float = TIMEOUT
                 health_check_interval=30,
                 **({} if password is None else {"password": password}),
             )
-    except (ValueError, TypeError):
-        # Its message may contain part of a password.
-        raise Misconfigured(f"not a Redis URL: {masked(url)}: write redis://user@host:6379/0") from None
+            _check_values(client)
+    except (ValueError, TypeError) as exc:
+        # All but the name of a parameter may contain part of a password.
+        named = re.search(r"(?:Invalid value for|unexpected keyword argument) '(\w+)'", str(exc))
+        what = f"its {named[1]} does not work" if named else "write redis://user@host:6379/0"
+        raise Misconfigured(f"not a Redis URL: {masked(url)}: {what}") from None
     # A cluster client has the same commands, but redis-py gives the two no common type.
     return cast("redis.Redis", client)
 
@@ -102,7 +117,8 @@ def _check(url: str, password: str | None) -> None:
     """Refuse what redis-py would misread, silently override, or only notice when it connects."""
     try:
         parts = urlsplit(url)
-        own = parts.password or parse_qs(parts.query).get("password")
+        parameters = parse_qs(parts.query)
+        own = parts.password or parameters.get("password")
     except ValueError:
         raise Misconfigured(f"not a Redis URL: {masked(url)}") from None
     if parts.scheme != "unix" and "@" in f"{parts.path}{parts.query}{parts.fragment}":
@@ -111,10 +127,26 @@ def _check(url: str, password: str | None) -> None:
         )
     if own and password is not None:
         raise Misconfigured("the Redis URL holds a password, and another is given separately: give only one")
+    for name in parameters:
+        if name in _TLS_PARAMETERS and not parts.scheme.startswith("rediss"):
+            raise Misconfigured(f"the Redis URL has the parameter {name}, which is for rediss:// (TLS)")
+        if name not in (*_PARAMETERS, *_TLS_PARAMETERS):
+            known = ", ".join((*_PARAMETERS, *_TLS_PARAMETERS))
+            raise Misconfigured(f"the Redis URL has the parameter {name!r}, which is none of: {known}")
     for name in _TLS_FILES:
-        for path in parse_qs(parts.query).get(name, []):
+        for path in parameters.get(name, []):
             if not Path(path).is_file():
                 raise Misconfigured(f"Redis: {name} of the URL: there is no file {path!r}")
+
+
+def _check_values(client: Any) -> None:  # noqa: ANN401 - redis.Redis, or a cluster
+    """Refuse values that redis-py looks at when it makes a connection, and would then take for an outage."""
+    if isinstance(client, redis.Redis):
+        pool = client.connection_pool
+        try:
+            pool.connection_class(**pool.connection_kwargs)  # opens nothing yet
+        except RedisError as exc:
+            raise Misconfigured(f"the Redis URL has a value that does not work: {exc}") from None
 
 
 def masked(url: str) -> str:

@@ -93,6 +93,7 @@ def test_no_wrong_clock_removes_a_member_or_changes_a_verdict(stage: Stage, clie
         assert {place for place, document in told.items() if document["verdict"] == "unique"} == uniques
         assert {place: told[place]["duplicate_of"] for place in copies} == copies
         assert all(told[place]["verdict"] == "duplicate" for place in seeds)
+        assert {told[place]["captured_at"] for place in places.values()} == {None}
         letters = [dict(letter.headers) for letter in stage.dead_reader.read_to_end()]
         assert [letter["error.source"].decode() for letter in letters] == refused
         assert {letter["error.reason"] for letter in letters} == {b"bad-captured-at"}

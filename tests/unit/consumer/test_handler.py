@@ -1,11 +1,12 @@
 """From image messages to outcomes: the real descriptor, the index in memory, no Kafka."""
 
+import base64
 import io
 import json
 import threading
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import fields
+from dataclasses import fields, replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -139,6 +140,12 @@ def sent(outcome: Outcome) -> OutgoingMessage:
     return message
 
 
+def documented(outcome: Outcome) -> dict[str, Any]:
+    """Return the verdict that an outcome publishes."""
+    document: dict[str, Any] = json.loads(sent(outcome).value or b"")
+    return document
+
+
 def said(outcomes: Sequence[Outcome]) -> list[str]:
     """Return each outcome as a word: its verdict, or the reason of its dead letter."""
     return [
@@ -162,7 +169,7 @@ def test_a_unique_is_published_with_its_member_on_every_delivery(handler: Handle
     unique, duplicate = handle(handler, batch)
     again, _ = handle(handler, batch)
     [member] = index.members()
-    assert dict(sent(unique).headers)["member"] == encode_member(member)
+    assert dict(sent(unique).headers)["member"] == base64.b64encode(encode_member(member))
     assert sent(again).headers == sent(unique).headers
     assert sent(duplicate).headers == (("verdict", b"duplicate"),)
 
@@ -199,9 +206,31 @@ def test_every_topic_that_an_outcome_goes_to_is_told_beforehand(
 
 def test_a_verdict_carries_the_clocks_time(handler: Handler) -> None:
     (outcome,) = handle(handler, messages(photo(1)))
-    document: dict[str, Any] = json.loads(sent(outcome).value or b"")
+    document = documented(outcome)
     assert document["decided_at"] == "2026-01-02T03:04:05.000Z"
     assert document["descriptor"] == DctDescriptor().fingerprint
+
+
+def test_a_verdict_says_where_its_image_and_the_member_are(handler: Handler, tmp_path: Path) -> None:
+    (tmp_path / "1.jpg").write_bytes(photo(1))
+    uri = (tmp_path / "1.jpg").as_uri()
+    envelope = json.dumps({"uri": uri}).encode()
+    headers = (("content-type", b"application/json"), ("captured_at", b"2023-11-14T00:00:00Z"))
+    by_uri, *carried = messages(envelope, photo(1))
+    first, second = map(documented, handle(handler, [replace(by_uri, headers=headers), *carried]))
+    assert (first["uri"], first["captured_at"], first["member"]) == (uri, "2023-11-14T00:00:00.000Z", None)
+    assert (second["uri"], second["captured_at"]) == (None, "2023-11-14T22:13:20.000Z")
+    assert second["member"] == {"key": "images-0-0", "captured_at": "2023-11-14T00:00:00.000Z"}
+
+
+def test_a_verdict_takes_along_the_headers_that_it_is_told_to(
+    handler: Handler, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(handler, "_pass_headers", ("camera", "site"))
+    headers = (("camera", b"door"), ("private", b"x"), ("camera", b"\xff"))
+    (message,) = messages(photo(1))
+    (outcome,) = handle(handler, [replace(message, headers=headers)])
+    assert sent(outcome).headers[2:] == (("camera", b"door"), ("camera", b"\xff"))
 
 
 def test_one_undescribable_image_spoils_only_itself(handler: Handler, descriptor: Descriptor) -> None:

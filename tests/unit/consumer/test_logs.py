@@ -51,7 +51,7 @@ def judged(image_id: str = "camera/1", duplicate_of: str | None = None, l2_dista
     verdict = Verdict.DUPLICATE if duplicate_of else Verdict.UNIQUE
     decision = Decision(verdict, duplicate_of, l2_distance, 0, 3)
     letter = OutgoingMessage("verdicts", None, b"", ())
-    return Outcome(message(), (letter,), judged=Judged(message(), image_id, decision, META, datetime.now(UTC)))
+    return Outcome(message(), (letter,), judged=Judged(message(), image_id, 0, decision, META, datetime.now(UTC)))
 
 
 def bad(detail: str) -> Outcome:

@@ -45,6 +45,8 @@ class World:
         For each operation the errors of its next calls.
     hooks
         For each operation what else happens when it succeeds.
+    passed
+        Whether the source is behind more than its messages.
     """
 
     log: list[str] = field(default_factory=list)
@@ -54,6 +56,7 @@ class World:
     slept_s: list[float] = field(default_factory=list)
     idle_takes_s: float = 0.0
     idle_fails: bool = False
+    passed: bool = False
 
     def happens(self, operation: str, note: str = "") -> None:
         """Fail, or write it down."""
@@ -82,6 +85,13 @@ class Source(MemorySource):
     def poll(self, max_messages: int, timeout_s: float) -> list[ImageMessage]:
         self._world.happens("poll")
         return super().poll(max_messages, timeout_s)
+
+    def passed(self) -> Mapping[tuple[str, int], int]:
+        return {("images", 0): 4} if self._world.passed else {}
+
+    def commit_passed(self) -> None:
+        self._world.happens("commit passed")
+        self._world.passed = False
 
     def idle(self, timeout_s: float) -> None:
         self._world.now_s += self._world.idle_takes_s
@@ -212,6 +222,22 @@ def test_an_empty_poll_is_no_batch(make: Make) -> None:
     rig.loop.run()
     assert rig.world.log == ["connect", "refresh", "poll", "refresh"]
     assert rig.value("neardup_batch_images_count") == 0
+
+
+def test_what_was_passed_without_a_message_is_committed_when_nothing_comes(make: Make) -> None:
+    rig = make(PHOTOS[0], PHOTOS[1])
+    rig.world.passed = True
+    rig.world.failures["commit passed"] = [KafkaUnavailable("away")]
+    rig.loop.run()
+    assert rig.world.log[4:] == [
+        "deliver ['0: verdicts', '1: verdicts']",
+        "refresh",
+        "poll",
+        "commit passed fails",
+        "idle 0.1",
+        "commit passed",
+        "refresh",
+    ]
 
 
 def test_what_a_batch_came_to_is_counted_once(make: Make) -> None:

@@ -246,7 +246,7 @@ def test_no_message_is_anything_but_a_request_or_bad_input(value: bytes, headers
 
 def test_a_verdict_keeps_the_key() -> None:
     decision = Decision(Verdict.UNIQUE, None, 0.9, 4, 3)
-    judged = Judged(message(), "bild-ä", decision, META, datetime.fromtimestamp(1_700_000_001.25, UTC))
+    judged = Judged(message(), "bild-ä", TIMESTAMP_MS, decision, META, datetime.fromtimestamp(1_700_000_001.25, UTC))
     sent = verdict_message("verdicts", judged)
     assert (sent.topic, sent.key) == ("verdicts", b"camera")
     assert (sent.value, sent.headers) == encode_verdict(judged)

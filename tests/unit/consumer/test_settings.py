@@ -7,10 +7,11 @@ from typing import Any
 
 import pytest
 
-from consumer.settings import FeedSettings, FolderSettings, KafkaSettings, ServiceSettings
+from consumer.settings import VERDICT_HEADERS, FeedSettings, FolderSettings, KafkaSettings, ServiceSettings
 from neardup.errors import Misconfigured
 from neardup.settings.options import options_of
 from neardup.settings.reading import read_settings
+from neardup.wire import MEMBER_HEADER, VERDICT_HEADER
 from tests.support.certificates import Authority
 
 
@@ -54,6 +55,16 @@ def test_the_defaults_that_a_newcomer_relies_on() -> None:
     assert (settings.descriptor, settings.allow_uri) == (None, ())
     folder = read_settings(FolderSettings, ["photos"], {}, prog="folder", description="")
     assert (folder.radius, folder.descriptor, folder.input, folder.index) == (None, None, "photos", "memory")
+
+
+def test_headers_to_pass_on_are_named_together_and_none_is_the_verdicts_own() -> None:
+    assert read(["--pass-headers", "camera, site"]).pass_headers == ("camera", "site")
+    assert read(environ={"NEARDUP_PASS_HEADERS": "camera,site"}).pass_headers == ("camera", "site")
+    assert (read().pass_headers, read(["--pass-headers", ""]).pass_headers) == ((), ())
+    assert {*VERDICT_HEADERS} == {VERDICT_HEADER, MEMBER_HEADER}
+    for name in VERDICT_HEADERS:
+        with pytest.raises(Misconfigured, match="other than verdict and member"):
+            read(["--pass-headers", f"camera,{name}"])
 
 
 def test_values_are_parsed() -> None:

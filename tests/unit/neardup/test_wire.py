@@ -1,5 +1,6 @@
 """The verdict on the wire: as its schema says, and read back as it was written."""
 
+import base64
 import importlib.resources
 import json
 from dataclasses import replace
@@ -13,10 +14,12 @@ import pytest
 from consumer.messages import ImageMessage
 from neardup.errors import CorruptIndex
 from neardup.index.base import IndexMeta
-from neardup.types import Decision, Member, Verdict
+from neardup.index.stored.codec import encode_member
+from neardup.types import Decision, Member, Origin, Verdict
 from neardup.wire import Judged, decode_unique, encode_verdict, verdict_document
 
 TIMESTAMP_MS = 1_700_000_000_000
+CAPTURED_AT_MS = TIMESTAMP_MS - 500
 DECIDED_AT = datetime.fromtimestamp(1_700_000_001.25, UTC)
 META = IndexMeta(name="default", generation=3, descriptor="dct", fingerprint="dct-1", dimension=4, radius=0.2)
 MESSAGE = ImageMessage("images", 2, 7, TIMESTAMP_MS, b"camera", b"image")
@@ -29,15 +32,17 @@ def schema() -> dict[str, Any]:
 
 
 def judged(decision: Decision, decided_at: datetime = DECIDED_AT) -> Judged:
-    return Judged(MESSAGE, "bild-ä", decision, META, decided_at)
+    return Judged(MESSAGE, "bild-ä", CAPTURED_AT_MS, decision, META, decided_at)
 
 
 FIRST = Decision(Verdict.UNIQUE, None, None, None, 3)
 UNIQUE = Decision(Verdict.UNIQUE, None, 0.9, 4, 3)
-DUPLICATE = Decision(Verdict.DUPLICATE, "seed/1.jpg", 0.1, 0, 2)
+DUPLICATE = Decision(Verdict.DUPLICATE, "seed/1.jpg", 0.1, 0, 2, origin=Origin("images-0-4", TIMESTAMP_MS - 86_400_001))
 
 
 def is_date_time(text: object) -> bool:
+    if text is None:
+        return True
     assert isinstance(text, str)
     return "T" in text and datetime.fromisoformat(text).utcoffset() == timedelta(0)
 
@@ -74,9 +79,31 @@ def test_a_verdict_says_it_all() -> None:
         "index": {"name": "default", "generation": 2},
         "descriptor": "dct-1",
         "source": {"topic": "images", "partition": 2, "offset": 7, "timestamp": TIMESTAMP_MS},
+        "uri": None,
+        "captured_at": "2023-11-14T22:13:19.500Z",
+        "member": {"key": "images-0-4", "captured_at": "2023-11-13T22:13:19.999Z"},
         "decided_at": "2023-11-14T22:13:21.250Z",
         "latency_ms": 1250,
     }
+
+
+def test_a_verdict_says_where_the_image_is() -> None:
+    uri = "https://host/a.jpg?signature=ä"
+    assert verdict_document(replace(judged(UNIQUE), uri=uri))["uri"] == uri
+
+
+@pytest.mark.parametrize("captured_at_ms", [0, 2**63 - 1, -(2**63)])
+def test_a_time_that_is_unknown_or_impossible_is_null(captured_at_ms: int) -> None:
+    duplicate = replace(DUPLICATE, origin=Origin("seeds/1.jpg", captured_at_ms))
+    document = verdict_document(replace(judged(duplicate), captured_at_ms=captured_at_ms))
+    assert (document["captured_at"], document["member"]) == (None, {"key": "seeds/1.jpg", "captured_at": None})
+    valid_verdict(document)
+
+
+def test_a_duplicate_of_which_the_member_was_not_recorded_has_none() -> None:
+    document = verdict_document(judged(replace(DUPLICATE, origin=None)))
+    assert document["member"] is None
+    valid_verdict(document)
 
 
 def test_the_first_verdict_of_an_empty_index_has_no_distance() -> None:
@@ -102,6 +129,13 @@ def test_a_verdict_repeats_itself_in_a_header(decision: Decision) -> None:
     assert "bild-ä".encode() in value
 
 
+def test_headers_that_are_passed_on_follow_its_own() -> None:
+    passed = (("camera", b"\xff"), ("camera", None))
+    _, headers = encode_verdict(replace(judged(UNIQUE), member=MEMBER, passed=passed))
+    assert [name for name, _ in headers] == ["verdict", "member", "camera", "camera"]
+    assert headers[2:] == passed
+
+
 # Read back.
 
 MEMBER = Member("images-2-7", "bild-ä", np.array([0.6, 0.8], dtype=np.float16), TIMESTAMP_MS)
@@ -120,6 +154,18 @@ def test_a_unique_is_read_back_with_its_member(decision: Decision) -> None:
     assert member.descriptor.tolist() == MEMBER.descriptor.tolist()
     with pytest.raises(CorruptIndex):
         read.member(3)
+
+
+def test_the_member_is_text_and_earlier_ones_are_read_as_well() -> None:
+    value, headers = encode_verdict(replace(judged(UNIQUE), member=MEMBER))
+    record = encode_member(MEMBER)
+    assert dict(headers)["member"] == base64.b64encode(record)
+    for header in (base64.b64encode(record), record):
+        read = decode_unique(value, [("verdict", b"unique"), ("member", header)])
+        assert read is not None
+        member = read.member(2)
+        assert member is not None
+        assert encode_member(member) == record
 
 
 def test_a_unique_without_its_member_is_read_back_without() -> None:
@@ -161,6 +207,8 @@ def test_what_is_no_verdict_is_told_as_that(value: bytes | None) -> None:
         {"distance": -0.1},
         {"verdict": "maybe"},
         {"more": 1},
+        {"captured_at": "yesterday"},
+        {"member": {"key": "images-0-4"}},
         {"schema": "neardup.verdict/2"},
     ],
 )

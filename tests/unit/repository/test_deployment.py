@@ -450,6 +450,22 @@ def test_prometheus_finds_every_consumer_by_name() -> None:
     assert all((PROMETHEUS / name).is_file() for name in config["rule_files"])
 
 
+def test_the_static_example_differs_only_in_how_it_finds_consumers() -> None:
+    docker, static = (
+        yaml.safe_load((PROMETHEUS / name).read_text()) for name in ("prometheus.yml", "prometheus-static.yml")
+    )
+    [consumers] = static["scrape_configs"][0].pop("static_configs")
+    assert docker["scrape_configs"][0].pop("dns_sd_configs")
+    assert static == docker
+    assert f"127.0.0.1:{ServiceSettings().metrics_port}" in consumers["targets"]
+
+
+def test_every_alert_is_tested() -> None:
+    tested = yaml.safe_load((PROMETHEUS / "rules_test.yml").read_text())["tests"]
+    fired = {each["alertname"] for test in tested for each in test["alert_rule_test"] if each.get("exp_alerts")}
+    assert fired == {rule["alert"] for group in RULES["groups"] for rule in group["rules"]}
+
+
 def test_alerts_say_what_for_how_long_and_how_bad() -> None:
     rules = [rule for group in RULES["groups"] for rule in group["rules"]]
     assert {rule["alert"].removeprefix("Neardup") for rule in rules} == {
@@ -457,8 +473,10 @@ def test_alerts_say_what_for_how_long_and_how_bad() -> None:
         "NotReady",
         "LagGrowing",
         "DeadLetters",
+        "LostMessages",
         "RedisErrors",
         "KafkaErrors",
+        "StoreErrors",
         "NoImages",
     }
     for rule in rules:
@@ -468,7 +486,14 @@ def test_alerts_say_what_for_how_long_and_how_bad() -> None:
 
 
 @pytest.mark.skipif(PROMTOOL is None, reason="promtool is not on the PATH")
-@pytest.mark.parametrize("arguments", [["check", "config", "prometheus.yml"], ["test", "rules", "rules_test.yml"]])
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ["check", "config", "prometheus.yml"],
+        ["check", "config", "prometheus-static.yml"],
+        ["test", "rules", "rules_test.yml"],
+    ],
+)
 def test_promtool_agrees(arguments: list[str]) -> None:
     run = subprocess.run([str(PROMTOOL), *arguments], cwd=PROMETHEUS, capture_output=True, text=True, check=False)
     assert run.returncode == 0, run.stdout + run.stderr

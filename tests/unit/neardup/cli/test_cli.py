@@ -87,6 +87,38 @@ def test_variables_of_other_commands_are_ignored(each: Command) -> None:
     assert settings_of(each, NEEDS.get(each.name, []), environ) == settings_of(each, NEEDS.get(each.name, []), {})
 
 
+# Variables.
+
+LIKE_OURS = {
+    "NEARDUP_SERVICE_HOST": "10.0.0.1",
+    "NEARDUP_CONSUMER_SERVICE_PORT_METRICS": "9108",
+    "NEARDUP_PORT": "tcp://10.0.0.1:9108",
+    "NEARDUP_PORT_9108_TCP_ADDR": "10.0.0.1",
+    "NEARDUP_DATA": "/photos",
+    "NEARDUP_NOTHING": "",
+}
+"""Set by Kubernetes for a service, for our own benchmarks, and to nothing."""
+
+
+@pytest.mark.parametrize(
+    ("name", "meant"),
+    [
+        ("NEARDUP_REDIS", "; did you mean NEARDUP_REDIS_URL?"),
+        ("NEARDUP_METRIC_PORT", "; did you mean NEARDUP_METRICS_PORT?"),
+        ("NEARDUP_SASL_PASSWORD_FIEL", "; did you mean NEARDUP_SASL_PASSWORD_FILE?"),
+        ("NEARDUP_XYZZY", ""),
+    ],
+)
+def test_a_variable_that_nobody_reads_is_told_of_once(
+    name: str, meant: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    environ = {name: "x", "NEARDUP_FPS": "5", "HOME": "/", **LIKE_OURS}
+    assert run_command(command("feed"), [], environ) == EXIT_MISCONFIGURED
+    warning, error = capsys.readouterr().err.splitlines()
+    assert warning == f"feed: warning: {name}: there is no such variable{meant}"
+    assert error.startswith("feed: PATH")
+
+
 TOOLS = "stats, show, neighbours, duplicates, explain, verify, repair, remove, set-radius, export, copy-to"
 FOLDER_FEED_BOOTSTRAP = "folder mode (neardup folder), neardup feed and neardup bootstrap have it"
 JUDGES = "the service (neardup consume), folder mode (neardup folder)"

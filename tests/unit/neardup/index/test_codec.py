@@ -22,7 +22,7 @@ from neardup.index.stored.codec import (
 from neardup.relation.local_change import THUMBNAIL_BYTES
 from neardup.relation.rule import Relation
 from neardup.relation.symmetry import SWITCHES
-from neardup.types import Decision, Member, Symmetry, Verdict
+from neardup.types import Decision, Member, Origin, Symmetry, Verdict
 from tests.support.indexes import with_relation
 
 DESCRIPTOR = np.array([0.5, -0.5, 0.5, 0.5], dtype=np.float16)
@@ -151,6 +151,15 @@ def test_how_an_image_matched_comes_back(symmetry: Symmetry, local_change: float
     assert decode_decision(recorded) == decision
     plain = local_change is None and symmetry is Symmetry.NONE
     assert (len(json.loads(recorded)) == 5) is plain
+
+
+@pytest.mark.parametrize("symmetry", [Symmetry.NONE, Symmetry.MIRROR])
+def test_the_member_that_it_matched_comes_back(symmetry: Symmetry) -> None:
+    origin = Origin("images-0-4", 1_700_000_000_000)
+    decision = Decision(Verdict.DUPLICATE, "a", 0.25, 7, 1, symmetry=symmetry, origin=origin)
+    assert decode_decision(encode_decision(decision)) == decision
+    with pytest.raises(CorruptIndex):
+        decode_decision(encode_decision(decision).replace(b'"images-0-4"', b"4"))
 
 
 def test_a_decision_of_before_is_read() -> None:
