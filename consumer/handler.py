@@ -1,8 +1,9 @@
 """From image messages to verdicts and dead letters; no Kafka in it."""
 
+import logging
 from collections.abc import Callable, Collection, Sequence
 from concurrent.futures import Executor
-from dataclasses import astuple, dataclass
+from dataclasses import astuple, dataclass, replace
 from datetime import UTC, datetime
 
 from consumer.claim_checks.reader import UriReader
@@ -15,6 +16,7 @@ from consumer.messages import (
     verdict_message,
 )
 from consumer.metrics import Metrics
+from neardup.capture_time import REMARKABLE, capture_time, explained, moment
 from neardup.decoding.pool import Decoder
 from neardup.describe_batch import BatchDescriber, Compared
 from neardup.descriptors.base import Descriptor
@@ -24,6 +26,8 @@ from neardup.index.block import member_of
 from neardup.relation.describing import Describer, PreparedImage
 from neardup.types import Query
 from neardup.wire import Judged
+
+_log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, slots=True)
@@ -166,8 +170,33 @@ class Handler:
             prepared: list[PreparedImage | BadInput] = batch.prepare(requests, self._encoded)
         with self._metrics.stage("describe"):
             results = batch.describe(prepared)
-        queries = map(_query, messages, requests, prepared, results)
+        queries = self._with_known_times(messages, list(map(_query, messages, requests, prepared, results)))
         return Described(tuple(zip(messages, map(_uri, requests), queries, strict=True)))
+
+    def _with_known_times(
+        self, messages: Sequence[ImageMessage], queries: Sequence[Query | BadInput]
+    ) -> list[Query | BadInput]:
+        """Replace times that are none; count them, and warn once of those that somebody should look after."""
+        clock_ms = int(self._now().timestamp() * 1000)
+        known: list[Query | BadInput] = []
+        remarkable: list[str] = []
+        for message, query in zip(messages, queries, strict=True):
+            if isinstance(query, BadInput):
+                known.append(query)
+                continue
+            captured = capture_time(query.captured_at_ms, message.timestamp_ms, clock_ms)
+            known.append(replace(query, captured_at_ms=captured.ms))
+            if captured.wrong:
+                self._metrics.unknown_times.labels(captured.wrong.value).inc()
+            if captured.wrong in REMARKABLE:
+                said, sent = explained(query.captured_at_ms, clock_ms), moment(message.timestamp_ms)
+                remarkable.append(f"{query.key} was captured at {said}, says its publisher, and sent at {sent}")
+        if remarkable:
+            _log.warning(
+                "the capture time of %d of %d images counts as unknown; here it is %s, and %s",
+                *(len(remarkable), len(messages), moment(clock_ms), remarkable[0]),
+            )
+        return known
 
     def _encoded(self, request: ImageRequest | BadInput) -> bytes | BadInput:
         if isinstance(request, BadInput):

@@ -7,6 +7,7 @@ from contextlib import contextmanager
 import numpy as np
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
 
+from neardup.capture_time import WrongTime
 from neardup.errors import reasons
 from neardup.index.base import IndexMeta, IndexStats
 from neardup.types import Verdict
@@ -51,6 +52,14 @@ class Metrics:
         )
         for reason in reasons():
             self.bad_input.labels(reason)
+        self.unknown_times = Counter(
+            "neardup_unknown_capture_times",
+            "Images whose capture time counts as unknown, by what is wrong with it",
+            ["reason"],
+            registry=registry,
+        )
+        for wrong in WrongTime:
+            self.unknown_times.labels(wrong.value)
         self.stage_seconds = Histogram(
             "neardup_stage_seconds",
             "Seconds that a stage took for one batch, by stage",

@@ -69,7 +69,7 @@ class Query:
     descriptor
         float16 (d,), unit norm.
     captured_at_ms
-        Event time in milliseconds since the epoch; 0 when unknown.
+        Event time in milliseconds since the epoch; 0 when unknown. What says it is to ask `neardup.capture_time` first.
     thumbnail
         uint8 (b,), for an index in which local change counts; else None.
     variants

@@ -8,6 +8,7 @@ from dataclasses import replace
 import numpy as np
 from numpy.typing import NDArray
 
+from neardup.capture_time import known_ms, now_ms
 from neardup.index.carry import Predecessor
 from neardup.relation.images import Images, images_of, joined
 from neardup.relation.rule import Relation
@@ -68,7 +69,7 @@ class Assembly:
     ) -> None:
         grown = relation_before is not None and relation.is_wider_than(relation_before)
         carried = _as_stored(carried, relation)
-        first = sorted(carried, key=lambda member: member.captured_at_ms) if grown else carried
+        first = _by_capture_time(carried) if grown else carried
         self.carried = len(first)
         self.candidates = range(len(first), len(first) + len(candidates))
         self.relation = relation
@@ -171,6 +172,12 @@ def assemble(
     carried = predecessor.news().added
     _LOG.info("%d members of generation %d are carried over", len(carried), predecessor.generation)
     return Assembly(carried, candidates, images, relation, predecessor.meta.relation)
+
+
+def _by_capture_time(members: Sequence[Member]) -> list[Member]:
+    """Return the earliest first, and before them those of unknown time, as seeds are."""
+    clock_ms = now_ms()
+    return sorted(members, key=lambda member: known_ms(member.captured_at_ms, clock_ms))
 
 
 def _as_stored(members: Sequence[Member], relation: Relation) -> list[Member]:

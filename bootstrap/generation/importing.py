@@ -2,7 +2,8 @@
 
 import base64
 import json
-from collections.abc import Callable, Iterable
+import logging
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -12,6 +13,7 @@ from numpy.typing import NDArray
 
 from bootstrap.generation.jsonstream import JsonObjectReader
 from bootstrap.generation.snapshot import FORMAT, FORMAT_VERSION, META_FIELDS, RELATION_FIELDS, Snapshot
+from neardup.capture_time import REMARKABLE, explained, now_ms, wrong_time
 from neardup.descriptors.base import Descriptor
 from neardup.descriptors.pca import Pca
 from neardup.errors import CorruptIndex, IndexMismatch, Misconfigured
@@ -22,6 +24,7 @@ from neardup.relation.symmetry import SWITCHES
 from neardup.search.cells import Cells
 from neardup.types import Member, Thumbnail
 
+_LOG = logging.getLogger(__name__)
 _NORM_TOLERANCE = 0.01
 """float16 keeps the norm within 0.001; further off, distances would not be those of unit vectors."""
 _RANK_TOLERANCE = 1e-6
@@ -153,6 +156,7 @@ def _checked(parts: dict[str, Any], descriptor: Descriptor) -> Snapshot:
     snapshot = Snapshot(replace(meta, clusters=len(cells)), cells, members, clusters.astype(np.intp), pca)
     _require_unit_norm(members)
     _require_nearest(snapshot)
+    _warn_of_times(members)
     return snapshot
 
 
@@ -192,6 +196,16 @@ def _require_relation(relation: dict[str, Any]) -> None:
     for name in SWITCHES:
         if type(relation.get(name, False)) is not bool:
             raise ValueError(f"its {name} is neither true nor false")
+
+
+def _warn_of_times(members: Sequence[Member]) -> None:
+    clock_ms = now_ms()
+    wrong = [at for at, member in enumerate(members) if wrong_time(member.captured_at_ms, clock_ms) in REMARKABLE]
+    if wrong:
+        _LOG.warning(
+            "the time of %d of %d members counts as unknown; the first is member %d, with captured_at_ms %s",
+            *(len(wrong), len(members), wrong[0], explained(members[wrong[0]].captured_at_ms, clock_ms)),
+        )
 
 
 def _require_thumbnails(members: Iterable[Member], meta: IndexMeta) -> None:

@@ -14,9 +14,10 @@ from numpy.typing import NDArray
 
 from bootstrap.live.layout import Layout
 from bootstrap.live.reading import Block, LiveGeneration, LogSnapshot
+from neardup.capture_time import UNKNOWN_MS
 from neardup.errors import CorruptIndex
 from neardup.index.live import wrong_count
-from neardup.index.retention import UNKNOWN_MS, Retention
+from neardup.index.retention import Retention
 from neardup.index.stored.codec import decode_head, head_key
 from neardup.index.stored.events import Appended, Rewritten, Split, decode_event
 from neardup.relation.rule import Relation, local_changes
@@ -164,8 +165,9 @@ def close_pair(
 def _one_is_too_old(one: bytes, other: bytes, retention: Retention) -> bool:
     if retention.window_ms is None:
         return False
-    times = sorted((_captured_at_ms(one), _captured_at_ms(other)))
-    return UNKNOWN_MS not in times and not retention.counts(times[0], times[1])
+    # By the bare numbers: earlier versions took any for a time, and judged by it.
+    times = _captured_at_ms(one), _captured_at_ms(other)
+    return UNKNOWN_MS not in times and max(times) - min(times) > retention.window_ms
 
 
 def _captured_at_ms(head: bytes) -> int:

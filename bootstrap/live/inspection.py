@@ -6,7 +6,6 @@ Everything here only reads, and gives a document that JSON can hold.
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict
-from datetime import UTC, datetime, timedelta
 from heapq import nsmallest
 from operator import attrgetter
 from pathlib import Path
@@ -17,6 +16,7 @@ from numpy.typing import NDArray
 
 from bootstrap.live.decisions import remembered
 from bootstrap.live.reading import Block, LiveGeneration
+from neardup.capture_time import moment
 from neardup.decoding.decode import decode
 from neardup.errors import BadInput, Misconfigured
 from neardup.index.base import decision_of
@@ -32,7 +32,6 @@ from neardup.types import Descriptors, Match, Member, Pixels, Variant
 
 Document = dict[str, Any]
 
-_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _SCAN = 1000
 _MEASURED = 2000
 """Keys of a kind whose memory is asked for; the rest is taken to be like them."""
@@ -168,16 +167,8 @@ def _nearest_others(generation: LiveGeneration, found: Sequence[tuple[Member, in
 
 def described(member: Member) -> Document:
     """Return what names a member."""
-    return {"image_id": member.image_id, "key": member.key, "captured_at": _moment(member.captured_at_ms)}
-
-
-def _moment(captured_at_ms: int) -> str | None:
-    if not captured_at_ms:
-        return None
-    try:
-        return (_EPOCH + timedelta(milliseconds=captured_at_ms)).isoformat(timespec="milliseconds")
-    except OverflowError:
-        return str(captured_at_ms)
+    captured_at = moment(member.captured_at_ms) if member.captured_at_ms else None
+    return {"image_id": member.image_id, "key": member.key, "captured_at": captured_at}
 
 
 # -- neighbours -------------------------------------------------------------------------------------------------------

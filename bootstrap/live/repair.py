@@ -21,6 +21,7 @@ from numpy.typing import NDArray
 
 from bootstrap.live.reading import LiveGeneration
 from bootstrap.live.verdicts import NotRestorable, member_of_verdict, read_verdicts
+from neardup.capture_time import UNKNOWN_MS, known_ms, newest_ms
 from neardup.cli.progress import Shown, not_shown
 from neardup.index.redis import RedisIndex, RedisIndexOptions
 from neardup.index.retention import Retention
@@ -135,10 +136,12 @@ class Repairing:
         self._oldest = generation.number - 1 if carried else generation.number
         self._removed = Removals(client, generation.meta.name).keys()
         self._keys: set[bytes] = set()
-        self._newest_ms = 0
+        self._now_ms = options.now_ms()
+        self._newest_ms = UNKNOWN_MS
         for block in generation.blocks():
             self._keys |= {head_key(head) for head in block.heads}
-            self._newest_ms = max([self._newest_ms, *(decode_head(head)[2] for head in block.heads)])
+            times_ms = (decode_head(head)[2] for head in block.heads)
+            self._newest_ms = newest_ms([self._newest_ms, *times_ms], self._now_ms)
         self._committing = _DryRun(generation, self._retention) if dry_run else _Commit(generation, client, options)
 
     def take(self, records: Sequence[Any]) -> None:
@@ -160,14 +163,15 @@ class Repairing:
         if decided_by < self._oldest and not there:
             raise NotRestorable("decided by an earlier generation")
         self.report.uniques += 1
+        captured_at_ms = known_ms(member.captured_at_ms, self._now_ms)  # earlier versions took any number for a time
         if there:
             self.report.already_there += 1
         elif member.key.encode() in self._removed:
             self.report.removed += 1
-        elif self._retention.removable(member.captured_at_ms, self._newest_ms):
+        elif self._retention.removable(captured_at_ms, self._newest_ms):
             self.report.expired += 1
         else:
-            missing[member.key] = member
+            missing[member.key] = replace(member, captured_at_ms=captured_at_ms)
 
     def _restore(self, members: Sequence[Member]) -> None:
         for member, decision in zip(members, self._committing.decide(members), strict=True):

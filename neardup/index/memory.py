@@ -28,7 +28,8 @@ class MemoryIndex:
     members
         What the index starts with.
     retention
-        How long a member counts; it stays here all the same.
+        How long a member counts. It stays here all the same, and is still there for an image that is late beyond the
+        grace, or of unknown time.
     """
 
     def __init__(

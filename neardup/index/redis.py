@@ -1,18 +1,19 @@
 """The index in Redis, shared by any number of consumers."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 from typing import Any
 
 import redis
 
+from neardup.capture_time import UNKNOWN_MS, newest_ms, now_ms
 from neardup.descriptors.pca import Pca
 from neardup.errors import CorruptIndex
 from neardup.index.base import IndexMeta, IndexStats, require_fit
 from neardup.index.batch import Batch
 from neardup.index.live import read_live, read_splits
-from neardup.index.retention import FOR_EVER, UNKNOWN_MS, Retention
+from neardup.index.retention import FOR_EVER, Retention
 from neardup.index.stored.codec import decode_decision, decode_head, decode_member
 from neardup.index.stored.connection import require_no_eviction, translated_errors
 from neardup.index.stored.events import Event, Rewritten
@@ -59,6 +60,8 @@ class RedisIndexOptions:
         `Probe.EXACT`, or the article's `Probe.NEAREST`, which misses duplicates across cluster borders.
     as_stored
         Whether queries are members that were lost, which come without variants.
+    now_ms
+        This machine's clock: no image of a later time makes members go.
     """
 
     decision_ttl_s: int = DECISION_TTL_S
@@ -67,6 +70,7 @@ class RedisIndexOptions:
     retention: Retention = FOR_EVER
     probe: Probe = Probe.EXACT
     as_stored: bool = False
+    now_ms: Callable[[], int] = now_ms
 
 
 class RedisIndex:
@@ -195,11 +199,11 @@ class RedisIndex:
         if self._position is position and self._position.seen == seen:
             raise CorruptIndex(str(outdated)) from outdated
 
-    def _remove_expired(self, newest_ms: int) -> None:
+    def _remove_expired(self, times_ms: Iterable[int]) -> None:
         """Take out what is too old for any image to come, of the cells that grew and of one more, in turn."""
         if self._options.retention.window_ms is None:
             return
-        self._newest_ms = max(self._newest_ms, newest_ms)
+        self._newest_ms = newest_ms([self._newest_ms, *times_ms], self._options.now_ms())
         leaves = self._view.tree.leaves
         self._swept += 1
         for cell in sorted({*self._view.grown, leaves[self._swept % len(leaves)]})[: _SPLITS_A_BATCH + 1]:
@@ -243,7 +247,7 @@ class RedisIndex:
         if not queries:
             return []
         self._catch_up()
-        self._remove_expired(max(query.captured_at_ms for query in queries))
+        self._remove_expired(query.captured_at_ms for query in queries)
         self._divide_large_cells()
         self._view.tidy()
         batch: Batch | None = None

@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 
-UNKNOWN_MS = 0
+from neardup.capture_time import EARLIEST_MS
 
 
 @dataclass(frozen=True, slots=True)
@@ -18,7 +18,9 @@ class Retention:
 
     Notes
     -----
-    A member or an image without a known time (0) is never too old, nor makes others so.
+    A member or an image without a known time is never too old, nor makes others so: see `neardup.capture_time`. What an
+    image says of the future was sorted out before it became a query, by the clock of its message, so that no verdict
+    depends on when it is asked for. A member of the future counts for every image, as one of unknown time does.
     """
 
     window_ms: int | None = None
@@ -26,13 +28,13 @@ class Retention:
 
     def counts(self, member_ms: int, image_ms: int) -> bool:
         """Return whether a member captured at the one time counts for an image captured at the other."""
-        if self.window_ms is None or UNKNOWN_MS in {member_ms, image_ms}:
+        if self.window_ms is None or member_ms < EARLIEST_MS or image_ms < EARLIEST_MS:
             return True
         return member_ms >= image_ms - self.window_ms
 
     def removable(self, member_ms: int, newest_ms: int) -> bool:
-        """Return whether a member can go, when the newest image so far was captured at `newest_ms`."""
-        if self.window_ms is None or UNKNOWN_MS in {member_ms, newest_ms}:
+        """Return whether a member can go, when `newest_ms` is `neardup.capture_time.newest_ms` of the images so far."""
+        if self.window_ms is None or member_ms < EARLIEST_MS or newest_ms < EARLIEST_MS:
             return False
         return member_ms < newest_ms - self.window_ms - self.grace_ms
 

@@ -5,6 +5,7 @@ import dataclasses
 import pytest
 import redis
 
+from neardup.capture_time import TOLERANCE_MS
 from neardup.index.base import Index, IndexMeta
 from neardup.index.memory import MemoryIndex
 from neardup.index.redis import RedisIndex, RedisIndexOptions
@@ -20,11 +21,16 @@ HOUR_MS = 3_600_000
 DAYS_30 = Retention(30 * 24 * HOUR_MS, grace_ms=HOUR_MS)
 DAY_MS = 24 * HOUR_MS
 START_MS = 1_700_000_000_000
+IN_2036_MS = 2_082_758_400_000
 SEED = member("seed", at(3))
 
 
 def shot(key: str, day: float, angle: float = 0.0) -> Query:
     return dataclasses.replace(untimed(key, at(0, angle)), captured_at_ms=START_MS + int(day * DAY_MS))
+
+
+def at_time(key: str, captured_at_ms: int, angle: float = 0.0) -> Query:
+    return dataclasses.replace(untimed(key, at(0, angle)), captured_at_ms=captured_at_ms)
 
 
 def verdicts(index: Index, *queries: Query) -> list[str]:
@@ -69,6 +75,26 @@ def test_members_without_a_time_count_for_ever(index: Index) -> None:
     assert index.decide([far])[0].duplicate_of == "id of seed"
 
 
+@pytest.mark.parametrize("no_time_ms", [0, -1, -START_MS, START_MS // 1000, 1, 99_999_999_999])
+def test_what_is_no_time_counts_for_ever_and_sees_every_member(index: Index, no_time_ms: int) -> None:
+    assert verdicts(index, at_time("no time", no_time_ms), shot("other", 0, 0.5)) == ["unique", "unique"]
+    assert verdicts(index, at_time("copy of the other", no_time_ms, 0.5), shot("copy", 1000)) == ["duplicate"] * 2
+    assert index.decide([shot("later copy", 1000)])[0].duplicate_of == "id of no time"
+
+
+@pytest.mark.parametrize("wrong_ms", [IN_2036_MS, START_MS * 1000, START_MS * 1_000_000])
+def test_an_image_of_the_future_takes_no_member_with_it(index: Index, wrong_ms: int) -> None:
+    for number in range(5):
+        verdicts(
+            index, shot(f"m{number}", number, 0.3 * number), at_time(f"wrong {number}", wrong_ms, 1.6 + 0.3 * number)
+        )
+    assert index.stats().members == 11
+    copies = [shot(f"copy {number}", 10, 0.3 * number) for number in range(5)]
+    assert [decision.duplicate_of for decision in index.decide(copies)] == [f"id of m{number}" for number in range(5)]
+    assert verdicts(index, shot("copy of the wrong", 10, 1.6)) == ["duplicate"]
+    assert index.stats().members == 11
+
+
 def test_a_unique_image_is_told_the_distance_to_a_member_that_counts(index: Index) -> None:
     verdicts(index, shot("first", 0), shot("other", 40, angle=0.5))
     (decision,) = index.decide([shot("again", 41)])
@@ -92,6 +118,21 @@ def test_expired_members_are_removed_after_the_grace_and_everybody_follows(redis
     assert other.stats().members == 3
     assert verdicts(other, shot("m2 again", 45, 0.6)) == ["unique"]
     assert index.decide([shot("copy", 46, 0.6)])[0].duplicate_of == "id of m2 again"
+
+
+@pytest.mark.redis
+@pytest.mark.parametrize("ahead_ms", [0, HOUR_MS, 20 * HOUR_MS, TOLERANCE_MS])
+def test_a_clock_that_is_fast_takes_nothing_that_counts_for_an_image_of_now(redis_url: str, ahead_ms: int) -> None:
+    client, window_ms = connect(redis_url), HOUR_MS
+    name = new_name()
+    build_generation(client, name, members=[SEED])
+    now_ms = START_MS + HOUR_MS
+    options = RedisIndexOptions(retention=Retention(window_ms), now_ms=lambda: now_ms)
+    index = RedisIndex(client, name, options=options)
+    verdicts(index, at_time("first", START_MS), at_time("fast", now_ms + ahead_ms, 0.5))
+    for number in range(5):
+        verdicts(index, at_time(f"again {number}", now_ms + ahead_ms, 0.5))
+    assert verdicts(index, at_time("copy of the first", now_ms)) == ["duplicate"]
 
 
 @pytest.mark.redis

@@ -164,7 +164,7 @@ def test_a_larger_radius_keeps_the_earlier_of_two(client: redis.Redis, name: str
     (row,) = scenes(1)
     bootstrap(client, name, Seeds.of(scenes(3, seed=1)))
     index = RedisIndex(client, name)
-    later, earlier = query("later", row, 2000), query("earlier", near(row, 0.15), 1000)
+    later, earlier = query("later", row, 1_700_000_002_000), query("earlier", near(row, 0.15), 1_700_000_001_000)
     assert verdicts(index, later, earlier) == ["unique", "unique"]
     stored, result = bootstrap(client, name, Seeds.of([near(row, 0.18)]), radius=0.2)
     assert (stored.meta.radius, result.assembly.kept, result.assembly.left_out) == (0.2, 4, 1)

@@ -235,7 +235,8 @@ def test_members_that_never_counted_for_one_another_may_be_near(client: redis.Re
     name = build(client)
     row = unit_rows(1, seed=3)[0]
     day_ms = 24 * 60 * 60 * 1000
-    images = [Query(f"images-0-{day}", f"{day}", row, (day + 1) * 10 * day_ms) for day in range(2)]
+    start_ms = 1_700_000_000_000
+    images = [Query(f"images-0-{day}", f"{day}", row, start_ms + day * 10 * day_ms) for day in range(2)]
     retention = Retention(day_ms, grace_ms=100 * day_ms)
     assert len(stream(client, name, images, RedisIndexOptions(retention=retention))) == 2
     assert failing(Verification(client, name, retention=retention).run()) == {}

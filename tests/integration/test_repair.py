@@ -38,6 +38,8 @@ from tests.support.told import Told
 pytestmark = [pytest.mark.redis, pytest.mark.kafka]
 
 Stored = dict[bytes, bytes]
+WRONG_MS = (2_082_758_400_000, 1_700_000_000_000_000, 1_700_000_000, -1, -1_700_000_000_000)
+"""Of 2036, in microseconds, in seconds, none, and before 1970."""
 
 
 @pytest.fixture(scope="module")
@@ -382,6 +384,45 @@ def test_what_is_too_old_to_be_kept_is_left_out(rig: Rig, run: Run) -> None:
     assert isinstance(expired, int)
     assert 10 <= expired <= 14
     assert len(rig.members()) == done["restored"] + 1  # type: ignore[operator]
+
+
+def test_members_with_a_wrong_time_keep_nothing_from_coming_back(rig: Rig, run: Run) -> None:
+    images = queries(20)  # an hour apart
+    before = rig.stored()
+    verdicts = rig.judge(images)
+    whole = rig.members()
+    rig.lose_writes_since(before)
+    # As earlier versions wrote them: one is there, the others are to come back.
+    wrong = [
+        Query(f"new-0-{number}", f"new {number}", row, captured_at_ms)
+        for number, (row, captured_at_ms) in enumerate(zip(unit_rows(5, seed=1234), WRONG_MS, strict=True))
+    ]
+    assert set(rig.judge(wrong)) == {Verdict.UNIQUE}
+    whole |= rig.members()
+    rig.lose_writes_since(before)
+    index = RedisIndex(rig.client, rig.name, options=OPTIONS)
+    index.decide(wrong[:1])
+
+    planned = run.document("--retention", "30h", "--dry-run")
+    done = run.document("--retention", "30h")
+    assert {**planned, "dry_run": False} == done
+    assert (done["expired"], done["conflicts"]) == (0, 0)
+    assert done["restored"] == verdicts.count(Verdict.UNIQUE) + len(wrong) - 1
+    assert rig.members() == whole
+    restored = {member.key: member.captured_at_ms for member in RedisIndex(rig.client, rig.name).members()}
+    assert [restored[each.key] for each in wrong[1:]] == [0, 0, 0, 0]
+    assert all(restored[image.key] == image.captured_at_ms for image in images)
+
+
+def test_what_comes_back_without_a_time_is_compared_with_every_member(rig: Rig, run: Run) -> None:
+    image = replace(queries(1)[0], captured_at_ms=2_082_758_400_000)
+    before = rig.stored()
+    rig.judge([image])
+    rig.lose_writes_since(before)
+    copy = replace(image, key="copies-0-0", image_id="the copy", captured_at_ms=1_700_000_000_000)
+    assert rig.judge([copy]) == [Verdict.UNIQUE]
+    assert run.document("--retention", "30h", "--dry-run")["conflicts"] == 1
+    assert run.document("--retention", "30h")["conflicts"] == 1
 
 
 @pytest.fixture

@@ -17,6 +17,7 @@ def main() -> int:
     parser.add_argument("--seed", type=int, default=1, help="of messages and mishaps (default: 1)")
     parser.add_argument("--max-cluster", type=int, default=60, help="members of a cell (default: 60)")
     parser.add_argument("--unchecked", action="store_true", help="switch the commit's check off: must be found out")
+    parser.add_argument("--believing", action="store_true", help="believe wrong clocks: must be found out")
     parser.add_argument("--rebuilt", action="store_true", help="build generations all the time, too")
     args = parser.parse_args()
     plan = Plan(
@@ -27,6 +28,7 @@ def main() -> int:
         mishap_s=1.5,
         zombie_s=5.0,
         checked=not args.unchecked,
+        believing=args.believing,
         rebuilt=args.rebuilt,
     )
     with open_redis(os.environ, _say) as url, tempfile.TemporaryDirectory(prefix="neardup-stress-") as folder:

@@ -21,7 +21,7 @@ from neardup.search.distance import l2_distances
 from neardup.search.sketches import fit_sketcher
 from neardup.types import Descriptors, Query
 from tests.stress.audit import Contents, pairs_within
-from tests.stress.material import PARTITIONS, RADIUS, Material, make_material
+from tests.stress.material import PARTITIONS, RADIUS, RETENTION, Material, make_material
 from tests.stress.rebuild import REST_S, Rebuilding, rebuild
 from tests.stress.worker import Order, work
 from tests.support.indexes import FINGERPRINT, build_anew, new_name
@@ -54,6 +54,8 @@ class Plan:
         Up to how long a stopped worker sleeps before it goes on beside its successor, and how long it does so.
     checked
         False switches the commit's check off.
+    believing
+        True takes every time for what it says: what the stress must not survive.
     rebuilt
         Whether generations are built all the time, each in place of the one before, by a process that is killed, too.
     """
@@ -65,6 +67,7 @@ class Plan:
     mishap_s: float = 0.6
     zombie_s: float = 1.5
     checked: bool = True
+    believing: bool = False
     rebuilt: bool = False
 
 
@@ -119,7 +122,9 @@ class Run:
         self._folder = folder
         self._name = new_name()
         self._random = random.Random(plan.seed)  # noqa: S311 - no secret
-        self._options = RedisIndexOptions(max_cluster=plan.max_cluster, cache_bytes=plan.cache_bytes)
+        self._options = RedisIndexOptions(
+            max_cluster=plan.max_cluster, cache_bytes=plan.cache_bytes, retention=RETENTION
+        )
         # Workers are forked from a process that has imported all they need: one that is killed is replaced at once.
         self._processes = multiprocessing.get_context("forkserver")
         self._processes.set_forkserver_preload(["tests.stress.worker", "tests.stress.rebuild", "sklearn.cluster"])
@@ -184,7 +189,9 @@ class Run:
     def _start(self, partition: int) -> None:
         self._seeds += 1
         order = Order(
-            self._folder, self._url, self._name, partition, self._seeds, self._options, checked=self._plan.checked
+            *(self._folder, self._url, self._name, partition, self._seeds, self._options),
+            checked=self._plan.checked,
+            believing=self._plan.believing,
         )
         worker = self._processes.Process(target=work, args=(order,), daemon=True)
         worker.start()

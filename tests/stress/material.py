@@ -7,12 +7,22 @@ import numpy as np
 from numpy.typing import NDArray
 
 from neardup.descriptors.base import unit_float16
+from neardup.index.retention import Retention
 from neardup.types import Descriptors
 
 PARTITIONS = 4
 DIMENSION = 24
 CLUSTERS = 16
 RADIUS = 0.1
+START_MS = 1_767_225_600_000
+RETENTION = Retention(60 * 60 * 1000)
+"""Nothing is too old by a clock that is right, if there are fewer than 360,000 messages in a partition."""
+_WRONG_EVERY = 100
+_WRONG_MS = (
+    *(2_082_758_400_000, START_MS * 1000, START_MS + 40 * 86_400_000, START_MS + 20 * 3_600_000),
+    *(START_MS // 1000, 0, -1, -START_MS),
+)
+"""Of 2036, in microseconds, forty days ahead, twenty hours ahead, in seconds, none, none, and before 1970."""
 _AHEAD = 200
 """How far back a near copy may have its original: near enough that both are still on their way."""
 
@@ -41,6 +51,17 @@ class Material:
             for partition, rows in enumerate(self.partitions)
             for offset, row in enumerate(rows)
         }
+
+
+def sent_at_ms(offset: int) -> int:
+    """Return Kafka's timestamp of a message."""
+    return START_MS + 10 * offset
+
+
+def captured_at_ms(partition: int, offset: int) -> int:
+    """Return what a message says of when its image was captured; one in a hundred is wrong, on each delivery."""
+    number, wrong = divmod(offset + 17 * partition, _WRONG_EVERY)
+    return sent_at_ms(offset) - 1000 if wrong else _WRONG_MS[number % len(_WRONG_MS)]
 
 
 def key_of(partition: int, offset: int) -> str:

@@ -1,4 +1,7 @@
-"""Nothing is lost, changed or taken twice, whoever dies; and the same run without the check is found out."""
+"""Nothing is lost, changed, removed or taken twice, whoever dies and whatever clocks say.
+
+The same run without the check, or believing every clock, is found out.
+"""
 
 from pathlib import Path
 
@@ -26,6 +29,12 @@ def test_generations_that_take_one_another_s_place_meanwhile(redis_url: str, tmp
     assert report.sound, report.to_json()
     assert report.generations > 0
     assert report.builds_killed > 0
+
+
+def test_believing_wrong_clocks_is_found_out(redis_url: str, tmp_path: Path) -> None:
+    report = Run(Plan(images=2000, mishap_s=1000.0, believing=True), redis_url, tmp_path).run()
+    assert report.uniques_not_members > 0, report.to_json()
+    assert not report.sound
 
 
 def test_without_the_check_the_same_is_found_out(redis_url: str, tmp_path: Path) -> None:

@@ -8,19 +8,22 @@ import json
 import os
 import random
 import time
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from importlib.resources import files
 from pathlib import Path
 
 from threadpoolctl import threadpool_limits
 
+from neardup.capture_time import capture_time, now_ms
 from neardup.errors import RedisUnavailable
 from neardup.index.redis import RedisIndex, RedisIndexOptions
 from neardup.index.stored.connection import connect
 from neardup.types import Decision, Descriptors, Query
-from tests.stress.material import key_of, load_partitions
+from tests.stress.material import captured_at_ms, key_of, load_partitions, sent_at_ms
 
 LARGEST_BATCH = 48
+FAR_OFF_MS = 2**62
+"""What a clock shows that lets any time pass."""
 _ATTEMPTS = 50
 AGAIN = 0.02
 """Share of batches after which a worker goes back a little, as after a rebalance."""
@@ -32,6 +35,7 @@ class Worker:
     def __init__(self, order: "Order", index: RedisIndex) -> None:
         self._rows: Descriptors = load_partitions(order.folder)[order.partition]
         self._partition = order.partition
+        self._believing = order.believing
         self._index = index
         self._offset_path = order.folder / f"offset-{order.partition}"
         self._random = random.Random(order.seed)  # noqa: S311 - no secret
@@ -47,8 +51,9 @@ class Worker:
             position = max(0, end - self._random.randint(1, 100)) if self._random.random() < AGAIN else end
 
     def _query(self, offset: int) -> Query:
-        key = key_of(self._partition, offset)
-        return Query(key, f"id of {key}", self._rows[offset])
+        key, said_ms = key_of(self._partition, offset), captured_at_ms(self._partition, offset)
+        known_ms = said_ms if self._believing else capture_time(said_ms, sent_at_ms(offset), now_ms()).ms
+        return Query(key, f"id of {key}", self._rows[offset], known_ms)
 
     def _decide(self, queries: list[Query]) -> list[Decision]:
         for _ in range(_ATTEMPTS):
@@ -94,6 +99,7 @@ class Order:
     seed: int
     options: RedisIndexOptions
     checked: bool
+    believing: bool
 
     @property
     def notes(self) -> Path:
@@ -114,7 +120,8 @@ class Order:
 def work(order: Order) -> None:
     """Be a worker, from the first message that is not committed to the last of the partition."""
     threadpool_limits(1)
-    index = RedisIndex(connect(order.redis_url), order.index, options=order.options)
+    options = replace(order.options, now_ms=lambda: FAR_OFF_MS) if order.believing else order.options
+    index = RedisIndex(connect(order.redis_url), order.index, options=options)
     if not order.checked:
         switch_off_the_check(index)
     worker = Worker(order, index)

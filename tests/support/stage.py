@@ -77,7 +77,8 @@ class Stage:
         self.partitions = partitions
         self.stack = ExitStack()
         self.admin = self.stack.enter_context(KafkaAdminClient(bootstrap_servers=address))
-        topics = [NewTopic(self.images, partitions, 1), NewTopic(self.verdicts, 1, 1), NewTopic(self.dead, 1, 1)]
+        images = NewTopic(self.images, partitions, 1, topic_configs={"message.timestamp.after.max.ms": str(2**63 - 1)})
+        topics = [images, NewTopic(self.verdicts, 1, 1), NewTopic(self.dead, 1, 1)]
         self.admin.create_topics(topics)
         self.stack.callback(self.admin.delete_topics, [self.images, self.verdicts, self.dead])
         self.producer = self.stack.enter_context(KafkaProducer(bootstrap_servers=address))
@@ -92,9 +93,12 @@ class Stage:
         partition: int = 0,
         key: bytes | None = b"camera",
         headers: Sequence[tuple[str, bytes]] = (),
+        timestamp_ms: int | None = None,
     ) -> str:
-        """Send a message and return its coordinates."""
-        self.producer.send(self.images, value, key=key, headers=list(headers), partition=partition)
+        """Send a message, of now unless another time is said, and return its coordinates."""
+        self.producer.send(
+            self.images, value, key=key, headers=list(headers), partition=partition, timestamp_ms=timestamp_ms
+        )
         offset = self.published[partition]
         self.published[partition] += 1
         return f"{self.images}-{partition}-{offset}"

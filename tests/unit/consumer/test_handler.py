@@ -20,6 +20,7 @@ from consumer.claim_checks.reader import UriReader
 from consumer.handler import Handler, Outcome, OutputTopics
 from consumer.messages import ImageMessage, OutgoingMessage
 from consumer.metrics import STAGES, Metrics
+from neardup.capture_time import WrongTime
 from neardup.decoding.limits import DecodeLimits
 from neardup.decoding.pool import DecodeHere, DecodePool
 from neardup.descriptors.dct import DctDescriptor
@@ -33,6 +34,7 @@ from tests.support.indexes import with_relation
 from tests.support.processes import photo
 
 NOW = datetime(2026, 1, 2, 3, 4, 5, tzinfo=UTC)
+SENT_MS = 1_700_000_000_000
 MAX_BYTES, MAX_PIXELS = 100_000, 100_000
 BLACK_SHEEP_PX = 77
 
@@ -124,8 +126,7 @@ def handler(descriptor: Descriptor, index: Index, metrics: Metrics, tmp_path: Pa
 
 def messages(*values: bytes | None, start: int = 0) -> list[ImageMessage]:
     return [
-        ImageMessage("images", 0, offset, 1_700_000_000_000, b"k%d" % offset, value)
-        for offset, value in enumerate(values, start)
+        ImageMessage("images", 0, offset, SENT_MS, b"k%d" % offset, value) for offset, value in enumerate(values, start)
     ]
 
 
@@ -335,10 +336,54 @@ def test_an_envelopes_image_is_read_where_it_is_allowed(handler: Handler, tmp_pa
 
 
 def test_the_publishers_own_id_and_time_reach_the_index(handler: Handler, index: Index) -> None:
-    headers = (("image_id", b"camera/1"), ("captured_at", b"12345"))
-    handle(handler, [ImageMessage("images", 0, 0, 0, None, photo(1), headers)])
+    headers = (("image_id", b"camera/1"), ("captured_at", b"1699999912345"))
+    handle(handler, [ImageMessage("images", 0, 0, SENT_MS, None, photo(1), headers)])
     (member,) = index.members()
-    assert (member.key, member.image_id, member.captured_at_ms) == ("images-0-0", "camera/1", 12345)
+    assert (member.key, member.image_id, member.captured_at_ms) == ("images-0-0", "camera/1", 1_699_999_912_345)
+
+
+@pytest.mark.parametrize(
+    ("header", "sent_ms", "reason", "said"),
+    [
+        (b"2036-01-01T00:00:00Z", SENT_MS, "future", "captured at 2036-01-01T00:00:00.000+00:00"),
+        (b"1970-01-01T00:00:05Z", SENT_MS, "early", "captured at 1970-01-01T00:00:05.000+00:00"),
+        (b"1699999912", SENT_MS, "early", "captured at 1699999912, which would be a time in seconds"),
+        (None, SENT_MS * 1000, "future", "captured at 1700000000000000, which would be a time in microseconds"),
+        (None, 2_082_758_400_000, "future", "captured at 2036-01-01T00:00:00.000+00:00"),
+        (b"0", SENT_MS, "missing", None),
+        (None, -1, "missing", None),
+    ],
+)
+def test_a_wrong_clock_is_counted_and_told_and_its_time_unknown(  # noqa: PLR0917 - a case a line
+    handler: Handler,
+    index: Index,
+    metrics: Metrics,
+    caplog: pytest.LogCaptureFixture,
+    header: bytes | None,
+    sent_ms: int,
+    reason: str,
+    said: str | None,
+) -> None:
+    headers = () if header is None else (("captured_at", header),)
+    batch = [ImageMessage("images", 0, number, sent_ms, None, photo(number), headers) for number in range(3)]
+    handle(handler, [*batch, *messages(photo(3), start=3)])
+    assert [member.captured_at_ms for member in index.members()] == [0, 0, 0, SENT_MS]
+    counted = {wrong.value: int(metrics.unknown_times.labels(wrong.value)._value.get()) for wrong in WrongTime}
+    assert counted == {wrong.value: 3 if wrong == reason else 0 for wrong in WrongTime}
+    warnings = [record.getMessage() for record in caplog.records]
+    if said is None:
+        assert warnings == []
+    else:
+        (warning,) = warnings  # one for a batch, whatever is in it
+        assert warning.startswith("the capture time of 3 of 4 images counts as unknown; here it is 2026-01-02T03:04:05")
+        assert f"images-0-0 was {said}" in warning
+
+
+def test_an_image_was_not_captured_after_it_was_sent(handler: Handler, index: Index, metrics: Metrics) -> None:
+    headers = (("captured_at", str(SENT_MS + 8 * 3_600_000).encode()),)
+    handle(handler, [ImageMessage("images", 0, 0, SENT_MS, None, photo(1), headers)])
+    assert [member.captured_at_ms for member in index.members()] == [SENT_MS]
+    assert metrics.unknown_times.labels("future")._value.get() == 0
 
 
 def turned(image: bytes, *steps: Image.Transpose) -> bytes:

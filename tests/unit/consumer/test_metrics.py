@@ -11,6 +11,7 @@ from prometheus_client.parser import text_string_to_metric_families
 import consumer
 from consumer.handler import Handler  # loads every reason  # noqa: F401
 from consumer.metrics import OPERATIONS, STAGES, Metrics
+from neardup.capture_time import WrongTime
 from neardup.errors import reasons
 from neardup.index.base import IndexMeta, IndexStats
 
@@ -32,6 +33,8 @@ def test_bounded_labels_are_there_from_the_start() -> None:
         assert value(metrics, "neardup_images_total", verdict=verdict) == 0
     for reason in reasons():
         assert value(metrics, "neardup_bad_input_total", reason=reason) == 0
+    for wrong in WrongTime:
+        assert value(metrics, "neardup_unknown_capture_times_total", reason=wrong.value) == 0
     for stage in STAGES:
         assert value(metrics, "neardup_stage_seconds_count", stage=stage) == 0
     for operation in OPERATIONS:

@@ -21,7 +21,8 @@ MOST_MODULES = 14
 """Of one package: more want rooms of their own."""
 APPLICATIONS = ("bootstrap", "consumer")
 LIBRARY = (
-    *("neardup/__init__.py", "neardup/describe_batch.py", "neardup/errors.py", "neardup/types.py", "neardup/wire.py"),
+    *("neardup/__init__.py", "neardup/capture_time.py", "neardup/describe_batch.py", "neardup/errors.py"),
+    *("neardup/types.py", "neardup/wire.py"),
     *(f"neardup/{room}" for room in ("decoding", "descriptors", "index", "library", "relation", "search", "sources")),
 )
 """What `import neardup` may load: it knows no command line, no settings and no Kafka."""

@@ -13,6 +13,7 @@ from neardup.search.sketches import fit_sketcher
 from neardup.types import Descriptors, Member
 
 RADIUS = 0.1
+START_MS = 1_700_000_000_000
 
 
 def at(angle: float) -> Descriptors:
@@ -65,11 +66,19 @@ def test_near_members_of_the_same_radius_are_all_kept() -> None:
 
 
 def test_of_near_members_of_a_smaller_radius_the_earlier_stays() -> None:
-    assembly = assembled([member("t-0-1", 0.05, 9), member("t-0-0", 0.0, 1)], [], RADIUS / 2)
+    carried = [member("t-0-1", 0.05, START_MS + 9), member("t-0-0", 0.0, START_MS + 1)]
+    assembly = assembled(carried, [], RADIUS / 2)
     assert keys(assembly) == ["t-0-0"]
     assert (assembly.carried, assembly.kept, assembly.left_out) == (2, 1, 1)
     assert assembly.add_late([member("t-0-2", 0.09), member("t-0-3", 0.3)])[0] == [assembly.rows[3]]
     assert (assembly.kept, assembly.left_out) == (2, 2)
+
+
+@pytest.mark.parametrize("wrong_ms", [START_MS // 1000, START_MS * 1000, -1, -START_MS])
+def test_a_wrong_time_is_no_time_when_the_earlier_of_two_is_to_stay(wrong_ms: int) -> None:
+    carried = [member("t-0-0", 0.0, START_MS), member("seed:a", 0.05), member("t-0-1", 0.1, wrong_ms)]
+    assembly = assembled(carried, [], RADIUS / 2)
+    assert [each.key for each in assembly.rows] == ["seed:a", "t-0-1", "t-0-0"]
 
 
 def test_what_comes_late_is_counted() -> None:

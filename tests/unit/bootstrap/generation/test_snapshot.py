@@ -141,6 +141,35 @@ def test_a_file_that_cannot_be_written_is_refused_before_and_after(tmp_path: Pat
         export_snapshot(snapshot_of(3), tmp_path / "nowhere" / "x.json")
 
 
+@pytest.mark.parametrize(
+    ("wrong_ms", "told"),
+    [
+        (2_082_758_400_000, "2036-01-01T00:00:00.000+00:00"),
+        (1_700_000_000_000_000, "1700000000000000, which would be a time in microseconds"),
+        (1_700_000_000, "1700000000, which would be a time in seconds"),
+        (-1_700_000_000_000, "1916-02-18T01:46:40.000+00:00"),
+        (0, None),
+        (-1, None),
+        (1_700_000_000_000, None),
+    ],
+)
+def test_a_wrong_time_is_told_and_kept_as_it_is(
+    exported: Path, caplog: pytest.LogCaptureFixture, wrong_ms: int, told: str | None
+) -> None:
+    fields = json.loads(exported.read_text("utf-8"))
+    for number, member in enumerate(fields["members"]):
+        member["captured_at_ms"] = wrong_ms if number in {4, 5} else 1_700_000_000_000
+    exported.write_text(json.dumps(fields), "utf-8")
+    assert [each.captured_at_ms for each in import_snapshot(exported, PIXELS).members[4:7]] == [
+        *(wrong_ms, wrong_ms, 1_700_000_000_000)
+    ]
+    assert [record.getMessage() for record in caplog.records] == (
+        [f"the time of 2 of 30 members counts as unknown; the first is member 4, with captured_at_ms {told}"]
+        if told
+        else []
+    )
+
+
 def change_member(**fields: object) -> Callable[[dict[str, Any]], None]:
     return lambda file: file["members"][4].update(fields)
 
