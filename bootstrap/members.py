@@ -30,6 +30,7 @@ from bootstrap.member_lines import (
 )
 from bootstrap.termination import unwound_by_sigterm
 from bootstrap.tool import client_of, generation_of, written
+from neardup.cli.progress import shown_progress
 
 
 def duplicates(settings: ShowSettings) -> int:
@@ -96,7 +97,13 @@ def copy_to(settings: CopySettings) -> int:
     name = settings.target_index or settings.index
     with _changing():
         copied = copies.copy_to(
-            client_of(settings), settings.index, target, name, _user(), overwrite=settings.overwrite
+            client_of(settings),
+            settings.index,
+            target,
+            name,
+            _user(),
+            overwrite=settings.overwrite,
+            shown=shown_progress,
         )
     return written(settings, copied, copy_lines)
 

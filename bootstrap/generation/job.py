@@ -2,6 +2,7 @@
 
 import logging
 from collections.abc import Iterable, Sequence
+from contextlib import AbstractContextManager
 from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
@@ -30,7 +31,7 @@ from bootstrap.seeds.projecting import describe_projected
 from bootstrap.seeds.result import SeedResult
 from bootstrap.settings import Settings
 from neardup.cli.images import found_images
-from neardup.cli.progress import shown_progress
+from neardup.cli.progress import Advance, shown_progress
 from neardup.decoding.limits import DecodeLimits
 from neardup.descriptors import load_descriptor
 from neardup.descriptors.base import Descriptor
@@ -228,9 +229,13 @@ def _finish(
     settings: Settings, client: redis.Redis, snapshot: Snapshot, carry_over: CarryOver | None, stopwatch: Stopwatch
 ) -> Stored:
     if settings.export is not None:
-        with stopwatch.phase("export"):
-            export_snapshot(snapshot, settings.export)
-    with stopwatch.phase("store"):
-        stored = store(snapshot, client, settings.index, carry_over)
+        with stopwatch.phase("export"), _shown("export", snapshot) as progress:
+            export_snapshot(snapshot, settings.export, progress=progress)
+    with stopwatch.phase("store"), _shown("store", snapshot) as progress:
+        stored = store(snapshot, client, settings.index, carry_over, progress=progress)
     _LOG.info("index %s: generation %d is live", stored.meta.name, stored.meta.generation)
     return stored
+
+
+def _shown(what: str, snapshot: Snapshot) -> AbstractContextManager[Advance]:
+    return shown_progress(what, len(snapshot.members), "members", write=_LOG.info)

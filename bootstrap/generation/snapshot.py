@@ -31,6 +31,7 @@ from numpy.typing import NDArray
 
 from bootstrap.generation.assembly import Assembly
 from bootstrap.generation.placement import Placement
+from neardup.cli.progress import Advance
 from neardup.descriptors.pca import Pca
 from neardup.errors import Misconfigured, NeardupError
 from neardup.index.base import IndexMeta
@@ -115,6 +116,7 @@ def store(
     carry_over: CarryOver | None = None,
     *,
     instead_of: Predecessor | None = None,
+    progress: Advance = lambda _: None,
 ) -> Stored:
     """Store a snapshot as a new generation of the index `name`, and make it the live one at the very end.
 
@@ -134,6 +136,8 @@ def store(
     instead_of
         Without `carry_over`: takes the place of this alone, and only if nothing has happened in it since it was read
         or skipped.
+    progress
+        Told how many members were written since the last call.
 
     Raises
     ------
@@ -159,7 +163,7 @@ def store(
     placement = Placement(snapshot.cells, sketcher, descriptors, snapshot.clusters)
     build = GenerationBuild(client, meta, centroids, sketcher, placement.splits, pca=snapshot.pca)
     try:
-        writer = _Writer(build, placement, snapshot.members)
+        writer = _Writer(build, placement, snapshot.members, progress)
         live = _publish_carrying(build, writer, carry_over) if carry_over else build.publish(instead_of)
     except BaseException:  # an interrupt, too, must not leave a half-built generation behind
         with suppress(NeardupError):  # Redis may be what failed
@@ -182,13 +186,16 @@ def _publish_carrying(build: GenerationBuild, writer: "_Writer", carry_over: Car
 class _Writer:
     """Writes members, and remembers in which cell each stands."""
 
-    def __init__(self, build: GenerationBuild, placement: Placement, members: Sequence[Member]) -> None:
+    def __init__(
+        self, build: GenerationBuild, placement: Placement, members: Sequence[Member], progress: Advance
+    ) -> None:
         self._build = build
         self._placement = placement
         self._cells: dict[str, int] = {}
         for cell, rows in placement.rows.items():
             build.append(cell, (members[row] for row in rows))
             self._cells |= dict.fromkeys((members[row].key for row in rows), cell)
+            progress(len(rows))
 
     def change(self, added: Iterable[Member], removed: Iterable[Member]) -> None:
         """Write new members, and remove those that no longer are."""
@@ -209,7 +216,9 @@ def _meta_fields(meta: IndexMeta) -> dict[str, Any]:
     return {name: getattr(meta, name) for name in (*META_FIELDS, *RELATION_FIELDS, "calibration")}
 
 
-def export_snapshot(snapshot: Snapshot, path: Path, asked_by: str = "--export") -> None:
+def export_snapshot(
+    snapshot: Snapshot, path: Path, asked_by: str = "--export", progress: Advance = lambda _: None
+) -> None:
     """Write a snapshot as JSON; a file of that name is replaced when, and only when, all is written.
 
     Parameters
@@ -220,6 +229,8 @@ def export_snapshot(snapshot: Snapshot, path: Path, asked_by: str = "--export") 
         Where to.
     asked_by
         The setting that names the file, for messages.
+    progress
+        As in `store`.
 
     Raises
     ------
@@ -232,7 +243,7 @@ def export_snapshot(snapshot: Snapshot, path: Path, asked_by: str = "--export") 
         if snapshot.pca is not None:
             _write_array(file, "pca", _pca_texts(snapshot.pca))
         _write_array(file, "centroids", (json.dumps(row.tolist()) for row in snapshot.cells.centroids))
-        _write_array(file, "members", _member_texts(snapshot))
+        _write_array(file, "members", _member_texts(snapshot, progress))
         file.write("}\n")
 
 
@@ -281,7 +292,7 @@ def _write_array(file: IO[str], name: str, texts: Iterable[str]) -> None:
     file.write("]")
 
 
-def _member_texts(snapshot: Snapshot) -> Iterator[str]:
+def _member_texts(snapshot: Snapshot, progress: Advance) -> Iterator[str]:
     texts = _float16_texts()
     for member, cluster in zip(snapshot.members, snapshot.clusters.tolist(), strict=True):
         head = {"key": member.key, "image_id": member.image_id, "captured_at_ms": member.captured_at_ms}
@@ -289,6 +300,7 @@ def _member_texts(snapshot: Snapshot) -> Iterator[str]:
             head["thumbnail"] = base64.b64encode(member.thumbnail.tobytes()).decode()
         numbers = ",".join([texts[bits] for bits in member.descriptor.view(np.uint16).tolist()])
         yield f'{json.dumps(head)[:-1]}, "cluster": {cluster}, "descriptor": [{numbers}]}}'
+        progress(1)
 
 
 def _float16_texts() -> list[str]:

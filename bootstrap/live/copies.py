@@ -9,6 +9,7 @@ import redis
 
 from bootstrap.generation.snapshot import Snapshot, export_snapshot, require_writable, store
 from bootstrap.live.reading import LiveGeneration
+from neardup.cli.progress import Shown, not_shown
 from neardup.errors import Misconfigured
 from neardup.index.build import MoreToCarry
 from neardup.index.carry import Predecessor
@@ -30,7 +31,8 @@ def whole(generation: LiveGeneration) -> Snapshot:
         It has no members, or another one is live now.
     """
     require_members(generation)
-    members = Predecessor(generation.client, generation.meta.name, generation.meta).news().added
+    with generation.shown("read", None, "members") as progress:
+        members = Predecessor(generation.client, generation.meta.name, generation.meta, progress).news().added
     descriptors = np.stack([member.descriptor for member in members])
     clusters = generation.roots.assign(descriptors)
     return Snapshot(generation.meta, generation.roots, members, clusters, generation.pca())
@@ -58,7 +60,8 @@ def export(generation: LiveGeneration, path: Path) -> Document:
     """
     require_writable(path, "FILE")
     snapshot = whole(generation)
-    export_snapshot(snapshot, path, "FILE")
+    with generation.shown("write", len(snapshot.members), "members") as progress:
+        export_snapshot(snapshot, path, "FILE", progress)
     return {
         "index": generation.meta.name,
         "generation": generation.number,
@@ -68,7 +71,16 @@ def export(generation: LiveGeneration, path: Path) -> Document:
     }
 
 
-def copy_to(client: redis.Redis, name: str, target: redis.Redis, to_name: str, by: str, *, overwrite: bool) -> Document:
+def copy_to(
+    client: redis.Redis,
+    name: str,
+    target: redis.Redis,
+    to_name: str,
+    by: str,
+    *,
+    overwrite: bool,
+    shown: Shown = not_shown,
+) -> Document:
     """Copy a live index, as of one moment, into another Redis, where it becomes live in one step.
 
     Decisions are not copied. What was removed on request is noted there, too.
@@ -83,6 +95,8 @@ def copy_to(client: redis.Redis, name: str, target: redis.Redis, to_name: str, b
         Whoever asks for it, for the log.
     overwrite
         Whether an index of that name may lose its place; it keeps it if its consumers change it meanwhile.
+    shown
+        Shows the progress of reading and writing the members.
 
     Raises
     ------
@@ -92,7 +106,7 @@ def copy_to(client: redis.Redis, name: str, target: redis.Redis, to_name: str, b
         The index that would lose its place cannot be read.
     """
     IndexKeys(to_name)  # refuses a bad name
-    generation = LiveGeneration(client, name)
+    generation = LiveGeneration(client, name, shown=shown)
     there = find_live(target, to_name)
     if there is not None and not overwrite:
         raise Misconfigured(
@@ -104,7 +118,8 @@ def copy_to(client: redis.Redis, name: str, target: redis.Redis, to_name: str, b
     snapshot = whole(generation)
     removals = Removals(client, name).stored()
     try:
-        stored = store(snapshot, target, to_name, instead_of=instead_of)
+        with shown("write", len(snapshot.members), "members") as progress:
+            stored = store(snapshot, target, to_name, instead_of=instead_of, progress=progress)
     except MoreToCarry:
         raise Misconfigured(
             f"index {to_name!r} at the target changed while the copy was made, and stays as it is: stop its consumers, "

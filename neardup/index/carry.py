@@ -1,7 +1,7 @@
 """Carries members of the live generation over into the next one, while consumers keep adding to it."""
 
 import logging
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from typing import Any, cast
 
@@ -55,14 +55,23 @@ class Predecessor:
         Of the index.
     meta
         Of the live generation; None when there is none.
+    progress
+        Told how many members were read since the last call.
     """
 
-    def __init__(self, client: redis.Redis, name: str, meta: IndexMeta | None) -> None:
+    def __init__(
+        self,
+        client: redis.Redis,
+        name: str,
+        meta: IndexMeta | None,
+        progress: Callable[[int], object] = lambda _: None,
+    ) -> None:
         self._client: Any = client
         self._keys = IndexKeys(name)
         self.meta = meta
         self.generation = meta.generation if meta else 0
         self._scripts = GenerationScripts(client, self._keys, self.generation)
+        self._progress = progress
         self._position: Position | None = None
         self._known: set[bytes] = set()
 
@@ -152,6 +161,7 @@ class Predecessor:
                     pipeline.lrange(self._keys.cell(self.generation, cell), 0, -1)
                 for records in pipeline.execute():
                     found += self._unknown(records)
+                    self._progress(len(records))
         return found
 
     def _unknown(self, records: Iterable[bytes]) -> list[Member]:
