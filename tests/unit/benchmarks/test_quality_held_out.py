@@ -4,6 +4,7 @@ import copy
 import importlib
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -45,7 +46,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
-@pytest.fixture(scope="module")
+@contextmanager
 def small_run() -> Iterator[None]:
     """Let `pixels` pass for trained, and draw two pictures of a class."""
     with pytest.MonkeyPatch.context() as patch:
@@ -56,18 +57,18 @@ def small_run() -> Iterator[None]:
 
 
 @pytest.fixture(scope="module")
-def results(folder: Path, small_run: None) -> dict[str, Any]:
+def results(folder: Path) -> dict[str, Any]:
     """Return those of a small run."""
-    del small_run
-    return evaluate.evaluate(photos_named(folder), ["dct", "pixels:4"], None, workers=1)
+    with small_run():
+        return evaluate.evaluate(photos_named(folder), ["dct", "pixels:4"], None, workers=1)
 
 
-def test_pictures_that_are_measured_anew_are_as_in_a_whole_run(results: dict[str, Any], small_run: None) -> None:
-    del small_run
+def test_pictures_that_are_measured_anew_are_as_in_a_whole_run(results: dict[str, Any]) -> None:
     renewed = copy.deepcopy(results)
     for figures in (*renewed["tools"], *renewed["held_out"]):
         figures["low_texture"] = figures["no_row"]["low_texture"] = None
-    evaluate.evaluate_pictures(renewed, None, workers=1)
+    with small_run():
+        evaluate.evaluate_pictures(renewed, None, workers=1)
     assert renewed["tools"] == results["tools"]
     assert renewed["held_out"] == results["held_out"]
 
