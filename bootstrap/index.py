@@ -1,12 +1,12 @@
-"""Look at a live index, check it, repair it: ``neardup index stats|show|neighbours|verify|repair``.
+"""Look at a live index, check it, repair it: ``neardup index stats|show|neighbours|verify|repair|rollback|release``.
 
-All but ``repair`` only read; all of it may be done while consumers run.
+All but the last three only read; all of it may be done while consumers run.
 
 Exit codes
 
     0    done; after verify: everything holds
     1    Redis or Kafka cannot be reached, or the index was replaced meanwhile: the same command may succeed later
-    2    wrong arguments, settings or image, or no such index: a line on stderr for each
+    2    wrong arguments, settings or image, no such index, uniques that a rollback would lose: a line on stderr each
     3    verify found something that does not hold
     130  interrupted (Ctrl-C)
 """
@@ -17,6 +17,7 @@ import os
 import sys
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 
 from bootstrap.calibration.wording import radius_origin
@@ -24,6 +25,7 @@ from bootstrap.index_settings import (
     NeighboursSettings,
     RepairSettings,
     RetentionSettings,
+    RollbackSettings,
     ShowSettings,
     StatsSettings,
     VerifySettings,
@@ -103,6 +105,35 @@ def repair(settings: RepairSettings) -> int:
     return _written(settings, "repair", restored)
 
 
+def rollback(settings: RollbackSettings) -> int:
+    """Make the previous generation live again; return the exit code."""
+    from bootstrap.live import rollback as rolling  # noqa: PLC0415 - as above
+
+    _log_to_stderr()
+    document = rolling.rollback(
+        _client(settings),
+        settings.index,
+        keep_ms=settings.keep_ms,
+        retention=_retention(settings),
+        allow_dropping=settings.allow_dropping,
+        dry_run=settings.dry_run,
+    )
+    return _written(settings, "rollback", document)
+
+
+def release(settings: StatsSettings) -> int:
+    """Remove the previous generation; return the exit code."""
+    from bootstrap.live import rollback as rolling  # noqa: PLC0415 - as above
+
+    _log_to_stderr()
+    return _written(settings, "release", rolling.release(_client(settings), settings.index))
+
+
+def _log_to_stderr() -> None:
+    """Leave a line in the log of what was changed, as the bootstrap does."""
+    logging.basicConfig(level=logging.INFO, stream=sys.stderr, format="%(asctime)s %(levelname)s %(message)s")
+
+
 def _client(settings: StatsSettings) -> Any:  # noqa: ANN401 - of redis-py
     from neardup.index.stored.connection import connect  # noqa: PLC0415 - as above
 
@@ -138,6 +169,8 @@ def rendered(command: str, document: Document) -> str:
         "neighbours": _neighbour_lines,
         "verify": _verify_lines,
         "repair": _repair_lines,
+        "rollback": _rollback_lines,
+        "release": _release_lines,
     }
     return "\n".join(lines[command](document))
 
@@ -151,10 +184,11 @@ def _table(pairs: Sequence[tuple[str, object]]) -> Iterator[str]:
 def _stats_lines(document: Document) -> Iterator[str]:
     clusters, events, memory = document["clusters"], document["events"], document["memory_bytes"]
     seed = ", ".join(f"{count} {name}" for name, count in document["seed"].items())
-    each = document["bytes_a_member"]
+    each, kept = document["bytes_a_member"], document["previous"]
     yield from _table(
         [
             ("index", f"{document['index']}, generation {document['generation']}, made {document['created_at']}"),
+            ("previous", _kept(kept) if kept else "none"),
             ("descriptor", f"{document['descriptor']} ({document['fingerprint']}), {document['dimension']} numbers"),
             ("radius", f"{document['radius']:g} ({radius_origin(document['calibration'])})"),
             ("change", "any" if document["local_change"] is None else f"{document['local_change']:g} at most, locally"),
@@ -169,6 +203,11 @@ def _stats_lines(document: Document) -> Iterator[str]:
             ("a member", f"{each:g} bytes" if each is not None else "no members"),
         ]
     )
+
+
+def _kept(previous: Document) -> str:
+    left = timedelta(seconds=previous["left_s"])
+    return f"generation {previous['generation']}, kept for another {left} for a rollback"
 
 
 def _mebibytes(size: int) -> str:
@@ -240,6 +279,41 @@ def _repair_lines(document: Document) -> Iterator[str]:
             f"  {conflict['image_id']} ({conflict['key']}) is a duplicate of {conflict['duplicate_of']} by now, "
             f"{conflict['distance']:.6f} away"
         )
+
+
+def _rollback_lines(document: Document) -> Iterator[str]:
+    added, dry_run = document["added"], document["dry_run"]
+    yield from _table(
+        [
+            ("index", document["index"]),
+            ("would be live" if dry_run else "live again", f"generation {document['generation']}"),
+            ("instead of", f"generation {document['instead_of']}"),
+            ("members", document["members"]),
+            ("back", f"{document['back']} that generation {document['instead_of']} did not have"),
+            ("gone", f"{document['gone']} that came with generation {document['instead_of']}"),
+            ("added since", f"{added['all']} by consumers: {added['carried']} carried over"),
+            ("", f"{added['duplicates']} alike to members that are back, left out"),
+            ("", f"{added['lost']} lost"),
+            ("changed", ", ".join(document["changed"]) or "no settings"),
+        ]
+    )
+    if document["stops_consumers"]:
+        yield "Consumers that run with the other descriptor stop with exit code 2: start them again."
+    if document.get("refusal"):
+        yield f"This would be refused with exit code 2: {document['refusal']}"
+
+
+def _release_lines(document: Document) -> Iterator[str]:
+    if document["released"] is None:
+        yield f"index {document['index']} has no previous generation: nothing to release"
+        return
+    yield from _table(
+        [
+            ("index", f"{document['index']}, generation {document['generation']}"),
+            ("released", f"generation {document['released']}, {document['members']} members"),
+            ("freed", _mebibytes(document["freed_bytes"])),
+        ]
+    )
 
 
 if __name__ == "__main__":

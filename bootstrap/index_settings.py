@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass
 
+from bootstrap.settings import KeepingSettings, allow_dropping_option, dry_run_option
 from neardup.settings.kafka import KafkaConnection
 from neardup.settings.options import option
 from neardup.settings.parsers import duration_or_off, integer
@@ -54,15 +55,8 @@ class NeighboursSettings(StatsSettings):
 
 @dataclass(frozen=True, kw_only=True)
 class RetentionSettings:
-    """What verify and repair share: settings that should match the consumers'."""
+    """What verify, repair and rollback share: a setting that should match the consumers'."""
 
-    max_cluster: int = option(
-        "--max-cluster",
-        "verify reports, and repair splits, clusters with more members",
-        300,
-        integer(2, _MILLION),
-        subject=REDIS,
-    )
     retention_s: int | None = option(
         "--retention",
         "how long a member counts, as for the consumers: 90m, 12h, 30d (default: off)",
@@ -74,7 +68,20 @@ class RetentionSettings:
 
 
 @dataclass(frozen=True, kw_only=True)
-class VerifySettings(RetentionSettings, StatsSettings):
+class ClusterSettings:
+    """What verify and repair share: a setting that should match the consumers'."""
+
+    max_cluster: int = option(
+        "--max-cluster",
+        "verify reports, and repair splits, clusters with more members",
+        300,
+        integer(2, _MILLION),
+        subject=REDIS,
+    )
+
+
+@dataclass(frozen=True, kw_only=True)
+class VerifySettings(RetentionSettings, ClusterSettings, StatsSettings):
     """All settings of ``neardup index verify``."""
 
     sample: int | None = option(
@@ -88,7 +95,7 @@ class VerifySettings(RetentionSettings, StatsSettings):
 
 
 @dataclass(frozen=True, kw_only=True)
-class RepairSettings(KafkaConnection, RetentionSettings, StatsSettings):
+class RepairSettings(KafkaConnection, RetentionSettings, ClusterSettings, StatsSettings):
     """All settings of ``neardup index repair``."""
 
     verdicts_topic: str = option(
@@ -102,9 +109,19 @@ class RepairSettings(KafkaConnection, RetentionSettings, StatsSettings):
         subject=TOPICS,
         common=True,
     )
-    dry_run: bool = option("--dry-run", "only report what would be done", default=False, subject=RUNNING, common=True)
+    dry_run: bool = dry_run_option()
 
     @property
     def since_s(self) -> int:
         """How far back to read the verdicts, in seconds."""
         return duration_or_off(self.since) or 0
+
+
+@dataclass(frozen=True, kw_only=True)
+class RollbackSettings(KeepingSettings, RetentionSettings, StatsSettings):
+    """All settings of ``neardup index rollback``."""
+
+    allow_dropping: bool = allow_dropping_option(
+        "go ahead where unique images that consumers added meanwhile cannot be carried over"
+    )
+    dry_run: bool = dry_run_option()

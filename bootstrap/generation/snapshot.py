@@ -86,11 +86,14 @@ class CarryOver:
         Who is a member of the next one.
     counts
         Returns what the metadata say of the seeds, as of now.
+    check
+        Refuses an assembly that leaves out what it should not.
     """
 
     predecessor: Predecessor
     assembly: Assembly
     counts: Callable[[], dict[str, int]]
+    check: Callable[[Assembly], None] = lambda _: None
 
 
 @dataclass(frozen=True, slots=True)
@@ -101,7 +104,9 @@ class Stored:
     cluster_sizes: NDArray[np.intp]
 
 
-def store(snapshot: Snapshot, client: redis.Redis, name: str, carry_over: CarryOver | None = None) -> Stored:
+def store(
+    snapshot: Snapshot, client: redis.Redis, name: str, carry_over: CarryOver | None = None, keep_ms: int = 0
+) -> Stored:
     """Store a snapshot as a new generation of the index `name`, and make it the live one at the very end.
 
     Whatever happens before that, an interrupt included, leaves the old generation live and removes what was
@@ -117,6 +122,8 @@ def store(snapshot: Snapshot, client: redis.Redis, name: str, carry_over: CarryO
         Of the index.
     carry_over
         Carries over what consumers have committed since; None takes the place of whatever is live.
+    keep_ms
+        How long the generation that was live is kept, in milliseconds; 0 removes it at once.
 
     Raises
     ------
@@ -138,7 +145,7 @@ def store(snapshot: Snapshot, client: redis.Redis, name: str, carry_over: CarryO
     descriptors = np.stack([member.descriptor for member in snapshot.members])
     sketcher = fit_sketcher(descriptors)
     placement = Placement(snapshot.cells, sketcher, descriptors, snapshot.clusters)
-    build = GenerationBuild(client, meta, centroids, sketcher, placement.splits, pca=snapshot.pca)
+    build = GenerationBuild(client, meta, centroids, sketcher, placement.splits, pca=snapshot.pca, keep_ms=keep_ms)
     try:
         writer = _Writer(build, placement, snapshot.members)
         live = _publish_carrying(build, writer, carry_over) if carry_over else build.publish()
@@ -153,6 +160,7 @@ def _publish_carrying(build: GenerationBuild, writer: "_Writer", carry_over: Car
     """Follow the previous generation until there is nothing new, and replace it at that moment."""
     while True:
         added, removed = carry_over.assembly.add_late(carry_over.predecessor.news())
+        carry_over.check(carry_over.assembly)
         writer.change(added, removed)
         build.meta = replace(build.meta, seed=carry_over.counts())
         with suppress(MoreToCarry):

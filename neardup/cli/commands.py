@@ -111,6 +111,18 @@ COMMANDS = (
         "bootstrap.index:repair",
     ),
     Command(
+        "index rollback",
+        "make the generation live again that was live before the last bootstrap",
+        f"{_INDEX}:RollbackSettings",
+        "bootstrap.index:rollback",
+    ),
+    Command(
+        "index release",
+        "remove the generation that is kept for a rollback",
+        f"{_INDEX}:StatsSettings",
+        "bootstrap.index:release",
+    ),
+    Command(
         "completion",
         "print a script for shell completion of commands and flags",
         "neardup.cli.completion:CompletionSettings",

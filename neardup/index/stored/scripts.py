@@ -72,9 +72,13 @@ class Position:
             self.last = events[-1][:BEGINNING]
 
 
-def load_script(client: Any, name: str) -> Any:  # noqa: ANN401 - redis.Redis, or a cluster; redis-py's script
-    """Return a script of this package as a callable; the first call loads it into Redis."""
-    return client.register_script(files("neardup.index.stored").joinpath(name).read_text(encoding="utf-8"))
+def load_script(client: Any, *names: str) -> Any:  # noqa: ANN401 - redis.Redis, or a cluster; redis-py's script
+    """Return a script of this package, one text or several that follow one another, as a callable.
+
+    The first call loads it into Redis.
+    """
+    texts = [files("neardup.index.stored").joinpath(name).read_text(encoding="utf-8") for name in names]
+    return client.register_script("\n".join(texts))
 
 
 class GenerationScripts:

@@ -189,7 +189,7 @@ def test_a_tool_may_stand_behind_flags(arguments: list[str], capsys: pytest.Capt
 @pytest.mark.parametrize(
     ("arguments", "said"),
     [
-        ([], "COMMAND: name one of stats, show, neighbours, verify, repair\n"),
+        ([], "COMMAND: name one of stats, show, neighbours, verify, repair, rollback, release\n"),
         (
             ["verfy"],
             "COMMAND: there is no 'verfy'; did you mean verify?\n",
