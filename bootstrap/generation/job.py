@@ -272,7 +272,8 @@ def _finish(
 ) -> Outcome:
     """Store a snapshot, unless it was only to be planned, and return what was done."""
     if settings.dry_run:
-        return planned
+        pca = "" if snapshot.pca is None else snapshot.pca.fingerprint  # as the build tells it
+        return replace(planned, meta=replace(planned.meta, pca=pca))
     if settings.export is not None:
         with planned.stopwatch.phase("export"):
             export_snapshot(snapshot, settings.export)

@@ -41,7 +41,8 @@ def _lines(outcome: Outcome, settings: Settings) -> Iterator[tuple[str, str]]:
     yield from _about_relation(meta.relation)
     yield "descriptor", f"{meta.descriptor}, {meta.dimension} numbers"
     if settings.profile:
-        yield "profile", settings.profile
+        second = ", where the index itself says nothing" if outcome.inherited else ""
+        yield "profile", f"{settings.profile}{second}"
     if not settings.dry_run:
         yield "index", f"{meta.name}, generation {meta.generation}, at {masked(settings.redis_url)}"
     if outcome.previous:

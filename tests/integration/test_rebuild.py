@@ -406,6 +406,15 @@ def test_a_dry_run_tells_and_writes_nothing(  # noqa: PLR0917 - fixtures
     assert len(members(client, name)) == kept + added
 
 
+def test_a_dry_run_knows_what_stays_as_it_is(bootstrap: Bootstrap, scenes: Path, one: Path) -> None:
+    bootstrap(scenes, "--project", "5", "--match-flips", "--radius", "0.1")
+    told = bootstrap(one, "--profile", "camera", "--dry-run")
+    assert (told.code, told.line("changed"), told.line("dropped")) == (0, "", "")
+    assert told.line("members") == f"{SCENES} kept, 0 dropped, 1 added"
+    assert told.line("profile") == "camera, where the index itself says nothing"
+    assert bootstrap(one, "--match-rotations", "--dry-run").line("changed") == "match-rotations off -> on"
+
+
 def test_a_dry_run_without_an_index_makes_none(
     bootstrap: Bootstrap, client: redis.Redis, name: str, scenes: Path
 ) -> None:
