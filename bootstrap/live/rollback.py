@@ -56,12 +56,11 @@ class _Added:
 
     carried: int = 0
     duplicates: int = 0
-    there_already: int = 0
     lost: int = 0
 
     @property
     def all(self) -> int:
-        return self.carried + self.duplicates + self.there_already + self.lost
+        return self.carried + self.duplicates + self.lost
 
 
 def rollback(
@@ -104,11 +103,11 @@ def rollback(
         )
     rolling = _Rollback(client, live, before, retention)
     rolling.look()
-    if rolling.added.lost and not allow_dropping and not dry_run:
-        raise Misconfigured(rolling.refusal)
-    document = rolling.document(dry_run=dry_run)
+    refusal = "" if allow_dropping else rolling.refusal
     if dry_run:
-        return {**document, "refusal": "" if allow_dropping else rolling.refusal}
+        return {**rolling.document(dry_run=True), "refusal": refusal}
+    if refusal:
+        raise Misconfigured(refusal)
     rolling.switch(keep_ms, allow_dropping=allow_dropping)
     document = rolling.document(dry_run=False)
     _LOG.info(
@@ -174,7 +173,8 @@ class _Rollback:
         common = np.isin(hashes, self._own)
         self._common += int(common.sum())
         self._gone += int((came_with_it & ~common).sum())
-        since = [members[row] for row in np.flatnonzero(~came_with_it)]
+        self.added.carried += int((~came_with_it & common).sum())  # by a rollback that did not get to its end
+        since = [members[row] for row in np.flatnonzero(~came_with_it & ~common)]
         if self._obstacle:
             self.added.lost += len(since)
             return
@@ -226,7 +226,7 @@ class _Rollback:
             "gone": self._gone,
             "added": {
                 "all": self.added.all,
-                "carried": self.added.carried + self.added.there_already,
+                "carried": self.added.carried,
                 "duplicates": self.added.duplicates,
                 "lost": self.added.lost,
             },
@@ -285,15 +285,11 @@ class _Restored:
         return found
 
     def judge(self, members: Sequence[Member], added: _Added) -> None:
-        """Find out which of these become members here, and count them all."""
-        new = [member for member in members if member.key not in self.members]
-        added.there_already += len(members) - len(new)
-        if not new:
-            return
-        batch = Batch([self._query(member) for member in new], self._view, self._meta, self._retention)
+        """Find out which of these, at least one, become members here, and count them all."""
+        batch = Batch([self._query(member) for member in members], self._view, self._meta, self._retention)
         drafts = [draft for draft in batch.draft(0) if draft.becomes_member]
         added.carried += len(drafts)
-        added.duplicates += len(new) - len(drafts)
+        added.duplicates += len(members) - len(drafts)
         self._follow(drafts)
         self.members |= dict.fromkeys(draft.query.key for draft in drafts)
         self._drafts += drafts

@@ -40,6 +40,7 @@ from tests.integration.test_generations import (
     stream_of,
     verdicts,
 )
+from tests.support.indexes import forget_decisions
 from tests.support.live_index import remove_keys
 
 pytestmark = pytest.mark.redis
@@ -226,6 +227,16 @@ def test_a_loss_is_counted_and_has_to_be_allowed(client: redis.Redis, described_
     assert document["stops_consumers"]
     with pytest.raises(IndexMismatch):
         verdicts(index, query("t-0-3", ROWS[22]))
+
+
+def test_what_the_restored_one_has_itself_is_not_lost(client: redis.Redis, name: str) -> None:
+    bootstrap(client, name, Seeds.of(ROWS[:5]))
+    assert verdicts(RedisIndex(client, name), query("t-0-1", ROWS[20])) == ["unique"]
+    bootstrap(client, name, Seeds.of(ROWS[5:8], "other"), fingerprint="another", fresh=True)
+    forget_decisions(client, name)
+    assert verdicts(RedisIndex(client, name), query("t-0-1", ROWS[20])) == ["unique"]
+    assert roll_back(client, name)["added"] == {"all": 1, "carried": 1, "duplicates": 0, "lost": 0}
+    assert "t-0-1" in members(client, name)
 
 
 def test_the_command_says_what_it_does(
