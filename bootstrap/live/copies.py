@@ -8,11 +8,13 @@ import numpy as np
 import redis
 
 from bootstrap.generation.snapshot import Snapshot, export_snapshot, require_writable, store
+from bootstrap.live.inspection import kept
 from bootstrap.live.reading import LiveGeneration
 from neardup.errors import Misconfigured
 from neardup.index.build import MoreToCarry
 from neardup.index.carry import Predecessor
 from neardup.index.live import find_live
+from neardup.index.stored.generations import previous_generation
 from neardup.index.stored.keys import IndexKeys
 from neardup.index.stored.removals import Removals
 
@@ -68,7 +70,16 @@ def export(generation: LiveGeneration, path: Path) -> Document:
     }
 
 
-def copy_to(client: redis.Redis, name: str, target: redis.Redis, to_name: str, by: str, *, overwrite: bool) -> Document:
+def copy_to(
+    client: redis.Redis,
+    name: str,
+    target: redis.Redis,
+    to_name: str,
+    by: str,
+    *,
+    overwrite: bool,
+    keep_ms: int = 0,
+) -> Document:
     """Copy a live index, as of one moment, into another Redis, where it becomes live in one step.
 
     Decisions are not copied. What was removed on request is noted there, too.
@@ -83,6 +94,8 @@ def copy_to(client: redis.Redis, name: str, target: redis.Redis, to_name: str, b
         Whoever asks for it, for the log.
     overwrite
         Whether an index of that name may lose its place; it keeps it if its consumers change it meanwhile.
+    keep_ms
+        How long what loses its place is kept for a rollback at the target, in milliseconds; 0 removes it at once.
 
     Raises
     ------
@@ -104,7 +117,7 @@ def copy_to(client: redis.Redis, name: str, target: redis.Redis, to_name: str, b
     snapshot = whole(generation)
     removals = Removals(client, name).stored()
     try:
-        stored = store(snapshot, target, to_name, instead_of=instead_of)
+        stored = store(snapshot, target, to_name, instead_of=instead_of, keep_ms=keep_ms)
     except MoreToCarry:
         raise Misconfigured(
             f"index {to_name!r} at the target changed while the copy was made, and stays as it is: stop its consumers, "
@@ -121,4 +134,5 @@ def copy_to(client: redis.Redis, name: str, target: redis.Redis, to_name: str, b
         "members": len(snapshot.members),
         "to": {"index": stored.meta.name, "generation": stored.meta.generation},
         "instead_of": None if there is None else there.meta.generation,
+        "previous": kept(previous_generation(target, to_name)),
     }

@@ -87,7 +87,10 @@ def test_variables_of_other_commands_are_ignored(each: Command) -> None:
     assert settings_of(each, NEEDS.get(each.name, []), environ) == settings_of(each, NEEDS.get(each.name, []), {})
 
 
-TOOLS = "stats, show, neighbours, duplicates, explain, verify, repair, remove, set-radius, export, copy-to"
+TOOLS = (
+    "stats, show, neighbours, duplicates, explain, verify, repair, remove, set-radius, export, copy-to, rollback, "
+    "release"
+)
 FOLDER_FEED_BOOTSTRAP = "folder mode (neardup folder), neardup feed and neardup bootstrap have it"
 JUDGES = "the service (neardup consume), folder mode (neardup folder)"
 ALL_WITH_REDIS = f"{JUDGES}, neardup bootstrap, neardup calibrate and neardup index"
