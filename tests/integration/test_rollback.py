@@ -14,6 +14,7 @@ from bootstrap.generation.snapshot import CarryOver, store
 from bootstrap.index import main
 from bootstrap.live.inspection import stats
 from bootstrap.live.reading import LiveGeneration
+from bootstrap.live.removal import remove
 from bootstrap.live.rollback import release, rollback
 from bootstrap.live.verify import Verification
 from neardup.errors import IndexMismatch, Misconfigured, Unavailable
@@ -21,6 +22,7 @@ from neardup.index.build import GenerationBuild
 from neardup.index.carry import find_predecessor
 from neardup.index.redis import RedisIndex
 from neardup.index.restore import RestoredGeneration
+from neardup.index.stored.codec import encode_member
 from neardup.index.stored.connection import connect
 from neardup.index.stored.generations import memory_of, previous_generation
 from neardup.index.stored.keys import IndexKeys
@@ -266,6 +268,170 @@ def test_the_command_says_what_it_does(
 
 def snapshot_of(client: Any, name: str) -> dict[bytes, bytes]:  # noqa: ANN401 - redis.Redis, whose types are too wide
     return {key: client.dump(key) for key in client.scan_iter(match=IndexKeys(name).pattern, count=1000)}
+
+
+# -- what was removed on request --------------------------------------------------------------------------------------
+
+
+def test_what_was_removed_stays_away(client: redis.Redis, two: str) -> None:
+    roll_back(client, two)
+    slept = RedisIndex(client, two)  # it knows the first generation with the member
+    roll_back(client, two)
+    gone = members(client, two)["seed:s3"]
+    remove(client, two, ["seed:s3"], "legal")
+    document = roll_back(client, two)
+    assert (document["removed"], document["members"]) == (1, 15)
+    assert generations(client, two) == (1, 2)
+    assert "seed:s3" not in members(client, two)
+    assert_holds(client, two)
+    # A new copy is unique for whoever has slept through all of it, and for whoever begins now.
+    assert verdicts(slept, query("copy", near(gone.descriptor, 0.03))) == ["unique"]
+    assert verdicts(RedisIndex(client, two), query("again", near(gone.descriptor, 0.04))) == ["duplicate"]
+    assert roll_back(client, two)["removed"] == 0
+    found = members(client, two)
+    assert "seed:s3" not in found
+    assert "copy" in found
+
+
+def test_what_was_removed_before_a_bootstrap_stays_away(client: redis.Redis, name: str) -> None:
+    bootstrap(client, name, Seeds.of(ROWS[:5]))
+    remove(client, name, ["seed:s3"], "legal")
+    bootstrap(client, name, Seeds.of(ROWS[3:6], "new"))
+    assert "seed:new0" in members(client, name)  # the same picture, under another name
+    assert roll_back(client, name)["removed"] == 0
+    assert members(client, name).keys() == {f"seed:s{number}" for number in (0, 1, 2, 4)}
+    assert verdicts(RedisIndex(client, name), query("copy", near(ROWS[3], 0.03))) == ["unique"]
+    assert_holds(client, name)
+
+
+def test_a_dry_run_tells_what_stays_away(client: redis.Redis, two: str) -> None:
+    remove(client, two, ["seed:s3", "seed:s4"], "legal")
+    stored = snapshot_of(client, two)
+    planned = roll_back(client, two, dry_run=True)
+    assert (planned["removed"], planned["members"]) == (2, 14)
+    assert snapshot_of(client, two) == stored
+    assert {**planned, "dry_run": False} == {**roll_back(client, two), "refusal": ""}
+
+
+def test_what_was_removed_and_is_a_member_again_comes_back(client: redis.Redis, name: str) -> None:
+    bootstrap(client, name, Seeds.of(ROWS[:3]))
+    again = query("t-0-1", ROWS[20])
+    assert verdicts(RedisIndex(client, name), again) == ["unique"]
+    bootstrap(client, name, Seeds.of(ROWS[3:4], "new"))
+    remove(client, name, ["t-0-1"], "legal")
+    forget_decisions(client, name)
+    assert verdicts(RedisIndex(client, name), again) == ["unique"]
+    assert roll_back(client, name)["removed"] == 0
+    assert "t-0-1" in members(client, name)
+    assert_holds(client, name)
+
+
+@pytest.mark.parametrize("died", [False, True])
+def test_what_is_removed_just_before_the_switch_stays_away(
+    client: redis.Redis, name: str, monkeypatch: pytest.MonkeyPatch, *, died: bool
+) -> None:
+    bootstrap(client, name, Seeds.of(ROWS[:3]), radius=0.3)
+    bootstrap(client, name, Seeds.of(ROWS[3:4], "new"), radius=0.05)
+    index = RedisIndex(client, name)
+    # By the radius before, the second is a duplicate of the first, and the third of a member from then.
+    added = [query("first", ROWS[9], 1), query("second", near(ROWS[9], 0.2), 2), query("third", near(ROWS[0], 0.2), 3)]
+    assert verdicts(index, *added) == ["unique"] * 3
+    looked: list[int] = []
+
+    def act() -> None:
+        looked.append(len(members(client, name)))
+        remove(client, name, ["first", "seed:s0"], "legal")
+        if died:
+            raise KeyboardInterrupt
+
+    with monkeypatch.context() as patched:
+        before_the_switch(patched, act)
+        if died:
+            with pytest.raises(KeyboardInterrupt):
+                roll_back(client, name)
+            assert generations(client, name) == (2, 1)
+        document = roll_back(client, name)
+    assert looked == [7]
+    # The first was restored by then; it left again with the other, and what had been alike to them was judged anew.
+    assert document["removed"] == 2
+    assert document["added"] == {"all": 2, "carried": 2, "duplicates": 0, "lost": 0}
+    assert members(client, name).keys() == {"seed:s1", "seed:s2", "second", "third"}
+    assert_holds(client, name)
+
+
+def test_removals_that_never_end_are_told(client: redis.Redis, two: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    append, left = RestoredGeneration.append, iter(range(10))
+
+    def remove_and_append(restored: RestoredGeneration) -> None:
+        append(restored)
+        remove(client, two, [f"seed:s{next(left)}"], "legal")
+
+    monkeypatch.setattr(RestoredGeneration, "append", remove_and_append)
+    monkeypatch.setattr("bootstrap.live.rollback._ATTEMPTS", 3)
+    with pytest.raises(Unavailable, match="run this again"):
+        roll_back(client, two)
+    assert generations(client, two) == (2, 1)
+
+
+def test_a_release_erases_what_was_removed(client: Any, two: str) -> None:  # noqa: ANN401 - redis.Redis, whose types are too wide
+    record = encode_member(members(client, two)["seed:s3"])
+    remove(client, two, ["seed:s3"], "legal")
+    assert [b":g1:cell:" in key for key in cells_with(client, two, record)] == [True]
+    release(client, two)
+    assert cells_with(client, two, record) == []
+
+
+def cells_with(client: Any, name: str, record: bytes) -> list[bytes]:  # noqa: ANN401 - as above
+    lists = [key for key in client.scan_iter(match=IndexKeys(name).pattern) if b":cell:" in key]
+    return [key for key in lists if record in client.lrange(key, 0, -1)]
+
+
+# -- after other commands ---------------------------------------------------------------------------------------------
+
+
+def test_another_radius_is_undone(
+    client: redis.Redis, redis_url: str, two: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    environ = {"NEARDUP_REDIS_URL": redis_url, "NEARDUP_INDEX": two}
+    before = members(client, two)
+    assert main(["set-radius", "1.2"], environ) == 0
+    said = capsys.readouterr().out
+    assert "generation 2, kept for another " in said
+    assert "neardup index rollback" in said
+    assert len(members(client, two)) < len(before)
+    assert main(["rollback"], environ) == 0
+    assert "radius 1.2 -> 0.6" in capsys.readouterr().out
+    assert before.keys() <= members(client, two).keys()
+    assert generations(client, two) == (2, 3)
+    assert_holds(client, two)
+
+
+def test_another_radius_keeps_nothing_if_told(client: redis.Redis, redis_url: str, two: str) -> None:
+    environ = {"NEARDUP_REDIS_URL": redis_url, "NEARDUP_INDEX": two}
+    assert main(["set-radius", "0.5", "--keep-previous", "off"], environ) == 0
+    assert generations(client, two) == (3, None)
+    assert not keys_of(client, two, 2)
+
+
+def test_a_copy_that_took_a_place_gives_it_back(
+    client: redis.Redis, redis_url: str, two: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    to = f"{two}-copy"
+    environ = {"NEARDUP_REDIS_URL": redis_url, "NEARDUP_INDEX": two}
+    try:
+        bootstrap(client, to, Seeds.of([*ROWS[30:33], ROWS[12]], "other"))
+        copy = ["copy-to", redis_url, "--to-index", to, "--overwrite"]
+        assert main(copy, environ) == 0
+        assert "generation 1, kept for another " in capsys.readouterr().out
+        assert members(client, to).keys() == members(client, two).keys()
+        assert verdicts(RedisIndex(client, to), query("t-0-1", ROWS[35])) == ["unique"]
+        assert main(["rollback", "--index", to], environ) == 0
+        assert members(client, to).keys() == {*(f"seed:other{number}" for number in range(4)), "t-0-1"}
+        assert_holds(client, to)
+        assert main([*copy, "--keep-previous", "off"], environ) == 0
+        assert generations(client, to) == (3, None)
+    finally:
+        remove_keys(client, to)
 
 
 # -- how long ---------------------------------------------------------------------------------------------------------
@@ -557,8 +723,9 @@ def test_a_cluster_does_the_same(redis_cluster_url: str, name: str) -> None:
             bootstrap(client, name, Seeds.of(ROWS[:5]))
             bootstrap(client, name, Seeds.of(ROWS[5:8], "new"))
             assert verdicts(RedisIndex(client, name), query("t-0-1", ROWS[20])) == ["unique"]
+            remove(client, name, ["seed:s0"], "legal")
             roll_back(client, name)
-            assert members(client, name).keys() == {*(f"seed:s{number}" for number in range(5)), "t-0-1"}
+            assert members(client, name).keys() == {*(f"seed:s{number}" for number in range(1, 5)), "t-0-1"}
             assert release(client, name)["released"] == 2
         finally:
             remove_keys(client, name)
