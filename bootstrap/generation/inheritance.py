@@ -30,6 +30,7 @@ MADE_ANEW: Mapping[str, str] = {
     "clusters": "as many as the members of the next generation need",
     "seed": "counted",
     "created_at": "the moment",
+    "carried_from": "the live one, if members are carried over",
     "format_version": "that of this version",
 }
 """All other fields, and why they are not inherited."""

@@ -176,6 +176,7 @@ def store(
 
 def _publish_carrying(build: GenerationBuild, writer: "_Writer", carry_over: CarryOver) -> IndexMeta:
     """Follow the previous generation until there is nothing new, and replace it at that moment."""
+    build.meta = replace(build.meta, carried_from=carry_over.predecessor.generation)
     while True:
         news = carry_over.predecessor.news()
         writer.change(*carry_over.assembly.withdraw(news.removed))

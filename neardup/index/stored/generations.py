@@ -21,7 +21,7 @@ from neardup.index.stored.connection import translated_errors
 from neardup.index.stored.keys import IndexKeys
 
 _SCAN = 1000
-_DIGEST_BYTES = 8
+DIGEST_BYTES = 8
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,7 +62,7 @@ def previous_generation(client: Any, name: str) -> Previous | None:  # noqa: ANN
 
 def digests(keys: Iterable[str]) -> bytes:
     """Return the hashes of members' keys, 8 bytes each, one behind the other."""
-    return b"".join(hashlib.blake2b(key.encode(), digest_size=_DIGEST_BYTES).digest() for key in keys)
+    return b"".join(hashlib.blake2b(key.encode(), digest_size=DIGEST_BYTES).digest() for key in keys)
 
 
 def as_numbers(hashes: bytes) -> NDArray[np.uint64]:
