@@ -1,6 +1,7 @@
 """Carries members of the live generation over into the next one, while consumers keep adding to it."""
 
 from collections.abc import Iterable
+from collections.abc import Set as AbstractSet
 from dataclasses import dataclass, field
 from typing import Any, cast
 
@@ -69,9 +70,9 @@ class Predecessor:
         return self._position or Position(0)
 
     @property
-    def keys(self) -> frozenset[bytes]:
+    def keys(self) -> AbstractSet[bytes]:
         """Keys of the members that there are, as far as `news` has told of them."""
-        return frozenset(self._known)
+        return self._known
 
     def skip(self) -> None:
         """Carry nothing over of what there is by now; what comes later is news.
