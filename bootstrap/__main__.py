@@ -2,14 +2,14 @@
 
 Exit codes
 
-    0    the new index is live
+    0    the new index is live; or there is one (--if-missing), or it was told what would be done (--dry-run)
     1    Redis cannot be reached, or cannot serve right now: the same command may succeed later
-    2    wrong arguments, settings, files or seeds: a line on stderr for each
+    2    wrong arguments, settings, files or seeds, or members of the live index would be dropped: a line on stderr each
     130  interrupted (Ctrl-C)
     143  terminated (SIGTERM)
 
 With any code but 0 the index that was live before is still live, unless the interruption came after the switch to the
-new one, while the old one was being removed.
+new one, while earlier ones were being removed. `neardup index rollback` makes it live again.
 """
 
 import logging

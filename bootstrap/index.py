@@ -1,13 +1,13 @@
 """Look at a live index, check it, repair it: ``neardup index stats|show|neighbours|verify|repair``.
 
 All but ``repair`` only read; all of it may be done while consumers run. What is about members, or about all of them, is
-in `bootstrap.members`.
+in `bootstrap.members`, and the way back to the generation before in `bootstrap.going_back`.
 
 Exit codes
 
     0    done; after verify: everything holds
     1    Redis or Kafka cannot be reached, or the index was replaced meanwhile: the same command may succeed later
-    2    wrong arguments, settings or image, or no such index: a line on stderr for each
+    2    wrong arguments, settings or image, no such index, uniques that a rollback would lose: a line on stderr each
     3    verify found something that does not hold
     4    no member is called so, and nothing was changed
     130  interrupted (Ctrl-C)
@@ -19,24 +19,20 @@ import os
 import sys
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from bootstrap.calibration.wording import radius_origin
 from bootstrap.index_settings import (
     NeighboursSettings,
     RepairSettings,
-    RetentionSettings,
     ShowSettings,
     StatsSettings,
     VerifySettings,
 )
-from bootstrap.tool import client_of, decided, generation_of, table, written
+from bootstrap.tool import client_of, decided, generation_of, kept, mebibytes, retention_of, table, written
 from neardup.cli.commands import family
 from neardup.cli.progress import shown_progress
 from neardup.cli.running import run_member
-
-if TYPE_CHECKING:
-    from neardup.index.retention import Retention
 
 EXIT_DOES_NOT_HOLD = 3
 
@@ -83,7 +79,7 @@ def verify(settings: VerifySettings) -> int:
         settings.index,
         sample=settings.sample,
         max_cluster=settings.max_cluster,
-        retention=_retention(settings),
+        retention=retention_of(settings),
         shown=shown_progress,
     )
     return _written(settings, "verify", check.run())
@@ -101,17 +97,11 @@ def repair(settings: RepairSettings) -> int:
         settings,
         settings.verdicts_topic,
         int((time.time() - settings.since_s) * 1000),
-        options=RedisIndexOptions(max_cluster=settings.max_cluster, retention=_retention(settings)),
+        options=RedisIndexOptions(max_cluster=settings.max_cluster, retention=retention_of(settings)),
         dry_run=settings.dry_run,
         shown=shown_progress,
     )
     return _written(settings, "repair", restored)
-
-
-def _retention(settings: RetentionSettings) -> "Retention":
-    from neardup.index.retention import Retention  # noqa: PLC0415 - as above
-
-    return Retention(None if settings.retention_s is None else settings.retention_s * 1000)
 
 
 def _written(settings: StatsSettings, command: str, document: Document) -> int:
@@ -125,10 +115,11 @@ def _written(settings: StatsSettings, command: str, document: Document) -> int:
 def _stats_lines(document: Document) -> Iterator[str]:
     clusters, events, memory = document["clusters"], document["events"], document["memory_bytes"]
     seed = ", ".join(f"{count} {name}" for name, count in document["seed"].items())
-    each = document["bytes_a_member"]
+    each, previous = document["bytes_a_member"], document["previous"]
     yield from table(
         [
             ("index", f"{document['index']}, generation {document['generation']}, made {document['created_at']}"),
+            ("previous", kept(previous)),
             ("descriptor", f"{document['descriptor']} ({document['fingerprint']}), {document['dimension']} numbers"),
             ("radius", f"{document['radius']:g} ({radius_origin(document['calibration'])})"),
             ("change", "any" if document["local_change"] is None else f"{document['local_change']:g} at most, locally"),
@@ -140,14 +131,10 @@ def _stats_lines(document: Document) -> Iterator[str]:
             ("events", f"{events['ever']}, of which the log holds {events['in_log']}"),
             ("decisions", f"{document['decisions']} remembered"),
             ("removed", f"{document['removed']} on request, ever"),
-            ("memory", ", ".join(f"{kind} {_mebibytes(size)}" for kind, size in memory.items())),
+            ("memory", ", ".join(f"{kind} {mebibytes(size)}" for kind, size in memory.items())),
             ("a member", f"{each:g} bytes" if each is not None else "no members"),
         ]
     )
-
-
-def _mebibytes(size: int) -> str:
-    return f"{size / 2**20:.1f} MiB"
 
 
 def _show_lines(document: Document) -> Iterator[str]:

@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 from pathlib import Path
 
+from bootstrap.settings import DryRunSettings, KeepingSettings, allow_dropping_option
 from neardup.settings.kafka import KafkaConnection
 from neardup.settings.options import option, refuse
 from neardup.settings.parsers import duration_or_off, integer, number
@@ -83,13 +84,6 @@ class ExplainSettings(DescribingSettings, StatsSettings):
 
 
 @dataclass(frozen=True, kw_only=True)
-class DryRunSettings:
-    """What the tools share that may change an index."""
-
-    dry_run: bool = option("--dry-run", "only report what would be done", default=False, subject=RUNNING, common=True)
-
-
-@dataclass(frozen=True, kw_only=True)
 class RemoveSettings(DryRunSettings, StatsSettings):
     """All settings of ``neardup index remove``."""
 
@@ -114,7 +108,7 @@ class RemoveSettings(DryRunSettings, StatsSettings):
 
 
 @dataclass(frozen=True, kw_only=True)
-class SetRadiusSettings(DryRunSettings, StatsSettings):
+class SetRadiusSettings(KeepingSettings, DryRunSettings, StatsSettings):
     """All settings of ``neardup index set-radius``."""
 
     radius: float = option(
@@ -136,7 +130,7 @@ class ExportSettings(StatsSettings):
 
 
 @dataclass(frozen=True, kw_only=True)
-class CopySettings(StatsSettings):
+class CopySettings(KeepingSettings, StatsSettings):
     """All settings of ``neardup index copy-to``."""
 
     target_url: str = option("URL", "the other Redis, as for --redis", subject=REDIS, common=True, env="", secret=True)
@@ -153,15 +147,8 @@ class CopySettings(StatsSettings):
 
 @dataclass(frozen=True, kw_only=True)
 class RetentionSettings:
-    """What verify and repair share: settings that should match the consumers'."""
+    """What verify, repair and rollback share: a setting that should match the consumers'."""
 
-    max_cluster: int = option(
-        "--max-cluster",
-        "verify reports, and repair splits, clusters with more members",
-        300,
-        integer(2, _MILLION),
-        subject=REDIS,
-    )
     retention_s: int | None = option(
         "--retention",
         "how long a member counts, as for the consumers: 90m, 12h, 30d (default: off)",
@@ -173,7 +160,20 @@ class RetentionSettings:
 
 
 @dataclass(frozen=True, kw_only=True)
-class VerifySettings(RetentionSettings, StatsSettings):
+class ClusterSettings:
+    """What verify and repair share: a setting that should match the consumers'."""
+
+    max_cluster: int = option(
+        "--max-cluster",
+        "verify reports, and repair splits, clusters with more members",
+        300,
+        integer(2, _MILLION),
+        subject=REDIS,
+    )
+
+
+@dataclass(frozen=True, kw_only=True)
+class VerifySettings(RetentionSettings, ClusterSettings, StatsSettings):
     """All settings of ``neardup index verify``."""
 
     sample: int | None = option(
@@ -187,7 +187,7 @@ class VerifySettings(RetentionSettings, StatsSettings):
 
 
 @dataclass(frozen=True, kw_only=True)
-class RepairSettings(KafkaConnection, RetentionSettings, DryRunSettings, StatsSettings):
+class RepairSettings(KafkaConnection, RetentionSettings, ClusterSettings, DryRunSettings, StatsSettings):
     """All settings of ``neardup index repair``."""
 
     verdicts_topic: str = option(
@@ -206,3 +206,12 @@ class RepairSettings(KafkaConnection, RetentionSettings, DryRunSettings, StatsSe
     def since_s(self) -> int:
         """How far back to read the verdicts, in seconds."""
         return duration_or_off(self.since) or 0
+
+
+@dataclass(frozen=True, kw_only=True)
+class RollbackSettings(KeepingSettings, RetentionSettings, DryRunSettings, StatsSettings):
+    """All settings of ``neardup index rollback``."""
+
+    allow_dropping: bool = allow_dropping_option(
+        "go ahead where unique images that consumers added meanwhile cannot be carried over"
+    )

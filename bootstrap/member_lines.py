@@ -3,7 +3,7 @@
 from collections.abc import Iterator, Sequence
 from typing import Any
 
-from bootstrap.tool import decided, table
+from bootstrap.tool import decided, kept, table
 
 Document = dict[str, Any]
 
@@ -104,12 +104,15 @@ def set_radius_lines(document: Document) -> Iterator[str]:
     ]
     if document["new_generation"]:
         pairs.append(("now live", f"generation {document['new_generation']}"))
+        pairs.append(("previous", kept(document["previous"])))
     yield from table(pairs)
     yield from _listed(
         [f"{_called(each)}, {each['distance']:.6f} away from {each['duplicate_of']}" for each in left_out]
     )
     if document["radius"] == document["radius_before"]:
         yield "That is its radius already: nothing was done."
+    if document["previous"]:
+        yield "To undo it: neardup index rollback."
 
 
 def export_lines(document: Document) -> Iterator[str]:
@@ -127,5 +130,6 @@ def copy_lines(document: Document) -> Iterator[str]:
             _index(document),
             ("copied", _counted(document["members"])),
             ("now live", f"{to['index']}, generation {to['generation']}{instead}"),
+            ("previous", kept(document["previous"])),
         ]
     )

@@ -5,12 +5,8 @@ be done while consumers run. ``remove`` and ``set-radius`` change the index, ``c
 """
 
 import getpass
-import logging
 import os
 import socket
-import sys
-from collections.abc import Iterator
-from contextlib import contextmanager
 
 from bootstrap.index_settings import (
     CopySettings,
@@ -28,8 +24,7 @@ from bootstrap.member_lines import (
     remove_lines,
     set_radius_lines,
 )
-from bootstrap.termination import unwound_by_sigterm
-from bootstrap.tool import client_of, generation_of, written
+from bootstrap.tool import changing, client_of, generation_of, written
 from neardup.cli.progress import shown_progress
 
 
@@ -63,7 +58,7 @@ def remove(settings: RemoveSettings) -> int:
     from bootstrap.live import removal  # noqa: PLC0415 - as above
 
     by = settings.by or _user()
-    with _changing(logged=not settings.dry_run):
+    with changing(logged=not settings.dry_run):
         removed = removal.remove(
             client_of(settings), settings.index, settings.names, by, save=settings.save, dry_run=settings.dry_run
         )
@@ -74,9 +69,14 @@ def set_radius(settings: SetRadiusSettings) -> int:
     """Give the index another radius; return the exit code."""
     from bootstrap.live import radius  # noqa: PLC0415 - as above
 
-    with _changing(logged=not settings.dry_run):
+    with changing(logged=not settings.dry_run):
         changed = radius.set_radius(
-            client_of(settings), settings.index, settings.radius, _user(), dry_run=settings.dry_run
+            client_of(settings),
+            settings.index,
+            settings.radius,
+            _user(),
+            keep_ms=settings.keep_ms,
+            dry_run=settings.dry_run,
         )
     return written(settings, changed, set_radius_lines)
 
@@ -95,7 +95,7 @@ def copy_to(settings: CopySettings) -> int:
 
     target = connect(settings.target_url, settings.target_password)
     name = settings.target_index or settings.index
-    with _changing():
+    with changing():
         copied = copies.copy_to(
             client_of(settings),
             settings.index,
@@ -103,18 +103,10 @@ def copy_to(settings: CopySettings) -> int:
             name,
             _user(),
             overwrite=settings.overwrite,
+            keep_ms=settings.keep_ms,
             shown=shown_progress,
         )
     return written(settings, copied, copy_lines)
-
-
-@contextmanager
-def _changing(*, logged: bool = True) -> Iterator[None]:
-    """Log who changed what, and leave nothing half built behind when told to end."""
-    if logged:
-        logging.basicConfig(level=logging.INFO, stream=sys.stderr, format="%(asctime)s %(levelname)s %(message)s")
-    with unwound_by_sigterm():
-        yield
 
 
 def _user() -> str:

@@ -1,12 +1,13 @@
 """The settings of the batch job."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field, fields
 from pathlib import Path
+from typing import Any
 
 from neardup.descriptors.names import DEFAULT, SPECS
 from neardup.settings.decoding import DecodingSettings
 from neardup.settings.options import option, options_of, refuse
-from neardup.settings.parsers import auto_or, integer, number
+from neardup.settings.parsers import auto_or, duration_or_off, integer, number
 from neardup.settings.redis import RedisSettings
 from neardup.settings.relation import RelationSettings, radius_option
 from neardup.settings.subjects import DUPLICATES, FILES, REDIS, RUNNING
@@ -31,9 +32,55 @@ def components(text: str) -> int | str:
         raise ValueError(f"{exc}, {AUTO} or {OFF}") from exc
 
 
+def duration_text(text: str) -> str:
+    """Return a duration such as ``24h``, or ``off``, unchanged; refuse anything else."""
+    duration_or_off(text)
+    return text
+
+
+@dataclass(frozen=True, kw_only=True)
+class KeepingSettings:
+    """Shared by what makes another generation the live one."""
+
+    keep_previous: str = option(
+        "--keep-previous",
+        "how long the generation that stops being live stays in Redis, for neardup index rollback: 90m, 24h, 7d; off "
+        "removes it at once",
+        "24h",
+        duration_text,
+        subject=REDIS,
+    )
+
+    @property
+    def keep_ms(self) -> int:
+        """How long it stays, in milliseconds; 0 for not at all."""
+        return 1000 * (duration_or_off(self.keep_previous) or 0)
+
+
+def allow_dropping_option(text: str) -> Any:  # noqa: ANN401 - stands where a field's default stands, as `option` does
+    """Declare the field `allow_dropping` of a settings dataclass; `text` says what may be dropped there."""
+    return option("--allow-dropping", text, default=False, subject=REDIS)
+
+
+@dataclass(frozen=True, kw_only=True)
+class DryRunSettings:
+    """Shared by what may change an index."""
+
+    dry_run: bool = option("--dry-run", "only report what would be done", default=False, subject=RUNNING, common=True)
+
+
 @dataclass(frozen=True)
-class Settings(RelationSettings, RedisSettings, DecodingSettings):
-    """All settings of the batch job, ``neardup bootstrap``."""
+class Settings(KeepingSettings, DryRunSettings, RelationSettings, RedisSettings, DecodingSettings):
+    """All settings of the batch job, ``neardup bootstrap``.
+
+    On an index that exists, what is not given is inherited from its live generation: see
+    `bootstrap.generation.inheritance`.
+
+    Attributes
+    ----------
+    given
+        Names of the fields that were given, on the command line or in the environment; None for settings made in code.
+    """
 
     seeds: tuple[str, ...] = option(
         "SEEDS",
@@ -56,6 +103,9 @@ class Settings(RelationSettings, RedisSettings, DecodingSettings):
         default=False,
         subject=REDIS,
         common=True,
+    )
+    allow_dropping: bool = allow_dropping_option(
+        "go ahead where members of the live index cannot be carried over, or are alike by the new settings"
     )
     clusters: int | None = option(
         "--clusters",
@@ -111,6 +161,14 @@ class Settings(RelationSettings, RedisSettings, DecodingSettings):
         auto_or(integer(1, 256)),
         subject=RUNNING,
     )
+    given: frozenset[str] | None = field(default=None, compare=False, repr=False)
+
+    def says(self, name: str) -> bool:
+        """Return whether a setting was given; one that was made in code is, where it differs from the default."""
+        if self.given is not None:
+            return name in self.given
+        default = next(each.default for each in fields(self) if each.name == name)
+        return bool(getattr(self, name) != default)
 
     def check(self) -> None:
         """Refuse settings that contradict one another.
@@ -125,6 +183,8 @@ class Settings(RelationSettings, RedisSettings, DecodingSettings):
     def _contradictions(self) -> list[str]:
         if self.whiten and self.project == OFF:
             return ["--whiten: works only with --project"]
+        if self.dry_run and self.export is not None:
+            return ["--export: cannot be combined with --dry-run"]
         if self.import_from is None:
             return [] if self.seeds else ["SEEDS: name a folder, an image or a video clip, or use --import FILE"]
         without: dict[str, object] = {"SEEDS": self.seeds, "--clusters": self.clusters, "--report": self.report}

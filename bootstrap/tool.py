@@ -1,15 +1,20 @@
 """What the tools for a live index share: how they reach it, what they print, and how they end."""
 
 import json
+import logging
 import sys
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 
-from bootstrap.index_settings import StatsSettings
+from bootstrap.index_settings import RetentionSettings, StatsSettings
+from bootstrap.termination import unwound_by_sigterm
 from neardup.cli.progress import shown_progress
 
 if TYPE_CHECKING:
     from bootstrap.live.reading import LiveGeneration
+    from neardup.index.retention import Retention
 
 EXIT_NO_MEMBER = 4
 
@@ -28,6 +33,22 @@ def generation_of(settings: StatsSettings) -> "LiveGeneration":
     from bootstrap.live.reading import LiveGeneration  # noqa: PLC0415 - as above
 
     return LiveGeneration(client_of(settings), settings.index, shown=shown_progress)
+
+
+def retention_of(settings: RetentionSettings) -> "Retention":
+    """Return which members count for an image, by the settings."""
+    from neardup.index.retention import Retention  # noqa: PLC0415 - as above
+
+    return Retention(None if settings.retention_s is None else settings.retention_s * 1000)
+
+
+@contextmanager
+def changing(*, logged: bool = True) -> Iterator[None]:
+    """Log on stderr what is changed, and leave nothing half done behind when told to end."""
+    if logged:
+        logging.basicConfig(level=logging.INFO, stream=sys.stderr, format="%(asctime)s %(levelname)s %(message)s")
+    with unwound_by_sigterm():
+        yield
 
 
 def written(settings: StatsSettings, document: Document, lines: Callable[[Document], Iterator[str]]) -> int:
@@ -51,3 +72,16 @@ def decided(decision: Document) -> str:
     """Return a remembered decision in words."""
     of = f" of {decision['duplicate_of']}" if decision["duplicate_of"] is not None else ""
     return f"{decision['verdict']}{of}, by generation {decision['generation']}"
+
+
+def kept(previous: Document | None) -> str:
+    """Return in words which generation a rollback would make live again."""
+    if previous is None:
+        return "none"
+    left = timedelta(seconds=previous["left_s"])
+    return f"generation {previous['generation']}, kept for another {left} for a rollback"
+
+
+def mebibytes(size: int) -> str:
+    """Return a size in bytes in words."""
+    return f"{size / 2**20:.1f} MiB"

@@ -112,6 +112,11 @@ class Assembly:
         return self.carried + len(self.rows) - self.candidates.stop - self.kept - len(self.withdrawn)
 
     @property
+    def added(self) -> int:
+        """Candidates that are members and were none before."""
+        return self.unique - len(self.known)
+
+    @property
     def uniques(self) -> NDArray[np.intp]:
         """Rows of the candidates that are members, carried ones among them, in order."""
         unique = self.finder.found.is_unique

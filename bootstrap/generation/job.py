@@ -1,11 +1,12 @@
 """The batch job: describe, compare, cluster, write, store. Also usable as a function."""
 
 import logging
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import redis
@@ -14,11 +15,12 @@ from numpy.typing import NDArray
 from bootstrap.calibration.radius import Calibration
 from bootstrap.calibration.seeds import calibrate_seeds
 from bootstrap.generation.assembly import Assembly, assemble
+from bootstrap.generation.dropping import Dropping
 from bootstrap.generation.importing import import_snapshot
+from bootstrap.generation.inheritance import Before, begin, find_before, obstacle_to
 from bootstrap.generation.snapshot import (
     CarryOver,
     Snapshot,
-    Stored,
     export_snapshot,
     require_writable,
     snapshot_of,
@@ -35,10 +37,12 @@ from neardup.cli.progress import Advance, shown_progress
 from neardup.decoding.limits import DecodeLimits
 from neardup.descriptors import load_descriptor
 from neardup.descriptors.base import Descriptor
+from neardup.errors import Misconfigured
 from neardup.index.base import IndexMeta
-from neardup.index.carry import Predecessor, find_predecessor, live_pca
+from neardup.index.carry import Predecessor, another_finished, find_predecessor
 from neardup.index.live import live_generation
 from neardup.index.stored.connection import connect, masked, require_no_eviction
+from neardup.index.stored.generations import Previous, previous_generation
 from neardup.index.stored.keys import IndexKeys
 from neardup.relation.images import images_of
 from neardup.relation.rule import Relation
@@ -53,22 +57,30 @@ _LOG = logging.getLogger(__name__)
 
 @dataclass(frozen=True)
 class Outcome:
-    """What a run of the job did.
+    """What a run of the job did, or would do.
 
     Attributes
     ----------
     meta
-        Of the generation that is live now.
+        Of the generation that is live now; after a dry run, of the one that would be.
     result
         About the seeds; None after an import.
     assembly
         Who is a member.
     cluster_sizes
-        Members of each cell, those that clusters were divided into.
+        Members of each cell, those that clusters were divided into; after a dry run, of each centroid.
     stopwatch
         Seconds of each phase.
     clips
         What became of each video clip among the seeds.
+    before
+        What was live.
+    dropping
+        What was dropped of it; None where nothing was asked of it.
+    inherited
+        What was inherited from it, by field of `IndexMeta`.
+    previous
+        The generation that a rollback would make live again.
     """
 
     meta: IndexMeta
@@ -77,6 +89,10 @@ class Outcome:
     cluster_sizes: NDArray[np.intp]
     stopwatch: Stopwatch = field(default_factory=Stopwatch)
     clips: Sequence[ClipReport] = ()
+    before: Before = field(default_factory=Before)
+    dropping: Dropping | None = None
+    inherited: Mapping[str, Any] = field(default_factory=dict)
+    previous: Previous | None = None
 
 
 def run(settings: Settings) -> Outcome | None:
@@ -84,8 +100,8 @@ def run(settings: Settings) -> Outcome | None:
 
     Returns None if the index exists and the settings ask to leave it alone.
 
-    What can be known to fail is tried before the work starts: the addresses, the folders, the extras. The index is
-    published last: an error before leaves the old one live.
+    What can be known to fail is tried before the work starts: the addresses, the folders, the extras, what would drop
+    members. The index is published last: an error before leaves the old one live.
 
     Raises
     ------
@@ -127,19 +143,26 @@ def _run_import(settings: Settings, path: Path, client: redis.Redis) -> Outcome:
     radius = imported.meta.radius if settings.radius is None else settings.radius
     calibration = imported.meta.calibration if settings.radius is None else {}
     relation = replace(imported.meta.relation, radius=radius)
-    predecessor = _predecessor(settings, client, imported.meta.fingerprint, relation)
+    before = find_before(settings, client)
+    if before.meta is not None:
+        obstacle = obstacle_to(before.meta, imported.meta.fingerprint, with_thumbnails=relation.has_thumbnails)
+        before = replace(before, obstacle=obstacle)
+    dropping = Dropping(settings, client, before)
+    dropping.check_obstacle()
+    predecessor = _predecessor(settings, client, before, imported.meta.fingerprint, relation)
     images = images_of(imported.members, with_thumbnails=relation.has_thumbnails)
     with stopwatch.phase("compare"):
         assembly = assemble(predecessor, imported.members, images, relation)
+    dropping.check_assembly(assembly)
 
     def counts() -> dict[str, int]:
         return {**imported.meta.seed, "carried": assembly.kept}
 
     meta = replace(imported.meta, radius=radius, seed=counts(), calibration=calibration)
     snapshot = snapshot_of(assembly, meta, imported.cells, imported.pca)
-    carry_over = CarryOver(predecessor, assembly, counts) if predecessor else None
-    stored = _finish(settings, client, snapshot, carry_over, stopwatch)
-    return Outcome(stored.meta, None, assembly, stored.cluster_sizes, stopwatch)
+    carry_over = CarryOver(predecessor, assembly, counts, dropping.check_assembly) if predecessor else None
+    outcome = Outcome(snapshot.meta, None, assembly, _sizes(snapshot), stopwatch, before=before, dropping=dropping)
+    return _finish(settings, client, snapshot, carry_over, outcome)
 
 
 def _run_seeds(settings: Settings, client: redis.Redis) -> Outcome:
@@ -153,14 +176,19 @@ def _run_seeds(settings: Settings, client: redis.Redis) -> Outcome:
         formats=limits.formats,
         write=_LOG.info,
     )
-    raw = load_descriptor(settings.descriptor, settings.weights)
+    start = begin(settings, client)
+    settings, before = start.settings, start.before
+    dropping = Dropping(settings, client, before)
+    dropping.check_obstacle()
+    if settings.radius is not None:
+        dropping.check_relation(_relation(settings, settings.radius))
     with stopwatch.phase("describe"):
-        descriptor, described = _describe(settings, client, seeds, raw, limits)
+        descriptor, described = _describe(settings, before, seeds, start.raw, limits)
     calibration = None
     if settings.radius is None:
         with stopwatch.phase("calibrate"):
             calibration = _calibrate(settings, seeds, described, descriptor, limits)
-    predecessor = _predecessor(settings, client, descriptor.fingerprint, _relation(settings))
+    predecessor = _predecessor(settings, client, before, descriptor.fingerprint, _relation(settings))
     result = analyse_seeds(
         described,
         descriptor,
@@ -170,19 +198,35 @@ def _run_seeds(settings: Settings, client: redis.Redis) -> Outcome:
         predecessor=predecessor,
         stopwatch=stopwatch,
     )
+    dropping.check_assembly(result.assembly)
     result = replace(result, calibration=calibration)
     if settings.report is not None:
         from bootstrap.report.pictures import write_report  # noqa: PLC0415 - matplotlib is an extra
 
         with stopwatch.phase("report"):
             write_report(result, seeds, settings.report, limits)
-    carry_over = CarryOver(predecessor, result.assembly, lambda: result.counts) if predecessor else None
-    stored = _finish(settings, client, result.snapshot(), carry_over, stopwatch)
-    return Outcome(stored.meta, result, result.assembly, stored.cluster_sizes, stopwatch, seeds.clip_reports)
+    snapshot = result.snapshot()
+    if "calibration" in start.inherited:
+        snapshot = replace(snapshot, meta=replace(snapshot.meta, calibration=start.inherited["calibration"]))
+    carry_over = None
+    if predecessor:
+        carry_over = CarryOver(predecessor, result.assembly, lambda: result.counts, dropping.check_assembly)
+    outcome = Outcome(
+        snapshot.meta,
+        result,
+        result.assembly,
+        _sizes(snapshot),
+        stopwatch,
+        clips=seeds.clip_reports,
+        before=before,
+        dropping=dropping,
+        inherited=start.inherited,
+    )
+    return _finish(settings, client, snapshot, carry_over, outcome)
 
 
 def _describe(
-    settings: Settings, client: redis.Redis, seeds: ImageSet, raw: Descriptor, limits: DecodeLimits
+    settings: Settings, before: Before, seeds: ImageSet, raw: Descriptor, limits: DecodeLimits
 ) -> tuple[Descriptor, DescribedSeeds]:
     describe_limited = partial(describe_seeds, limits=limits, work_limits=work_limits(settings))
 
@@ -192,7 +236,7 @@ def _describe(
                 images, descriptor, _relation(settings), workers=settings.workers, progress=progress
             )
 
-    live = None if settings.fresh else live_pca(client, settings.index)
+    live = (before.live.meta.fingerprint, before.live.pca) if before.live and before.live.pca else None
     return describe_projected(seeds, raw, describe, settings.project, whiten=settings.whiten, live=live)
 
 
@@ -214,27 +258,52 @@ def _calibrate(
     return calibration
 
 
-def _relation(settings: Settings) -> Relation:
-    """Return what decides beside the radius, which is not known yet."""
-    return Relation(0.0, settings.local_change, **switches_of(settings))
+def _relation(settings: Settings, radius: float = 0.0) -> Relation:
+    """Return what decides, beside a radius that may not be known yet."""
+    return Relation(radius, settings.local_change, **switches_of(settings))
 
 
-def _predecessor(settings: Settings, client: redis.Redis, fingerprint: str, relation: Relation) -> Predecessor | None:
+def _predecessor(
+    settings: Settings, client: redis.Redis, before: Before, fingerprint: str, relation: Relation
+) -> Predecessor | None:
+    """Return the generation to carry members over from; None carries none.
+
+    Raises
+    ------
+    Misconfigured
+        Another one went live after the settings were inherited.
+    """
     if settings.fresh:
         return None
-    return find_predecessor(client, settings.index, fingerprint, with_thumbnails=relation.has_thumbnails)
+    if before.obstacle:
+        _LOG.warning("no member of generation %s is carried over: %s", before.generation, before.obstacle)
+        return None
+    found = find_predecessor(client, settings.index, fingerprint, with_thumbnails=relation.has_thumbnails)
+    if found.generation != (before.generation or 0):
+        raise Misconfigured(another_finished(settings.index))
+    return found
+
+
+def _sizes(snapshot: Snapshot) -> NDArray[np.intp]:
+    return np.bincount(snapshot.clusters, minlength=len(snapshot.cells))
 
 
 def _finish(
-    settings: Settings, client: redis.Redis, snapshot: Snapshot, carry_over: CarryOver | None, stopwatch: Stopwatch
-) -> Stored:
+    settings: Settings, client: redis.Redis, snapshot: Snapshot, carry_over: CarryOver | None, planned: Outcome
+) -> Outcome:
+    """Store a snapshot, unless it was only to be planned, and return what was done."""
+    if settings.dry_run:
+        pca = "" if snapshot.pca is None else snapshot.pca.fingerprint  # as the build tells it
+        return replace(planned, meta=replace(planned.meta, pca=pca))
     if settings.export is not None:
-        with stopwatch.phase("export"), _shown("export", snapshot) as progress:
+        with planned.stopwatch.phase("export"), _shown("export", snapshot) as progress:
             export_snapshot(snapshot, settings.export, progress=progress)
-    with stopwatch.phase("store"), _shown("store", snapshot) as progress:
-        stored = store(snapshot, client, settings.index, carry_over, progress=progress)
-    _LOG.info("index %s: generation %d is live", stored.meta.name, stored.meta.generation)
-    return stored
+    with planned.stopwatch.phase("store"), _shown("store", snapshot) as progress:
+        stored = store(snapshot, client, settings.index, carry_over, keep_ms=settings.keep_ms, progress=progress)
+    previous = previous_generation(client, settings.index)
+    kept = f"generation {previous.generation} is kept" if previous else "no earlier one is kept"
+    _LOG.info("index %s: generation %d is live, %s", stored.meta.name, stored.meta.generation, kept)
+    return replace(planned, meta=stored.meta, cluster_sizes=stored.cluster_sizes, previous=previous)
 
 
 def _shown(what: str, snapshot: Snapshot) -> AbstractContextManager[Advance]:

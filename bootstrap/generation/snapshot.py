@@ -87,11 +87,14 @@ class CarryOver:
         Who is a member of the next one.
     counts
         Returns what the metadata say of the seeds, as of now.
+    check
+        Refuses an assembly that leaves out what it should not.
     """
 
     predecessor: Predecessor
     assembly: Assembly
     counts: Callable[[], dict[str, int]]
+    check: Callable[[Assembly], None] = lambda _: None
 
 
 @dataclass(frozen=True, slots=True)
@@ -116,6 +119,7 @@ def store(
     carry_over: CarryOver | None = None,
     *,
     instead_of: Predecessor | None = None,
+    keep_ms: int = 0,
     progress: Advance = lambda _: None,
 ) -> Stored:
     """Store a snapshot as a new generation of the index `name`, and make it the live one at the very end.
@@ -136,6 +140,8 @@ def store(
     instead_of
         Without `carry_over`: takes the place of this alone, and only if nothing has happened in it since it was read
         or skipped.
+    keep_ms
+        How long the generation that was live is kept, in milliseconds; 0 removes it at once.
     progress
         Told how many members were written since the last call.
 
@@ -161,7 +167,7 @@ def store(
     descriptors = np.stack([member.descriptor for member in snapshot.members])
     sketcher = fit_sketcher(descriptors)
     placement = Placement(snapshot.cells, sketcher, descriptors, snapshot.clusters)
-    build = GenerationBuild(client, meta, centroids, sketcher, placement.splits, pca=snapshot.pca)
+    build = GenerationBuild(client, meta, centroids, sketcher, placement.splits, pca=snapshot.pca, keep_ms=keep_ms)
     try:
         writer = _Writer(build, placement, snapshot.members, progress)
         live = _publish_carrying(build, writer, carry_over) if carry_over else build.publish(instead_of)
@@ -174,10 +180,12 @@ def store(
 
 def _publish_carrying(build: GenerationBuild, writer: "_Writer", carry_over: CarryOver) -> IndexMeta:
     """Follow the previous generation until there is nothing new, and replace it at that moment."""
+    build.meta = replace(build.meta, carried_from=carry_over.predecessor.generation)
     while True:
         news = carry_over.predecessor.news()
         writer.change(*carry_over.assembly.withdraw(news.removed))
         writer.change(*carry_over.assembly.add_late(news.added))
+        carry_over.check(carry_over.assembly)
         build.meta = replace(build.meta, seed=carry_over.counts())
         with suppress(MoreToCarry):
             return build.publish(carry_over.predecessor)

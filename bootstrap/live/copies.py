@@ -8,12 +8,14 @@ import numpy as np
 import redis
 
 from bootstrap.generation.snapshot import Snapshot, export_snapshot, require_writable, store
+from bootstrap.live.inspection import kept
 from bootstrap.live.reading import LiveGeneration
 from neardup.cli.progress import Shown, not_shown
 from neardup.errors import Misconfigured
 from neardup.index.build import MoreToCarry
 from neardup.index.carry import Predecessor
 from neardup.index.live import find_live
+from neardup.index.stored.generations import previous_generation
 from neardup.index.stored.keys import IndexKeys
 from neardup.index.stored.removals import Removals
 
@@ -79,6 +81,7 @@ def copy_to(
     by: str,
     *,
     overwrite: bool,
+    keep_ms: int = 0,
     shown: Shown = not_shown,
 ) -> Document:
     """Copy a live index, as of one moment, into another Redis, where it becomes live in one step.
@@ -95,6 +98,8 @@ def copy_to(
         Whoever asks for it, for the log.
     overwrite
         Whether an index of that name may lose its place; it keeps it if its consumers change it meanwhile.
+    keep_ms
+        How long what loses its place is kept for a rollback at the target, in milliseconds; 0 removes it at once.
     shown
         Shows the progress of reading and writing the members.
 
@@ -119,7 +124,7 @@ def copy_to(
     removals = Removals(client, name).stored()
     try:
         with shown("write", len(snapshot.members), "members") as progress:
-            stored = store(snapshot, target, to_name, instead_of=instead_of, progress=progress)
+            stored = store(snapshot, target, to_name, instead_of=instead_of, keep_ms=keep_ms, progress=progress)
     except MoreToCarry:
         raise Misconfigured(
             f"index {to_name!r} at the target changed while the copy was made, and stays as it is: stop its consumers, "
@@ -136,4 +141,5 @@ def copy_to(
         "members": len(snapshot.members),
         "to": {"index": stored.meta.name, "generation": stored.meta.generation},
         "instead_of": None if there is None else there.meta.generation,
+        "previous": kept(previous_generation(target, to_name)),
     }

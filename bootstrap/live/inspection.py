@@ -24,6 +24,7 @@ from neardup.index.descriptor import descriptor_of
 from neardup.index.live import count_events
 from neardup.index.stored.codec import head_key
 from neardup.index.stored.connection import translated_errors
+from neardup.index.stored.generations import Previous, previous_generation
 from neardup.index.stored.removals import Removals
 from neardup.relation.describing import Describer
 from neardup.relation.local_change import largest_change
@@ -45,7 +46,8 @@ def stats(generation: LiveGeneration) -> Document:
     meta, layout = generation.meta, generation.layout()
     sizes = np.array(generation.sizes(layout.leaves), dtype=np.int64)
     in_log, trimmed = count_events(generation.client, generation.live)
-    memory, keys = _memory(generation)
+    previous = previous_generation(generation.client, meta.name)
+    memory, keys = _memory(generation, previous)
     generation.require_live()
     members = int(sizes.sum())
     return {
@@ -59,6 +61,7 @@ def stats(generation: LiveGeneration) -> Document:
         "local_change": meta.local_change,
         "symmetries": [symmetry.value for symmetry in meta.relation.symmetries],
         "created_at": meta.created_at,
+        "previous": kept(previous),
         "seed": meta.seed,
         "members": members,
         "clusters": {"count": int((sizes > 0).sum()), "centroids": len(generation.roots), **_spread(sizes[sizes > 0])},
@@ -71,6 +74,11 @@ def stats(generation: LiveGeneration) -> Document:
     }
 
 
+def kept(previous: Previous | None) -> Document | None:
+    """Return which generation a rollback would make live again, if any, and for how long."""
+    return None if previous is None else {"generation": previous.generation, "left_s": previous.left_ms // 1000}
+
+
 def _spread(sizes: NDArray[np.int64]) -> dict[str, int]:
     if not len(sizes):
         return {"p1": 0, "p50": 0, "p99": 0, "max": 0}
@@ -78,12 +86,13 @@ def _spread(sizes: NDArray[np.int64]) -> dict[str, int]:
     return {"p1": low, "p50": median, "p99": high, "max": int(sizes.max())}
 
 
-def _memory(generation: LiveGeneration) -> tuple[dict[str, int], dict[str, int]]:
+def _memory(generation: LiveGeneration, previous: Previous | None) -> tuple[dict[str, int], dict[str, int]]:
     """Return bytes in Redis and numbers of keys, by kind, of all keys of the index."""
-    names: dict[str, list[bytes]] = {"members": [], "decisions": [], "log": [], "rest": []}
+    names: dict[str, list[bytes]] = {"members": [], "decisions": [], "log": [], "previous": [], "rest": []}
     counts = dict.fromkeys(names, 0)
+    kept = generation.keys.of_generation(previous.generation).removesuffix("*").encode() if previous else None
     for key in scan_keys(generation):
-        kind = _kind(generation, key)
+        kind = "previous" if kept and key.startswith(kept) else _kind(generation, key)
         counts[kind] += 1
         if len(names[kind]) < _MEASURED:
             names[kind].append(key)

@@ -16,9 +16,10 @@ import redis
 from bootstrap.generation.assembly import Assembly, assemble
 from bootstrap.generation.snapshot import CarryOver, snapshot_of, store
 from bootstrap.live.copies import require_members
-from bootstrap.live.inspection import described
+from bootstrap.live.inspection import described, kept
 from bootstrap.live.reading import LiveGeneration
 from neardup.index.carry import Predecessor
+from neardup.index.stored.generations import previous_generation
 from neardup.relation.images import Images
 from neardup.relation.local_change import THUMBNAIL_BYTES
 from neardup.relation.rule import Relation
@@ -28,7 +29,7 @@ Document = dict[str, Any]
 _LOG = logging.getLogger(__name__)
 
 
-def set_radius(client: redis.Redis, name: str, radius: float, by: str, *, dry_run: bool) -> Document:
+def set_radius(client: redis.Redis, name: str, radius: float, by: str, *, keep_ms: int = 0, dry_run: bool) -> Document:
     """Give an index another radius, and return what that changes among its members.
 
     Parameters
@@ -41,6 +42,8 @@ def set_radius(client: redis.Redis, name: str, radius: float, by: str, *, dry_ru
         Largest L2 distance of a duplicate, inclusive, 0 to 2.
     by
         Whoever asks for it, for the log.
+    keep_ms
+        How long the generation with the radius before is kept for a rollback, in milliseconds; 0 removes it at once.
     dry_run
         Only find out.
 
@@ -67,13 +70,18 @@ def set_radius(client: redis.Redis, name: str, radius: float, by: str, *, dry_ru
         "members_before": assembly.carried,
         "left_out": _left_out(assembly),
         "new_generation": None,
+        "previous": None,
     }
     if not dry_run and radius != before.radius:
         made_at = datetime.now(UTC).isoformat(timespec="seconds")
         meta = replace(before, radius=radius, seed=counts(), created_at=made_at, calibration={})
         snapshot = snapshot_of(assembly, meta, generation.roots, generation.pca())
-        stored = store(snapshot, client, name, CarryOver(predecessor, assembly, counts))
-        document |= {"new_generation": stored.meta.generation, "left_out": _left_out(assembly)}
+        stored = store(snapshot, client, name, CarryOver(predecessor, assembly, counts), keep_ms=keep_ms)
+        document |= {
+            "new_generation": stored.meta.generation,
+            "left_out": _left_out(assembly),
+            "previous": kept(previous_generation(client, name)),
+        }
         _LOG.info(
             "index %s: radius %g after %g, set by %s; generation %d is live, with %d members, %d left out",
             *(name, radius, before.radius, by, stored.meta.generation, assembly.kept, assembly.left_out),

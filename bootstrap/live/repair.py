@@ -27,6 +27,7 @@ from neardup.index.redis import RedisIndex, RedisIndexOptions
 from neardup.index.retention import Retention
 from neardup.index.stored.codec import decode_decision, decode_head, head_key
 from neardup.index.stored.connection import translated_errors
+from neardup.index.stored.generations import DIGEST_BYTES, digests
 from neardup.index.stored.removals import Removals
 from neardup.relation.images import Images, images_of
 from neardup.relation.rule import local_changes, stacked_thumbnails
@@ -130,10 +131,11 @@ class Repairing:
         self.report = Repaired()
         self._generation = generation
         self._retention = options.retention
-        # A generation that carried members over should have those of the one before it. Of any other it may have been
-        # meant to know nothing. Later ones were lost themselves: the flip was among the last writes.
-        carried = generation.meta.seed.get("carried", 0) > 0
-        self._oldest = generation.number - 1 if carried else generation.number
+        # A generation that carried members over should have those of the one before it, whose number may be any smaller
+        # one. Of others it may have been meant to know nothing, except what a rollback has carried over since. Later
+        # ones were lost themselves, since the flip was among the last writes, or a rollback has carried theirs over.
+        self._oldest = generation.meta.carried_from or generation.number
+        self._known = _known(client, generation)
         self._removed = Removals(client, generation.meta.name).keys()
         self._keys: set[bytes] = set()
         self._now_ms = options.now_ms()
@@ -160,7 +162,7 @@ class Repairing:
 
     def _sort_in(self, member: Member, decided_by: int, missing: dict[str, Member]) -> None:
         there = member.key.encode() in self._keys or member.key in missing
-        if decided_by < self._oldest and not there:
+        if decided_by < self._oldest and not there and digests([member.key]) not in self._known:
             raise NotRestorable("decided by an earlier generation")
         self.report.uniques += 1
         captured_at_ms = known_ms(member.captured_at_ms, self._now_ms)  # earlier versions took any number for a time
@@ -187,6 +189,13 @@ class Repairing:
                         "distance": decision.l2_distance,
                     }
                 )
+
+
+def _known(client: Any, generation: LiveGeneration) -> set[bytes]:  # noqa: ANN401 - redis.Redis, or a cluster
+    """Return the hashes of the members that a generation had when it became live, as long as it knows."""
+    with translated_errors():
+        stored = client.get(generation.keys.known(generation.number)) or b""
+    return {stored[start : start + DIGEST_BYTES] for start in range(0, len(stored), DIGEST_BYTES)}
 
 
 class _Commit:

@@ -8,9 +8,11 @@ from bootstrap.live.inspection import scan_keys
 from bootstrap.live.layout import Layout
 from bootstrap.live.reading import LiveGeneration
 from neardup.index.stored.connection import translated_errors
+from neardup.index.stored.generations import previous_generation
 
 _TYPES = {
     "live": b"string",
+    "previous": b"string",
     "last": b"string",
     "generations": b"set",
     "removed": b"hash",
@@ -21,10 +23,11 @@ _TYPES = {
     "splits": b"list",
     "log": b"list",
     "trimmed": b"string",
+    "known": b"string",
     "cell": b"list",
 }
-_OF_INDEX = {"live", "last", "generations", "removed"}
-_OF_GENERATION = re.compile(r"g(\d+):(meta|centroids|projection|pca|splits|log|trimmed|cell)(?::(\d+))?")
+_OF_INDEX = {"live", "previous", "last", "generations", "removed"}
+_OF_GENERATION = re.compile(r"g(\d+):(meta|centroids|projection|pca|splits|log|trimmed|known|cell)(?::(\d+))?")
 _PAGE = 1000
 
 
@@ -35,6 +38,7 @@ class _Known:
     generation: LiveGeneration
     layout: Layout
     numbers: frozenset[int]
+    previous: int | None
 
     def wrong(self, key: bytes) -> str | None:
         """Return why a key does not belong; None if it does. Its type is checked elsewhere."""
@@ -48,9 +52,11 @@ class _Known:
         if number == self.generation.number:
             alone = found[3] is None or self.layout.is_leaf(int(found[3]))
             return None if alone else "is a cell that was divided, or never made"
+        if number == self.previous:
+            return None  # kept for a rollback
         if number > self.generation.number and number in self.numbers:
             return None  # being built, or given up: the next bootstrap removes it
-        return f"is of generation {number}, which is not live and not being built"
+        return f"is of generation {number}, which is not live, not kept and not being built"
 
     def name_of(self, key: bytes) -> str:
         """Return what follows the index's prefix."""
@@ -68,8 +74,10 @@ class _Known:
 def _known(generation: LiveGeneration) -> _Known:
     with translated_errors():
         numbers = generation.client.smembers(generation.keys.generations)
+    previous = previous_generation(generation.client, generation.keys.name)
     generation.require_live()
-    return _Known(generation, generation.layout(), frozenset(int(number) for number in numbers if number.isdigit()))
+    known = frozenset(int(number) for number in numbers if number.isdigit())
+    return _Known(generation, generation.layout(), known, previous.generation if previous else None)
 
 
 def suspicious_keys(generation: LiveGeneration) -> tuple[int, list[bytes]]:

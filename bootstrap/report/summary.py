@@ -6,11 +6,13 @@ import numpy as np
 
 from bootstrap.calibration.wording import radius_origin
 from bootstrap.generation.assembly import Assembly
+from bootstrap.generation.inheritance import changes, told
 from bootstrap.generation.job import Outcome
 from bootstrap.seeds.describe import reasons
 from bootstrap.seeds.result import SeedResult
 from bootstrap.settings import Settings
 from neardup.index.stored.connection import masked
+from neardup.index.stored.generations import Previous
 from neardup.relation.rule import Relation
 from neardup.sources.clip_report import told_in_sum
 
@@ -19,7 +21,7 @@ _LISTED = 20
 
 def summary(outcome: Outcome, settings: Settings) -> str:
     """Return the summary of a run, a subject a line."""
-    lines = list(_lines(outcome, settings))
+    lines = [*_about_dry_run(outcome, settings), *_lines(outcome, settings)]
     width = max(len(subject) for subject, _ in lines) + 2
     return "\n".join(f"{subject:{width}}{text}".rstrip() for subject, text in lines)
 
@@ -34,6 +36,7 @@ def _lines(outcome: Outcome, settings: Settings) -> Iterator[tuple[str, str]]:
         yield from _about_import(outcome.assembly, settings)
     if outcome.assembly.kept:
         yield "carried", _about_carried(outcome)
+    yield from _about_change(outcome)
     yield "clusters", _about_clusters(outcome)
     yield "radius", f"{meta.radius:g} ({radius_origin(meta.calibration)})"
     if meta.calibration.get("warning"):
@@ -41,13 +44,44 @@ def _lines(outcome: Outcome, settings: Settings) -> Iterator[tuple[str, str]]:
     yield from _about_relation(meta.relation)
     yield "descriptor", f"{meta.descriptor}, {meta.dimension} numbers"
     if settings.profile:
-        yield "profile", settings.profile
-    yield "index", f"{meta.name}, generation {meta.generation}, at {masked(settings.redis_url)}"
+        second = ", where the index itself says nothing" if outcome.inherited else ""
+        yield "profile", f"{settings.profile}{second}"
+    if not settings.dry_run:
+        yield "index", f"{meta.name}, generation {meta.generation}, at {masked(settings.redis_url)}"
+    if outcome.previous:
+        yield "previous", _about_previous(outcome.previous, settings)
     yield "seconds", _about_time(outcome)
     if settings.export:
         yield "export", str(settings.export)
     if settings.report:
         yield "report", str(settings.report)
+
+
+def _about_dry_run(outcome: Outcome, settings: Settings) -> Iterator[tuple[str, str]]:
+    if not settings.dry_run:
+        return
+    live = f"generation {outcome.before.generation} stays live" if outcome.before.generation else "there is none yet"
+    yield "dry run", f"nothing was written; index {settings.index} at {masked(settings.redis_url)}: {live}"
+    dropping, assembly = outcome.dropping, outcome.assembly
+    if dropping and dropping.refusal:
+        yield "refused", f"it would end with exit code 2: {dropping.refusal}"
+    dropped = dropping.dropped if dropping else 0
+    yield "members", f"{assembly.kept} kept, {dropped} dropped, {assembly.added} added"
+
+
+def _about_change(outcome: Outcome) -> Iterator[tuple[str, str]]:
+    dropping, before = outcome.dropping, outcome.before
+    if dropping and dropping.dropped:
+        yield "dropped", f"{dropping.dropped} of {dropping.members} members: {dropping.why}"
+    if outcome.inherited:
+        yield "inherited", f"{told(outcome.inherited)}; from generation {before.generation}"
+    if before.meta and (changed := changes(before.meta, outcome.meta)):
+        yield "changed", ", ".join(changed)
+
+
+def _about_previous(previous: Previous, settings: Settings) -> str:
+    again = f"neardup index rollback --index {settings.index} makes it live again"
+    return f"generation {previous.generation}, kept for {settings.keep_previous}: {again}"
 
 
 def _about_relation(relation: Relation) -> Iterator[tuple[str, str]]:

@@ -147,6 +147,18 @@ COMMANDS = (
         "bootstrap.members:copy_to",
     ),
     Command(
+        "index rollback",
+        "make the generation live again that was live before the last bootstrap",
+        f"{_INDEX}:RollbackSettings",
+        "bootstrap.going_back:rollback",
+    ),
+    Command(
+        "index release",
+        "remove the generation that is kept for a rollback",
+        f"{_INDEX}:StatsSettings",
+        "bootstrap.going_back:release",
+    ),
+    Command(
         "completion",
         "print a script for shell completion of commands and flags",
         "neardup.cli.completion:CompletionSettings",

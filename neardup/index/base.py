@@ -30,6 +30,7 @@ _JSON_TYPES = {
     "local_change": int | float | None,
     **dict.fromkeys(SWITCHES, bool),
     "calibration": dict,
+    "carried_from": int,
 }
 
 
@@ -61,6 +62,8 @@ class IndexMeta(Switches):
         What else decides, beside the radius and the switches; see `neardup.relation.rule.Relation`.
     calibration
         How the radius was found (docs/calibration.md); empty when it was given.
+    carried_from
+        Number of the generation whose members were carried over; 0 where none were.
     """
 
     name: str
@@ -76,6 +79,7 @@ class IndexMeta(Switches):
     local_change: float | None = None
     pca: str = ""
     calibration: dict[str, Any] = field(default_factory=dict)
+    carried_from: int = 0
 
     @property
     def relation(self) -> Relation:

@@ -16,6 +16,7 @@ from neardup.index.carry import Predecessor, another_finished
 from neardup.index.stored.codec import encode_member, encode_sketcher
 from neardup.index.stored.connection import require_no_eviction, translated_errors
 from neardup.index.stored.events import Split, encode_split
+from neardup.index.stored.generations import digests, remove_generation
 from neardup.index.stored.keys import IndexKeys
 from neardup.index.stored.scripts import load_script
 from neardup.search.sketches import Sketcher
@@ -50,6 +51,8 @@ class GenerationBuild:
         The initial splits of cells, in order.
     pca
         The principal components that shorten descriptors, if any.
+    keep_ms
+        How long the generation that was live before is kept after the switch, in milliseconds; 0 removes it at once.
 
     Raises
     ------
@@ -66,12 +69,13 @@ class GenerationBuild:
         splits: Sequence[Split] = (),
         *,
         pca: Pca | None = None,
+        keep_ms: int = 0,
     ) -> None:
         self._client: Any = client
         self._keys = IndexKeys(meta.name)
-        self._append, self._flip, self._give_up = (
-            load_script(client, name) for name in ("append.lua", "flip.lua", "abandon.lua")
-        )
+        self._keep_ms = keep_ms
+        self._append, self._give_up = (load_script(client, name) for name in ("append.lua", "abandon.lua"))
+        self._flip = load_script(client, "keep.lua", "flip.lua")
         require_no_eviction(client)
         with translated_errors():
             generation = int(self._client.incr(self._keys.last))
@@ -89,8 +93,12 @@ class GenerationBuild:
     def append(self, cell: int, members: Iterable[Member]) -> None:
         """Append members to a cell."""
         key = self._keys.cell(self.meta.generation, cell)
+        added = list(members)
         with translated_errors():
-            self._sizes[cell] = self._append_to(key, self._sizes[cell], map(encode_member, members))
+            self._sizes[cell] = self._append_to(key, self._sizes[cell], map(encode_member, added))
+            if self._keep_ms and added:
+                # Whoever is removed again stays known: it never comes from a consumer under this key.
+                self._client.append(self._keys.known(self.meta.generation), digests(member.key for member in added))
 
     def _append_to(self, key: str, size: int, records: Iterable[bytes]) -> int:
         for batch in _batches(records):
@@ -106,7 +114,9 @@ class GenerationBuild:
             self._sizes[cell] -= 1
 
     def publish(self, predecessor: Predecessor | None = None) -> IndexMeta:
-        """Make this generation the live one, remove all earlier ones, and return its metadata.
+        """Make this generation the live one, and return its metadata.
+
+        All earlier ones are removed, except the one that was live, if it is kept.
 
         Parameters
         ----------
@@ -134,6 +144,7 @@ class GenerationBuild:
         metadata = self._keys.metadata(self.meta.generation)
         before = predecessor.generation if predecessor else 0
         keys = [self._keys.live, metadata, self._keys.log(before), self._keys.trimmed(before)]
+        keys.append(self._keys.known(self.meta.generation))
         carried: list[Any] = ["", 0, b""]
         if predecessor:
             carried = [before, predecessor.position.seen, predecessor.position.last]
@@ -141,7 +152,7 @@ class GenerationBuild:
             if self.meta.to_json() != self._written:
                 self._client.set(metadata, self.meta.to_json())
                 self._written = self.meta.to_json()
-            return cast("bytes", self._flip(keys=keys, args=[self.meta.generation, *carried]))
+            return cast("bytes", self._flip(keys=keys, args=[self.meta.generation, *carried, self._keep_ms]))
 
     def abandon(self) -> None:
         """Remove what this build has written, unless it has become the live generation meanwhile.
@@ -152,27 +163,16 @@ class GenerationBuild:
         with translated_errors():
             given_up = self._give_up(keys=[self._keys.live, metadata], args=[self.meta.generation])
         if given_up:
-            self._remove(self.meta.generation)
+            remove_generation(self._client, self._keys, self.meta.generation)
 
     def _remove_earlier(self) -> None:
+        # What is live or the previous one now may not be what this build made so: a rollback may have come since.
         with translated_errors():
-            numbers = self._client.smembers(self._keys.generations)
-        known = sorted(int(number) for number in numbers if number.isdigit())
-        for generation in known:
+            kept = self._client.mget([self._keys.live, self._keys.previous])
+            numbers = self._client.smembers(self._keys.generations) - set(kept)
+        for generation in sorted(int(number) for number in numbers if number.isdigit()):
             if generation < self.meta.generation:
-                self._remove(generation)
-
-    def _remove(self, generation: int) -> None:
-        # By pattern, because the number of cells of an abandoned generation is not known.
-        pattern = self._keys.of_generation(generation)
-        with translated_errors():
-            found = list(self._client.scan_iter(match=pattern, count=_SCAN))
-            for start in range(0, len(found), _SCAN):
-                self._client.unlink(*found[start : start + _SCAN])
-            self._client.srem(self._keys.generations, generation)
-
-
-_SCAN = 1000
+                remove_generation(self._client, self._keys, generation)
 
 
 def _batches(records: Iterable[bytes]) -> Iterable[Sequence[bytes]]:

@@ -1,16 +1,15 @@
 """Carries members of the live generation over into the next one, while consumers keep adding to it."""
 
-import logging
 from collections.abc import Callable, Iterable
+from collections.abc import Set as AbstractSet
 from dataclasses import dataclass, field
 from typing import Any, cast
 
 import redis
 
-from neardup.descriptors.pca import Pca
 from neardup.errors import CorruptIndex, IndexMismatch, Misconfigured
 from neardup.index.base import IndexMeta
-from neardup.index.live import Live, find_live, live_generation, read_splits
+from neardup.index.live import Live, find_live, read_splits
 from neardup.index.stored.codec import decode_member, head_key, split_record
 from neardup.index.stored.connection import translated_errors
 from neardup.index.stored.events import Appended, Event, Rewritten, Split
@@ -18,7 +17,6 @@ from neardup.index.stored.keys import IndexKeys
 from neardup.index.stored.scripts import FellBehind, GenerationChanged, GenerationScripts, Position
 from neardup.types import Member
 
-_LOG = logging.getLogger(__name__)
 _PAGE = 64
 
 
@@ -79,6 +77,11 @@ class Predecessor:
     def position(self) -> Position:
         """How far `news` has followed its events."""
         return self._position or Position(0)
+
+    @property
+    def keys(self) -> AbstractSet[bytes]:
+        """Keys of the members that there are, as far as `news` has told of them."""
+        return self._known
 
     def skip(self) -> None:
         """Carry nothing over of what there is by now; what comes later is news.
@@ -188,13 +191,11 @@ def _moved(events: Iterable[Event]) -> list[int]:
 
 def another_finished(name: str) -> str:
     """Return the message for a bootstrap that finished too late."""
-    return f"another bootstrap of index {name!r} finished while this one ran; its index stays live"
+    return f"another bootstrap of index {name!r} finished while this one ran, or a rollback did: it stays as it is now"
 
 
-def find_predecessor(
-    client: redis.Redis, name: str, fingerprint: str, *, with_thumbnails: bool = False
-) -> Predecessor | None:
-    """Return the predecessor to carry members over from; None, with a log line, if that is impossible.
+def find_predecessor(client: redis.Redis, name: str, fingerprint: str, *, with_thumbnails: bool = False) -> Predecessor:
+    """Return what is live, to carry its members over.
 
     Parameters
     ----------
@@ -209,39 +210,40 @@ def find_predecessor(
 
     Raises
     ------
+    IndexMismatch
+        They cannot be carried over, or another version of neardup wrote them.
     CorruptIndex
         The live generation cannot be read: only ``--fresh`` replaces it.
     """
-    try:
-        live = _find_whole(client, name)
-        if live is None:
-            return Predecessor(client, name, None)
-        live.meta.check_descriptor(fingerprint)
-        if with_thumbnails and not live.meta.relation.has_thumbnails:
-            raise IndexMismatch("its members have no thumbnails, which local change compares")  # noqa: TRY301 - told as another descriptor is
-    except IndexMismatch as exc:
-        _LOG.warning("no member of generation %s is carried over: %s", live_generation(client, name), exc)
-        return None
+    live = find_whole(client, name)
+    if live is None:
+        return Predecessor(client, name, None)
+    check_carrying(live.meta, fingerprint, with_thumbnails=with_thumbnails)
     return Predecessor(client, name, live.meta)
 
 
-def live_pca(client: redis.Redis, name: str) -> tuple[str, Pca] | None:
-    """Return the fingerprint of the live generation's descriptor and the principal components in it, if it has any.
+def check_carrying(meta: IndexMeta, fingerprint: str, *, with_thumbnails: bool) -> None:
+    """Refuse a generation whose members another one cannot have.
+
+    Parameters
+    ----------
+    meta
+        Of the generation that has them.
+    fingerprint, with_thumbnails
+        Of the other one, as in `find_predecessor`.
 
     Raises
     ------
-    CorruptIndex
-        As `find_predecessor`, and before the work.
+    IndexMismatch
+        They were described in another way, or lack what is compared.
     """
-    try:
-        live = _find_whole(client, name)
-    except IndexMismatch:  # of which nothing can be used: `find_predecessor` tells
-        return None
-    return None if live is None or live.pca is None else (live.meta.fingerprint, live.pca)
+    meta.check_descriptor(fingerprint)
+    if with_thumbnails and not meta.relation.has_thumbnails:
+        raise IndexMismatch("its members have no thumbnails, which local change compares")
 
 
-def _find_whole(client: redis.Redis, name: str) -> Live | None:
-    """Return the head of the live generation; its list of splits, which tells the cells to carry, is in order."""
+def find_whole(client: redis.Redis, name: str) -> Live | None:
+    """Return the head of the live generation, as `find_live`; the splits, which tell its cells, are in order."""
     live = find_live(client, name)
     if live is not None:
         read_splits(client, live)

@@ -19,6 +19,7 @@ from neardup.index.base import IndexMeta
 from neardup.index.stored.codec import decode_sketcher
 from neardup.index.stored.connection import translated_errors
 from neardup.index.stored.events import Split, decode_event
+from neardup.index.stored.generations import previous_generation
 from neardup.index.stored.keys import IndexKeys
 from neardup.search.cells import Cells
 from neardup.search.sketches import Sketcher
@@ -34,7 +35,7 @@ NO_EVENTS = b"0"
 
 @dataclass(frozen=True, slots=True)
 class Live:
-    """The head of a generation, read atomically while it was live.
+    """The head of a generation, read atomically while it was live, or the previous one.
 
     Attributes
     ----------
@@ -95,13 +96,36 @@ def find_live(client: redis.Redis, name: str) -> Live | None:
         generation = live_generation(client, name)
         if generation is None:
             return None
-        wanted = [keys.metadata(generation), keys.centroids(generation), keys.projection(generation)]
-        wanted += [keys.pca(generation), keys.live]
-        with translated_errors():
-            *parts, still_live = cast("list[bytes | None]", client.mget(wanted))
+        still_live, *parts = _parts_of(client, keys, generation, keys.live)
         if still_live == b"%d" % generation:  # else a bootstrap finished between the two calls
             with _located(f"index {name!r}, generation {generation},"):
                 return _head(name, generation, *parts)
+
+
+def find_previous(client: redis.Redis, name: str) -> Live | None:
+    """Return the head of an index's previous generation, which a rollback makes live; None when none is kept.
+
+    Raises
+    ------
+    CorruptIndex, IndexMismatch, RedisUnavailable
+        As `find_live`.
+    """
+    keys = IndexKeys(name)
+    previous = previous_generation(client, name)
+    if previous is None:
+        return None
+    still_kept, *parts = _parts_of(client, keys, previous.generation, keys.previous)
+    if still_kept != b"%d" % previous.generation:
+        return None
+    with _located(f"index {name!r}, generation {previous.generation},"):
+        return _head(name, previous.generation, *parts)
+
+
+def _parts_of(client: redis.Redis, keys: IndexKeys, generation: int, named_by: str) -> list[bytes | None]:
+    """Return what names a generation, and the parts of its head, all of it as of one moment."""
+    wanted = [named_by, keys.metadata(generation), keys.centroids(generation), keys.projection(generation)]
+    with translated_errors():
+        return cast("list[bytes | None]", client.mget([*wanted, keys.pca(generation)]))
 
 
 def read_live(client: redis.Redis, name: str) -> Live:

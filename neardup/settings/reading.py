@@ -1,6 +1,7 @@
 """Reads settings from the given arguments and environment; nothing is read at import."""
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import fields
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -25,7 +26,8 @@ def read_settings(
     """Return settings from the arguments, else the environment, else the defaults.
 
     A settings class may define ``implied(given)``, which returns defaults that override those of the fields, and
-    ``refused(flags, given)``, which yields a line for each flag that has no effect.
+    ``refused(flags, given)``, which yields a line for each flag that has no effect. One with a field `given` is
+    told the names of the fields that the arguments or the environment set.
 
     Parameters
     ----------
@@ -56,12 +58,17 @@ def read_settings(
     wrong += _refused(settings, given, values)
     if wrong:
         raise Misconfigured("\n".join(wrong))
-    return settings(**{**_implied(settings, values), **values})
+    return settings(**{**_implied(settings, values), **values, **_told(settings, values)})
 
 
 def _implied(settings: type[Any], values: Mapping[str, Any]) -> Mapping[str, Any]:
     implied: Mapping[str, Any] = settings.implied(values) if hasattr(settings, "implied") else {}
     return implied
+
+
+def _told(settings: type[Any], values: Mapping[str, Any]) -> Mapping[str, Any]:
+    asked = "given" in {each.name for each in fields(settings)}
+    return {"given": frozenset(values)} if asked else {}
 
 
 def _refused(settings: type[Any], given: Mapping[str, Given], values: Mapping[str, Any]) -> Iterable[str]:

@@ -205,7 +205,8 @@ def test_a_second_run_carries_the_first_over(
     assert said["carried"] == "12 members of the generation before"
     assert RedisIndex(client, index).meta.generation == 2
     assert uniques_of(client, index) == sorted([*(f"{number:02d}.jpg" for number in range(12)), "00.jpg", "new.jpg"])
-    assert generations_of(client, index) == {"g2"}
+    assert generations_of(client, index) == {"g1", "g2"}  # the first is kept for a rollback
+    assert said["previous"].startswith("generation 1, kept for 24h: ")
 
 
 def test_the_same_seeds_again_change_nothing(
@@ -231,14 +232,14 @@ def test_fresh_starts_from_the_seeds_alone(bootstrap: Bootstrap, photos: Path, c
     assert uniques_of(client, index) == ["new.jpg"]
 
 
-def test_another_descriptor_starts_anew_and_says_so(
+def test_another_descriptor_starts_anew_when_it_may_and_says_so(
     bootstrap: Bootstrap, photos: Path, client: redis.Redis, index: str
 ) -> None:
     bootstrap(photos)
-    ran = bootstrap(photos, "--descriptor", "pixels:8")
+    ran = bootstrap(photos, "--descriptor", "pixels:8", "--allow-dropping")
     assert (ran.returncode, "carried" in ran.stdout) == (0, False)
     lines = [line for line in ran.stderr.splitlines() if " WARNING " in line]
-    assert sum("no member of generation 1 is carried over: index" in line for line in lines) == 1
+    assert sum("no member of generation 1 is carried over: they were described by dct" in line for line in lines) == 1
     assert RedisIndex(client, index).meta.descriptor == "pixels:8"
 
 
@@ -282,7 +283,7 @@ def test_import_makes_the_same_index(bootstrap: Bootstrap, photos: Path, client:
     assert (after.meta.generation, after.meta.radius) == (2, load_descriptor("dct").default_radius)
     bootstrap("--import", export, "--threshold", "0.1", "--fresh")
     assert RedisIndex(client, index).meta.radius == 0.1
-    carrying = bootstrap("--import", export, "--threshold", "1.9").stdout
+    carrying = bootstrap("--import", export, "--threshold", "1.9", "--allow-dropping").stdout
     assert re.search(
         r"imported +1 members from .*\n.*\ncarried +1 members of the generation before; 11 left out", carrying
     )
@@ -425,7 +426,7 @@ def test_a_signal_while_it_stores_leaves_the_old_index_live(  # noqa: PLR0917 - 
     assert RedisIndex(client, index).meta.generation == 1
     assert len(uniques_of(client, index)) == 12
     assert generations_of(client, index) == left
-    bootstrap(photos)
+    bootstrap(photos, "--keep-previous", "off")
     assert generations_of(client, index) == {"g3"}
     assert len(uniques_of(client, index)) == 12
 

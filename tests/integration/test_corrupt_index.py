@@ -291,6 +291,9 @@ COMMANDS: dict[str, Run] = {
     "set-radius --dry-run": looking("set-radius", "0.3", "--dry-run"),
     "export": lambda place: looking("export", str(place.folder / "never.json"))(place),
     "copy-to": lambda place: looking("copy-to", place.url, "--to-index", COPY)(place),
+    "rollback --dry-run": looking("rollback", "--dry-run"),
+    "rollback": looking("rollback"),
+    "release": looking("release"),
 }
 
 

@@ -405,7 +405,8 @@ def test_a_larger_radius_leaves_out_what_is_near_an_earlier_member(
     running = RedisIndex(client, index, options=OPTIONS)
     caplog.set_level("INFO")
     done = command.document("set-radius", LARGER)
-    assert done == {**planned, "dry_run": False, "new_generation": 2}
+    assert done.pop("previous")["generation"] == 1
+    assert {**done, "previous": None} == {**planned, "dry_run": False, "new_generation": 2}
     after = members_of(client, index)
     assert len(after) == done["members"] == len(before) - len(done["left_out"])
     assert pairs_within(list(after.values()), LARGER) == 0

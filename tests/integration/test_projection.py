@@ -166,7 +166,11 @@ class TestNextGeneration:
         self, settings: Settings, built: RedisIndex, client: redis.Redis, photos: Path, other: dict[str, object]
     ) -> None:
         (photos / "00.jpg").unlink()
-        run(replace(settings, **other))  # type: ignore[arg-type] # fields of several types
+        others = replace(settings, given=frozenset({"descriptor", "project", *other}), **other)  # type: ignore[arg-type] # fields of several types
+        if "fresh" not in other:
+            with pytest.raises(Misconfigured, match=f"{SEEDS} of its {SEEDS} members would be dropped: their projecti"):
+                run(others)
+        run(replace(others, allow_dropping=True))
         after = RedisIndex(client, settings.index)
         assert after.meta.fingerprint != built.meta.fingerprint
         assert carried(settings.index, client) == 0

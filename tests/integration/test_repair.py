@@ -10,7 +10,7 @@ import secrets
 import subprocess
 import sys
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from dataclasses import replace
 from datetime import UTC, datetime
 
@@ -20,7 +20,10 @@ import redis
 from kafka.admin import KafkaAdminClient, NewTopic
 from kafka.record.default_records import DefaultRecordBatch
 
+from bootstrap.generation.snapshot import store
 from bootstrap.index import main
+from bootstrap.live.copies import whole
+from bootstrap.live.reading import LiveGeneration
 from bootstrap.live.verify import Verification
 from consumer.messages import ImageMessage, OutgoingMessage, verdict_message
 from consumer.settings import KafkaSettings
@@ -28,10 +31,11 @@ from consumer.transport.kafka import KafkaSink
 from neardup.cli.running import EXIT_MISCONFIGURED, EXIT_UNAVAILABLE
 from neardup.index.block import member_of
 from neardup.index.redis import RedisIndex
+from neardup.index.stored.codec import head_key, split_record
 from neardup.index.stored.keys import IndexKeys
 from neardup.types import Decision, Query, Verdict
 from neardup.wire import MEMBER_HEADER, Judged
-from tests.support.live_index import OPTIONS, build, queries, remove_keys, unit_rows
+from tests.support.live_index import DIMENSION, OPTIONS, build, queries, remove_keys, unit_rows
 from tests.support.odd_headers import NotUtf8
 from tests.support.told import Told
 
@@ -350,15 +354,69 @@ def test_a_record_that_cannot_be_read_is_named(rig: Rig, run: Run, monkeypatch: 
     assert "start after it with --since" in text
 
 
-@pytest.mark.parametrize(("carried", "restored"), [(3, 30), (0, 0)])
+@pytest.mark.parametrize(("carried_from", "restored"), [(1, 30), (0, 0), (2, 0)])
+@pytest.mark.parametrize("failed", [0, 2])
 def test_a_generation_that_carried_members_over_gets_those_of_the_one_before(
-    carried: int, restored: int, rig: Rig, run: Run
+    *, carried_from: int, failed: int, restored: int, rig: Rig, run: Run
 ) -> None:
     rig.judge(queries(30))
-    build(rig.client, rig.name, carried)
+    rig.client.incrby(IndexKeys(rig.name).last, failed)  # numbers of builds that came to nothing
+    build(rig.client, rig.name, carried_from)
     done = run.document()
     assert done["restored"] == len(rig.members()) == restored
     assert sum(done["not_restorable"].values()) == 30 - restored  # type: ignore[attr-defined]
+
+
+def lose_members(rig: Rig, keys: Collection[str]) -> None:
+    """Make Redis lose some members of the live generation."""
+    generation = LiveGeneration(rig.client, rig.name)
+    for cell in generation.layout().leaves:
+        for record in generation.read_cells([cell])[0]:
+            if head_key(split_record(record, DIMENSION)[0]).decode() in keys:
+                generation.client.lrem(generation.keys.cell(generation.number, cell), 1, record)
+
+
+def test_what_came_between_a_rollback_and_the_next_generation_comes_back(rig: Rig, run: Run) -> None:
+    images = queries(60)
+    rig.judge(images[:20])
+    assert main(["set-radius", "0.2"], rig.environ) == 0
+    assert main(["rollback"], rig.environ) == 0
+    rig.judge(images[20:40])
+    assert main(["set-radius", "0.25"], rig.environ) == 0
+    generation = LiveGeneration(rig.client, rig.name)
+    assert (generation.number, generation.meta.carried_from) == (3, 1)
+    rig.judge(images[40:])
+    there = rig.members()
+    lost = {image.key for image in images[10:50]} & there.keys()
+    lose_members(rig, lost)
+    assert rig.members().keys() == there.keys() - lost
+    run("--dry-run")
+    assert run.document()["restored"] == len(lost)
+    assert rig.members() == there
+
+
+def test_what_a_rollback_carried_over_comes_back(rig: Rig, run: Run) -> None:
+    images = queries(60)
+    rig.judge(images[:20])
+    forgotten = rig.members()
+    snapshot = whole(LiveGeneration(rig.client, rig.name))
+    # As by --fresh: nothing of the first generation is carried over.
+    fresh = replace(snapshot, members=snapshot.members[:1], clusters=snapshot.clusters[:1])
+    store(fresh, rig.client, rig.name, keep_ms=3_600_000)
+    assert main(["rollback"], rig.environ) == 0
+    rig.judge(images[20:40])
+    assert main(["rollback"], rig.environ) == 0
+    assert LiveGeneration(rig.client, rig.name).number == 2
+    there = rig.members()
+    lost = there.keys() - {snapshot.members[0].key}
+    assert lost
+    assert not lost & forgotten.keys()
+    lose_members(rig, lost)
+    run("--dry-run")
+    done = run.document()
+    assert done["restored"] == len(lost)
+    assert done["not_restorable"] == {"decided by an earlier generation": len(forgotten) - 1}
+    assert rig.members() == there
 
 
 def test_what_is_older_than_since_is_not_read(rig: Rig, run: Run) -> None:

@@ -105,16 +105,29 @@ def test_each_task_does_with_its_user_s_rights_and_needs_them_all(
             [*copy_to, "--overwrite", "--to-password-file", str(password_file)],
         ],
     }
+    more = stream.parent / "more"
+    more.mkdir()
+    (more / "24.jpg").write_bytes(photo(24))
+    judge_more = ["-m", "consumer", "--input", str(more), "--output", str(tmp_path / "more")]
     used: dict[str, set[str]] = {}
     called(server)
-    # The bootstrap again at the end, to carry over what the consumer added.
-    for user in [*tasks, "neardup-bootstrap"]:
+    # The bootstrap again at the end, to carry over what the consumer added, and to remove what is not kept any more;
+    # then back, with what was added since.
+    for user in [*tasks, "neardup-bootstrap", "neardup-bootstrap"]:
         for command in tasks[user]:
             ended = run(command, environ(server.url_of(user), password_file))
             assert ended.returncode == 0, ended.stderr
         used[user] = used.get(user, set()) | called(server)
-    for user in tasks:
-        assert granted(user) - used[user] <= RARE, user
+    ended = run(judge_more, environ(server.url_of("neardup-consumer"), password_file))
+    assert ended.returncode == 0, ended.stderr
+    called(server)
+    for tool in ("rollback", "release"):
+        command = ["-m", "bootstrap.index", tool]
+        ended = run(command, environ(server.url_of("neardup-rollback"), password_file))
+        assert ended.returncode == 0, ended.stderr
+    used["neardup-rollback"] = called(server)
+    for user, commands in used.items():
+        assert granted(user) - commands <= RARE, user
     assert (tmp_path / "verdicts").read_text().count('"duplicate"') >= 4
 
 

@@ -50,7 +50,6 @@ def rebuild(task: Rebuilding) -> None:
     with connect(task.redis_url) as client:
         while not task.stop.exists():
             predecessor = find_predecessor(client, task.index, task.fingerprint)
-            assert predecessor is not None
             carried = predecessor.news().added
             if carried:
                 snapshot, carry_over = _next(predecessor, carried)

@@ -25,11 +25,11 @@ def unit_rows(count: int, seed: int) -> Descriptors:
     return unit
 
 
-def build(client: redis.Redis, name: str | None = None, carried: int = 0) -> str:
-    """Make an empty index of a few cells, that says to have carried members over, and return its name."""
+def build(client: redis.Redis, name: str | None = None, carried_from: int = 0) -> str:
+    """Make an empty index of a few cells, that says where members were carried over from, and return its name."""
     name = name or f"test-{uuid.uuid4().hex}"
     rows = unit_rows(200, seed=1)
-    meta = IndexMeta(name, 0, "pixels:1", "test-1", DIMENSION, RADIUS, seed={"images": 0, "carried": carried})
+    meta = IndexMeta(name, 0, "pixels:1", "test-1", DIMENSION, RADIUS, seed={"images": 0}, carried_from=carried_from)
     GenerationBuild(client, meta, Cells(rows[:CELLS].astype(np.float32)).centroids, fit_sketcher(rows)).publish()
     return name
 

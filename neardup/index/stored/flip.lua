@@ -1,16 +1,19 @@
--- FLIP: make a complete generation the live one, unless a later one already is, or there is more to carry over.
+-- FLIP: make a complete generation the live one, unless a later one already is, or there is more to carry over. What was
+-- live is kept as the previous generation, if it is to be. Begins with the text of KEEP.
 --
 -- Keys
 --   KEYS[1]   {NAME}:live          string   number of the live generation
 --   KEYS[2]   {NAME}:gG:meta       string   metadata of the generation that is to be live
 --   KEYS[3]   {NAME}:gP:log        list     the latest events of its predecessor, oldest first
 --   KEYS[4]   {NAME}:gP:trimmed    string   how many events have left that log
---   and       {NAME}:gL:meta       string   metadata of whatever is live: its name is known only here
+--   KEYS[5]   {NAME}:gG:known      string   which members the generation that is to be live has now
+--   and       all keys of whatever is live: their names are known only here
 -- Arguments
 --   ARGV[1]   generation
 --   ARGV[2]   its predecessor; 0 for none, '' for whatever is live
 --   ARGV[3]   events of the predecessor that are carried over
 --   ARGV[4]   how the last of them begins
+--   ARGV[5]   milliseconds to keep what was live as the previous generation; 0 for not at all
 -- Returns
 --   'LIVE'    it is live now, or was already (the reply to the first call was lost)
 --   'NEWS'    the predecessor has had other events
@@ -47,4 +50,12 @@ if ARGV[2] ~= '' then
   end
 end
 redis.call('SET', KEYS[1], ARGV[1])
+local prefix, keep_ms = string.sub(KEYS[1], 1, -5), tonumber(ARGV[5])
+redis.call('DEL', prefix .. 'g' .. live .. ':known')
+keep(prefix, live, keep_ms)
+if redis.call('EXISTS', prefix .. 'previous') == 1 then
+  redis.call('PEXPIRE', KEYS[5], keep_ms)
+else
+  redis.call('DEL', KEYS[5])
+end
 return 'LIVE'

@@ -46,13 +46,18 @@ class IndexKeys:
         return f"{self.prefix}live"
 
     @property
+    def previous(self) -> str:
+        """String, with a time to live: number of the generation that a rollback would make live again."""
+        return f"{self.prefix}previous"
+
+    @property
     def last(self) -> str:
         """Counter: last generation number given out."""
         return f"{self.prefix}last"
 
     @property
     def generations(self) -> str:
-        """Set: numbers of the generations that have keys, live, being built or abandoned."""
+        """Set: numbers of the generations that have keys: live, previous, being built or abandoned."""
         return f"{self.prefix}generations"
 
     @property
@@ -91,6 +96,10 @@ class IndexKeys:
     def trimmed(self, generation: int) -> str:
         """Return the string that counts the events which have left the log."""
         return f"{self.prefix}g{generation}:trimmed"
+
+    def known(self, generation: int) -> str:
+        """Return the string that tells members which came after the generation went live; see `stored.generations`."""
+        return f"{self.prefix}g{generation}:known"
 
     def cell(self, generation: int, cell: int) -> str:
         """Return the list with the records of a cell's members."""

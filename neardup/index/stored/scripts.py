@@ -1,6 +1,6 @@
 """The Lua scripts, and what one generation's keys are to them."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from importlib.resources import files
 from typing import Any, cast
@@ -25,6 +25,17 @@ class Placed:
     cell: int
     root: int
     record: bytes
+
+
+def taken_out(members: Iterable[Placed]) -> dict[int, bytes]:
+    """Return the event of each cell that members are taken out of on request, by the cell."""
+    by_cell: dict[int, list[Placed]] = {}
+    for placed in members:
+        by_cell.setdefault(placed.cell, []).append(placed)
+    return {
+        cell: encode_rewritten(Rewritten(cell, gone[0].root, tuple(placed.key for placed in gone)))
+        for cell, gone in by_cell.items()
+    }
 
 
 class GenerationChanged(Exception):
@@ -85,9 +96,13 @@ class Position:
             self.last = events[-1][:BEGINNING]
 
 
-def load_script(client: Any, name: str) -> Any:  # noqa: ANN401 - redis.Redis, or a cluster; redis-py's script
-    """Return a script of this package as a callable; the first call loads it into Redis."""
-    return client.register_script(files("neardup.index.stored").joinpath(name).read_text(encoding="utf-8"))
+def load_script(client: Any, *names: str) -> Any:  # noqa: ANN401 - redis.Redis, or a cluster; redis-py's script
+    """Return a script of this package, one text or several that follow one another, as a callable.
+
+    The first call loads it into Redis.
+    """
+    texts = [files("neardup.index.stored").joinpath(name).read_text(encoding="utf-8") for name in names]
+    return client.register_script("\n".join(texts))
 
 
 class GenerationScripts:
@@ -188,19 +203,14 @@ class GenerationScripts:
 
     def remove(self, members: Sequence[tuple[Placed, Removal]]) -> bool:
         """Remove members, at least one, on request; return False, with nothing changed, if one is not there now."""
-        by_cell: dict[int, list[Placed]] = {}
-        for placed, _ in members:
-            by_cell.setdefault(placed.cell, []).append(placed)
-        place_of = {cell: place for place, cell in enumerate(by_cell, start=_CELL_KEYS_FROM)}
+        events = taken_out(placed for placed, _ in members)
+        place_of = {cell: place for place, cell in enumerate(events, start=_CELL_KEYS_FROM)}
         keys = [self._keys.live, self._keys.log(self._generation), self._keys.removed]
-        keys += [self._keys.cell(self._generation, cell) for cell in by_cell]
+        keys += [self._keys.cell(self._generation, cell) for cell in events]
         arguments: list[Any] = [self._generation, len(members)]
         for placed, removal in members:
             arguments += [place_of[placed.cell], placed.key, removal.to_json(), placed.record]
-        arguments += [
-            encode_rewritten(Rewritten(cell, gone[0].root, tuple(placed.key for placed in gone)))
-            for cell, gone in by_cell.items()
-        ]
+        arguments += events.values()
         with translated_errors():
             done = self._remove(keys=keys, args=arguments)
         return bool(done)

@@ -32,6 +32,7 @@ RADIUS: Document = {
     "members": 9,
     "left_out": [{**CAT, "duplicate_of": "tom.jpg", "distance": 0.4}],
     "new_generation": 4,
+    "previous": {"generation": 3, "left_s": 86398},
 }
 
 
@@ -64,9 +65,11 @@ def test_another_radius_as_lines() -> None:
         "members   9, of 10",
         "left out  1, within the new radius of an earlier member",
         "now live  generation 4",
+        "previous  generation 3, kept for another 23:59:58 for a rollback",
         "  cat.jpg (images-0-1), 0.400000 away from tom.jpg",
+        "To undo it: neardup index rollback.",
     ]
-    planned = list(set_radius_lines({**RADIUS, "dry_run": True, "new_generation": None}))
+    planned = list(set_radius_lines({**RADIUS, "dry_run": True, "new_generation": None, "previous": None}))
     assert planned[1:3] == ["radius    would be 0.5, after 0.3", "members   would be 9, of 10"]
 
 

@@ -53,6 +53,9 @@ def test_every_flag_is_an_environment_variable_too() -> None:
         "NEARDUP_LARGEST_FIRST": "1",
         "NEARDUP_IF_MISSING": "1",
         "NEARDUP_FRESH": "1",
+        "NEARDUP_ALLOW_DROPPING": "1",
+        "NEARDUP_DRY_RUN": "1",
+        "NEARDUP_KEEP_PREVIOUS": "7d",
         "NEARDUP_WORKERS": "3",
         "NEARDUP_MAX_IMAGE_BYTES": "1000",
         "NEARDUP_MAX_IMAGE_PIXELS": "2000",
@@ -68,6 +71,9 @@ def test_every_flag_is_an_environment_variable_too() -> None:
         index="cats",
         if_missing=True,
         fresh=True,
+        allow_dropping=True,
+        dry_run=True,
+        keep_previous="7d",
         clusters=7,
         descriptor="pixels:320",
         weights="file.h5",
@@ -118,6 +124,7 @@ def test_all_wrong_values_are_told_together() -> None:
         (["photos", "--import", "x.json"], ["SEEDS"]),
         (["--import", "x.json", "--largest-first"], ["--largest-first"]),
         (["--import", "x.json", "--clusters", "3", "--report", "out"], ["--clusters", "--report"]),
+        (["photos", "--export", "x.json", "--dry-run"], ["--export"]),
     ],
 )
 def test_contradictions_are_told_together(arguments: list[str], names: list[str]) -> None:
@@ -142,6 +149,21 @@ def test_what_is_given_wins_over_the_profile() -> None:
     assert settings_of("photos", "--threshold", "auto", NEARDUP_PROFILE="camera").radius is None
     assert settings_of("photos", "--profile", "scraper", "--descriptor", "dct").descriptor == "dct"
     assert settings_of("photos", "--profile", "scraper", NEARDUP_DESCRIPTOR="pixels").descriptor == "pixels"
+
+
+def test_settings_know_what_was_given() -> None:
+    read = settings_of("photos", "--profile", "camera", "--radius", "auto", "--no-whiten", NEARDUP_LOCAL_CHANGE="off")
+    said = {name for name, _ in options_of(Settings) if read.says(name)}
+    assert said == {"seeds", "profile", "radius", "whiten", "local_change"}
+    made = Settings(seeds=("photos",), radius=0.3, project="off")
+    assert {name for name, _ in options_of(Settings) if made.says(name)} == {"seeds", "radius"}
+
+
+@pytest.mark.parametrize(("text", "milliseconds"), [("90m", 5_400_000), ("off", 0)])
+def test_how_long_the_previous_generation_is_kept(text: str, milliseconds: int) -> None:
+    assert settings_of("photos", "--keep-previous", text).keep_ms == milliseconds
+    with pytest.raises(Misconfigured, match="--keep-previous: 'a day' is wrong: it should be a whole number with"):
+        settings_of("photos", "--keep-previous", "a day")
 
 
 @pytest.mark.parametrize("name", PROFILES)

@@ -326,8 +326,9 @@ def below(family: type[NeardupError]) -> Iterator[type[NeardupError]]:
 
 def test_keys_are_documented() -> None:
     keys = IndexKeys("NAME")
-    names = {keys.live, keys.last, keys.generations, keys.removed, keys.decided("KEY")}
+    names = {keys.live, keys.previous, keys.last, keys.generations, keys.removed, keys.decided("KEY")}
     of_a_generation = (keys.metadata, keys.centroids, keys.projection, keys.pca, keys.splits, keys.log, keys.trimmed)
+    names.add(keys.known(7).replace("g7", "gG"))
     names |= {key(7).replace("g7", "gG") for key in of_a_generation}
     names.add(keys.cell(7, 1).replace("g7", "gG").removesuffix("1") + "C")
     assert {row[0].strip("`") for row in rows(section(ARCHITECTURE, "The index in Redis"))} == names

@@ -129,6 +129,7 @@ STATS: Document = {
     "local_change": None,
     "symmetries": [],
     "created_at": "2026-01-01T00:00:00+00:00",
+    "previous": None,
     "seed": {"images": 10, "unique": 8},
     "members": 1000,
     "clusters": {"count": 9, "centroids": 4, "p1": 10, "p50": 111, "p99": 290, "max": 300},
@@ -155,6 +156,9 @@ def test_stats_as_lines() -> None:
     assert {"change      any", "symmetries  none"} <= set(lines)
     camera = lines_of("stats", {**STATS, "local_change": 2.5, "symmetries": ["mirror", "rotate90"]})
     assert {"change      2.5 at most, locally", "symmetries  mirror, rotate90"} <= set(camera)
+    assert "previous    none" in lines
+    kept = lines_of("stats", {**STATS, "previous": {"generation": 2, "left_s": 5400}})
+    assert "previous    generation 2, kept for another 1:30:00 for a rollback" in kept
     assert lines[-1] == "a member    571.2 bytes"
     assert lines_of("stats", {**STATS, "members": 0, "bytes_a_member": None})[-1] == "a member    no members"
 

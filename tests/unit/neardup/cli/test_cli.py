@@ -119,7 +119,10 @@ def test_a_variable_that_nobody_reads_is_told_of_once(
     assert error.startswith("feed: PATH")
 
 
-TOOLS = "stats, show, neighbours, duplicates, explain, verify, repair, remove, set-radius, export, copy-to"
+TOOLS = (
+    "stats, show, neighbours, duplicates, explain, verify, repair, remove, set-radius, export, copy-to, rollback, "
+    "release"
+)
 FOLDER_FEED_BOOTSTRAP = "folder mode (neardup folder), neardup feed and neardup bootstrap have it"
 JUDGES = "the service (neardup consume), folder mode (neardup folder)"
 ALL_WITH_REDIS = f"{JUDGES}, neardup bootstrap, neardup calibrate and neardup index"

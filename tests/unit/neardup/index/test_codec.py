@@ -170,7 +170,7 @@ def test_a_decision_of_before_is_read() -> None:
 
 def test_metadata_of_before_is_read_and_compares_descriptors_alone() -> None:
     fields = json.loads(META.to_json())
-    for name in ("local_change", *SWITCHES):
+    for name in ("local_change", "carried_from", *SWITCHES):
         del fields[name]
     meta = IndexMeta.from_json(json.dumps(fields | {"format_version": 2}).encode())
     assert meta.relation == Relation(0.3)
@@ -186,6 +186,7 @@ def test_other_fields_are_another_format() -> None:
     # A version that knows this format and not a field of it would call the index corrupt.
     format_3 = {"name", "generation", "descriptor", "fingerprint", "dimension", "radius", "clusters", "seed"}
     format_3 |= {"created_at", "format_version", "pca", "calibration", "local_change", "match_flips", "match_rotations"}
+    format_3 |= {"carried_from"}
     assert (json.loads(META.to_json()).keys(), FORMAT_VERSION) == (format_3, 3)
 
 
