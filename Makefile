@@ -3,10 +3,11 @@ PYTHON ?= python3
 VENV   := .venv
 BIN    := $(VENV)/bin
 BENCH  := .venv-bench
-# A worker a core; each starts a Kafka and a Redis of its own, so four at most. A file's tests stay together, as they
-# share what is made once a file, and conftest.py has put the files with slow tests first. WORKERS=0 is no workers.
-WORKERS ?= auto
-SPREAD := $(if $(filter 0,$(WORKERS)),,-n $(WORKERS) --maxprocesses 4 --dist loadfile --no-loadscope-reorder)
+# Four workers, whatever the cores: the tests wait for servers more than they compute. Each starts a Kafka and a Redis of
+# its own. A file's tests stay together, as they share what is made once a file, and conftest.py has put the files with
+# slow tests first. WORKERS=0 is no workers.
+WORKERS ?= 4
+SPREAD := $(if $(filter 0,$(WORKERS)),,-n $(WORKERS) --dist loadfile --no-loadscope-reorder)
 # Hundreds of tests start a Python: without bytecode on disk each compiles numpy, Kafka's client and us once more.
 unexport PYTHONDONTWRITEBYTECODE
 # The installer itself is pinned in the lock file that it reads.
