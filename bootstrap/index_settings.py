@@ -118,6 +118,7 @@ class SetRadiusSettings(KeepingSettings, DryRunSettings, StatsSettings):
         subject=DUPLICATES,
         common=True,
     )
+    allow_dropping: bool = allow_dropping_option("go ahead where members are left out, as they duplicate others by it")
 
 
 @dataclass(frozen=True, kw_only=True)

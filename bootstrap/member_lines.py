@@ -109,6 +109,8 @@ def set_radius_lines(document: Document) -> Iterator[str]:
     yield from _listed(
         [f"{_called(each)}, {each['distance']:.6f} away from {each['duplicate_of']}" for each in left_out]
     )
+    if document["refusal"]:
+        yield f"This would be refused with exit code 2: {document['refusal']}"
     if document["radius"] == document["radius_before"]:
         yield "That is its radius already: nothing was done."
     if document["previous"]:

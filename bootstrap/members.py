@@ -76,6 +76,7 @@ def set_radius(settings: SetRadiusSettings) -> int:
             settings.radius,
             _user(),
             keep_ms=settings.keep_ms,
+            allow_dropping=settings.allow_dropping,
             dry_run=settings.dry_run,
         )
     return written(settings, changed, set_radius_lines)

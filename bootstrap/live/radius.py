@@ -18,6 +18,7 @@ from bootstrap.generation.snapshot import CarryOver, snapshot_of, store
 from bootstrap.live.copies import require_members
 from bootstrap.live.inspection import described, kept
 from bootstrap.live.reading import LiveGeneration
+from neardup.errors import Misconfigured
 from neardup.index.carry import Predecessor
 from neardup.index.stored.generations import previous_generation
 from neardup.relation.images import Images
@@ -29,7 +30,16 @@ Document = dict[str, Any]
 _LOG = logging.getLogger(__name__)
 
 
-def set_radius(client: redis.Redis, name: str, radius: float, by: str, *, keep_ms: int = 0, dry_run: bool) -> Document:
+def set_radius(
+    client: redis.Redis,
+    name: str,
+    radius: float,
+    by: str,
+    *,
+    keep_ms: int = 0,
+    allow_dropping: bool = False,
+    dry_run: bool,
+) -> Document:
     """Give an index another radius, and return what that changes among its members.
 
     Parameters
@@ -44,13 +54,15 @@ def set_radius(client: redis.Redis, name: str, radius: float, by: str, *, keep_m
         Whoever asks for it, for the log.
     keep_ms
         How long the generation with the radius before is kept for a rollback, in milliseconds; 0 removes it at once.
+    allow_dropping
+        Go ahead although members are left out.
     dry_run
         Only find out.
 
     Raises
     ------
     Misconfigured
-        It has no members, or a bootstrap finished meanwhile.
+        It has no members, some would be left out, or a bootstrap finished meanwhile.
     """
     generation = LiveGeneration(client, name)
     require_members(generation)
@@ -60,6 +72,19 @@ def set_radius(client: redis.Redis, name: str, radius: float, by: str, *, keep_m
 
     def counts() -> dict[str, int]:
         return {**before.seed, "carried": assembly.kept}
+
+    def refusal(assembly: Assembly) -> str:
+        if not assembly.left_out or allow_dropping or radius == before.radius:
+            return ""
+        return (
+            f"index {name!r}, generation {before.generation}: {assembly.left_out} of its "
+            f"{assembly.kept + assembly.left_out} members would be left out, as they duplicate others by a radius of "
+            f"{radius:g}. Allow it by --allow-dropping; --dry-run lists them"
+        )
+
+    def check(assembly: Assembly) -> None:
+        if refused := refusal(assembly):
+            raise Misconfigured(refused)
 
     document = {
         "index": name,
@@ -71,12 +96,14 @@ def set_radius(client: redis.Redis, name: str, radius: float, by: str, *, keep_m
         "left_out": _left_out(assembly),
         "new_generation": None,
         "previous": None,
+        "refusal": refusal(assembly),
     }
     if not dry_run and radius != before.radius:
+        check(assembly)
         made_at = datetime.now(UTC).isoformat(timespec="seconds")
         meta = replace(before, radius=radius, seed=counts(), created_at=made_at, calibration={})
         snapshot = snapshot_of(assembly, meta, generation.roots, generation.pca())
-        stored = store(snapshot, client, name, CarryOver(predecessor, assembly, counts), keep_ms=keep_ms)
+        stored = store(snapshot, client, name, CarryOver(predecessor, assembly, counts, check), keep_ms=keep_ms)
         document |= {
             "new_generation": stored.meta.generation,
             "left_out": _left_out(assembly),

@@ -225,7 +225,7 @@ def test_members_of_an_index_in_a_cluster(redis_cluster_url: str, capsys: pytest
         command = Command(redis_cluster_url, name, capsys)
         gone = list(members_of(client, name))[:3]
         command.document("remove", *gone)
-        command.document("set-radius", 0.4)
+        command.document("set-radius", 0.4, "--allow-dropping")
         command.document("copy-to", redis_cluster_url, "--to-index", f"{name}-copy")
         assert members_of(client, f"{name}-copy").keys() == members_of(client, name).keys()
         assert not members_of(client, name).keys() & set(gone)
@@ -404,9 +404,14 @@ def test_a_larger_radius_leaves_out_what_is_near_an_earlier_member(
     assert members_of(client, index).keys() == before.keys()
     running = RedisIndex(client, index, options=OPTIONS)
     caplog.set_level("INFO")
-    done = command.document("set-radius", LARGER)
+    code, _, err = command("set-radius", LARGER)
+    assert code == EXIT_MISCONFIGURED
+    assert f"{len(planned['left_out'])} of its {len(before)} members would be left out" in err
+    assert planned["refusal"] in err
+    assert members_of(client, index).keys() == before.keys()
+    done = command.document("set-radius", LARGER, "--allow-dropping")
     assert done.pop("previous")["generation"] == 1
-    assert {**done, "previous": None} == {**planned, "dry_run": False, "new_generation": 2}
+    assert {**done, "previous": None} == {**planned, "dry_run": False, "new_generation": 2, "refusal": ""}
     after = members_of(client, index)
     assert len(after) == done["members"] == len(before) - len(done["left_out"])
     assert pairs_within(list(after.values()), LARGER) == 0
@@ -457,7 +462,7 @@ def test_consumers_that_run_meanwhile_lose_nothing(
     consumer = threading.Thread(target=consuming(redis_url, index, images, uniques))
     consumer.start()
     for radius in (0.25, LARGER, RADIUS, 0.2):
-        left_out |= {left["key"] for left in command.document("set-radius", radius)["left_out"]}
+        left_out |= {left["key"] for left in command.document("set-radius", radius, "--allow-dropping")["left_out"]}
     consumer.join()
     assert uniques
     assert LiveGeneration(client, index).meta.radius == 0.2

@@ -394,7 +394,7 @@ def test_another_radius_is_undone(
 ) -> None:
     environ = {"NEARDUP_REDIS_URL": redis_url, "NEARDUP_INDEX": two}
     before = members(client, two)
-    assert main(["set-radius", "1.2"], environ) == 0
+    assert main(["set-radius", "1.2", "--allow-dropping"], environ) == 0
     said = capsys.readouterr().out
     assert "generation 2, kept for another " in said
     assert "neardup index rollback" in said

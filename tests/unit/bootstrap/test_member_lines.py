@@ -33,6 +33,7 @@ RADIUS: Document = {
     "left_out": [{**CAT, "duplicate_of": "tom.jpg", "distance": 0.4}],
     "new_generation": 4,
     "previous": {"generation": 3, "left_s": 86398},
+    "refusal": "",
 }
 
 
@@ -69,7 +70,11 @@ def test_another_radius_as_lines() -> None:
         "  cat.jpg (images-0-1), 0.400000 away from tom.jpg",
         "To undo it: neardup index rollback.",
     ]
-    planned = list(set_radius_lines({**RADIUS, "dry_run": True, "new_generation": None, "previous": None}))
+    refusal = "1 of its 10 members would be left out"
+    planned = list(
+        set_radius_lines({**RADIUS, "dry_run": True, "new_generation": None, "previous": None, "refusal": refusal})
+    )
+    assert planned[-1] == f"This would be refused with exit code 2: {refusal}"
     assert planned[1:3] == ["radius    would be 0.5, after 0.3", "members   would be 9, of 10"]
 
 
