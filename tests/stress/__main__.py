@@ -9,6 +9,7 @@ from pathlib import Path
 
 from demo.services import open_redis
 from tests.stress.drive import Plan, Report, Run
+from tests.stress.withdraw import DEFECTS, WHOLE_CACHE
 
 
 def main() -> int:
@@ -18,18 +19,23 @@ def main() -> int:
     parser.add_argument("--max-cluster", type=int, default=60, help="members of a cell (default: 60)")
     parser.add_argument("--unchecked", action="store_true", help="switch the commit's check off: must be found out")
     parser.add_argument("--believing", action="store_true", help="believe wrong clocks: must be found out")
-    parser.add_argument("--rebuilt", action="store_true", help="build generations all the time, too")
+    parser.add_argument("--defect", choices=DEFECTS, default="", help="of removal or rollback: must be found out")
+    parser.add_argument(
+        "--workers-only", action="store_true", help="no generation built, nothing removed or rolled back"
+    )
     args = parser.parse_args()
     plan = Plan(
         args.images,
         args.seed,
         max_cluster=args.max_cluster,
-        cache_bytes=1_000_000,
+        cache_bytes=WHOLE_CACHE if args.defect else 1_000_000,
         mishap_s=1.5,
         zombie_s=5.0,
         checked=not args.unchecked,
         believing=args.believing,
-        rebuilt=args.rebuilt,
+        rebuilt=not args.workers_only,
+        rest_s=2.0,
+        defect=args.defect,
     )
     with open_redis(os.environ, _say) as url, tempfile.TemporaryDirectory(prefix="neardup-stress-") as folder:
         report = Run(plan, url, Path(folder)).run()

@@ -12,7 +12,7 @@ from neardup.index.stored.events import Split, decode_event
 from neardup.index.stored.keys import IndexKeys
 from neardup.index.tree import CellTree
 from neardup.search.cells import Cells
-from neardup.search.distance import squared_l2_distances
+from neardup.search.distance import l2_distances
 from neardup.types import Descriptors, Member
 
 _BLOCK = 2048
@@ -69,14 +69,14 @@ class Contents:
         return found + [f"{key} is there {count} times" for key, count in counts.items() if count > 1]
 
 
-def pairs_within(descriptors: Descriptors, radius: float) -> list[tuple[int, int]]:
-    """Return every pair of float16 (n, d) rows within the radius, by comparing all with all."""
+def pairs_within(descriptors: Descriptors, radius: float) -> list[tuple[int, int, float]]:
+    """Return every pair of float16 (n, d) rows within the radius, and its distance, by comparing all with all."""
     found = []
     for start in range(0, len(descriptors), _BLOCK):
         block = descriptors[start : start + _BLOCK]
         for other in range(start, len(descriptors), _BLOCK):
-            near = np.sqrt(np.maximum(squared_l2_distances(block, descriptors[other : other + _BLOCK]), 0.0)) <= radius
-            for one, two in np.argwhere(near):
+            distances = l2_distances(block, descriptors[other : other + _BLOCK])
+            for one, two in np.argwhere(distances <= radius):
                 if start + one < other + two:
-                    found.append((int(start + one), int(other + two)))
+                    found.append((int(start + one), int(other + two), float(distances[one, two])))
     return found

@@ -6,24 +6,26 @@ import os
 import random
 import signal
 import time
-from collections import defaultdict
+from collections import Counter, defaultdict
 from contextlib import suppress
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from multiprocessing.process import BaseProcess
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
 from neardup.index.redis import RedisIndex, RedisIndexOptions
 from neardup.index.stored.connection import connect
 from neardup.index.stored.keys import IndexKeys
-from neardup.search.distance import l2_distances
 from neardup.search.sketches import fit_sketcher
 from neardup.types import Descriptors, Query
 from tests.stress.audit import Contents, pairs_within
-from tests.stress.material import PARTITIONS, RADIUS, RETENTION, Material, make_material
+from tests.stress.history import History, Recorder, Switch
+from tests.stress.material import PARTITIONS, RADIUS, RETENTION, Material, key_of, make_material
 from tests.stress.rebuild import REST_S, Rebuilding, rebuild
-from tests.stress.worker import Order, work
+from tests.stress.withdraw import Withdrawing, read_notes, withdraw
+from tests.stress.worker import Order, time_ms, work
 from tests.support.indexes import FINGERPRINT, build_anew, new_name
 
 _POLL_S = 0.02
@@ -32,6 +34,11 @@ _BUILD_S = 0.3
 """Of a build, at its beginning: when the second one of a run is killed lies in it."""
 _BUILDS_KILLED = 0.25
 """Share of mishaps that the process which builds generations has, too."""
+_OPERATORS_KILLED = 0.25
+"""The same, of the process that removes members and goes back."""
+_PRELOADED = ["tests.stress.worker", "tests.stress.rebuild", "tests.stress.withdraw"]
+_SHOWN = 5
+"""Of the verdicts that are wrong."""
 _ZOMBIES = 0.3
 """Share of mishaps after which the old worker goes on later, beside its successor; the others are deaths."""
 
@@ -57,7 +64,12 @@ class Plan:
     believing
         True takes every time for what it says: what the stress must not survive.
     rebuilt
-        Whether generations are built all the time, each in place of the one before, by a process that is killed, too.
+        Whether generations are built all the time, each in place of the one before, by a process that is killed, too;
+        and another one removes members and goes back to the generation before.
+    rest_s
+        Of the latter, after each step; up to twice this long, as above.
+    defect
+        Of removals or rollbacks, one of `tests.stress.withdraw.DEFECTS`.
     """
 
     images: int
@@ -69,6 +81,8 @@ class Plan:
     checked: bool = True
     believing: bool = False
     rebuilt: bool = False
+    rest_s: float = 0.25
+    defect: str = ""
 
 
 @dataclass
@@ -81,6 +95,12 @@ class Report:
     zombies: int = 0
     generations: int = 0
     builds_killed: int = 0
+    removed: int = 0
+    rollbacks: int = 0
+    kept_away: int = 0
+    lost_by_rollbacks: int = 0
+    operators_killed: int = 0
+    unique_again: int = 0
     retries: int = 0
     splits: int = 0
     members: int = 0
@@ -90,7 +110,8 @@ class Report:
     images_per_s: float = 0.0
     lost: int = 0
     changed: int = 0
-    wrong_duplicates: int = 0
+    wrong_verdicts: int = 0
+    judged_by_removed: int = 0
     pairs_within_radius: int = 0
     uniques_not_members: int = 0
     members_not_unique: int = 0
@@ -102,7 +123,8 @@ class Report:
         return not (
             self.lost
             or self.changed
-            or self.wrong_duplicates
+            or self.wrong_verdicts
+            or self.judged_by_removed
             or self.pairs_within_radius
             or self.uniques_not_members
             or self.members_not_unique
@@ -127,7 +149,7 @@ class Run:
         )
         # Workers are forked from a process that has imported all they need: one that is killed is replaced at once.
         self._processes = multiprocessing.get_context("forkserver")
-        self._processes.set_forkserver_preload(["tests.stress.worker", "tests.stress.rebuild", "sklearn.cluster"])
+        self._processes.set_forkserver_preload([*_PRELOADED, "sklearn.cluster"])
         self._seeds = 0
         self._began_s = 0.0
         self._workers: dict[int, tuple[Order, BaseProcess]] = {}
@@ -135,11 +157,15 @@ class Run:
         self._rebuilding = Rebuilding(folder, redis_url, self._name, FINGERPRINT)
         self._builder: BaseProcess | None = None
         self._second_build_s = 0.0
+        self._operator: BaseProcess | None = None
+        self._withdrawing = Withdrawing(folder, redis_url, self._name, FINGERPRINT, plan.rest_s, defect=plan.defect)
         self.report = Report()
 
     def run(self) -> Report:
         material = make_material(self._plan.images, self._plan.seed)
         material.save(self._folder)
+        history = self._history(material.by_key())
+        recorder = Recorder(self._url, self._name, history)
         with connect(self._url) as client:
             sample = material.partitions[:, :500].reshape(-1, material.partitions.shape[2])
             build_anew(client, self._name, RADIUS, material.centroids, fit_sketcher(sample))
@@ -148,31 +174,46 @@ class Run:
         finally:
             self._end_all()
         self.report.seconds = round(time.monotonic() - self._began_s, 2)
-        self._audit(material)
+        self._audit(material, history, recorder)
         return self.report
+
+    def _history(self, rows: dict[str, Descriptors]) -> History:
+        keys, near = list(rows), defaultdict(list)
+        for one, other, distance in pairs_within(np.stack(list(rows.values())), RADIUS):
+            near[keys[one]].append((distance, keys[other]))
+            near[keys[other]].append((distance, keys[one]))
+        slots = range(len(rows) // PARTITIONS)
+        times_ms = {
+            key_of(partition, offset): time_ms(partition, offset, believing=self._plan.believing)
+            for partition in range(PARTITIONS)
+            for offset in slots
+        }
+        return History(self._name, near, times_ms, RETENTION)
 
     # -- delivering ---------------------------------------------------------------------------------------------------
 
     def _deliver(self) -> None:
-        # However fast workers are: one is held back until a generation was made and the building of another killed.
+        # However fast workers are: one is held back until a generation was made and the building of another killed,
+        # and until a generation is live that will be left by a rollback which loses what was added to it.
         held_back = [PARTITIONS - 1] if self._plan.rebuilt else []
         for partition in range(PARTITIONS - len(held_back)):
             self._start(partition)
         self._begin()
         self._start_builder()
+        self._start_operator()
         next_s = self._soon()
         while self._workers or self._zombies or held_back:
             time.sleep(_POLL_S)
             self._reap()
             self._wake_zombies()
-            if held_back and self._first_build_killed():
+            if held_back and self._first_build_killed() and self._has_left():
                 self._start(held_back.pop())
             at_work = [partition for partition, (order, _) in self._workers.items() if order.notes.exists()]
             if time.monotonic() > next_s and at_work:
                 self._mishap(self._random.choice(at_work))
-                self._builder_s_mishap()
+                self._others_mishaps()
                 next_s = self._soon()
-        self._end_builder()
+        self._end_others()
 
     def _begin(self) -> None:
         orders = [order for order, _ in self._workers.values()]
@@ -208,13 +249,32 @@ class Run:
         assert self._builder.is_alive(), f"building generations ended with {self._builder.exitcode}"
         if self._rebuilding.made and not self._second_build_s:
             self._second_build_s = time.monotonic() + REST_S + self._random.uniform(0.0, _BUILD_S)
-        if self._second_build_s and time.monotonic() > self._second_build_s:
+        if not self.report.builds_killed and 0 < self._second_build_s < time.monotonic():
             self._kill_builder()
         return self.report.builds_killed > 0
 
-    def _builder_s_mishap(self) -> None:
+    def _others_mishaps(self) -> None:
         if self.report.builds_killed and self._random.random() < _BUILDS_KILLED:
             self._kill_builder()
+        if self._operator is not None and self._withdrawing.left.exists() and self._random.random() < _OPERATORS_KILLED:
+            self._operator.kill()
+            self._operator.join()
+            self.report.operators_killed += 1
+            self._start_operator()
+
+    def _start_operator(self) -> None:
+        if self._plan.rebuilt:
+            self._withdrawing = replace(self._withdrawing, seed=self._withdrawing.seed + 1)
+            self._operator = self._processes.Process(target=withdraw, args=(self._withdrawing,), daemon=True)
+            self._operator.start()
+
+    def _has_left(self) -> bool:
+        """Let the operator leave for another descriptor, once a rollback kept away what was removed; tell if it has."""
+        assert self._operator is not None
+        assert self._operator.is_alive(), f"removing and going back ended with {self._operator.exitcode}"
+        if any("instead_of" in note and note["removed"] for note in read_notes(self._folder)):
+            self._withdrawing.may_leave.touch()
+        return self._withdrawing.left.exists()
 
     def _kill_builder(self) -> None:
         assert self._builder is not None
@@ -223,12 +283,14 @@ class Run:
         self.report.builds_killed += 1
         self._start_builder()
 
-    def _end_builder(self) -> None:
-        if self._builder is not None:
-            self.report.generations = self._rebuilding.made
-            self._rebuilding.stop.touch()
-            self._builder.join(_START_S)
-            assert self._builder.exitcode == 0, f"building generations ended with {self._builder.exitcode}"
+    def _end_others(self) -> None:
+        self.report.generations = self._rebuilding.made
+        self._rebuilding.stop.touch()
+        self._withdrawing.stop.touch()
+        for other in (self._builder, self._operator):
+            if other is not None:
+                other.join(_START_S)
+                assert other.exitcode == 0, f"building generations, or withdrawing, ended with {other.exitcode}"
 
     def _mishap(self, partition: int) -> None:
         _, worker = self._workers[partition]
@@ -257,43 +319,66 @@ class Run:
                 del self._workers[partition]
 
     def _end_all(self) -> None:
-        builders = [self._builder] if self._builder else []
+        others = [other for other in (self._builder, self._operator) if other is not None]
         workers = [worker for _, worker in self._workers.values()]
-        for worker in [*builders, *workers, *(zombie for _, zombie in self._zombies)]:
+        for worker in [*others, *workers, *(zombie for _, zombie in self._zombies)]:
             worker.kill()
             worker.join()
 
     # -- judging ------------------------------------------------------------------------------------------------------
 
-    def _audit(self, material: Material) -> None:
+    def _audit(self, material: Material, history: History, recorder: Recorder) -> None:
         report = self.report
-        verdicts = self._read_notes()
         rows = material.by_key()
+        with connect(self._url) as client:
+            self._settle(rows)
+            recorder.end()
+            contents = Contents(client, self._name)
+            for key in client.scan_iter(match=IndexKeys(self._name).pattern, count=1000):
+                client.unlink(key)
+        verdicts = self._read_notes()
         report.images = len(rows)
         report.images_per_s = round(report.images / report.seconds, 1)
         report.lost = len(rows.keys() - verdicts.keys())
-        report.changed = sum(len(told) > 1 for told in verdicts.values())
+        report.changed = sum(
+            set(history.told[key]) != told or len(history.told[key]) > 1 for key, told in verdicts.items()
+        )
+        report.wrong_verdicts = len(history.wrong)
+        report.judged_by_removed = history.by_removed
+        report.pairs_within_radius = history.unexplained
+        report.unique_again = history.again
         uniques = {key for key, told in verdicts.items() if any(verdict == "unique" for verdict, *_ in told)}
-        report.wrong_duplicates = sum(_is_wrong(key, told, rows, uniques) for key, told in verdicts.items())
-        self._audit_index(rows, uniques)
+        self._audit_contents(contents, history, uniques)
+        self._audit_withdrawn(contents, history)
+        report.faults += [*history.faults, *history.wrong[:_SHOWN]]
 
-    def _audit_index(self, rows: dict[str, Descriptors], uniques: set[str]) -> None:
+    def _audit_contents(self, contents: Contents, history: History, uniques: set[str]) -> None:
         report = self.report
-        with connect(self._url) as client:
-            self._settle(rows)
-            contents = Contents(client, self._name)
-            members = contents.members
-            report.members = len(members)
-            report.cells = len(contents.cells)
-            report.largest_cell = max(map(len, contents.cells.values()))
-            report.splits = contents.tree.split_count
-            report.faults = contents.faults(self._plan.max_cluster)
-            keys = {member.key for member in members}
-            report.uniques_not_members = len(uniques - keys)
-            report.members_not_unique = len(keys - uniques)
-            report.pairs_within_radius = len(pairs_within(np.stack([rows[key] for key in sorted(uniques)]), RADIUS))
-            for key in client.scan_iter(match=f"{IndexKeys(self._name).live.removesuffix('live')}*", count=1000):
-                client.unlink(key)
+        keys = {member.key for member in contents.members}
+        report.members = len(contents.members)
+        report.cells = len(contents.cells)
+        report.largest_cell = max(map(len, contents.cells.values()))
+        report.splits = contents.tree.split_count
+        report.faults += contents.faults(self._plan.max_cluster)
+        report.uniques_not_members = len(uniques - keys - history.removed - history.dropped)
+        report.members_not_unique = len(keys - uniques)
+        if keys != history.members:
+            report.faults.append(f"{len(keys ^ history.members)} members are other ones than Redis told of")
+
+    def _audit_withdrawn(self, contents: Contents, history: History) -> None:
+        report = self.report
+        notes = read_notes(self._folder)
+        rollbacks = [note for note in notes if "instead_of" in note]
+        removed = {member["key"] for note in notes if "instead_of" not in note for member in note["removed"]}
+        report.removed, report.rollbacks = len(removed), len(rollbacks)
+        report.kept_away = sum(note["removed"] for note in rollbacks)
+        report.lost_by_rollbacks = sum(note["added"]["lost"] for note in rollbacks)
+        still_there = (removed | history.removed) & {member.key for member in contents.members}
+        report.faults += [f"{key} was removed and is a member" for key in sorted(still_there)]
+        report.faults += [f"{key} was removed, and nothing is noted" for key in sorted(removed - history.removed)]
+        # One that was killed may have made a switch and not have told of it, but not the other way round.
+        told = Counter(_switch_of(note) for note in rollbacks)
+        report.faults += [f"a rollback told another story: {switch}" for switch in told - Counter(history.switches)]
 
     def _settle(self, rows: dict[str, Descriptors]) -> None:
         """Let what the last batches made too large be divided, as the next ones would."""
@@ -321,18 +406,8 @@ def _send(worker: BaseProcess, signal_number: int) -> None:
         os.kill(worker.pid, signal_number)
 
 
-def _is_wrong(
-    key: str, told: set[tuple[str, str | None, float | None]], rows: dict[str, Descriptors], uniques: set[str]
-) -> bool:
-    """Return whether a message was called duplicate of what is not unique, of itself, or at another distance."""
-    for verdict, duplicate_of, l2_distance in told:
-        if verdict == "unique":
-            continue
-        original = str(duplicate_of).removeprefix("id of ")
-        if original not in uniques or original == key:
-            return True
-        if l2_distance is None or l2_distance > RADIUS:
-            return True
-        if l2_distance != l2_distances(rows[key][np.newaxis], rows[original][np.newaxis])[0, 0]:
-            return True
-    return False
+def _switch_of(rollback: dict[str, Any]) -> Switch:
+    """Return the switch that a rollback told of."""
+    added = rollback["added"]
+    gone = rollback["gone"] + added["lost"] + added["duplicates"]
+    return Switch(rollback["instead_of"], rollback["generation"], gone, rollback["back"])

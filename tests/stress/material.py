@@ -1,4 +1,7 @@
-"""Messages that are hard to decide at the same time: pairs across borders, copies everywhere at once, near misses."""
+"""Messages that are hard to decide at the same time: pairs across borders, copies everywhere at once, near misses.
+
+And images that come again long after, when what they are copies of may be gone.
+"""
 
 from dataclasses import dataclass
 from pathlib import Path
@@ -78,7 +81,7 @@ def make_material(images: int, seed: int) -> Material:
     centroids = _unit(rng.standard_normal((CLUSTERS, DIMENSION)))
     slots = -(-images // PARTITIONS)
     rows = np.stack([_fresh(rng, centroids, slots) for _ in range(PARTITIONS)])
-    kinds = rng.choice(["fresh", "border", "copies", "near"], slots, p=[0.35, 0.25, 0.2, 0.2])
+    kinds = rng.choice(["fresh", "border", "copies", "near", "again"], slots, p=[0.3, 0.2, 0.15, 0.2, 0.15])
     for slot, kind in enumerate(kinds):
         order = rng.permutation(PARTITIONS)
         if kind == "border":
@@ -88,6 +91,8 @@ def make_material(images: int, seed: int) -> Material:
         elif kind == "near":
             original = rows[order[0], rng.integers(max(0, slot - _AHEAD), slot + 1)]
             rows[order, slot] = [_moved(rng, original, share) for share in (0.3, 0.7, 0.99, 1.2)]
+        elif kind == "again":
+            rows[:, slot] = rows[order, rng.integers(0, slot + 1, PARTITIONS)]
     return Material(centroids.astype(np.float32), unit_float16(rows.reshape(-1, DIMENSION)).reshape(rows.shape))
 
 

@@ -5,15 +5,18 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
+import redis
 from threadpoolctl import threadpool_limits
 
 from bootstrap.generation.assembly import Assembly
 from bootstrap.generation.snapshot import CarryOver, Snapshot, store
 from bootstrap.seeds.analyse import cluster_seeds
+from neardup.errors import CorruptIndex, Misconfigured
 from neardup.index.carry import Predecessor, find_predecessor
 from neardup.index.stored.connection import connect
 from neardup.relation.images import Images
 from neardup.types import Member
+from tests.stress.withdraw import KEEP_MS
 
 REST_S = 1.5
 """Between two generations: each has all workers read everything anew."""
@@ -49,14 +52,23 @@ def rebuild(task: Rebuilding) -> None:
     threadpool_limits(1)
     with connect(task.redis_url) as client:
         while not task.stop.exists():
-            predecessor = find_predecessor(client, task.index, task.fingerprint)
-            carried = predecessor.news().added
-            if carried:
-                snapshot, carry_over = _next(predecessor, carried)
-                store(snapshot, client, task.index, carry_over)
-                with task.flips.open("ab") as file:
-                    file.write(b"f")
+            try:
+                _build(client, task)
+            except CorruptIndex:
+                raise
+            except Misconfigured:  # nothing is built on another descriptor; or a rollback came first
+                pass
             time.sleep(REST_S)
+
+
+def _build(client: redis.Redis, task: Rebuilding) -> None:
+    predecessor = find_predecessor(client, task.index, task.fingerprint)
+    carried = predecessor.news().added
+    if carried:
+        snapshot, carry_over = _next(predecessor, carried)
+        store(snapshot, client, task.index, carry_over, keep_ms=KEEP_MS)
+        with task.flips.open("ab") as file:
+            file.write(b"f")
 
 
 def _next(predecessor: Predecessor, carried: list[Member]) -> tuple[Snapshot, CarryOver]:

@@ -1,6 +1,6 @@
-"""Nothing is lost, changed, removed or taken twice, whoever dies and whatever clocks say.
+"""Nothing is lost, changed or taken twice, and what was removed judges nobody, whoever dies and whatever clocks say.
 
-The same run without the check, or believing every clock, is found out.
+The same run without the check, believing every clock, or with a defect of removal or rollback, is found out.
 """
 
 from pathlib import Path
@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from tests.stress.drive import Plan, Run
+from tests.stress.withdraw import WHOLE_CACHE
 
 pytestmark = [pytest.mark.redis, pytest.mark.slow]
 
@@ -15,7 +16,7 @@ pytestmark = [pytest.mark.redis, pytest.mark.slow]
 @pytest.mark.parametrize("server", ["redis_url", "redis_cluster_url"])
 def test_four_workers_that_are_killed_and_stopped(server: str, tmp_path: Path, request: pytest.FixtureRequest) -> None:
     url = str(request.getfixturevalue(server))
-    report = Run(Plan(images=4000, max_cluster=12, cache_bytes=20_000), url, tmp_path).run()
+    report = Run(Plan(images=3000, max_cluster=12, cache_bytes=20_000), url, tmp_path).run()
     assert report.sound, report.to_json()
     assert report.kills + report.zombies > 0
     assert report.deliveries > report.images
@@ -23,12 +24,17 @@ def test_four_workers_that_are_killed_and_stopped(server: str, tmp_path: Path, r
     assert report.retries > 0
 
 
-def test_generations_that_take_one_another_s_place_meanwhile(redis_url: str, tmp_path: Path) -> None:
-    plan = Plan(images=4000, seed=2, max_cluster=12, mishap_s=0.5, rebuilt=True)
+def test_generations_built_and_rolled_back_and_members_removed_meanwhile(redis_url: str, tmp_path: Path) -> None:
+    plan = Plan(images=3000, seed=2, max_cluster=12, mishap_s=0.5, rebuilt=True)
     report = Run(plan, redis_url, tmp_path).run()
     assert report.sound, report.to_json()
     assert report.generations > 0
     assert report.builds_killed > 0
+    assert report.removed > 0
+    assert report.rollbacks > 0
+    assert report.kept_away > 0
+    assert report.lost_by_rollbacks > 0
+    assert report.unique_again > 0
 
 
 def test_believing_wrong_clocks_is_found_out(redis_url: str, tmp_path: Path) -> None:
@@ -41,4 +47,13 @@ def test_without_the_check_the_same_is_found_out(redis_url: str, tmp_path: Path)
     # Nobody is killed here: that workers are at it at the same time is enough.
     report = Run(Plan(images=2000, mishap_s=1000.0, checked=False), redis_url, tmp_path).run()
     assert report.pairs_within_radius > 0, report.to_json()
+    assert not report.sound
+
+
+@pytest.mark.parametrize("defect", ["untold", "returning"])
+def test_a_defect_of_removal_or_rollback_is_found_out(defect: str, redis_url: str, tmp_path: Path) -> None:
+    plan = Plan(images=2000, mishap_s=1000.0, rebuilt=True, defect=defect, cache_bytes=WHOLE_CACHE)
+    report = Run(plan, redis_url, tmp_path).run()
+    came_back = any("brought back what was removed" in fault for fault in report.faults)
+    assert came_back if defect == "returning" else report.wrong_verdicts > 0 or came_back, report.to_json()
     assert not report.sound

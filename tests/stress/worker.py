@@ -8,6 +8,7 @@ import json
 import os
 import random
 import time
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from importlib.resources import files
 from pathlib import Path
@@ -15,7 +16,7 @@ from pathlib import Path
 from threadpoolctl import threadpool_limits
 
 from neardup.capture_time import capture_time, now_ms
-from neardup.errors import RedisUnavailable
+from neardup.errors import IndexMismatch, RedisUnavailable
 from neardup.index.redis import RedisIndex, RedisIndexOptions
 from neardup.index.stored.connection import connect
 from neardup.types import Decision, Descriptors, Query
@@ -32,11 +33,12 @@ AGAIN = 0.02
 class Worker:
     """Works off one partition."""
 
-    def __init__(self, order: "Order", index: RedisIndex) -> None:
+    def __init__(self, order: "Order") -> None:
+        self._order = order
         self._rows: Descriptors = load_partitions(order.folder)[order.partition]
         self._partition = order.partition
         self._believing = order.believing
-        self._index = index
+        self._index = open_index(order)
         self._offset_path = order.folder / f"offset-{order.partition}"
         self._random = random.Random(order.seed)  # noqa: S311 - no secret
         self._notes = order.notes.open("ab", buffering=0)
@@ -46,30 +48,33 @@ class Worker:
         while position < len(self._rows):
             end = min(position + self._random.randint(1, LARGEST_BATCH), len(self._rows))
             queries = [self._query(offset) for offset in range(position, end)]
-            self._note(queries, self._decide(queries))
+            self._note(queries, *self._decide(queries))
             self._commit(end)
             position = max(0, end - self._random.randint(1, 100)) if self._random.random() < AGAIN else end
 
     def _query(self, offset: int) -> Query:
-        key, said_ms = key_of(self._partition, offset), captured_at_ms(self._partition, offset)
-        known_ms = said_ms if self._believing else capture_time(said_ms, sent_at_ms(offset), now_ms()).ms
+        key = key_of(self._partition, offset)
+        known_ms = time_ms(self._partition, offset, believing=self._believing)
         return Query(key, f"id of {key}", self._rows[offset], known_ms)
 
-    def _decide(self, queries: list[Query]) -> list[Decision]:
+    def _decide(self, queries: list[Query]) -> tuple[list[Decision], int]:
+        """Return the decisions, and how many commits were repeated until now."""
         for _ in range(_ATTEMPTS):
             try:
-                return self._index.decide(queries)
+                return self._index.decide(queries), self._index.stats().retries
             except RedisUnavailable:  # a process that was stopped finds its connection timed out
                 time.sleep(0.1)
+            except IndexMismatch:  # another descriptor: a consumer stops, and is started again
+                self._index = open_index(self._order)
         raise SystemExit("Redis is gone, and whoever started this worker may be, too")
 
-    def _note(self, queries: list[Query], decisions: list[Decision]) -> None:
+    def _note(self, queries: list[Query], decisions: list[Decision], retries: int) -> None:
         verdicts = [
             [query.key, decision.verdict.value, decision.duplicate_of, decision.l2_distance]
             for query, decision in zip(queries, decisions, strict=True)
         ]
         # One write: a line is there or it is not.
-        self._notes.write(json.dumps({"retries": self._index.stats().retries, "verdicts": verdicts}).encode() + b"\n")
+        self._notes.write(json.dumps({"retries": retries, "verdicts": verdicts}).encode() + b"\n")
 
     def _committed(self) -> int:
         return int(self._offset_path.read_text("utf-8")) if self._offset_path.exists() else 0
@@ -78,6 +83,12 @@ class Worker:
         partial = self._offset_path.with_name(f"{self._offset_path.name}.{os.getpid()}")
         partial.write_text(str(offset), "utf-8")
         partial.replace(self._offset_path)
+
+
+def time_ms(partition: int, offset: int, *, believing: bool) -> int:
+    """Return when a message's image was captured, or what the message says of that."""
+    said_ms = captured_at_ms(partition, offset)
+    return said_ms if believing else capture_time(said_ms, sent_at_ms(offset), now_ms()).ms
 
 
 def switch_off_the_check(index: RedisIndex) -> None:
@@ -117,14 +128,22 @@ class Order:
         return self.folder / "go"
 
 
+def open_index(order: Order) -> RedisIndex:
+    """Return the index as the worker is to see it."""
+    options = replace(order.options, now_ms=lambda: FAR_OFF_MS) if order.believing else order.options
+    while True:
+        with suppress(IndexMismatch):  # another descriptor came meanwhile
+            index = RedisIndex(connect(order.redis_url), order.index, options=options)
+            break
+    if not order.checked:
+        switch_off_the_check(index)
+    return index
+
+
 def work(order: Order) -> None:
     """Be a worker, from the first message that is not committed to the last of the partition."""
     threadpool_limits(1)
-    options = replace(order.options, now_ms=lambda: FAR_OFF_MS) if order.believing else order.options
-    index = RedisIndex(connect(order.redis_url), order.index, options=options)
-    if not order.checked:
-        switch_off_the_check(index)
-    worker = Worker(order, index)
+    worker = Worker(order)
     order.ready.touch()
     while not order.go.exists():
         time.sleep(0.005)
