@@ -217,7 +217,7 @@ def test_share_groups_have_the_defaults_that_readers_are_warned_of(broker: Broke
     assert settings() == {"share.isolation.level": "read_uncommitted", "share.auto.offset.reset": "latest"}
     wanted = {"share.isolation.level": "read_committed", "share.auto.offset.reset": "earliest"}
     broker.admin.alter_configs([ConfigResource(ConfigResourceType.GROUP, group, wanted)])
-    assert settings() == wanted
+    eventually(lambda: settings() == wanted, "the group's settings to reach the broker that is asked")
 
 
 # What the feed does with what is too large.
