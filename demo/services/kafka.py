@@ -28,6 +28,8 @@ _SETTINGS = {
     "listener.security.protocol.map": "CONTROLLER:PLAINTEXT,PLAINTEXT:PLAINTEXT",
     # A misspelt topic must fail, as it does on a cluster that is looked after.
     "auto.create.topics.enable": "false",
+    # Tests write messages of other years, which a broker that looks for old ones now and then would delete.
+    "log.retention.ms": "-1",
     # A group of one need not wait three seconds for the others.
     "group.initial.rebalance.delay.ms": "0",
     # A broker that was killed may not come back before its old session is over: nine seconds otherwise.

@@ -224,11 +224,16 @@ def test_a_file_that_takes_too_long_holds_up_nobody(stage: Stage) -> None:
         # What an operator or the kernel ends is started anew, and no image pays for it.
         for pid in set(processes_of(service)) - {service.program.process.pid}:
             os.kill(pid, signal.SIGKILL)
-        again = [stage.publish(photo(fresh())) for _ in range(4)]
-        stage.flush()
-        stage.await_outcomes()
-        assert stage.documents().keys() >= set(again)
-        assert len(processes_of(service)) == 3
+
+        def started_anew() -> bool:
+            """Publish more: a process is started when it gets its next image, and one may have taken all so far."""
+            again = [stage.publish(photo(fresh())) for _ in range(4)]
+            stage.flush()
+            stage.await_outcomes()
+            assert stage.documents().keys() >= set(again)
+            return len(processes_of(service)) == 3
+
+        eventually(started_anew, "both decoding processes")
         assert service.program.stop() == 0
 
 

@@ -11,7 +11,13 @@ from demo.services.process import HOST, free_port
 from tests.support.proxy import FaultProxy
 
 AS_KAFKA_COMES = dict.fromkeys(
-    ("auto.create.topics.enable", "message.max.bytes", "replica.fetch.max.bytes", "queued.max.request.bytes")
+    (
+        "auto.create.topics.enable",
+        "log.retention.ms",
+        "message.max.bytes",
+        "replica.fetch.max.bytes",
+        "queued.max.request.bytes",
+    )
 )
 """Settings of a broker that nobody has set: it creates the topics that clients name, and takes messages of 1 MiB."""
 OFTEN_CLEANED = {"log.retention.check.interval.ms": "500", "log.initial.task.delay.ms": "500"}
