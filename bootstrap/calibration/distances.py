@@ -12,7 +12,7 @@ from neardup.types import Descriptors
 Rows = NDArray[np.intp]
 
 _MULTIPLICATIONS = 10**11
-"""Of the product of all descriptors with one another: 20,000 images of 256 numbers, a few seconds."""
+"""In the product of all descriptors with one another: 20,000 images of 256 numbers take a few seconds."""
 _FEWEST = 2000
 _BLOCK = 2048
 _FLOAT32_SLACK = 1e-5
@@ -22,7 +22,7 @@ _PAIRS_AT_ONCE_NUMBERS = 1 << 23
 def in_order_of_digest(descriptors: Descriptors) -> Rows:
     """Return the rows of float16 (n, d) descriptors in an order that is as good as random, each descriptor once.
 
-    It depends on the descriptors alone: the same images give it whatever they are called and however they are sorted.
+    It depends on the descriptors alone: the same images give the same result, whatever their names and order.
     """
     digests = np.array([hashlib.blake2b(row.tobytes(), digest_size=16).digest() for row in descriptors], dtype="S16")
     _, first = np.unique(digests, return_index=True)
@@ -30,12 +30,12 @@ def in_order_of_digest(descriptors: Descriptors) -> Rows:
 
 
 def most_images(dimension: int) -> int:
-    """Return how many images a product of all with one another may have, so that it takes seconds."""
+    """Return how many images can all be multiplied with one another within seconds."""
     return max(_FEWEST, int(np.sqrt(_MULTIPLICATIONS / dimension)))
 
 
 def apart(descriptors: Descriptors, reach: float) -> Rows:
-    """Return rows, in their order, of which no two lie within `reach`, and one of which every row lies within.
+    """Return rows, in order: no two lie within `reach` of each other, and every row is within it of a returned one.
 
     Parameters
     ----------
@@ -89,7 +89,7 @@ def nearest_pairs(descriptors: Descriptors, count: int, floor: float = 0.0) -> N
             above = found > floor * floor - _FLOAT32_SLACK
             fresh = np.column_stack([found[above], ones[above] + top, twos[above] + left])
             held = _nearest(np.concatenate([held, fresh]), 2 * count)
-            # As many again as wanted: what rounding may put in the wrong order, and the pairs at the floor.
+            # Twice as many as wanted: rounding may put some in the wrong order, and some may be at the floor.
             limit = float(held[:, 0].max()) if len(held) >= 2 * count else np.inf
     return _exactly(descriptors, held[:, 1:].astype(np.intp), count, floor)
 
@@ -118,6 +118,6 @@ def _exact(descriptors: Descriptors, ones: Rows, twos: Rows) -> NDArray[np.float
 
 
 def _squared(ones: NDArray[np.float32], twos: NDArray[np.float32]) -> NDArray[np.float32]:
-    """Return float32 (m, n) squared L2 distances, right but for `_FLOAT32_SLACK`."""
+    """Return float32 (m, n) squared L2 distances, accurate to within `_FLOAT32_SLACK`."""
     norms = np.add.outer(np.square(ones).sum(axis=1), np.square(twos).sum(axis=1))
     return np.asarray(norms - 2.0 * (ones @ twos.T), dtype=np.float32)

@@ -22,7 +22,7 @@ Edit = Callable[[Image.Image], bytes]
 SIDE_PX = 640
 """Larger images are shrunk to this first, as a site's own copy would be: it bounds the time."""
 _SMALL_PX = 32
-"""Below this short side moving, halving and blurring is seen."""
+"""If the short side is below this, shifting, halving and blurring are visible."""
 
 
 def _jpeg(image: Image.Image, quality: int = 90) -> bytes:
@@ -55,14 +55,14 @@ EDITS: dict[str, Edit] = {
     "contrast +8 %": lambda image: _jpeg(ImageEnhance.Contrast(image).enhance(1.08)),
     "contrast -8 %": lambda image: _jpeg(ImageEnhance.Contrast(image).enhance(0.92)),
 }
-"""Of every image."""
+"""Made from every image."""
 
 MOVING_EDITS: dict[str, Edit] = {
     "half size": lambda image: _jpeg(_halved(image)),
     "shift 1 px": lambda image: _jpeg(_shifted(image)),
     "blur 1 px": lambda image: _jpeg(image.filter(ImageFilter.GaussianBlur(1))),
 }
-"""Of images that are large enough for them."""
+"""Made from images that are large enough for them."""
 
 
 def edited(image: Image.Image) -> Iterator[bytes]:
@@ -81,20 +81,20 @@ def edit_distances(
     limits: DecodeLimits,
     workers: int,
 ) -> NDArray[np.float64]:
-    """Return how far light edits move the seeds that are asked for, float64 (k,), ascending.
+    """Return how far light edits move the requested seeds, float64 (k,), ascending.
 
     Parameters
     ----------
     seeds
-        All seeds; the ones asked for are read again.
+        All seeds; the requested ones are read again.
     originals
         Their descriptors, float16 (d,) each, by image id.
     descriptor
-        What described them.
+        The descriptor that described them.
     limits
         What an image may cost.
     workers
-        Threads that edit.
+        Number of editing threads.
 
     Notes
     -----

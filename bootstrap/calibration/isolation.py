@@ -1,9 +1,9 @@
-"""Finds copies with more than light edits: images too close to one another to be so by chance.
+"""Finds copies with more than light edits: images too close to one another for it to be chance.
 
-Two different images that happen to be near lie among others that are nearly as near; copies of one image lie alone
-together. Around an image of local intrinsic dimension m, the j nearest others lie within r times the distance of the
-next with the probability r ** (m j): neighbours are uniform in volume. So each image has a probability that chance
-alone isolates it with its nearest; which are too small is decided so that few of those decided upon are wrong.
+Two different images that happen to be near lie among others that are nearly as near; copies of one image lie in
+isolation together. Around an image of local intrinsic dimension m, the j nearest others lie within r times the
+distance of the next with probability r ** (m j): neighbours are uniform in volume. So each image has a probability
+that chance alone isolates it with its nearest; the cutoff is set so that few images taken for copies are not.
 
 Sources: Lowe, Distinctive image features from scale-invariant keypoints, section 7.1 (2004), for the ratio; Rényi, On
 the theory of order statistics (1953), for its distribution; Benjamini and Hochberg, Controlling the false discovery
@@ -22,11 +22,11 @@ Distances = NDArray[np.float64]
 Rows = NDArray[np.intp]
 
 FALSE_DISCOVERIES = 0.02
-"""Part of the images taken for copies that may be different ones, as expected; without copies in the set, the
-probability that any is."""
+"""Expected fraction of the images taken for copies that are in fact different; in a set without copies, the probability
+that any image is taken for one."""
 MOST_COPIES = 16
-"""Of one image, beside itself. More images that lie together are a kind of image, such as garments on one background:
-these are what the false pairs come from."""
+"""At most this many copies of one image, besides itself. A larger group is a kind of image, such as garments on one
+background: these are where the false pairs come from."""
 _FEWEST_IMAGES = 41
 _NEIGHBOURS = 3 * MOST_COPIES
 _NEAR = 20
@@ -37,22 +37,22 @@ _TINY = 1e-6
 
 
 def originals_of(descriptors: Descriptors) -> Rows:
-    """Return the row that each image is a copy of, its own for what is no copy.
+    """Return the row that each image is a copy of; its own row if it is not a copy.
 
     Parameters
     ----------
     descriptors
-        float16 (n, d), unit norm, of which the order decides which of several copies stands for them: the first.
+        float16 (n, d), unit norm. The order matters: the first of several copies stands for them all.
 
     Returns
     -------
     ndarray
-        intp (n,): at most the row itself; all copies of one image have the same.
+        intp (n,): no larger than the row itself; the same for all copies of one image.
 
     Notes
     -----
-    Two images are copies of one when each is among those that the other is isolated with. Where an image has copies,
-    those of others do not show: so those found are taken out, all but the first, and the rest is looked at again.
+    Two images are copies of one when each is among those that the other is isolated with. Copies of one image
+    hide those of others, so all but the first of those found are taken out, and the rest are looked at again.
     """
     count = len(descriptors)
     every = np.arange(count)
@@ -75,7 +75,7 @@ def originals_of(descriptors: Descriptors) -> Rows:
 
 
 def _among(rows: Rows, l2: Distances, others: Rows, count: int) -> tuple[Distances, Rows]:
-    """Return the neighbours that are among the rows, nearest first; at the end infinity, where others were."""
+    """Return the neighbours that are among the rows, nearest first; the rest of each row of distances is infinite."""
     there = np.zeros(count, dtype=np.bool_)
     there[rows] = True
     order = np.argsort(~there[others], axis=1, kind="stable")
@@ -84,7 +84,7 @@ def _among(rows: Rows, l2: Distances, others: Rows, count: int) -> tuple[Distanc
 
 
 def _links(rows: Rows, l2: Distances, others: Rows, count: int) -> csr_array:
-    """Return which images lie alone together, bool (count, count), symmetric."""
+    """Return which images are isolated together, bool (count, count), symmetric."""
     sizes = _isolated_with(l2)
     near = np.arange(l2.shape[1]) < sizes[:, None]
     ones, twos = np.repeat(rows, sizes), others[near]
@@ -93,11 +93,11 @@ def _links(rows: Rows, l2: Distances, others: Rows, count: int) -> csr_array:
 
 
 def _isolated_with(l2: Distances) -> NDArray[np.intp]:
-    """Return with how many of its nearest each image lies alone, intp (n,), given ascending distances (n, k)."""
+    """Return how many of its nearest each image is isolated with, intp (n,), given ascending distances (n, k)."""
     j = np.arange(1, min(MOST_COPIES, l2.shape[1] - 1) + 1)
     known = np.isfinite(l2[:, 1 : len(j) + 1])
     ratio = np.divide(l2[:, : len(j)], l2[:, 1 : len(j) + 1], out=np.ones(known.shape), where=known)
-    # One group size is tried after the other: they share the doubt as 1/2, 1/4, 1/8, ... (Boole's inequality).
+    # Group sizes are tried one by one: they share the error probability as 1/2, 1/4, 1/8, ... (Boole's inequality).
     chance = 2.0**j * ratio ** (_dimensions(l2)[:, None] * j)
     isolated = chance <= _limit(chance.min(axis=1))
     largest = len(j) - np.argmax(isolated[:, ::-1], axis=1)
@@ -115,9 +115,9 @@ def _limit(chances: Distances) -> float:
 def _dimensions(l2: Distances) -> Distances:
     """Return the local intrinsic dimension of each image, float64 (n,).
 
-    Copies among the nearest make it too small, and then nothing looks isolated: the median of the set is estimated
+    Copies among the nearest make it too small, and then nothing looks isolated: so the median of the set is estimated
     from further neighbours as well, and the larger counts. Where an image's own, from further neighbours, is below the
-    median, it is halfway between the two, as a ratio: flat images vary in fewer directions than most, but an estimate
+    median, the geometric mean of the two is taken: flat images vary in fewer directions than most, but an estimate
     from so few neighbours is rough.
     """
     near, far = _dimensions_by(l2, 0, _NEAR), _dimensions_by(l2, MOST_COPIES, l2.shape[1])
@@ -131,11 +131,11 @@ def _median(dimensions: Distances) -> float:
 
 
 def _dimensions_by(l2: Distances, first: int, end: int) -> Distances:
-    """Return the dimensions by the neighbours numbered first to end - 1, from 0; infinity for who lacks some."""
+    """Return the dimensions from neighbours `first` to `end` - 1, counted from 0; infinity where some are missing."""
     part = l2[:, first:end]
     known = np.isfinite(part).all(axis=1)
     found = np.full(len(l2), np.inf)
-    # The log of the volume ratio of neighbours i and k is 1 / i + ... + 1 / (k - 1) in the mean (Rényi).
+    # The log of the volume ratio of neighbours i and k is 1 / i + ... + 1 / (k - 1) on average (Rényi).
     steps = 1.0 / np.arange(first + 1, end)
     expected = float((steps * np.arange(1, len(steps) + 1)).sum())
     found[known] = expected / np.maximum(np.log(part[known, -1:] / part[known, :-1]).sum(axis=1), _TINY)

@@ -115,7 +115,7 @@ def errors_at(labels: Sequence[LabelledPair], l2_distances: NDArray[np.float64],
     labels
         n labelled pairs.
     l2_distances
-        float64 (n,), of each pair.
+        float64 (n,), one for each pair.
     radius
         Inclusive.
     """
@@ -130,9 +130,9 @@ def errors_at(labels: Sequence[LabelledPair], l2_distances: NDArray[np.float64],
 
 
 def fewest_errors(labels: Sequence[LabelledPair], l2_distances: NDArray[np.float64]) -> Document:
-    """Return the smallest radius with the fewest errors, as `errors_at` does.
+    """Return the smallest radius with the fewest errors, in the form of `errors_at`.
 
-    The count of errors changes only at the distances of the pairs, so the best radius is one of these, or 0.
+    The number of errors changes only at the distances of the pairs, so the best radius is one of these, or 0.
     """
     order = np.argsort(l2_distances, kind="stable")
     distances = np.concatenate([[0.0], l2_distances[order]])

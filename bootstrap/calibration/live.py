@@ -1,4 +1,4 @@
-"""Calibrates a live index, from its members and from labelled pairs. Only reads."""
+"""Calibrates a live index from its members and from labelled pairs. Read-only."""
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -24,16 +24,16 @@ Document = dict[str, Any]
 
 
 class Members:
-    """A sample of the members of a generation, and those among them that are asked for.
+    """A sample of the members of a generation, and the requested ones among them.
 
     Attributes
     ----------
     count
-        Of all members.
+        Number of all members.
     sample
-        float16 (n, d), all different, as good as random: those whose digests are the smallest.
+        float16 (n, d), all different, as good as random: those with the smallest digests.
     found
-        Descriptors of the members that were asked for, by image id or key.
+        Descriptors of the requested members, by image id or key.
     """
 
     def __init__(self, generation: LiveGeneration, wanted: Mapping[str, int]) -> None:
@@ -73,24 +73,24 @@ def calibrate_live(
 ) -> Document:
     """Return what calibration would choose now, and what it would change, as a document for JSON.
 
-    Members lie beyond the radius from one another, so nothing is known of nearer pairs: the tail is fit on the pairs
-    beyond, and continued below the radius.
+    Members lie farther than the radius from one another, so nothing is known about nearer pairs: the tail is fitted on
+    the pairs beyond the radius, and extended below it.
 
     Parameters
     ----------
     generation
-        The live one.
+        The live generation.
     false_pairs
         Rate to keep.
     pairs, labels
-        File of labelled pairs (for messages), and its content.
+        File of labelled pairs (for messages), and its contents.
     weights, descriptor
         Weights of the descriptor, and its name where it lies elsewhere, for images that are files.
 
     Raises
     ------
     Misconfigured, Unavailable
-        A labelled image is neither a member nor a readable file; or Redis.
+        A labelled image is neither a member nor a readable file; or Redis fails.
     """
     lines = named_images(labels)
     members = Members(generation, lines)

@@ -14,7 +14,7 @@ _LOWEST_RATE = 1e-9
 
 
 def calibration_figure(calibration: "Calibration") -> Figure:
-    """Draw the false-pair rate and the part of the light edits found against the radius, and the radius chosen."""
+    """Draw the false-pair rate and the fraction of light edits found against the radius, and the radius chosen."""
     figure = Figure(figsize=(10, 6), dpi=110, layout="constrained")
     FigureCanvasAgg(figure)
     rates = figure.add_subplot()

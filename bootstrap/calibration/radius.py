@@ -13,9 +13,9 @@ Document = dict[str, Any]
 
 CONFIDENCE = 0.95
 REACH = 0.90
-"""This part of the light edits decides what counts as a copy, and is found in any case."""
+"""This fraction of the light edits decides what counts as a copy, and is always found."""
 WANTED = 0.99
-"""With less than this part of the light edits found, a warning says so."""
+"""If less than this fraction of the light edits is found, a warning says so."""
 FEWEST_IMAGES = 100
 """With fewer different images the bound holds less often than it says (docs/calibration.md)."""
 FEWEST_EDITS = 100
@@ -27,12 +27,12 @@ _SHOWN_GROUPS, _SHOWN_COPIES = 3, 4
 
 @dataclass(frozen=True)
 class Calibration:
-    """A radius, and where it is from.
+    """A radius, and where it comes from.
 
     Attributes
     ----------
     radius
-        Largest L2 distance that counts as duplicate.
+        Largest L2 distance that counts as a duplicate.
     method
         ``pairs`` when the false-pair bound decided, ``edits`` when light edits need more, ``default`` when the seed
         set says too little.
@@ -43,9 +43,9 @@ class Calibration:
     bound
         Largest radius that keeps the rate at this confidence; None when it could not be found.
     rate
-        Estimated part of the pairs of different images within the radius; None likewise.
+        Estimated fraction of the pairs of different images within the radius; None as for `bound`.
     found
-        Part of the light edits within the radius; None when there were none.
+        Fraction of the light edits within the radius; None when there were none.
     edits
         Quantiles of the distances of light edits by name, such as ``0.9``.
     warning
@@ -55,9 +55,9 @@ class Calibration:
     nearest
         The nearest pairs that were taken for different images: (image id, image id, distance).
     exponent
-        Of the tail: how fast false pairs grow with the radius.
+        Exponent of the tail: how fast false pairs grow with the radius.
     copies
-        Image ids that were taken for edited copies of one image, and counted once: a tuple for each.
+        Ids of the images taken for edited copies of one image, and counted once: one tuple per such image.
     """
 
     radius: float
@@ -82,7 +82,7 @@ class Calibration:
 
     @property
     def warnings(self) -> list[str]:
-        """What to tell the user, with names of images."""
+        """What to tell the user, with image names."""
         return [text for text in (self.warning, self._about_copies()) if text]
 
     def _about_copies(self) -> str:
@@ -100,7 +100,7 @@ class Calibration:
         return self.images * (self.images - 1) // 2
 
     def document(self) -> Document:
-        """Return it as the index keeps it, without the names of images."""
+        """Return it as the index keeps it, without image names."""
         names = ("radius", "method", "false_pairs", "confidence", "images", "pairs", "bound", "rate", "found")
         return {name: getattr(self, name) for name in (*names, "copied", "exponent", "edits", "warning", "curve")}
 
@@ -119,8 +119,8 @@ def choose(
 ) -> Calibration | None:
     """Choose the radius; None when there are too few pairs to bound anything.
 
-    It is the bound of the false pairs, and no less than `reach_of` the edits: a radius that does not find an image
-    that was saved again is of no use.
+    It is the false-pair bound, but no less than `reach_of` the edits: a radius that misses an image that was merely
+    saved again is of no use.
 
     Parameters
     ----------
@@ -133,8 +133,8 @@ def choose(
     names
         Image ids of the rows.
     comparisons
-        How often two images are compared: once, and once more for each symmetry. Each of these may go wrong, and does
-        so as often as the first: the rate is divided among them (Boole's inequality).
+        How often two images are compared: once, and once more for each symmetry. Each of these may go wrong as often
+        as the first, so the rate is divided among them (Boole's inequality).
     """
     bound = tail_bound(near, false_pairs / comparisons, CONFIDENCE)
     if bound is None:
@@ -193,7 +193,7 @@ def default(
 
 
 def rate_within(near: NearPairs, fit: TailFit, radius: float) -> float:
-    """Return the part of all pairs within a radius: counted above the threshold of the fit, estimated below."""
+    """Return the fraction of all pairs within a radius: counted above the threshold of the fit, estimated below."""
     if radius <= fit.threshold or not near.pairs:
         return fit.rate_at(radius)
     # What the floor hides is added to what was counted.
@@ -204,7 +204,7 @@ def rate_within(near: NearPairs, fit: TailFit, radius: float) -> float:
 def curve(
     near: NearPairs, bound: TailBound, edits: NDArray[np.float64], radius: float, comparisons: int = 1
 ) -> dict[str, list[float]]:
-    """Return false pairs and edits found at some radii, as the index keeps them."""
+    """Return false pairs and edits found at a range of radii, as the index keeps them."""
     end = min(float(near.l2_distance[-1]), max(1.5 * radius, float(edits[-1]) if len(edits) else 0.0))
     radii = np.linspace(0.0, max(end, radius), _CURVE_POINTS + 1)[1:]
     return {
@@ -220,7 +220,7 @@ def enough_for(images: int, false_pairs: float) -> int:
 
 
 def quantiles(edits: NDArray[np.float64]) -> dict[str, float]:
-    """Return some quantiles of the edits' distances by name; nothing when there are none."""
+    """Return some quantiles of the edits' distances by name; empty when there are none."""
     if not len(edits):
         return {}
     return {f"{part:g}": round(float(np.quantile(edits, part)), _DIGITS) for part in (0.5, REACH, WANTED, 1.0)}

@@ -42,13 +42,13 @@ def calibrate_seeds(
     seeds
         The seeds: a few are read again.
     image_ids
-        Ids of those that were described.
+        Ids of the seeds that were described.
     descriptors
         float16 (n, d), a row for each id.
     descriptor
-        What described them.
+        The descriptor that described them.
     false_pairs
-        Largest part of the pairs of different images that may count as duplicates.
+        Largest fraction of the pairs of different images that may count as duplicates.
     comparisons
         How often an image is compared with each member: once, and once more for each symmetry.
     limits
@@ -83,7 +83,7 @@ def calibrate_seeds(
 
 
 def _without_copies(rows: Rows, descriptors: Descriptors) -> tuple[Rows, list[Rows]]:
-    """Return the rows without edited copies of others, and what belongs together: the row that stays, its copies."""
+    """Return the rows without edited copies of others, and the groups: the row that stays, then its copies."""
     originals = originals_of(descriptors[rows])
     stays = originals == np.arange(len(rows))
     groups = [rows[originals == original] for original in np.unique(originals[~stays])]

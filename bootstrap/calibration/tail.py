@@ -1,8 +1,8 @@
-"""How rarely two different images lie near each other: the lower tail of their distances, and a careful bound of it.
+"""How rarely two different images lie near each other: the lower tail of their distances, and a cautious bound on it.
 
-The nearest of n (n - 1) / 2 distances follow a power law, F(r) ~ r^m, m the local intrinsic dimension. Its exponent is
-estimated from the k nearest pairs, and the radius at a rate that is smaller than any seen is extrapolated. Pairs are
-not independent: one image that resembles many makes many near pairs. So the variance is that of the *images*.
+The nearest of n (n - 1) / 2 distances follow a power law, F(r) ~ r^m, where m is the local intrinsic dimension. Its
+exponent is estimated from the k nearest pairs, and the radius at a rate smaller than any seen is extrapolated. Pairs
+are not independent: one image that resembles many makes many near pairs. So the variance is taken over *images*.
 
 Sources: Hill, A simple general approach to inference about the tail of a distribution (1975); Weissman, Estimation of
 parameters and large quantiles based on the k largest observations (1978); Aban, Meerschaert and Panorska, Parameter
@@ -23,19 +23,19 @@ Distances = NDArray[np.float64]
 Rows = NDArray[np.intp]
 
 FEWEST_PAIRS, MOST_PAIRS = 50, 400
-"""The tail is fit on 50, 100, 200 and 400 pairs. One that is no power law has another exponent at each; the lowest
-bound counts."""
+"""The tail is fitted on 50, 100, 200 and 400 pairs. A tail that is not a power law has a different exponent at each;
+the lowest bound counts."""
 _HALVES = 8
-"""Up to 50 * 2 ** 7 = 6400 pairs where a floor hides most of what is nearer."""
+"""Up to 50 * 2 ** 7 = 6400 pairs where a floor hides most of the nearer ones."""
 _MOST_HIDDEN = 0.5
-"""A fit that saw less than half of its tail says next to nothing of the rest."""
+"""A fit that saw less than half of its tail says next to nothing about the rest."""
 _TAIL = 0.05
-"""What lies beyond this part of all pairs is no tail."""
+"""Beyond this fraction of all pairs, it is no longer the tail."""
 _SMALLEST_EXPONENT, _LARGEST_EXPONENT = 1e-3, 1e3
 _FEWEST_FREEDOMS = 2.0
 _SPENT = 0.5
-"""Part of the doubt that is left to chance; the rest is kept for tails that are no power law and estimates that are not
-normal: without it 92 instead of 95 of 100 sets of 500 photos held (docs/calibration.md)."""
+"""Share of the error probability that is left to chance; the rest is kept for tails that are not a power law and
+estimates that are not normal: without it, 92 instead of 95 of 100 sets of 500 photos held (docs/calibration.md)."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,7 +51,7 @@ class NearPairs:
     images
         Images in the set, n: there are n (n - 1) / 2 pairs.
     floor
-        No pair at or below this distance was admitted: such were taken for copies. 0 when all were.
+        Pairs at or below this distance were taken for copies and left out. 0 when all pairs were admitted.
     """
 
     l2_distance: Distances
@@ -67,18 +67,18 @@ class NearPairs:
 
 @dataclass(frozen=True, slots=True)
 class TailFit:
-    """A power law below a threshold: F(r) = rate * (r / threshold) ** exponent, a part of all pairs.
+    """A power law below a threshold: F(r) = rate * (r / threshold) ** exponent, a fraction of all pairs.
 
     Attributes
     ----------
     threshold
-        L2 distance up to which it was fit.
+        L2 distance up to which it was fitted.
     exponent
         The local intrinsic dimension.
     rate
-        F at the threshold, with the part below the floor that was not seen.
+        F at the threshold, including the unseen part below the floor.
     pairs
-        Pairs that it was fit on.
+        Number of pairs it was fitted on.
     """
 
     threshold: float
@@ -87,11 +87,11 @@ class TailFit:
     pairs: int
 
     def radius_at(self, rate: float) -> float:
-        """Return the distance that this part of all pairs lies below, as estimated."""
+        """Return the estimated distance below which this fraction of all pairs lies."""
         return float(self.threshold * (rate / self.rate) ** (1.0 / self.exponent))
 
     def rate_at(self, radius: float) -> float:
-        """Return the part of all pairs within a distance, as estimated, at most 1."""
+        """Return the estimated fraction of all pairs within a distance, at most 1."""
         if radius <= 0.0:
             return 0.0
         log_rate = np.log(self.rate) + self.exponent * np.log(radius / self.threshold)
@@ -107,7 +107,7 @@ class TailBound:
     radius
         The lowest bound over all thresholds.
     fit
-        That it comes from.
+        The fit that it comes from.
     """
 
     radius: float
@@ -115,7 +115,7 @@ class TailBound:
 
 
 def enough_pairs(images: int, rate: float) -> int:
-    """Return how many of the nearest pairs of a set `tail_bound` wants at most."""
+    """Return how many of a set's nearest pairs `tail_bound` uses at most."""
     pairs = images * (images - 1) / 2
     return 1 + int(min(_TAIL * pairs, max(FEWEST_PAIRS << (_HALVES - 1), pairs * rate)))
 
@@ -139,7 +139,7 @@ def tail_bound(near: NearPairs, rate: float, confidence: float) -> TailBound | N
 
     Notes
     -----
-    Where pairs are plenty (400 or more within the rate) there is one threshold and nothing to extrapolate: the bound
+    Where pairs are plentiful (400 or more within the rate) there is one threshold and nothing to extrapolate: the bound
     is that of the empirical quantile.
     """
     bounds = [_bounded(near, fit, rate, confidence) for fit in _fits(near, rate)]
@@ -205,8 +205,8 @@ def _deviation(near: NearPairs, logs: Distances, fit: TailFit, depth: float, rat
     """Return the standard deviation of the log of `radius_at`, and its degrees of freedom.
 
     The delta method gives each pair its influence on the estimate; an image's is the sum over its pairs. The variance
-    is the sum of squares over images (the infinitesimal jackknife). For pairs without any dependence that is twice
-    the variance, so it errs on the careful side.
+    is the sum of squares over images (the infinitesimal jackknife). For independent pairs that is twice the
+    variance, so it errs on the side of caution.
     """
     lean = _beyond(fit.exponent, depth)
     information = _information(fit.exponent, depth)

@@ -5,7 +5,7 @@ from typing import Any
 
 
 def radius_origin(document: Mapping[str, Any]) -> str:
-    """Return in words where a radius is from, given its calibration document; an empty one means it was given."""
+    """Return in words where a radius comes from, given its calibration document; an empty one means it was given."""
     if not document:
         return "given"
     method, images, found = (document.get(name) for name in ("method", "images", "found"))

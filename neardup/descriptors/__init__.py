@@ -1,4 +1,4 @@
-"""Descriptors by name. A name's module is imported when it is asked for: TensorFlow takes seconds."""
+"""Descriptors by name. Each module is imported on first use: TensorFlow takes seconds."""
 
 import importlib
 from typing import TYPE_CHECKING
@@ -18,11 +18,11 @@ def load_descriptor(spec: str, weights: str | None = None) -> "Descriptor":
     Parameters
     ----------
     spec
-        One of the forms in `neardup.descriptors.names`, such as ``dct`` or ``pixels:320``; docs/descriptors.md tells
-        what each is.
+        One of the forms in `neardup.descriptors.names`, such as ``dct`` or ``pixels:320``; docs/descriptors.md
+        describes each.
     weights
-        Weights file for the networks of Keras; see `neardup.descriptors.keras_net.KerasDescriptor`. The others have
-        none, or have them in their file, and refuse any.
+        Weights file for the Keras networks; see `neardup.descriptors.keras_net.KerasDescriptor`. The others have no
+        weights, or bring them in their own files, and refuse a weights file.
 
     Raises
     ------

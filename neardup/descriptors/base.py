@@ -12,26 +12,26 @@ from neardup.types import Descriptors, Pixels
 
 
 class Descriptor(ABC):
-    """Makes float16 unit vectors out of images; two alike images lie close in L2 distance.
+    """Turns images into float16 unit vectors; similar images lie close in L2 distance.
 
-    Describing has two steps. `prepare` runs once an image, in any thread, and shrinks the pixels to what the
-    descriptor needs, so that no full-size image outlives its decoding. `describe` runs once a batch.
+    Describing has two steps. `prepare` runs once per image, in any thread, and shrinks the pixels to what the
+    descriptor needs, so that no full-size image outlives its decoding. `describe` runs once per batch.
 
     Attributes
     ----------
     spec
         How the command line names it, such as ``dct`` or ``pixels:320``.
     fingerprint
-        Changes whenever the numbers do; an index stores it, and refuses any other.
+        Changes whenever the numbers do; an index stores it and refuses any other.
     dimension
         Length of a descriptor.
     reduce_to_px
         A JPEG may be decoded smaller as long as both sides keep this many pixels.
     default_radius
-        Largest distance that counts as duplicate unless the user says otherwise; where it was measured stands in
-        docs/descriptors.md.
+        Largest distance that counts as a duplicate unless the user says otherwise; docs/descriptors.md says where it
+        was measured.
     radius_is_measured
-        Whether that default was measured; else it is a guess.
+        Whether that default was measured; if not, it is a guess.
     """
 
     spec: str
@@ -75,7 +75,7 @@ class Descriptor(ABC):
 def unit_float16(features: NDArray[np.float32]) -> Descriptors:
     """Scale each row to unit L2 norm and round it to float16, once and for all.
 
-    A row of zeros has no direction (an all-black image in `pixels`); it gets the uniform one, that of flat grey.
+    A row of zeros has no direction (an all-black image in `pixels`); it gets the uniform one, as flat grey does.
 
     Raises
     ------
@@ -91,10 +91,10 @@ def unit_float16(features: NDArray[np.float32]) -> Descriptors:
 
 
 def thumbnail(pixels: Pixels, side_px: int) -> Pixels:
-    """Return uint8 (side_px, side_px, 3): each pixel a mean over twice the area that it stands for, nearest heaviest.
+    """Return uint8 (side_px, side_px, 3): each pixel a mean over twice its own area, the nearest weighing most.
 
-    Pillow's BOX takes or leaves whole pixels: two sizes of one photo are then sampled at different places, and lie
-    further apart (docs/descriptors.md has the figures).
+    Pillow's BOX filter takes or leaves whole pixels: two sizes of one photo are then sampled at different places and
+    lie further apart (docs/descriptors.md has the figures).
     """
     small = Image.fromarray(pixels).resize((side_px, side_px), Image.Resampling.BILINEAR)
     return np.asarray(small, dtype=np.uint8)

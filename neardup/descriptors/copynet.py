@@ -1,4 +1,4 @@
-"""The learned descriptor that ships with the package: a small network, trained to know copies; see docs/copynet.md."""
+"""The learned descriptor that ships with the package: a small network trained to know copies; see docs/copynet.md."""
 
 import hashlib
 import io
@@ -22,25 +22,25 @@ from neardup.errors import Misconfigured
 from neardup.types import Pixels
 
 BODY, HEAD, CARD = "copynet.tflite", "copynet.npz", "copynet.json"
-"""A model's files: convolutions in 8-bit whole numbers; the head that makes one vector; the model card."""
+"""A model's files: the convolutions, in 8-bit integers; the head that makes one vector; the model card."""
 _BATCH = 32
 _FEW = 8
 _LARGEST_ANGLE = 0.7
-"""Of a faint image's vector to what it is without its fine part, in radians; chosen by docs/copynet.md."""
+"""Most that its fine part turns a faint image's vector, in radians; docs/copynet.md says how it was chosen."""
 _LEAST = 1e-4
 """Activations are at least this before they are raised to a power; see `training.network.GeneralisedMean`."""
 
 
 class CopynetDescriptor(Descriptor):
-    """64 numbers of a residual network, of the 64 px thumbnail of what is inside the bars.
+    """64 numbers from a residual network, fed the 64 px thumbnail of what is inside the bars.
 
-    The network finds a photo again below a caption or a logo. Two forms of one layout, or two covered lenses, are the
-    same to it: vectors of faint images are turned, as those of `dct` are; see `neardup.descriptors.faint`.
+    The network still finds a photo under a caption or a logo. Two forms with one layout, or two covered lenses, look
+    the same to it, so the vectors of faint images are turned, as those of `dct` are; see `neardup.descriptors.faint`.
 
     Parameters
     ----------
     folder
-        A model of one's own, made by ``make train``; the shipped one if None.
+        A folder with your own model, made by ``make train``; None for the shipped model.
 
     Raises
     ------
@@ -78,7 +78,7 @@ class CopynetDescriptor(Descriptor):
 
     @property
     def preparer(self) -> Callable[[Pixels], NDArray[np.uint8]]:
-        """The same without the network; see `Descriptor.preparer`."""
+        """The same, without the network; see `Descriptor.preparer`."""
         return partial(as_seen, side_px=self._side_px)
 
     def features(self, prepared: NDArray[np.uint8]) -> NDArray[np.float32]:
@@ -91,7 +91,7 @@ class CopynetDescriptor(Descriptor):
         places = self._places(images)
         powers = np.power(np.maximum(places, _LEAST), self._exponent)
         pooled = np.power(powers.mean(axis=(1, 2)), 1.0 / self._exponent)
-        # One by one: a product of matrices may round otherwise in a batch of another size.
+        # One by one: a matrix product may round differently in a batch of another size.
         vectors: NDArray[np.float32] = np.stack([row @ self._matrix for row in pooled]) + self._offset
         return vectors
 
@@ -105,7 +105,7 @@ def from_spec(spec: str) -> CopynetDescriptor:
 
 
 def digest_of(body: bytes, head: bytes) -> str:
-    """Return the SHA-256 of a model's numbers, as its card and its fingerprint name it."""
+    """Return the SHA-256 of a model's numbers, as its card and its fingerprint give it."""
     return hashlib.sha256(body + head).hexdigest()
 
 
@@ -130,13 +130,13 @@ def _card(text: bytes, spec: str) -> dict[str, Any]:
 
 
 def as_seen(pixels: Pixels, side_px: int) -> NDArray[np.uint8]:
-    """Return uint8 (side_px, side_px, 3): what the network sees, in training as in the service."""
+    """Return uint8 (side_px, side_px, 3): what the network sees, both in training and in the service."""
     return thumbnail(trimmed(pixels), side_px)
 
 
 def _runner(body: bytes, side_px: int) -> Callable[[NDArray[np.uint8]], NDArray[np.float32]]:
-    """Return the convolutions as a function of up to 32 images; whole numbers add up the same in any batch."""
-    # Not at module level: the core names this descriptor without needing its runtime.
+    """Return the convolutions as a function of up to 32 images; integers add up the same in any batch."""
+    # Not at module level: the core refers to this descriptor without needing its runtime.
     from ai_edge_litert.interpreter import Interpreter  # noqa: PLC0415
 
     one, many = (Interpreter(model_content=body, num_threads=1) for _ in range(2))
@@ -147,7 +147,7 @@ def _runner(body: bytes, side_px: int) -> Callable[[NDArray[np.uint8]], NDArray[
     def run(images: NDArray[np.uint8]) -> NDArray[np.float32]:
         if len(images) < _FEW:
             return np.concatenate([_output(one, image[np.newaxis]) for image in images])
-        # A batch that is not full is filled up: the interpreter plans anew for each size, which costs more.
+        # A partial batch is padded: the interpreter plans anew for each size, which costs more.
         filled = np.zeros((_BATCH, side_px, side_px, 3), dtype=np.uint8)
         filled[: len(images)] = images
         return _output(many, filled)[: len(images)]
@@ -156,9 +156,9 @@ def _runner(body: bytes, side_px: int) -> Callable[[NDArray[np.uint8]], NDArray[
 
 
 def _kernels(run: Callable[[NDArray[np.uint8]], NDArray[np.float32]], side_px: int) -> str:
-    """Return eight digits of what the interpreter's kernels make of a test image.
+    """Return eight hexadecimal digits of a hash of what the interpreter's kernels make of a test image.
 
-    XNNPACK's and the interpreter's own round whole numbers otherwise: one image comes out 0.01 to 0.03 apart by them.
+    XNNPACK's kernels and the interpreter's own round integers differently: they put one image 0.01 to 0.03 apart.
     """
     noise = hashlib.shake_256(b"kernels").digest(side_px * side_px * 3)
     places = run(np.frombuffer(noise, dtype=np.uint8).reshape(1, side_px, side_px, 3))

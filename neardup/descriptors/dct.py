@@ -1,6 +1,6 @@
-"""The default descriptor: low frequencies of the middle of an image, and its look where it has few; no weights needed.
+"""The default descriptor: low frequencies of an image's middle, and its look where these are few; no weights needed.
 
-Every choice here was made by measurement; docs/descriptors.md has the figures.
+Every choice here was measured; docs/descriptors.md has the figures.
 """
 
 import numpy as np
@@ -19,19 +19,19 @@ LOOK_NUMBERS = 16
 DEFAULT_RADIUS = 0.36
 """Just below one false pair in a million distinct photos."""
 CHROMA_WEIGHT = 0.2
-"""Enough to part some garments on one background; a third more and copies without colour are lost."""
+"""Enough to separate some garments on one background; with a third more, copies without colour are lost."""
 FREQUENCY_POWER = 0.5
-"""A coefficient counts as its frequency to the minus this: crops and rotations move high frequencies most."""
+"""A coefficient is divided by its frequency to this power: crops and rotations move high frequencies most."""
 NOISE_GREY_LEVELS = 0.2
-"""Coefficients well below it count as they are, above it by their root: the root alone would blow up noise."""
+"""Coefficients well below this count as they are, above it by their root: the root alone would amplify noise."""
 LOOK_GREY_LEVELS = 0.5
-"""Strength of the look in every image: what is flatter than this is told by its colour and brightness alone."""
+"""Strength of the look in every image: flatter images are told apart by their colour and brightness alone."""
 FEW_COEFFICIENTS = 4.0
-"""An image with so few of effect (a gradient has 3, one photo in a thousand 5) counts half by its look."""
+"""With this few effective coefficients (a gradient has 3, one photo in a thousand 5), the look counts for half."""
 LARGEST_ANGLE = 0.4
-"""Of a faint image's vector to what it is without its fine part, in radians: see `neardup.descriptors.faint`."""
+"""Most that its fine part turns a faint image's vector, in radians: see `neardup.descriptors.faint`."""
 LOOK_RADIANS = np.array([5.0, 7.0, 7.0, 3.0])
-"""Angle that the root of the brightness, Cb, Cr and the logarithm of contrast turn by in a unit of each."""
+"""Angle per unit of the root of the brightness, of Cb, of Cr and of the logarithm of contrast, in that order."""
 
 # ITU-R BT.601, as JPEG uses it (JFIF 1.02): rows Y, Cb, Cr.
 YCBCR_OF_RGB = np.array(
@@ -46,17 +46,17 @@ _POSITIONS = np.arange(SIDE_PX) + 0.5
 
 
 def _lowest_frequencies(count: int) -> tuple[NDArray[np.intp], NDArray[np.intp]]:
-    """Return rows and columns of the `count` lowest frequencies but the mean."""
+    """Return the rows and columns of the `count` lowest frequencies, leaving out the mean."""
     rows, columns = np.divmod(np.arange(SIDE_PX * SIDE_PX), SIDE_PX)
     order = np.lexsort((columns, rows + columns, rows * rows + columns * columns))[1 : count + 1]
     return rows[order], columns[order]
 
 
 def dct_basis(count: int) -> NDArray[np.float64]:
-    """Return the first `count` rows of the DCT-II of a side, float64 (count, 64).
+    """Return the first `count` rows of the DCT-II along a side, float64 (count, 64).
 
-    Orthonormal rows keep the sum of squares; these are divided by the root of the side, so that the unit of a
-    coefficient is a grey level.
+    Orthonormal rows keep the sum of squares; these are also divided by the root of the side, so that coefficients are
+    in grey levels.
 
     Source: Ahmed, Natarajan and Rao, "Discrete Cosine Transform", IEEE Transactions on Computers, 1974, equation 1.
     """
@@ -67,9 +67,9 @@ def dct_basis(count: int) -> NDArray[np.float64]:
 
 
 def _hann_window() -> NDArray[np.float64]:
-    """Return the weights of a side's pixels, float64 (64,).
+    """Return the weights of the pixels along a side, float64 (64,).
 
-    What a crop, a rotation, a logo or a timestamp changes lies at the border, where the window is near zero.
+    Crops, rotations, logos and timestamps change the border, where the window is near zero.
 
     Source: Harris, "On the Use of Windows for Harmonic Analysis with the Discrete Fourier Transform", Proceedings of
     the IEEE, 1978, equation 23.
@@ -78,16 +78,16 @@ def _hann_window() -> NDArray[np.float64]:
 
 
 class DctDescriptor(Descriptor):
-    """98 luminance and 2 x 7 colour DCT coefficients, and 16 numbers of an image's look: 128 in all.
+    """98 luminance and 2 x 7 colour DCT coefficients, and 16 numbers for an image's look: 128 in all.
 
-    The coefficients are of a windowed thumbnail less its windowed mean, so brightness does not count; their root is
-    taken, so that no strong one drowns the others; normalisation makes contrast not count.
+    The coefficients are those of a windowed thumbnail less its windowed mean, so brightness does not count. Their root
+    is taken, so that no strong one drowns the others. Normalisation removes contrast.
 
-    An image with few coefficients of effect (fog, a sky, a covered lens) is like all others of its kind. The more so,
-    the more its look counts: mean colour, brightness and contrast. In a photo it is next to nothing.
+    An image with few effective coefficients (fog, a sky, a covered lens) resembles all others of its kind. The fewer it
+    has, the more its look counts: mean colour, brightness and contrast. In a photo the look counts for next to nothing.
 
-    A faint image, one of hardly any coarse contrast, is turned away from what it would be, by up to 0.4 radians, into
-    a direction that all of its pixels decide upon: see `neardup.descriptors.faint`. Photos are not touched.
+    The vector of a faint image, one with hardly any coarse contrast, is turned by up to 0.4 radians towards a
+    direction that all of its pixels determine: see `neardup.descriptors.faint`. Photos are not touched.
 
     Parameters
     ----------
@@ -117,7 +117,7 @@ class DctDescriptor(Descriptor):
         return thumbnail(trimmed(pixels) if self.trim else pixels, SIDE_PX)
 
     def features(self, prepared: NDArray[np.uint8]) -> NDArray[np.float32]:
-        """Return float32 (n, 128): luminance, Cb, Cr, look; of faint images the fine part added to all."""
+        """Return float32 (n, 128): luminance, Cb, Cr, look; for faint images, the fine part is added to all 128."""
         spectrum, means = self._spectrum(prepared)
         coefficients = np.ascontiguousarray(spectrum[:, 0, *self._luma])
         luma = self._luma_weights * _rooted(coefficients)
@@ -129,9 +129,9 @@ class DctDescriptor(Descriptor):
     def _spectrum(self, prepared: NDArray[np.uint8]) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
         """Return float64 (n, 3, k, k) low frequencies of Y, Cb and Cr less their means, and the means (n, 3).
 
-        One matrix product an image and a step, of the same shape each time: a single product over the batch would
-        be rounded differently for each size of the batch. float64 leaves nothing of what is left of that (and of
-        differences between processors) after the rounding to float16.
+        One matrix product per image and step, always of the same shape: a single product over the batch would be
+        rounded differently for each batch size. In float64, what remains of such differences (and of those between
+        processors) disappears in the rounding to float16.
         """
         planes = np.ascontiguousarray(prepared.transpose(0, 3, 1, 2), dtype=np.float64)
         low = np.matmul(np.matmul(self._basis, planes), self._basis.T)
@@ -147,7 +147,7 @@ def _rooted(coefficients: NDArray[np.float64]) -> NDArray[np.float64]:
 def _look(mean_ycbcr: NDArray[np.float64], contrast: NDArray[np.float64]) -> NDArray[np.float64]:
     """Return float64 (n, 16) unit vectors that turn with brightness, colour and contrast.
 
-    Each of the four goes round at two speeds: the fast one tells near values apart, the slow one far ones.
+    Each of the four turns at two speeds: the fast one tells near values apart, the slow one far ones.
 
     Source: the cosine and sine features of Rahimi and Recht, "Random Features for Large-Scale Kernel Machines",
     NIPS 2007, algorithm 1, at chosen frequencies in place of random ones.
@@ -160,7 +160,7 @@ def _look(mean_ycbcr: NDArray[np.float64], contrast: NDArray[np.float64]) -> NDA
 
 
 def _look_strength(energies: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Return float64 (n, 1): how long the look is, beside coefficients (n, m) of such energies.
+    """Return float64 (n, 1): the length of the look beside coefficients with these energies, (n, m).
 
     Source: the effective number is the participation ratio of Bell and Dean, "Atomic vibrations in vitreous silica",
     Discussions of the Faraday Society, 1970: 1 for a single coefficient, m for equal ones.

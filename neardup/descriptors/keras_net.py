@@ -20,7 +20,7 @@ from neardup.errors import Misconfigured
 RANDOM_WEIGHTS = "none"
 OUTPUTS = ("pooled", "flat")
 DOWNLOAD_TIMEOUT_S = 20.0
-"""Without an answer for so long the download has failed; Keras's own waits for minutes behind a silent firewall."""
+"""A download with no answer for this long has failed; Keras alone would wait minutes behind a silent firewall."""
 DEFAULT_SIDE_PX = 224
 SIDES_PX = {
     "EfficientNetB1": 240,
@@ -41,7 +41,7 @@ SIDES_PX = {
     "NASNetLarge": 331,
     "Xception": 299,
 }
-"""Sides of the images that a network was trained on, where they are not 224 pixels."""
+"""Side of the images that each network was trained on, where it is not 224 pixels."""
 
 
 class KerasDescriptor(NetworkDescriptor):
@@ -52,7 +52,7 @@ class KerasDescriptor(NetworkDescriptor):
     name
         As in keras.applications: ``VGG16``, ``MobileNetV3Small``, ``ConvNeXtTiny``, ...
     output
-        ``pooled``: the mean of the feature map over all places; ``flat``: all of it.
+        ``pooled``: the mean of the feature map over all positions; ``flat``: all of it.
     weights
         A weights file, ``none`` for random ones (seeded; for trying things out), or None for Keras's download.
 
@@ -93,7 +93,7 @@ def from_spec(spec: str, weights: str | None) -> KerasDescriptor:
 
 
 def vgg16_from_spec(spec: str, weights: str | None) -> KerasDescriptor:
-    """Return what ``vgg16`` names, the article's; see `neardup.descriptors.names`."""
+    """Return what ``vgg16`` names, the article's descriptor; see `neardup.descriptors.names`."""
     if spec != "vgg16":
         raise unknown(spec)
     return KerasDescriptor("VGG16", "flat", weights)
@@ -106,7 +106,7 @@ def network_names() -> list[str]:
 
 
 def _network(keras: Any, name: str) -> tuple[Callable[..., Any], Callable[[Tensor], Tensor]]:  # noqa: ANN401
-    """Return what builds a network, and its preprocessing."""
+    """Return the function that builds a network, and its preprocessing."""
     names = network_names()
     if name not in names:
         folded = {each.lower(): each for each in names}
@@ -114,18 +114,18 @@ def _network(keras: Any, name: str) -> tuple[Callable[..., Any], Callable[[Tenso
         meant = f"did you mean {' or '.join(near)}?" if near else f"there are {', '.join(names)}"
         raise Misconfigured(f"unknown network {name!r} in keras:{name}: {meant}")
     build = getattr(keras.applications, name)
-    # MobileNetV3Small is made in keras.src.applications.mobilenet_v3, whose public twin has its preprocessing.
+    # MobileNetV3Small is built in keras.src.applications.mobilenet_v3; that module's public twin has its preprocessing.
     family = getattr(keras.applications, build.__module__.rpartition(".")[2])
     return build, family.preprocess_input
 
 
 def imported_keras(spec: str) -> Any:  # noqa: ANN401 - keras has no types
-    """Import Keras, which takes seconds; whoever asks for another descriptor does not pay for it.
+    """Import Keras, which takes seconds; other descriptors do not pay for it.
 
     Raises
     ------
     Misconfigured
-        It is not installed, or set up for another backend or order of axes than this project's.
+        It is not installed, or is set up for a backend or axis order other than this project's.
     """
     try:
         import keras  # noqa: PLC0415 - see above
@@ -145,7 +145,7 @@ def imported_keras(spec: str) -> Any:  # noqa: ANN401 - keras has no types
 def compiled(model: Any, shape: tuple[int, ...]) -> Callable[[Tensor], NDArray[np.generic]]:  # noqa: ANN401
     """Return a Keras model as a function of one image, float32 (1, *shape), traced once, its weights constants.
 
-    Constants are brought into the order that the convolutions want once; variables would be with every image.
+    Constants are put into the convolutions' layout just once; variables would be for every image.
     """
     import tensorflow as tf  # noqa: PLC0415 - as keras
     from tensorflow.python.framework.convert_to_constants import (  # noqa: PLC0415
@@ -214,7 +214,7 @@ def _from_file(name: str, make: Callable[[str | None], Any], path: Path) -> Any:
     model = make(None)
     try:
         model.load_weights(path)
-    except Exception as exc:  # h5py, keras and TensorFlow each raise their own
+    except Exception as exc:  # h5py, keras and TensorFlow each raise their own types
         text = f"weights: {path} does not hold the weights of keras.applications.{name} without its top"
         raise Misconfigured(f"{text}: {first_line(exc)}") from exc
     return model

@@ -1,8 +1,8 @@
 """A saved model as a descriptor: a .keras file, a TFLite file or a SavedModel folder, with its preprocessing beside it.
 
-Nothing in a file is run as Python: Keras loads in its safe mode, which refuses Lambda layers and classes of others, and
-a SavedModel whose graph calls Python or reads and writes files by name is refused before it is loaded. It is a program
-all the same: take models from those you trust.
+Nothing in a file is run as Python: Keras loads in its safe mode, which refuses Lambda layers and third-party classes,
+and a SavedModel whose graph calls Python, or reads or writes files by name, is refused before it is loaded. A model is
+still a program: only use models from sources you trust.
 """
 
 import hashlib
@@ -33,7 +33,7 @@ _REACHES_OUTSIDE = frozenset(
 class ModelFileDescriptor(NetworkDescriptor):
     """The flattened output of a saved model.
 
-    The fingerprint holds a digest of the file and of its preprocessing, not where it lies.
+    The fingerprint holds a digest of the file and of its preprocessing, but not its path.
 
     Parameters
     ----------
@@ -44,7 +44,7 @@ class ModelFileDescriptor(NetworkDescriptor):
     Raises
     ------
     Misconfigured
-        A file is missing or not what its name says, or model and preprocessing do not fit one another.
+        A file is missing or is not what its name says, or the model and its preprocessing do not fit each other.
     """
 
     def __init__(self, path: str) -> None:
@@ -57,7 +57,7 @@ class ModelFileDescriptor(NetworkDescriptor):
             run = load(where, preprocessing)
         except Misconfigured:
             raise
-        except Exception as exc:  # keras, TensorFlow, zipfile and h5py each raise their own
+        except Exception as exc:  # keras, TensorFlow, zipfile and h5py each raise their own types
             raise Misconfigured(f"descriptor file:{path} is not a loadable {kind}: {first_line(exc)}") from exc
         super().__init__(
             f"file:{where}",
@@ -120,7 +120,7 @@ def _shown(shape: Sequence[int | None] | None) -> str:
 
 
 def _chosen(names: Sequence[str], output: str | int | None) -> int:
-    """Return the number of the output that describes."""
+    """Return the index of the output to use as the descriptor."""
     if output is None and len(names) == 1:
         return 0
     if isinstance(output, int) and output < len(names):
@@ -145,7 +145,7 @@ def _load_keras(path: Path, preprocessing: Preprocessing) -> Run:
 
 
 def _keras_output(keras: Any, model: Any, output: str | int | None) -> Any:  # noqa: ANN401 - keras has no types
-    """Return the model that ends at the chosen output; a layer's name is one, too."""
+    """Return the model that ends at the chosen output, which may also be a layer's name."""
     names = list(model.output_names)
     layers = {layer.name: layer for layer in model.layers}
     if isinstance(output, str) and output not in names and output in layers:
@@ -179,7 +179,7 @@ def _load_tflite(path: Path, preprocessing: Preprocessing) -> Run:
 
 
 def _quantised(values: Tensor, tensor: dict[str, Any]) -> NDArray[np.generic]:
-    """Return values as a TFLite tensor takes them: the same as float32, rounded to its steps as integers."""
+    """Return values as a TFLite tensor takes them: unchanged as float32, rounded to its steps as integers."""
     kind = np.dtype(tensor["dtype"])
     if kind.kind == "f":
         return np.asarray(values, dtype=kind)
@@ -199,8 +199,8 @@ def _real(values: NDArray[np.generic], tensor: dict[str, Any]) -> NDArray[np.gen
 
 
 def _load_saved_model(path: Path, preprocessing: Preprocessing) -> Run:
-    imported_keras(f"file:{path}")  # its message where TensorFlow is missing
-    import tensorflow as tf  # noqa: PLC0415 - seconds
+    imported_keras(f"file:{path}")  # for its message when TensorFlow is missing
+    import tensorflow as tf  # noqa: PLC0415 - takes seconds
 
     _require_inside(path)
     loaded = tf.saved_model.load(str(path))
@@ -223,7 +223,7 @@ def _load_saved_model(path: Path, preprocessing: Preprocessing) -> Run:
 
 
 def _require_inside(path: Path) -> None:
-    from tensorflow.core.protobuf.saved_model_pb2 import SavedModel  # noqa: PLC0415 - seconds
+    from tensorflow.core.protobuf.saved_model_pb2 import SavedModel  # noqa: PLC0415 - takes seconds
 
     saved = SavedModel()
     saved.ParseFromString((path / _GRAPH).read_bytes())

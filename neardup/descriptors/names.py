@@ -1,4 +1,4 @@
-"""Every descriptor by name, without numpy: settings and help texts name them.
+"""Every descriptor by name, without importing NumPy: settings and help texts list them.
 
 A new descriptor is one module with a function ``from_spec`` and one line here.
 """
@@ -22,10 +22,10 @@ class Entry:
     Attributes
     ----------
     forms
-        How it may be written, for help; what the user fills in is in capitals.
+        How it may be written, for help texts; what the user fills in is in capitals.
     made_by
-        ``module:function`` in `neardup.descriptors`. The function takes a spec, and the weights file or None where the
-        descriptor may have one. It returns the descriptor; it raises `unknown` for a spec in none of its forms,
+        ``module:function`` in `neardup.descriptors`. The function takes a spec and, where the descriptor may have
+        one, the weights file or None. It returns the descriptor; it raises `unknown` for a spec in none of its forms,
         and `Misconfigured` for other errors.
     no_weights
         Why it takes no weights file; None where it takes one.
@@ -49,11 +49,11 @@ DESCRIPTORS: Mapping[str, Entry] = MappingProxyType(
 
 _FORMS = [form for entry in DESCRIPTORS.values() for form in entry.forms]
 SPECS = f"{', '.join(_FORMS[:-1])} or {_FORMS[-1]}"
-"""What a descriptor may be called, for help texts."""
+"""The forms that a spec may take, for help texts."""
 
 
 def unknown(spec: str) -> Misconfigured:
-    """Return the error for a spec that is no form of any descriptor."""
+    """Return the error for a spec that matches no form of any descriptor."""
     near = difflib.get_close_matches(spec.partition(":")[0].lower(), DESCRIPTORS, n=1)
     meant = f"; did you mean {near[0]}?" if near and near[0] != spec else ""
     return Misconfigured(f"unknown descriptor {spec!r}: use one of {SPECS}{meant}")

@@ -1,4 +1,4 @@
-"""What all descriptors by a neural network share: one image at a time through a network that is compiled once."""
+"""What all neural-network descriptors share: one image at a time through a network that is compiled once."""
 
 import hashlib
 from collections.abc import Callable
@@ -14,21 +14,21 @@ from neardup.errors import Misconfigured, Undescribable
 from neardup.types import Pixels
 
 UNMEASURED_RADIUS = 0.5
-"""A guess: it depends on the weights, and nobody has measured any here (docs/descriptors.md says how)."""
+"""A guess: it depends on the weights, and none were measured here (docs/descriptors.md says how to)."""
 
 Tensor = NDArray[np.float32]
 
 
 @dataclass(frozen=True, slots=True)
 class Network:
-    """A network as a function, and what it is to be fed.
+    """A network as a function, and what to feed it.
 
     Attributes
     ----------
     input_px
         Height and width of its input.
     preprocess
-        Makes its input, float32 (1, ...), of uint8 (1, height, width, 3) RGB pixels.
+        Makes its input, float32 (1, ...), from uint8 (1, height, width, 3) RGB pixels.
     run
         Returns its output for one image, with an axis of length 1 in front and any others after it.
     """
@@ -41,21 +41,21 @@ class Network:
 class NetworkDescriptor(Descriptor):
     """The flattened output of a network, scaled to unit length.
 
-    Images go through the network one by one, whatever the batch: in a batch of another size a library may choose
-    another algorithm, and the same image would get other bits. What that costs is in docs/descriptors.md.
+    Images go through the network one by one, whatever the batch: for another batch size a library may choose
+    another algorithm, and the same image would get different bits. docs/descriptors.md says what that costs.
 
     Parameters
     ----------
     spec, fingerprint
-        As in `Descriptor`; the fingerprint gets what preprocessing makes of a test image.
+        As in `Descriptor`; a hash of what the preprocessing makes of a test image is added to the fingerprint.
     network
-        What describes.
+        The network that describes.
 
     Raises
     ------
     Misconfigured
         The network does not run, or gives nothing to compare by: NaN, zeros, the same for different images, or an
-        output without the axis of images.
+        output without the batch axis.
     """
 
     def __init__(self, spec: str, fingerprint: str, network: Network) -> None:
@@ -76,7 +76,7 @@ class NetworkDescriptor(Descriptor):
             row = self._run(probe)
         except Misconfigured:
             raise
-        except Exception as exc:  # keras and TensorFlow each raise their own
+        except Exception as exc:  # keras and TensorFlow each raise their own types
             raise Misconfigured(f"descriptor {self.spec}: the network does not run: {first_line(exc)}") from exc
         if row.size < 2:  # noqa: PLR2004 - one number of unit length is +1 or -1
             raise Misconfigured(f"descriptor {self.spec}: the network's output is a single number, not a descriptor")
@@ -91,7 +91,7 @@ class NetworkDescriptor(Descriptor):
 
     @property
     def preparer(self) -> Callable[[Pixels], NDArray[np.uint8]]:
-        """The same without the network; see `Descriptor.preparer`."""
+        """The same, without the network; see `Descriptor.preparer`."""
         return partial(resized, size_px=self._network.input_px)
 
     def features(self, prepared: NDArray[np.uint8]) -> Tensor:
@@ -111,7 +111,7 @@ class NetworkDescriptor(Descriptor):
 
     def _run(self, pixels: NDArray[np.uint8]) -> Tensor:
         output = np.asarray(self._network.run(self._network.preprocess(pixels[np.newaxis])))
-        if output.ndim < 2 or len(output) != 1:  # noqa: PLR2004 - the images, and at least one axis of numbers
+        if output.ndim < 2 or len(output) != 1:  # noqa: PLR2004 - the batch axis, and at least one more
             raise Misconfigured(
                 f"descriptor {self.spec}: for one image the network's output has the shape {output.shape}; it should "
                 "be 1 and then the numbers of an image"
@@ -133,12 +133,12 @@ def _unusable(row: Tensor) -> str:
 
 
 def _test_image(height: int, width: int) -> NDArray[np.uint8]:
-    """Return uint8 (height, width, 3) with something of every colour, in whole numbers: the same everywhere."""
+    """Return uint8 (height, width, 3) with some of every colour, in integers: the same everywhere."""
     y, x = np.mgrid[0:height, 0:width]
     channels = [(x * x * (3 + channel) + y * y * 5 + x * y * (7 - channel)) // 16 % 256 for channel in range(3)]
     return np.stack(channels, axis=2).astype(np.uint8)
 
 
 def first_line(exc: BaseException) -> str:
-    """Return what an error of a library says, in one line; the libraries write pages."""
+    """Return what a library's error says, in one line; some libraries write pages."""
     return next((line.strip() for line in str(exc).splitlines() if line.strip()), type(exc).__name__)

@@ -1,9 +1,9 @@
-"""Principal components that make long descriptors short: found once in a seed set, kept with the index.
+"""Principal components that shorten long descriptors: found once from a seed set, kept with the index.
 
-Arithmetic is exact, as that of distances: a descriptor's numbers are multiples of 2^-24 (float16), those of the basis
-are rounded to multiples of 2^-28, so products are multiples of 2^-52. Rows on both sides have unit length, so no
-partial sum exceeds 2^52 units and a little, and float64 holds integers up to 2^53. An image's coordinates are the same
-bits in every batch and on every machine.
+The arithmetic is exact, as it is for distances: a descriptor's numbers are multiples of 2^-24 (float16), those of the
+basis are rounded to multiples of 2^-28, so products are multiples of 2^-52. Rows on both sides have unit length, so no
+partial sum is more than slightly over 2^52 units, and float64 holds integers up to 2^53. An image's coordinates are the
+same bits in every batch and on every machine.
 
 Source: centring, rotation, optional whitening and a second normalisation as in Jégou and Chum, "Negative evidences and
 co-occurrences in image retrieval: the benefit of PCA and whitening", ECCV 2012, section 3.
@@ -24,11 +24,12 @@ FEWEST = 2
 """A single coordinate of unit length is +1 or -1, which describes nothing."""
 _STEP = 2.0**-28
 _ROUNDING_VARIANCE = 8 * 2.0**-22 / 12
-"""Over d: what rounding to float16 lets unit rows of d numbers vary in every direction, and room above; whitening would
-blow up nothing but noise. The relative step of float16 is 2^-11, an even error over a step has a twelfth of its square.
+"""Divided by d: the variance that rounding to float16 gives unit rows of d numbers in every direction, and a margin;
+below it, whitening would only amplify noise. The relative step of float16 is 2^-11, and the variance of an error spread
+evenly over a step is a twelfth of its square.
 """
 _BLOCK_NUMBERS = 1 << 23
-"""Raw numbers worked on at a time: 64 MiB as float64."""
+"""Raw numbers processed at a time: 64 MiB as float64."""
 _HEAD = struct.Struct("<BBHII")
 _VERSION = 1
 
@@ -40,15 +41,15 @@ class Pca:
     Attributes
     ----------
     wanted
-        How many components were asked for; there are fewer when the seed set had no more directions.
+        How many components were asked for; there are fewer when the seed set varied in fewer directions.
     whiten
         Whether coordinates are divided by their standard deviation over the seed set.
     basis
-        float32 (n, d), multiples of 2^-28, rows orthonormal up to that.
+        float32 (n, d), multiples of 2^-28; the rows are orthonormal up to that rounding.
     offset
-        float64 (n,): coordinates of the mean.
+        float64 (n,): the coordinates of the mean.
     scale
-        float64 (n,): what coordinates are multiplied with; ones without whitening.
+        float64 (n,): what coordinates are multiplied by; all ones without whitening.
     """
 
     wanted: int
@@ -69,12 +70,12 @@ class Pca:
 
     @property
     def nbytes(self) -> int:
-        """Length of `to_bytes`."""
+        """Length of `to_bytes`, in bytes."""
         return _HEAD.size + self.offset.nbytes + self.scale.nbytes + self.basis.nbytes
 
     @cached_property
     def fingerprint(self) -> str:
-        """Changes whenever the coordinates would."""
+        """Identifier that changes whenever the coordinates would."""
         digest = hashlib.sha256(self.to_bytes()).hexdigest()[:16]
         return f"pca-{_VERSION}:{self.components}{'w' if self.whiten else ''}-{digest}"
 
@@ -91,19 +92,19 @@ class Pca:
         return (found - self.offset) * self.scale
 
     def to_bytes(self) -> bytes:
-        """Return it as bytes, little-endian: version, whiten, reserved, wanted, n, offset, scale, basis."""
+        """Return the map as bytes, little-endian: version, whiten, reserved, wanted, n, offset, scale, basis."""
         head = _HEAD.pack(_VERSION, self.whiten, 0, self.wanted, self.components)
         parts = [self.offset.astype("<f8"), self.scale.astype("<f8"), self.basis.astype("<f4")]
         return b"".join([head, *(part.tobytes() for part in parts)])
 
     @classmethod
     def from_bytes(cls, stored: bytes) -> "Pca":
-        """Read `to_bytes`.
+        """Read what `to_bytes` wrote.
 
         Raises
         ------
         CorruptIndex
-            It is none.
+            The bytes are not that.
         """
         if len(stored) < _HEAD.size or stored[0] != _VERSION:
             raise CorruptIndex(f"not principal components of version {_VERSION}: {stored[:16]!r}")
@@ -121,8 +122,8 @@ class Pca:
 def fit_pca(descriptors: Descriptors, components: int, *, whiten: bool = False) -> Pca:
     """Find the principal components of float16 (m, d) descriptors; the same rows give the same ones.
 
-    There are `components` of them, or as many as the rows vary in. Where that is far fewer than d and m they are found
-    by a randomised method, seeded (Halko, Martinsson and Tropp, "Finding structure with randomness", SIAM Review 2011;
+    There are `components` of them, or as many as the rows vary in. Where that is far fewer than d and m, they are found
+    by a seeded randomised method (Halko, Martinsson and Tropp, "Finding structure with randomness", SIAM Review 2011;
     scikit-learn's).
 
     Raises

@@ -16,7 +16,7 @@ _MAX_SIDE_PX = 1024
 
 
 class PixelsDescriptor(Descriptor):
-    """Colour pixels of a thumbnail, L2-normalised: brightness scales out, all else counts.
+    """Colour pixels of a thumbnail, L2-normalised: brightness scales out, everything else counts.
 
     Parameters
     ----------

@@ -1,9 +1,9 @@
-"""How a model file wants its images: a small JSON beside it, read strictly.
+"""How a model file wants its images: a small JSON file beside it, read strictly.
 
     {"input_size": [224, 224], "channels": "rgb", "scale": 0.00392156862745098,
      "mean": [0.485, 0.456, 0.406], "std": [0.229, 0.224, 0.225], "layout": "nhwc", "output": 0}
 
-Only ``input_size`` is required. What the network sees is ``(pixel * scale - mean) / std``, a pixel from 0 to 255.
+Only ``input_size`` is required. The network sees ``(pixel * scale - mean) / std``, with pixels from 0 to 255.
 """
 
 import hashlib
@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 from neardup.errors import Misconfigured
 
 _LUMINANCE = np.array([0.299, 0.587, 0.114], dtype=np.float32)
-"""ITU-R BT.601, as JPEG and Pillow's L mode have it."""
+"""ITU-R BT.601, as in JPEG and Pillow's L mode."""
 _MAX_SIDE_PX = 4096
 _FIELDS = ("input_size", "channels", "scale", "mean", "std", "layout", "output")
 _CHANNELS = {"rgb": 3, "bgr": 3, "grey": 1}
@@ -37,13 +37,13 @@ class Preprocessing:
     channels
         ``rgb``, ``bgr`` or ``grey``.
     scale
-        What pixels, from 0 to 255, are multiplied with.
+        What pixels, from 0 to 255, are multiplied by.
     mean, std
-        Subtracted, and divided by, afterwards; a number for each channel.
+        Subtracted after that, and then divided by; one number per channel.
     layout
         ``nhwc``: channels last; ``nchw``: channels before height and width.
     output
-        Name or number of the output that describes; None where there is only one.
+        Name or number of the output to use as the descriptor; None where there is only one.
     """
 
     input_size: tuple[int, int]
@@ -66,7 +66,7 @@ class Preprocessing:
         return hashlib.sha256(json.dumps(asdict(self), sort_keys=True).encode()).hexdigest()[:8]
 
     def apply(self, pixels: NDArray[np.uint8]) -> NDArray[np.float32]:
-        """Return float32 (n, *input_shape) of uint8 (n, height, width, 3) RGB pixels."""
+        """Return float32 (n, *input_shape) from uint8 (n, height, width, 3) RGB pixels."""
         values = pixels.astype(np.float32)
         if self.channels == "grey":
             values = (values @ _LUMINANCE)[..., np.newaxis]

@@ -1,4 +1,4 @@
-"""Any descriptor, made short by the principal components that an index keeps."""
+"""Any descriptor, shortened by the principal components that an index keeps."""
 
 from collections.abc import Callable, Sequence
 
@@ -12,22 +12,22 @@ from neardup.types import Descriptors, Pixels
 
 
 class ProjectedDescriptor(Descriptor):
-    """Describes by another descriptor, projects, and scales to unit length again.
+    """Describes with another descriptor, projects, and scales to unit length again.
 
-    An image exactly at the mean of the seed set has no direction, and gets the even one, as a row of zeros does
-    everywhere.
+    An image exactly at the mean of the seed set has no direction, and gets the uniform one, as a row of zeros
+    always does.
 
     Parameters
     ----------
     raw
         The descriptor to wrap.
     pca
-        The principal components to project on.
+        The principal components to project onto.
 
     Raises
     ------
     IndexMismatch
-        The components are of descriptors of another length.
+        The components were found for descriptors of another length.
     """
 
     def __init__(self, raw: Descriptor, pca: Pca) -> None:
@@ -63,7 +63,7 @@ class ProjectedDescriptor(Descriptor):
         return self.project(self.raw.describe(prepared))
 
     def project(self, described: Descriptors) -> Descriptors:
-        """Return float16 (m, components), unit norm, of float16 (m, d) descriptors of the other descriptor."""
+        """Return float16 (m, components), unit norm, from the other descriptor's float16 (m, d)."""
         return unit_float16(self.pca.coordinates(described).astype(np.float32))
 
 

@@ -6,34 +6,34 @@ from numpy.typing import NDArray
 from neardup.types import Pixels
 
 TRIMMING = "trim2"
-"""Part of the fingerprint of each descriptor that trims: another name whenever anything is trimmed otherwise."""
+"""Part of the fingerprint of each descriptor that trims: the name changes whenever any trimming does."""
 SAMPLES = 64
 """Most pixels looked at in a row or column: enough to tell a bar from a picture, whatever the size of the image."""
 TOLERANCE_GREY_LEVELS = 12.0
 """How far a pixel of a bar may lie from the bar's colour: JPEG of quality 30 and noise of 8 levels stay below."""
 UNIFORM_SHARE = 0.95
-"""Share of a row's pixels that lie that near in a bar: a scan has its specks of dust."""
+"""Share of a row's pixels that lie that near in a bar: scans have specks of dust."""
 EDGE_SHARE = 0.9
 """Share of the pixels that change between the last row of a bar and the picture, over the picture's width.
 
-A sky or a night begins little by little, a thing on a white ground by its tip: where, every copy would say differently.
-At a half, things of nearly straight outlines (toasters, flames) passed for pictures in one copy and not in another.
+A sky or a night begins gradually, an object on white begins at its tip, and every copy would put that start elsewhere.
+At a half, objects with nearly straight outlines (toasters, flames) passed for pictures in one copy but not in another.
 """
 STEP_PX = 3
-"""A reduced decode and a resize smear the edge of a bar over so many rows."""
+"""A reduced-size decode and a resize smear the edge of a bar over this many rows."""
 PICTURE_DEPTH = 0.1
-"""Share of the length over which the change has to last: the lines of a chart or a form are no pictures."""
+"""Share of the length over which the change has to last: the lines of a chart or a form are not pictures."""
 DEEP_SHARE = 0.6
-"""Share of the pixels that have changed over that length, on the average: pictures have dark places, too.
+"""Share of the pixels that have changed over that length, on average: pictures have dark places, too.
 
-The bars of a chart side by side are below it.
+The side-by-side bars of a chart are below it.
 """
 WIDE_SHARE = 0.5
-"""Share of that length over which a column has changed, where it belongs to the picture: a frame has sides, too."""
+"""Share of that length over which a column must change to be part of the picture: a frame has sides, too."""
 QUIET_SHARE = 0.25
 """Share of the pixels that a logo, a timestamp or the picture's own edge may take of the bar at the other end."""
 LARGEST_SHARE = 0.375
-"""Of a side's length that may go at either end; what is left is a quarter of it at least."""
+"""Share of a side's length that may go at either end; at least a quarter of it is left."""
 
 Lines = NDArray[np.uint8]
 
@@ -42,9 +42,9 @@ def trimmed(pixels: Pixels) -> Pixels:
     """Return the image without bars of one colour at its top and bottom, then left and right; a view of `pixels`.
 
     Bars come in pairs of one length and colour: letterbox, pillarbox, padding to a square, a frame. The shorter one
-    counts, or a picture that is dark at one end would lose that end. Where one end alone shows a bar, the other has
-    one, too, if it is of the same colour over that length, but for a logo or a timestamp. Without a pair nothing is
-    trimmed: what is plain at one end is more often the picture itself, and its copies would be trimmed unlike.
+    counts, or a picture that is dark at one end would lose that end. Where only one end shows a bar, the other has one,
+    too, if it is of the same colour over that length, except for a logo or a timestamp. Without a pair nothing is
+    trimmed: a plain end is more often the picture itself, and its copies would be trimmed differently.
 
     Parameters
     ----------
@@ -54,7 +54,7 @@ def trimmed(pixels: Pixels) -> Pixels:
     Returns
     -------
     ndarray
-        uint8 (height', width', 3), a quarter of each side at least. An image that is uniform as a whole stays whole.
+        uint8 (height', width', 3), at least a quarter of each side. A wholly uniform image is left whole.
     """
     rows = _between_bars(pixels)
     return pixels[rows, _between_bars(pixels[rows].transpose(1, 0, 2))]
@@ -84,7 +84,7 @@ def _bar(lines: Lines) -> int:
         return 0
     depth = max(STEP_PX, round(PICTURE_DEPTH * len(lines)))
     behind = lines[start : start + depth]
-    # Of another colour than the bar, too: its last line may be a rule, from which the paper behind it differs.
+    # It must differ from the bar, too: the bar's last line may be a rule, and the paper behind that differs from it.
     change = _far(behind, _colour(lines[start - 1])) & _far(behind, colour)
     across = np.flatnonzero(change.mean(axis=0) >= WIDE_SHARE)
     if change.mean() < DEEP_SHARE or not len(across):
@@ -94,15 +94,15 @@ def _bar(lines: Lines) -> int:
 
 
 def _continues(bar: Lines, other: Lines) -> bool:
-    """Tell whether the lines at the other end are nearly all of the colour of the bar."""
+    """Tell whether the lines at the other end are nearly all of the bar's colour."""
     return bool(_differing(other, _colour(bar.reshape(-1, 3))).mean() <= QUIET_SHARE)
 
 
 def _colour(pixels: Lines) -> NDArray[np.uint8]:
     """Return the median of (n, 3) pixels, channel by channel, uint8 (3,).
 
-    The mean of a white line with three black pixels of 61 is so grey that all its white would be another colour: music
-    and signatures were trimmed in one copy and not in another.
+    The mean of a white line with three black pixels in 61 is so grey that all its white would count as another colour:
+    sheet music and signatures were trimmed in one copy but not in another.
     """
     return np.asarray(np.sort(pixels, axis=0)[len(pixels) // 2])
 

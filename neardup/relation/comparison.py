@@ -22,15 +22,15 @@ class Comparison:
     distance
         L2 distance of the two descriptors, in [0, 2]; 0 is identical.
     radius
-        Largest distance of a duplicate, inclusive.
+        Largest distance at which an image is a duplicate, inclusive.
     symmetry
-        What was done to the image before it was compared: `Symmetry.NONE`, or how it is nearest.
+        What was done to the image before it was compared: `Symmetry.NONE`, or whatever brings it nearest.
     local_change
         Largest difference in one place, in grey levels; None when it was not asked for.
     most_local_change
-        Largest local change of a duplicate, inclusive; None when it was not asked for.
+        Largest local change at which an image is a duplicate, inclusive; None when it was not asked for.
     descriptor
-        Fingerprint of the descriptor: distances of two fingerprints cannot be compared.
+        Fingerprint of the descriptor: distances under different fingerprints cannot be compared.
 
     Examples
     --------
@@ -63,30 +63,30 @@ class Comparison:
 def compare_described(
     image: Sequence[Variant], other: Sequence[Variant], relation: Relation, fingerprint: str
 ) -> Comparison:
-    """Compare an image with another, as a new image is compared with a member.
+    """Compare an image with another, just as a new image is compared with a member.
 
     Parameters
     ----------
     image
-        What the new one is compared by, the image as it came first.
+        The variants of the new image; the first is the image as it came.
     other
-        Of the other only the first, the image as it came.
+        The variants of the other; only the first is used, the image as it came.
     relation
-        When the one is a duplicate of the other.
+        Decides when one is a duplicate of the other.
     fingerprint
-        Of the descriptor.
+        The descriptor's fingerprint.
 
     Returns
     -------
     Comparison
-        Of the image in the symmetry that makes it a duplicate; else in the nearest one.
+        For the image in the nearest symmetry that makes it a duplicate; if none does, in the nearest of all.
     """
     l2 = l2_distances(np.stack([variant.descriptor for variant in image]), other[0].descriptor[np.newaxis])[:, 0]
     changes = _changes(image, other) if relation.has_thumbnails else None
     alike = l2 <= relation.radius
     if changes is not None:
         alike &= relation.allow(changes)
-    # Those that make it a duplicate first, then by distance, then the image as it came.
+    # Variants that make it a duplicate first, then by distance; on a tie, the image as it came.
     best = int(np.lexsort((l2, ~alike))[0])
     return Comparison(
         verdict=Verdict.DUPLICATE if alike[best] else Verdict.UNIQUE,

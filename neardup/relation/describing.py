@@ -1,6 +1,6 @@
-"""From decoded pixels to what an image is compared by: descriptor and thumbnail, also for each symmetry.
+"""From decoded pixels to what an image is compared by: descriptor and thumbnail, for the image and each symmetry.
 
-Seeds, stream and inspection all use it.
+Seeds, the stream and inspection all use it.
 """
 
 from collections.abc import Callable, Sequence
@@ -37,12 +37,12 @@ class PreparedImage:
 
 @dataclass(frozen=True, slots=True)
 class Preparation:
-    """The first half of describing, without the descriptor's model: it can be pickled, and done in another process.
+    """The first half of describing, without the descriptor's model: it can be pickled and run in another process.
 
     Attributes
     ----------
     prepare_input
-        Makes the descriptor's input of pixels.
+        Makes the descriptor's input from pixels.
     symmetries, has_thumbnails
         What else is compared.
     reduce_to_px
@@ -55,7 +55,7 @@ class Preparation:
     reduce_to_px: int
 
     def prepare(self, pixels: Pixels, frames: int = 1) -> PreparedImage:
-        """Shrink uint8 (height, width, 3) RGB pixels to what is compared; nothing of their size is kept."""
+        """Shrink uint8 (height, width, 3) RGB pixels to what is compared; nothing full-size is kept."""
         turned = (transformed(pixels, symmetry) for symmetry in self.symmetries)
         inputs = (self.prepare_input(pixels), *(self.prepare_input(each) for each in turned))
         return PreparedImage(inputs, thumbnail_of(pixels) if self.has_thumbnails else None, frames)
@@ -67,9 +67,9 @@ class Describer:
     Parameters
     ----------
     descriptor
-        Makes the numbers.
+        Turns images into vectors.
     relation
-        Of the index: what is compared. Its radius does not matter.
+        The index's relation, which says what is compared. Its radius does not matter here.
     """
 
     def __init__(self, descriptor: Descriptor, relation: Relation) -> None:
@@ -85,15 +85,15 @@ class Describer:
 
     @property
     def preparation(self) -> Preparation:
-        """What `prepare` does."""
+        """What `prepare` does, as an object that can be pickled."""
         return Preparation(self.descriptor.preparer, self.symmetries, self.has_thumbnails, self.reduce_to_px)
 
     def prepare(self, pixels: Pixels) -> PreparedImage:
-        """Shrink uint8 (height, width, 3) RGB pixels to what is compared; nothing of their size is kept."""
+        """Shrink uint8 (height, width, 3) RGB pixels to what is compared; nothing full-size is kept."""
         return self.preparation.prepare(pixels)
 
     def describe(self, prepared: Sequence[PreparedImage]) -> list[tuple[Variant, ...]]:
-        """Return for each image what it is compared by, the image as it came first.
+        """Return the variants that each image is compared by; the first is the image as it came.
 
         Raises
         ------

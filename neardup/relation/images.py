@@ -1,4 +1,4 @@
-"""What images are compared by, side by side."""
+"""What images are compared by, stacked into arrays."""
 
 from collections import deque
 from collections.abc import Iterable, Sequence
@@ -17,7 +17,7 @@ _BLOCK = 1024
 
 @dataclass(frozen=True, slots=True)
 class Images:
-    """Images, a row each.
+    """Images, one row each.
 
     Attributes
     ----------
@@ -26,7 +26,7 @@ class Images:
     thumbnails
         uint8 (n, b); None where local change does not count.
     variants
-        The same images after each symmetry under which they may match, without variants of their own.
+        The same images after each symmetry under which they may match; these have no variants of their own.
     """
 
     descriptors: Descriptors
@@ -48,7 +48,7 @@ class Images:
 
 
 def images_of(members: Sequence[Member], *, with_thumbnails: bool) -> Images:
-    """Return members, at least one, as they are stored.
+    """Return one or more members as they are stored.
 
     Raises
     ------
@@ -61,7 +61,7 @@ def images_of(members: Sequence[Member], *, with_thumbnails: bool) -> Images:
 
 
 def joined(first: Images, others: Images) -> Images:
-    """Return images, then others, all without variants."""
+    """Return the first images, then the others, all without variants."""
     thumbnails = None
     if first.thumbnails is not None and others.thumbnails is not None:
         thumbnails = np.concatenate([first.thumbnails, others.thumbnails])
@@ -69,7 +69,7 @@ def joined(first: Images, others: Images) -> Images:
 
 
 def side_by_side(compared: Sequence[Sequence[Variant]], *, with_thumbnails: bool) -> Images:
-    """Return images, at least one, each as it came and after the same symmetries.
+    """Return one or more images, each as it came and after the same symmetries.
 
     Raises
     ------
@@ -81,7 +81,7 @@ def side_by_side(compared: Sequence[Sequence[Variant]], *, with_thumbnails: bool
 
 
 def packed(compared: Iterable[Sequence[Variant]], *, with_thumbnails: bool) -> Images | None:
-    """Return any number of images as `side_by_side` does, None for none; their own arrays are not all kept meanwhile.
+    """Return any number of images as `side_by_side` does, None for none, without holding all their own arrays at once.
 
     Raises
     ------
@@ -100,7 +100,7 @@ def _stacked(column: Sequence[Variant], *, with_thumbnails: bool) -> Images:
 
 
 def _joined(blocks: deque[Images]) -> Images:
-    """Move the blocks into one, each released as soon as it is copied."""
+    """Move the blocks into one, releasing each as soon as it is copied."""
     rows, first = sum(map(len, blocks)), blocks[0]
     whole = _empty(first, rows).with_variants(tuple(_empty(variant, rows) for variant in first.variants))
     start = 0

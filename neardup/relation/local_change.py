@@ -1,11 +1,11 @@
-"""The second test of a camera feed: how much the most changed place of two nearly identical images differs.
+"""The second test for a camera feed: how much two nearly identical images differ in the place that changed most.
 
-A person in the corner of a square changes the whole picture by next to nothing, and one place of it altogether. So a
+A person in the corner of a square hardly changes the picture as a whole, but changes one place in it completely. So a
 small grey thumbnail of each member is kept, and two thumbnails are compared place by place:
 
 1. Each pixel less the mean of its surroundings: overall brightness, slow shading and soft shadows drop out. Both
-   thumbnails are scaled to the same mean strength of that: so does the gain of the camera.
-2. The difference of the two, less a share of the steepest edge beside it: what a small sway of the camera explains
+   thumbnails are then scaled to the same mean strength: the camera's gain drops out, too.
+2. The difference between the two, less a share of the steepest edge beside it: what a small sway of the camera explains
    drops out.
 3. The mean of that over each tile of 3 x 3 pixels, tiles overlapping: noise and compression average out, an object
    does not. The largest of these means, in grey levels, is the local change.
@@ -25,13 +25,13 @@ from neardup.types import Pixels
 
 SIDE_PX = 32
 DEFAULT_LOCAL_CHANGE = 2.5
-"""Above it two frames differ, in the camera profile: halfway, as a ratio, between still scenes and real changes."""
+"""Above it two frames differ, in the camera profile: halfway, on a log scale, between still scenes and real changes."""
 
 THUMBNAIL_BYTES: int = SIDE_PX * SIDE_PX
-"""Bytes that a member's thumbnail takes."""
+"""Size of a member's thumbnail, in bytes."""
 
 Thumbnails = NDArray[np.uint8]
-"""uint8 (n, THUMBNAIL_BYTES); one row of it is one image's thumbnail."""
+"""uint8 (n, THUMBNAIL_BYTES); each row is one image's thumbnail."""
 
 _SURROUNDINGS_PX = 5
 _TILE_PX = 3
@@ -39,15 +39,15 @@ _CHUNK = 32
 """Thumbnails compared at a time: the work arrays of one chunk stay in the processor's cache."""
 
 _MAX_GAIN = 1.6
-"""Ratio of the strengths of two images' contrasts up to which they are made equal: more is not the camera's gain."""
+"""Largest ratio of two images' contrast strengths that is evened out: more than that is not the camera's gain."""
 _FLAT_STRENGTH = SIDE_PX**2 * _SURROUNDINGS_PX**2
-"""Added to the sum of contrasts, a grey level a pixel: an object before a plain wall is not to pass for a gain."""
+"""Added to the sum of contrasts, a grey level per pixel: an object before a plain wall must not pass for a gain."""
 
-# Row and column numbers of a thumbnail with a margin, where the outermost pixels are repeated.
+# Row and column numbers of a thumbnail with a margin in which the outermost pixels are repeated.
 _WITH_MARGIN = np.clip(np.arange(-(_SURROUNDINGS_PX // 2), SIDE_PX + _SURROUNDINGS_PX // 2), 0, SIDE_PX - 1)
 
-# (height, width, n): numpy's inner loops then run over whole rows of all images, several times faster than over one's.
-# A contrast is at most 25 * 255 * sqrt(1.6), the difference of two twice that: both fit. Sums of tiles do not.
+# (height, width, n): NumPy's inner loops then run over whole rows of all images, several times faster than over one's.
+# A contrast is at most 25 * 255 * sqrt(1.6), the difference of two at most twice that: both fit. Sums of tiles do not.
 _Planes = NDArray[np.int16]
 _Integer = TypeVar("_Integer", np.int16, np.int32)
 
@@ -70,9 +70,9 @@ def thumbnail_of(pixels: Pixels) -> NDArray[np.uint8]:
 
 
 def largest_change(one: NDArray[np.uint8], many: Thumbnails) -> NDArray[np.float64]:
-    """Return the largest local difference of one thumbnail to each of many.
+    """Return the largest local difference between one thumbnail and each of many.
 
-    The same bits whichever of two comes first, and whatever else is in the batch.
+    The result has the same bits whichever of the two comes first, and whatever else is in the batch.
 
     Parameters
     ----------
@@ -101,12 +101,12 @@ def largest_change(one: NDArray[np.uint8], many: Thumbnails) -> NDArray[np.float
 
 
 def mirrored(thumbnail: NDArray[np.uint8]) -> NDArray[np.uint8]:
-    """Return the thumbnail of the image flipped left to right; uint8 (THUMBNAIL_BYTES,) both."""
+    """Return the thumbnail of the image flipped left to right; both uint8 (THUMBNAIL_BYTES,)."""
     return np.ascontiguousarray(thumbnail.reshape(SIDE_PX, SIDE_PX)[:, ::-1]).reshape(-1)
 
 
 def turned(thumbnail: NDArray[np.uint8], quarter_turns: int) -> NDArray[np.uint8]:
-    """Return the thumbnail of the image turned counter-clockwise, as `numpy.rot90`; uint8 (THUMBNAIL_BYTES,) both."""
+    """Return the thumbnail of the image turned counter-clockwise, as `numpy.rot90`; both uint8 (THUMBNAIL_BYTES,)."""
     return np.ascontiguousarray(np.rot90(thumbnail.reshape(SIDE_PX, SIDE_PX), quarter_turns)).reshape(-1)
 
 
@@ -126,7 +126,7 @@ def _contrast(rows: Thumbnails) -> _Planes:
 
 
 def _steepest(planes: _Planes) -> _Planes:
-    """Return the largest absolute difference of each pixel to its four neighbours."""
+    """Return the largest absolute difference between each pixel and its four neighbours."""
     steepest = np.zeros_like(planes)
     down = np.abs(planes[1:] - planes[:-1])
     across = np.abs(planes[:, 1:] - planes[:, :-1])
@@ -144,7 +144,7 @@ def _changes(one: _Planes, others: _Planes) -> NDArray[np.float64]:
     ours, theirs = _of_equal_strength(one, others)
     difference = ours - theirs
     steepest = np.maximum(_steepest(ours), _steepest(theirs))
-    # 3/8 of an edge: what a sway by 3/8 of a thumbnail's pixel makes of it, 1.2 % of the image's width.
+    # 3/8 of an edge: the difference that a sway by 3/8 of a thumbnail pixel makes, 1.2 % of the image's width.
     explained = (steepest >> 2) + (steepest >> 3)
     # Not np.clip, which takes ten times as long between two arrays.
     unexplained = difference - np.minimum(np.maximum(difference, -explained), explained)
@@ -153,7 +153,7 @@ def _changes(one: _Planes, others: _Planes) -> NDArray[np.float64]:
 
 
 def _of_equal_strength(one: _Planes, others: _Planes) -> tuple[_Planes, _Planes]:
-    """Return both, scaled to the mean strength of their contrasts: a camera's gain drops out, within limits.
+    """Return both, scaled to the mean strength of their contrasts: the camera's gain drops out, within limits.
 
     Each side's factor is computed from the same two numbers, so it is the same whichever comes first.
     """
@@ -167,7 +167,7 @@ def _of_equal_strength(one: _Planes, others: _Planes) -> tuple[_Planes, _Planes]
 
 
 def _box_sums(planes: NDArray[_Integer], side_px: int) -> NDArray[_Integer]:
-    """Return the sums over all squares of that side, (height - side_px + 1, width - side_px + 1, n)."""
+    """Return the sums over all squares with that side, (height - side_px + 1, width - side_px + 1, n)."""
     height, width = planes.shape[0] - side_px + 1, planes.shape[1] - side_px + 1
     rows = planes[:height].copy()
     for shift in range(1, side_px):

@@ -1,4 +1,4 @@
-"""When an image is a duplicate of a member: what every index of this project decides by."""
+"""When an image is a duplicate of a member: the rule that every index in this project decides by."""
 
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -14,20 +14,20 @@ from neardup.types import Symmetry, Thumbnail
 
 @dataclass(frozen=True, slots=True)
 class Relation(Switches):
-    """An image duplicates a member when one of its variants is near the member, and nothing has changed between them.
+    """An image duplicates a member when one of its variants is near the member and nothing has changed between the two.
 
-    The image's variants are the image as it came and after each symmetry; the member stays as it was stored. So the
+    The variants are the image as it came, and the image after each symmetry; the member stays as it was stored. So the
     relation has a direction, from the later image to the earlier one: what counts is the order of commits.
 
     Attributes
     ----------
     radius
-        Largest L2 distance of descriptors, inclusive.
+        Largest L2 distance between descriptors, inclusive.
     local_change
-        Largest local difference of thumbnails (`neardup.relation.local_change.largest_change`), inclusive; None when it
-        does not count.
+        Largest local difference between thumbnails (`neardup.relation.local_change.largest_change`), inclusive; None
+        when it does not count.
 
-    And the switches of symmetries, see `neardup.relation.symmetry.Switches`.
+    The switches for symmetries come on top; see `neardup.relation.symmetry.Switches`.
     """
 
     radius: float
@@ -40,20 +40,20 @@ class Relation(Switches):
 
     @property
     def symmetries(self) -> tuple[Symmetry, ...]:
-        """What is done to an image before it is compared once more."""
+        """What is done to an image before it is compared again, one comparison each."""
         return symmetries(self)
 
     def allows(self, local_change: float | None) -> bool:
-        """Return whether an image that differs so much locally can still be a duplicate; None is not measured."""
+        """Return whether an image that differs this much locally can still be a duplicate; None means not measured."""
         return self.local_change is None or local_change is None or local_change <= self.local_change
 
     def allow(self, local_changes: NDArray[np.float64]) -> NDArray[np.bool_]:
-        """Return the same for each of many, bool (n,)."""
+        """Return the same for each of many local changes, bool (n,)."""
         most = np.inf if self.local_change is None else self.local_change
         return np.asarray(local_changes <= most)
 
     def is_wider_than(self, other: "Relation") -> bool:
-        """Return whether two members, each as it is stored, can be alike that were not so by the other relation."""
+        """Return whether two members, as stored, can be alike under this relation but not under the other."""
         if self.radius > other.radius:
             return True
         if other.local_change is None:
@@ -62,14 +62,14 @@ class Relation(Switches):
 
 
 def local_changes(thumbnails: Thumbnails, rows: NDArray[np.intp], others: Thumbnails) -> NDArray[np.float64]:
-    """Return the largest local difference of pairs.
+    """Return the largest local difference of each pair.
 
     Parameters
     ----------
     thumbnails
         uint8 (m, b).
     rows
-        intp (n,): which of these is the first of each pair.
+        intp (n,): the row of `thumbnails` that is the first of each pair.
     others
         uint8 (n, b): the second of each pair.
 
@@ -86,7 +86,7 @@ def local_changes(thumbnails: Thumbnails, rows: NDArray[np.intp], others: Thumbn
 
 
 def stacked_thumbnails(thumbnails: Iterable[Thumbnail | None]) -> Thumbnails:
-    """Return uint8 (n, b) of n thumbnails, n at least 1.
+    """Return n thumbnails, at least one, as uint8 (n, b).
 
     Raises
     ------

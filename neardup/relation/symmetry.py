@@ -1,6 +1,6 @@
-"""Symmetries: an image mirrored and turned, to be compared once more.
+"""Symmetries: an image mirrored or turned, to be compared again.
 
-A mirrored copy is what people call a flip. Upside down is a flip and a turn by 180 degrees: it is found when both are
+A mirrored copy is what people call a flip. A vertical flip is that and a turn by 180 degrees: it is found when both are
 asked for. Together they are the eight symmetries of a square.
 """
 
@@ -17,14 +17,14 @@ from neardup.types import Pixels, Symmetry, Thumbnail
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Switches:
-    """What may be asked for. An index is stored with them, and one that was stored before there was one has it off.
+    """What may be asked for. An index stores its switches; one stored before a switch existed has it off.
 
     Attributes
     ----------
     match_flips
-        Whether an image is compared mirrored, too.
+        Whether an image is also compared mirrored.
     match_rotations
-        Whether it is compared turned by 90, 180 and 270 degrees, too.
+        Whether it is also compared turned by 90, 180 and 270 degrees.
     """
 
     match_flips: bool = False
@@ -35,7 +35,7 @@ SWITCHES = tuple(field.name for field in fields(Switches))
 
 
 def switches_of(told: object) -> dict[str, Any]:
-    """Return the switches by name, as something that has them all says: settings, metadata, a relation."""
+    """Return the switches by name, from anything that has them all: settings, metadata, a relation."""
     return {name: getattr(told, name) for name in SWITCHES}
 
 
@@ -46,7 +46,7 @@ class _Way:
     Attributes
     ----------
     switches
-        Those that ask for it, all of them together.
+        The switches that must all be on for it.
     image, thumbnail
         What it does to an image, and to an image's thumbnail.
     """
@@ -57,11 +57,11 @@ class _Way:
 
 
 def _of_square(transpose: Image.Transpose, *, mirror: bool = False, turns: int = 0) -> _Way:
-    """Mirror left to right, then turn by quarters counter-clockwise, which together is a transpose of Pillow's."""
+    """Mirror left to right, then turn counter-clockwise by quarters; together that is one of Pillow's transposes."""
     switches = ("match_flips",) * mirror + ("match_rotations",) * bool(turns)
     return _Way(
         switches,
-        # Pillow turns a small image, as a JPEG is that was decoded for its descriptor, in a quarter of numpy's time.
+        # Pillow turns a small image, such as a JPEG decoded at reduced size, in a quarter of NumPy's time.
         image=lambda image: image.transpose(transpose),
         thumbnail=lambda thumbnail: turned(mirrored(thumbnail) if mirror else thumbnail, turns),
     )
@@ -76,16 +76,16 @@ _WAYS = {
     Symmetry.MIRROR_ROTATE_180: _of_square(Image.Transpose.FLIP_TOP_BOTTOM, mirror=True, turns=2),
     Symmetry.MIRROR_ROTATE_270: _of_square(Image.Transpose.TRANSVERSE, mirror=True, turns=3),
 }
-"""Every symmetry but none, each on its line."""
+"""Every symmetry except `Symmetry.NONE`, one per line."""
 
 
 def symmetries(asked: Switches) -> tuple[Symmetry, ...]:
-    """Return the symmetries that an image is compared under, beside itself."""
+    """Return the symmetries that an image is compared under, in addition to the image as it came."""
     return tuple(symmetry for symmetry, way in _WAYS.items() if all(getattr(asked, name) for name in way.switches))
 
 
 def transformed(pixels: Pixels, symmetry: Symmetry) -> Pixels:
-    """Return uint8 (height, width, 3) pixels after a symmetry; after a quarter turn (width, height, 3)."""
+    """Return uint8 (height, width, 3) pixels after a symmetry; (width, height, 3) after a quarter turn."""
     if symmetry is Symmetry.NONE:
         return pixels
     return np.asarray(_WAYS[symmetry].image(Image.fromarray(pixels)), dtype=np.uint8)

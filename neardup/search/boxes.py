@@ -16,7 +16,7 @@ class Boxes:
     starts
         intp (n + 1,): box i holds the rows from ``starts[i]`` to before ``starts[i + 1]``.
     low, high
-        float32 (k, n): corners, one column a box.
+        float32 (k, n): corners, one column per box.
     """
 
     starts: NDArray[np.intp]
@@ -41,14 +41,14 @@ class Boxes:
         return np.asarray(squared <= np.float32(reach * reach))
 
     def grouped(self, count: int) -> "Boxes":
-        """Return the boxes around each `count` boxes in a row."""
+        """Return a box around every `count` consecutive boxes."""
         firsts = np.arange(0, len(self), count)
         starts = np.append(self.starts[firsts], self.starts[-1])
         low = np.minimum.reduceat(self.low, firsts, axis=1)
         return Boxes(starts, low, np.maximum.reduceat(self.high, firsts, axis=1))
 
     def followed_by(self, others: "Boxes") -> "Boxes":
-        """Return these boxes as far as the others' first row, and the others."""
+        """Return these boxes up to the others' first row, followed by the others."""
         kept = int(np.searchsorted(self.starts, others.starts[0]))
         return Boxes(
             np.concatenate([self.starts[:kept], others.starts]),
@@ -57,7 +57,7 @@ class Boxes:
         )
 
 
-def leaf_starts(node: Any) -> list[int]:  # noqa: ANN401 - of scipy, untyped
+def leaf_starts(node: Any) -> list[int]:  # noqa: ANN401 - a scipy node, untyped
     """Return the first row of each leaf below a node, in order."""
     starts, waiting = [], [node]
     while waiting:

@@ -8,7 +8,7 @@ from neardup.types import Descriptors
 _BLOCK = 4096
 _GRID = 2.0**24
 _BLOCK_BYTES = 256 * 1024 * 1024
-"""Of one block of rows in float64: 4096 images as the article's 307,200 pixels would take 10 GB."""
+"""Size of one block of rows in float64: 4096 images of the article's 307,200 pixels would take 10 GB."""
 
 
 class Cells:
@@ -17,14 +17,14 @@ class Cells:
     Parameters
     ----------
     centroids
-        float32 (k, d), k at least 1; frozen for the life of an index generation. Means of unit vectors: no longer
-        than 1.
+        float32 (k, d), k at least 1; frozen for the life of an index generation. Means of unit vectors, so
+        their norm is at most 1.
 
     Notes
     -----
-    Centroids are rounded to multiples of 2**-24, which changes them by less than their own float32 does. With them
+    Centroids are rounded to multiples of 2**-24, which changes them by less than float32 itself does. With them
     and float16 descriptors on one grid, ranks are free of rounding in float64 (see `neardup.search.distance`): an image
-    between two centroids falls to the same one whatever batch it comes in and whatever machine computes.
+    midway between two centroids goes to the same one in any batch and on any machine.
     """
 
     def __init__(self, centroids: NDArray[np.float32]) -> None:

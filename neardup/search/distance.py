@@ -26,7 +26,7 @@ def squared_l2_distances(queries: Descriptors, rows: Descriptors) -> NDArray[np.
     Returns
     -------
     ndarray
-        float64 (m, n), in [0, 4], without rounding (see the module's text); smaller is more alike.
+        float64 (m, n), in [0, 4], without rounding (see the module docstring); smaller is more alike.
     """
     left = queries.astype(np.float64)
     right = rows.astype(np.float64)
@@ -40,13 +40,13 @@ def l2_distances(queries: Descriptors, rows: Descriptors) -> NDArray[np.float64]
 
 
 def paired_l2_distances(queries: Descriptors, rows: Descriptors) -> NDArray[np.float64]:
-    """Return the L2 distance of each query to the row of the same number, float64 (n,); both float16 (n, d)."""
+    """Return the L2 distance of each query to the row at the same position, float64 (n,); both float16 (n, d)."""
     differences = queries.astype(np.float64) - rows.astype(np.float64)
     return np.asarray(np.sqrt(np.einsum("ij,ij->i", differences, differences)), dtype=np.float64)
 
 
 def similarity(l2_distance: float) -> float:
-    """Return how alike two unit descriptors are: their cosine, cut at 0.
+    """Return how alike two unit descriptors are: their cosine, clipped at 0.
 
     For unit vectors ``cosine = 1 - distance**2 / 2``. 1.0 is identical, 0.0 is unrelated (or opposite).
     """

@@ -1,4 +1,4 @@
-"""Finds duplicates among many images, and of existing members; exact, independent of cells."""
+"""Finds duplicates among many images and of existing members: exact, and independent of cells."""
 
 from dataclasses import dataclass
 from typing import TypeVar
@@ -18,12 +18,12 @@ Rows = NDArray[np.intp]
 Pairs = tuple[Rows, Rows, NDArray[np.float64]]
 
 _BLOCK_BYTES = 64 * 1024 * 1024
-"""Of one block of descriptors in float64; a few blocks are all that is in memory."""
+"""Size of one block of descriptors in float64; only a few blocks are in memory at a time."""
 _BLOCK_ROWS = 256
 _PAIRS = 16_384
 _SLACK_ROWS = 4096
 _NOTHING = -1
-"""What a row that was withdrawn duplicates: it is no image any more."""
+"""Marks a withdrawn row in `unique_of`: it is no longer an image."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,7 +36,7 @@ class Duplicates:
         intp (n,): row of the unique image that a row duplicates; its own number for a unique image, -1 for a row that
         was withdrawn.
     l2_distance
-        float64 (n,): distance to that image, in [0, 2], of the variant that is nearest; 0 for a unique image.
+        float64 (n,): distance of the nearest variant to that image, in [0, 2]; 0 for a unique image.
     """
 
     unique_of: Rows
@@ -65,17 +65,17 @@ def find_duplicates(images: Images, relation: Relation) -> Duplicates:
     Parameters
     ----------
     images
-        In the order that decides.
+        In order of precedence, earliest first.
     relation
         When one image is a duplicate of another.
 
     Notes
     -----
-    The result is that of comparing every image with every earlier unique one. Distances are those of
-    `neardup.search.distance`, without rounding up to their square root, so the order of blocks makes no difference. The
+    The result is the same as comparing every image with every earlier unique one. Distances are those of
+    `neardup.search.distance`, exact until the square root is taken, so the order of blocks makes no difference. The
     images that can be within the radius are found by their sketches (`neardup.search.sketch_trees`); time and memory
-    grow with the images, not with their pairs, however many are copies of one. Where local change counts, time grows
-    with the pairs of an image and a unique one within the radius.
+    grow with the images, not with their pairs, however many are copies of one. Where local changes count, time grows
+    with the number of pairs of an image and a unique one within the radius.
     """
     return DuplicateFinder(images, relation).found
 
@@ -94,14 +94,14 @@ class DuplicateFinder:
     Parameters
     ----------
     images
-        In the order that decides. Their variants are of the rows that are not settled.
+        In order of precedence, earliest first. Their variants cover only the rows that are not settled.
     relation
         When one image is a duplicate of another.
     settled
-        So many rows at the beginning are members that were published as unique: nothing that is not settled makes
-        them duplicates, wherever it stands. A member is known only as it was stored, without variants.
+        Number of leading rows that are members already published as unique: no row that is not settled makes them
+        duplicates, wherever it stands. A member is known only as it was stored, without variants.
     judge_settled
-        Whether a settled row becomes the duplicate of an earlier settled one; else it stays unique.
+        Whether a settled row can become a duplicate of an earlier settled one; otherwise it stays unique.
     """
 
     def __init__(self, images: Images, relation: Relation, *, settled: int = 0, judge_settled: bool = False) -> None:
@@ -128,7 +128,7 @@ class DuplicateFinder:
 
     @property
     def descriptors(self) -> Descriptors:
-        """float16 (n, d), late ones included; a view."""
+        """float16 (n, d), including those added later; a view."""
         return self._descriptors[: self._count]
 
     @property
@@ -137,9 +137,9 @@ class DuplicateFinder:
         return Duplicates(self._unique_of[: self._count].copy(), self._l2_distance[: self._count].copy())
 
     def add_settled(self, images: Images) -> Change:
-        """Add members that were published as unique meanwhile; what is not settled gives way to them.
+        """Add members published as unique in the meantime; rows that are not settled give way to them.
 
-        What duplicated a row that gave way is judged again, in order: it becomes unique unless one is near.
+        Duplicates of a row that gave way are judged again, in order: each becomes unique unless a unique row is near.
 
         Parameters
         ----------
@@ -149,7 +149,7 @@ class DuplicateFinder:
         return self._admit(self._extend(images))
 
     def withdraw(self, rows: Rows) -> Change:
-        """Take members away, whatever duplicates them; what did is judged again, as by `add_settled`."""
+        """Withdraw members, even if rows duplicate them; those rows are judged again, as in `add_settled`."""
         members = rows[self._unique_of[rows] == rows]
         self._unique_of[rows] = _NOTHING
         again = np.flatnonzero(np.isin(self._unique_of[: self._count], members))
@@ -199,7 +199,7 @@ class DuplicateFinder:
         self._unique_of[row], self._l2_distance[row] = others[best], l2[best]
 
     def _make_way(self, late: Rows, others: Rows, l2: NDArray[np.float64]) -> list[int]:
-        """Make the other row of each pair, unless settled, a duplicate of the nearest late one; return these."""
+        """Make the other row of each pair, unless settled, a duplicate of the nearest late one; return those rows."""
         gone: dict[int, float] = {}
         for row, other, l2_distance in zip(late.tolist(), others.tolist(), l2.tolist(), strict=True):
             if not self._settled[other] and l2_distance < gone.get(other, np.inf):
@@ -208,7 +208,7 @@ class DuplicateFinder:
         return list(gone)
 
     def _judge_again(self, removed: list[int]) -> list[int]:
-        """Judge again what duplicated rows that are no longer unique; return what is unique now."""
+        """Judge again the duplicates of rows that are no longer unique; return those that are unique now."""
         if not removed:
             return []
         return self._judge(np.flatnonzero(np.isin(self._unique_of[: self._count], removed)))
@@ -242,7 +242,7 @@ class DuplicateFinder:
         return nearest, nearest_l2
 
     def _within(self, block: Rows, sketches: Sketches) -> Pairs:
-        """Return every place in the block with every unique row that it duplicates, and their distance."""
+        """Return each place in the block paired with each unique row that it duplicates, and their distance."""
         variants = self._variants_of(block)
         mirrored = [self._alike(variant, self.sketcher.sketch(variant.descriptors)) for variant in variants]
         return _joined([self._alike(self._images(block), sketches), *mirrored])
@@ -259,7 +259,7 @@ class DuplicateFinder:
         return _joined(found)
 
     def _alike_of(self, images: Images, places: Rows, paired: Images, others: Rows) -> Pairs:
-        """Return the pairs (image at a place, paired image) that are alike; `others` says which the latter are."""
+        """Return the pairs (image at a place, paired image) that are alike; `others` gives the rows of the latter."""
         l2 = paired_l2_distances(images.descriptors[places], paired.descriptors)
         near = np.flatnonzero(l2 <= self._relation.radius)
         if images.thumbnails is not None and paired.thumbnails is not None:
@@ -268,7 +268,7 @@ class DuplicateFinder:
         return places[near], others[near], l2[near]
 
     def _variants_within(self, block: Rows, sketches: Sketches) -> Pairs:
-        """Return every place in a block of late members with every unique candidate that is its duplicate mirrored."""
+        """Return each place in a block of late members with each unique candidate that duplicates it when mirrored."""
         places, slots = self._variant_filter.within(sketches, self._relation.radius)
         rows, numbers = np.divmod(slots.astype(np.intp), len(self._variants))
         others = rows + self._variant_rows.start
@@ -286,7 +286,7 @@ class DuplicateFinder:
         return Images(self._descriptors[rows], thumbnails)
 
     def _variants_of(self, block: Rows) -> list[Images]:
-        """Return the variants of a block, all of it settled or none."""
+        """Return the variants of a block whose rows are either all settled or all not."""
         if not len(block) or int(block[0]) not in self._variant_rows:
             return []
         return [variant.at(block - self._variant_rows.start) for variant in self._variants]
@@ -311,7 +311,7 @@ class DuplicateFinder:
                 new.append(column_of[row])
 
     def _apart(self, block: Rows, others: Rows) -> NDArray[np.float64]:
-        """Return float64 (b, o): how far a row is from another that it would duplicate; infinite where it changed."""
+        """Return float64 (b, o): distance of each row to each other; infinite where local changes forbid it."""
         paired = self._images(others)
         apart = self._unless_changed(self._images(block), paired)
         for variant in self._variants_of(block):

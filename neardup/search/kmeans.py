@@ -11,19 +11,19 @@ from neardup.types import Descriptors
 
 RANDOM_STATE = 0
 CLUSTER_TARGET = 200
-"""Images a cluster that `auto` aims at: with room to grow to a few hundred."""
+"""Images per cluster that `auto` aims at, with room to grow to a few hundred."""
 CLUSTER_LIMIT = 300
 MINI_BATCH_ABOVE = 20_000
 """Images above which mini-batches replace full passes, whose cost grows with images times clusters."""
 _MINI_BATCH = 4096
 _FIRST_ROWS_PER_CLUSTER = 4
 _FEW_CLUSTERS = 8
-"""Up to here ten starts cost little, and a bad start would show: one of two scenes cut in two."""
+"""Up to this many clusters, ten starts cost little and a bad start would show: one of two scenes cut in half."""
 _ONE_THREAD_UP_TO = 5000
-"""Rows for which a second thread costs more than it brings: many times more where the processors are busy."""
+"""Up to this many rows, a second thread costs more than it saves: many times more where the processors are busy."""
 _SPLIT_ROUNDS = 8
 _TRAINING_NUMBERS = 1 << 28
-"""float32 numbers that k-means looks at, 1 GiB: a seed set beyond that (as large descriptors make it) is sampled."""
+"""float32 numbers that k-means looks at, 1 GiB: a larger seed set (with large descriptors, say) is sampled."""
 
 
 def fit_centroids(descriptors: Descriptors, clusters: int) -> NDArray[np.float32]:
@@ -34,7 +34,7 @@ def fit_centroids(descriptors: Descriptors, clusters: int) -> NDArray[np.float32
     Parameters
     ----------
     descriptors
-        float16 (n, d), n at least 1; never changed. Of a very large matrix only a random sample is looked at.
+        float16 (n, d), n at least 1; never changed. Of a very large matrix, only a random sample is used.
     clusters
         At least 1.
     """
@@ -47,7 +47,7 @@ def fit_centroids(descriptors: Descriptors, clusters: int) -> NDArray[np.float32
     distinct = _count_distinct(sample, clusters)
     starts = 10 if distinct <= _FEW_CLUSTERS else 1
     if len(rows) > MINI_BATCH_ABOVE:
-        # The start is chosen among a few rows a cluster: among all of them it would take longer than all that follows.
+        # The start is chosen among a few rows per cluster: among all rows it would take longer than all that follows.
         first_rows = max(_MINI_BATCH, _FIRST_ROWS_PER_CLUSTER * distinct)
         model = MiniBatchKMeans(
             distinct, random_state=RANDOM_STATE, batch_size=_MINI_BATCH, n_init=starts, init_size=first_rows
@@ -55,7 +55,7 @@ def fit_centroids(descriptors: Descriptors, clusters: int) -> NDArray[np.float32
     else:
         model = KMeans(distinct, random_state=RANDOM_STATE, n_init=starts, copy_x=False)  # the rows are a copy already
     with warnings.catch_warnings(), threadpool_limits(1 if len(rows) <= _ONE_THREAD_UP_TO else None):
-        # Rows that differ in their last bit only may fall together: fewer clusters than asked for are fine.
+        # Rows that differ only in their last bit may fall together: fewer clusters than asked for are fine.
         warnings.simplefilter("ignore", ConvergenceWarning)
         model.fit(rows)
     return np.asarray(model.cluster_centers_, dtype=np.float32)

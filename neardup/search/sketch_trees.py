@@ -20,15 +20,15 @@ Real = TypeVar("Real", np.float32, np.float64)
 class Shape(NamedTuple):
     """How much of a sketch is kept.
 
-    A longer sketch lets fewer members through to the exact comparison and takes more memory; a longer front leaves less
-    to look at again and is slower itself (docs/index-performance.md).
+    A longer sketch lets fewer members through to the exact comparison and takes more memory; a longer front leaves
+    fewer rows to look at again, but is slower itself (docs/index-performance.md).
 
     Attributes
     ----------
     front
-        Coordinates that are looked at first: of most rows they are all that is read.
+        Coordinates looked at first: for most rows, nothing else is read.
     kept
-        Coordinates, those of the front included.
+        All coordinates kept, including those of the front.
     """
 
     front: int
@@ -38,26 +38,26 @@ class Shape(NamedTuple):
 SHORT, LONG = Shape(12, 24), Shape(24, 32)
 """For descriptors whose first numbers tell nearly all images apart (`dct`), and for those that spread more evenly."""
 _PASSING = 1 / 128
-"""When more strangers than this pass the front of the short shape, looking at them again costs more than the long."""
+"""When more unrelated pairs than this pass the short shape's front, a second look costs more than the long shape."""
 _CROWDED = 16
-"""When more than one pair in so many passes the front, one product of all the rest costs less than picking pairs."""
+"""When more than one pair in this many passes the front, one product of all the rest costs less than picking pairs."""
 _BOX_PREFIX = 5
-"""Of the boxes around leaves: they are cut along few coordinates, and the others only cost time."""
+"""Coordinates of the boxes around leaves: leaves are cut along few, and the others would only cost time."""
 _LEAF_ROWS = 256
 _GROUP_LEAVES = 16
-"""Leaves that a batch looks at as one: below this, numpy's calls cost more than the rows left out save."""
+"""Leaves that a batch treats as one: with fewer, numpy's calls cost more than the skipped rows save."""
 _BRIDGED = 3
-"""Leaves so near one another in order are one run: what lies between them costs less than another call."""
+"""Leaves this near one another in order form one run: what lies between them costs less than another call."""
 _FEW_QUERIES = 8
-"""Up to here queries go through the leaves one by one."""
+"""Up to this many queries go through the leaves one by one."""
 _AT_ONCE = 1_000_000
-"""Multiplications in one product: up to here OpenBLAS takes a path that is twice as fast for so few columns."""
+"""Multiplications in one product: up to this many, OpenBLAS takes a path that is twice as fast for so few columns."""
 _SHIFTS = 8
-"""Rounds of pairs that are looked at to choose the shape, each of all sketches."""
+"""Rounds of pairs looked at to choose the shape; each round covers all sketches."""
 _BUFFER = 4096
-"""Sketches that wait to be put in order: looking at so few costs little."""
+"""Sketches that wait to be put in order: scanning so few costs little."""
 _GROWTH = 4
-"""A part swallows the one before it unless that is this many times larger: fewer parts to ask, more to rebuild."""
+"""A part swallows the one before it unless that is this many times larger: fewer parts to search, more to rebuild."""
 _FLOAT32_SLACK = 1e-5
 """Largest float32 error in a product of sketches of up to about sixty numbers within [-2, 2]."""
 
@@ -71,12 +71,12 @@ class _Rows:
 
     The product of a sketch's `front` with a query's is half of ``r^2 - |q - s|^2``, both cut after a few coordinates:
     not negative within the radius, since cutting brings sketches closer. The product of the `tail` with a query's is
-    what the other coordinates change about that.
+    the correction for the other coordinates.
 
     Attributes
     ----------
     front
-        float32 (f + 3, n): coordinates, their residual, half of the square, 1. A column each: a few queries are
+        float32 (f + 3, n): coordinates, their residual, half of the square, 1. One column each: a few queries are
         multiplied with columns faster than with rows.
     tail
         float32 (n, p - f + 2): the other coordinates, their residual, the front's residual.
@@ -100,7 +100,7 @@ class _Rows:
         return _Rows(self.front[:, first:end], self.tail[first:end], self.slots[first:end])
 
     def assign(self, rows: "_Rows") -> None:
-        """Take over as many rows."""
+        """Copy in as many rows."""
         self.front[:], self.tail[:], self.slots[:] = rows.front, rows.tail, rows.slots
 
     def taken(self, rows: NDArray[np.intp]) -> "_Rows":
@@ -112,11 +112,11 @@ class _Rows:
         return np.column_stack([self.front[:-3].T, self.tail[:, :-1]])
 
     def corners(self) -> NDArray[np.float32]:
-        """Return what boxes are around, float32 (n, k): the first coordinates, the residual as seen from these."""
+        """Return the points that boxes enclose, float32 (n, k): the first coordinates, and the residual beyond them."""
         return _cut(self.front[:-2].T, _BOX_PREFIX)
 
     def pairs(self, ask: "_Ask", runs: Iterable[Run]) -> Pairs:
-        """Return each (query, slot) near each other within the runs."""
+        """Return each (query, slot) pair within the runs that is near."""
         sure, unsure = [_NO_PRODUCTS], [_NO_PRODUCTS]
         for first, end, queries in runs:
             products = ask.front[queries] @ self.front[:, first:end]
@@ -128,7 +128,7 @@ class _Rows:
                 near = np.flatnonzero(products >= 0.0)
             place, row = np.divmod(near, end - first)
             (sure if crowded else unsure).append((queries[place], row + first, products.ravel()[near]))
-        # The tails of the others at once: there are few of them, in many runs.
+        # The tails of the other pairs, all at once: there are few of them, in many runs.
         query, row, front = map(np.concatenate, zip(*unsure, strict=True))
         near = np.flatnonzero(front + np.einsum("ij,ij->i", self.tail[row], ask.tail[query]) >= 0.0)
         queries, found, _ = map(np.concatenate, zip(*sure, (query[near], row[near], front[near]), strict=True))
@@ -147,7 +147,7 @@ def _rows(sketches: Sketches, slots: Slots, shape: Shape) -> _Rows:
 
 
 def _cut(sketches: NDArray[Real], prefix: int) -> NDArray[Real]:
-    """Return (n, at most prefix + 1) sketches out of longer ones: the coordinates dropped join the residual."""
+    """Return (n, at most prefix + 1) sketches from longer ones: the coordinates dropped join the residual."""
     prefix = min(prefix, sketches.shape[1] - 1)
     residual = np.sqrt(np.square(sketches[:, prefix:]).sum(axis=1))
     return np.column_stack([sketches[:, :prefix], residual])
@@ -155,16 +155,16 @@ def _cut(sketches: NDArray[Real], prefix: int) -> NDArray[Real]:
 
 @dataclass(frozen=True, slots=True)
 class _Ask:
-    """Queries as rows are multiplied with them.
+    """Queries in the form that rows are multiplied with.
 
     Attributes
     ----------
     front, tail
         float32 (m, f + 3), (m, p - f + 2).
     corners
-        float32 (k, m): the queries among the boxes.
+        float32 (k, m): the queries as points among the boxes.
     reach
-        Distance to a box, at most.
+        Largest distance to a box.
     """
 
     front: NDArray[np.float32]
@@ -194,7 +194,7 @@ class SketchTrees:
     they become a part, in which neighbours stand side by side in leaves with boxes around them; small parts are merged
     into larger ones, so that each sketch is put in order a logarithmic number of times. A search multiplies the
     queries with the leaves that they reach. Where a ball reaches most leaves (a flat spectrum, a large radius) that is
-    one product with all sketches, which is then the fastest there is.
+    one product with all sketches, which is then the fastest way.
 
     Source: Bentley, Multidimensional binary search trees (1975); Bentley and Saxe, Decomposable searching problems I
     (1980).
@@ -204,7 +204,7 @@ class SketchTrees:
     size
         Numbers in a sketch.
     radius
-        That most searches will be made with; others miss nothing either.
+        The radius of most searches; those with another radius miss nothing either.
     """
 
     def __init__(self, size: int, radius: float) -> None:
@@ -227,7 +227,7 @@ class SketchTrees:
 
     @property
     def shape(self) -> Shape:
-        """What is kept of a sketch: the long shape, until there are enough to see that the short one does."""
+        """What is kept of a sketch: the long shape, until there are enough to see that the short one suffices."""
         return self._shape
 
     @property
@@ -246,7 +246,7 @@ class SketchTrees:
         self._put_in_order()
 
     def renumber(self, slots: Slots) -> None:
-        """Give each sketch another slot, ``slots[old]``, and let those go whose other one is negative."""
+        """Give each sketch a new slot, ``slots[old]``, and drop those whose new slot is negative."""
         rows = self._rows.part(0, self._count)
         rows.slots[:] = slots[rows.slots]
         self._rows = rows.taken(np.flatnonzero(rows.slots >= 0))
@@ -273,7 +273,7 @@ class SketchTrees:
         self._groups = self._groups.followed_by(leaves.grouped(_GROUP_LEAVES))
 
     def _tells_strangers(self, shape: Shape) -> bool:
-        """Tell whether the front excludes nearly all pairs of those far apart in order: cells are read one by one."""
+        """Tell whether the front excludes nearly all pairs that are far apart in order: cells are read one by one."""
         seen = _cut(_cut(self._rows.part(0, self._count).sketches(), shape.kept), shape.front)
         shifts = np.linspace(self._count // 4, 3 * self._count // 4, _SHIFTS).astype(int)
         apart = [np.square(seen - np.roll(seen, shift, axis=0)).sum(axis=1) for shift in shifts]
@@ -285,7 +285,7 @@ class SketchTrees:
         self._begin_with(len(rows))
 
     def within(self, queries: Sketches, radius: float) -> Pairs:
-        """Return every (row of `queries`, slot) whose sketches lie within the radius, and rounding's slack.
+        """Return every (row of `queries`, slot) whose sketches lie within the radius, plus slack for rounding.
 
         Parameters
         ----------
@@ -322,7 +322,7 @@ class SketchTrees:
         runs = zip(firsts.tolist(), ends.tolist(), strict=True)
         products = np.concatenate([front[:0], *(front @ self._rows.front[:, first:end] for first, end in runs)])
         near = np.flatnonzero(products >= 0.0)
-        # A place among the products is a row, less what was left out before its run.
+        # A place among the products is the row number, less the rows skipped before its run.
         places = np.cumsum(ends - firsts)
         rows = near + (ends - places)[np.searchsorted(places, near, side="right")]
         rows = rows[products[near] + self._rows.tail[rows] @ ask.tail[query] >= 0.0]

@@ -1,6 +1,6 @@
-"""Sketches: a few numbers of a descriptor whose distance never exceeds that of the descriptors.
+"""Sketches: a few numbers per descriptor, whose distance never exceeds that of the descriptors.
 
-Rotate descriptors by their principal components and keep the first p coordinates, and the length of what is left.
+Rotate descriptors onto their principal components; keep the first p coordinates and the length of what is left.
 For descriptors x and y with prefixes Px, Py and residual lengths a, b
 
     |x - y|^2  =  |Px - Py|^2 + |(x - Px) - (y - Py)|^2  >=  |Px - Py|^2 + (a - b)^2
@@ -20,7 +20,7 @@ from neardup.types import Descriptors
 SLACK = 1e-5
 """How much rounding may enlarge a sketch distance: the basis is orthonormal up to float32."""
 COMPONENTS = 32
-"""Kept with an index: a search uses the first of them (`neardup.search.sketch_trees.LONG`), a split any."""
+"""Number kept with an index: a search uses the first (`neardup.search.sketch_trees.LONG`), a split may use any."""
 _BLOCK = 8192
 _SAMPLE_NUMBERS = 1 << 24
 _NEGLIGIBLE = 1e-9
@@ -65,8 +65,8 @@ class Sketcher:
 def fit_sketcher(descriptors: Descriptors, size: int = COMPONENTS) -> Sketcher:
     """Return a sketcher for the first principal components of float16 (n, d) descriptors, n at least 1.
 
-    Fit on an even sample of at most `_SAMPLE_NUMBERS` numbers. There are `size` components, or as many as the sample
-    has dimensions.
+    Fitted on an evenly spaced sample of at most `_SAMPLE_NUMBERS` numbers. There are `size` components, or as many
+    as the sample has dimensions.
     """
     step = max(1, -(-descriptors.size // _SAMPLE_NUMBERS))
     rows = descriptors[::step].astype(np.float64)
@@ -77,7 +77,7 @@ def fit_sketcher(descriptors: Descriptors, size: int = COMPONENTS) -> Sketcher:
         _, vectors = np.linalg.eigh(rows.T @ rows)
         basis = vectors.T[::-1][:size]
     else:
-        # The dual: few images of many numbers (pixels:320 has 307,200).
+        # The dual: few images of many numbers each (pixels:320 has 307,200).
         _, singular, basis = np.linalg.svd(rows, full_matrices=False)
         basis = basis[: min(size, max(1, int((singular > _NEGLIGIBLE).sum())))]
     return Sketcher(mean.astype(np.float32), np.ascontiguousarray(basis, dtype=np.float32))
