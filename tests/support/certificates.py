@@ -11,6 +11,18 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 
 _LIFE = timedelta(days=1)
+# Python 3.13 verifies strictly: an authority that may sign no certificates has signed none.
+_SIGNING = x509.KeyUsage(
+    key_cert_sign=True,
+    crl_sign=True,
+    digital_signature=False,
+    content_commitment=False,
+    key_encipherment=False,
+    data_encipherment=False,
+    key_agreement=False,
+    encipher_only=False,
+    decipher_only=False,
+)
 _USAGE = x509.ExtendedKeyUsage([ExtendedKeyUsageOID.SERVER_AUTH, ExtendedKeyUsageOID.CLIENT_AUTH])
 
 
@@ -43,7 +55,8 @@ class Authority:
             x509.BasicConstraints(ca=True, path_length=0), critical=True
         )
         key_id = x509.SubjectKeyIdentifier.from_public_key(self._key.public_key())
-        signed = made.add_extension(key_id, critical=False).sign(self._key, hashes.SHA256())
+        made = made.add_extension(key_id, critical=False).add_extension(_SIGNING, critical=True)
+        signed = made.sign(self._key, hashes.SHA256())
         self.file.write_bytes(signed.public_bytes(serialization.Encoding.PEM))
 
     def issue(self, name: str, host: str = "127.0.0.1", password: bytes | None = None) -> Certificate:
