@@ -1,5 +1,6 @@
 """Servers that the tests share, each found or started once in a process of the run, and the order of files."""
 
+import logging
 import os
 import signal
 from collections.abc import Iterator
@@ -116,3 +117,11 @@ def kafka(kafka_address: str, kafka_admin: KafkaAdminClient, kafka_producer: Kaf
         yield rig
     finally:
         rig.close()
+
+
+@pytest.fixture(autouse=True)
+def _no_log_of_an_earlier_test() -> None:
+    """Take away what a command that ran in this process logs to: the stream of an earlier test, closed by now."""
+    root = logging.getLogger()
+    for handler in [each for each in root.handlers if type(each) is logging.StreamHandler]:
+        root.removeHandler(handler)
