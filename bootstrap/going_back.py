@@ -6,7 +6,7 @@ Exit codes as in `bootstrap.index`. Both may be done while consumers run, and bo
 from collections.abc import Iterator
 
 from bootstrap.index_settings import RollbackSettings, StatsSettings
-from bootstrap.tool import Document, changing, client_of, mebibytes, retention_of, table, written
+from bootstrap.tool import Document, changing, client_of, mebibytes, refusal, retention_of, table, written
 
 
 def rollback(settings: RollbackSettings) -> int:
@@ -53,8 +53,7 @@ def _rollback_lines(document: Document) -> Iterator[str]:
     )
     if document["stops_consumers"]:
         yield "Consumers that run with the other descriptor stop with exit code 2: start them again."
-    if document.get("refusal"):
-        yield f"This would be refused with exit code 2: {document['refusal']}"
+    yield from refusal(document)
 
 
 def _release_lines(document: Document) -> Iterator[str]:

@@ -3,7 +3,7 @@
 from collections.abc import Iterator, Sequence
 from typing import Any
 
-from bootstrap.tool import decided, kept, table
+from bootstrap.tool import decided, kept, refusal, table
 
 Document = dict[str, Any]
 
@@ -109,8 +109,7 @@ def set_radius_lines(document: Document) -> Iterator[str]:
     yield from _listed(
         [f"{_called(each)}, {each['distance']:.6f} away from {each['duplicate_of']}" for each in left_out]
     )
-    if document["refusal"]:
-        yield f"This would be refused with exit code 2: {document['refusal']}"
+    yield from refusal(document)
     if document["radius"] == document["radius_before"]:
         yield "That is its radius already: nothing was done."
     if document["previous"]:

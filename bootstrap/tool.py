@@ -68,6 +68,12 @@ def table(pairs: Sequence[tuple[str, object]]) -> Iterator[str]:
         yield f"{subject:{width}}{text}".rstrip()
 
 
+def refusal(document: Document) -> Iterator[str]:
+    """Iterate over the line that tells why a change would be refused, if it would."""
+    if document.get("refusal"):
+        yield f"This would be refused with exit code 2: {document['refusal']}"
+
+
 def decided(decision: Document) -> str:
     """Return a remembered decision in words."""
     of = f" of {decision['duplicate_of']}" if decision["duplicate_of"] is not None else ""

@@ -185,7 +185,8 @@ class Handler:
                 known.append(query)
                 continue
             captured = capture_time(query.captured_at_ms, message.timestamp_ms, clock_ms)
-            known.append(replace(query, captured_at_ms=captured.ms))
+            same = captured.ms == query.captured_at_ms
+            known.append(query if same else replace(query, captured_at_ms=captured.ms))
             if captured.wrong:
                 self._metrics.unknown_times.labels(captured.wrong.value).inc()
             if captured.wrong in REMARKABLE:

@@ -43,9 +43,7 @@ if ARGV[2] ~= '' then
   if live ~= ARGV[2] then
     return 'LATE'
   end
-  local count = tonumber(redis.call('GET', KEYS[4]) or '0') + redis.call('LLEN', KEYS[3])
-  local last = redis.call('LINDEX', KEYS[3], -1) or ''
-  if count ~= tonumber(ARGV[3]) or string.sub(last, 1, #ARGV[4]) ~= ARGV[4] then
+  if has_news(KEYS[3], KEYS[4], ARGV[3], ARGV[4]) then
     return 'NEWS'
   end
 end

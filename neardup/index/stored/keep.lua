@@ -1,4 +1,4 @@
--- KEEP: what FLIP and ROLLBACK do with a generation that stops being live. Their scripts, and RESTORE, begin with this
+-- KEEP: what FLIP and ROLLBACK ask of a generation, and do with it, before it stops being live. Their scripts, and RESTORE, begin with this
 -- text.
 --
 -- A generation that is kept has a time to live on every key, and so has the key {NAME}:previous that names it. Its keys
@@ -44,4 +44,11 @@ local function keep(prefix, generation, keep_ms)
     redis.call('SET', prefix .. 'previous', generation, 'PX', keep_ms)
   end
   return names ~= nil and keep_ms > 0
+end
+
+-- Whether a generation has had other events than so many, the last of which begins so.
+local function has_news(log, trimmed, events, last_begins)
+  local count = tonumber(redis.call('GET', trimmed) or '0') + redis.call('LLEN', log)
+  local last = redis.call('LINDEX', log, -1) or ''
+  return count ~= tonumber(events) or string.sub(last, 1, #last_begins) ~= last_begins
 end

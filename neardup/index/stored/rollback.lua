@@ -32,9 +32,7 @@ local names = keys_of(prefix, ARGV[2])
 if live ~= ARGV[1] or previous ~= ARGV[2] or not names then
   return 'GONE'
 end
-local count = tonumber(redis.call('GET', KEYS[4]) or '0') + redis.call('LLEN', KEYS[3])
-local last = redis.call('LINDEX', KEYS[3], -1) or ''
-if count ~= tonumber(ARGV[3]) or string.sub(last, 1, #ARGV[4]) ~= ARGV[4] then
+if has_news(KEYS[3], KEYS[4], ARGV[3], ARGV[4]) then
   return 'NEWS'
 end
 local removed = tonumber(ARGV[6])
