@@ -29,6 +29,7 @@ from benchmarks.search_rivals import rivals
 from neardup.descriptors import load_descriptor
 from neardup.index.stored.codec import decode_head, encode_member
 from neardup.index.view import GenerationView
+from neardup.relation.rule import Relation
 from neardup.search.distance import paired_l2_distances
 from neardup.types import Descriptors
 
@@ -138,7 +139,7 @@ def build_view(members: Descriptors, radius: float) -> GenerationView:
             [encode_member(member_of(int(row), members[row])) for row in placed.rows_of.get(cell, ())] for cell in cells
         ]
 
-    view = GenerationView(placed.tree, placed.sketcher, radius, read, CACHE_BYTES)
+    view = GenerationView(placed.tree, placed.sketcher, Relation(radius), read, CACHE_BYTES)
     began_s = time.perf_counter()
     view.load(placed.tree.leaves)
     print(f"{len(view)} members in {len(view.cell_sizes)} cells, read in {time.perf_counter() - began_s:.1f} s")
@@ -159,7 +160,7 @@ def measure(
     print(f"\nN = {len(members)}, {sketches_bytes:.0f} bytes a member for sketches")
     print("radius  batch ms  brute ms  share  single p50 / p99 ms  rows touched   within  recall")
     for radius in radii:
-        view._radius = radius  # noqa: SLF001 - one view for all radii
+        view._relation = Relation(radius)  # noqa: SLF001 - one view for all radii
         figures["radii"].append(measure_radius(view, brute, queries_from(others, members, radius), radius))
     return figures, queries_from(others, members, radii[-1]), brute
 

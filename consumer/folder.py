@@ -105,6 +105,7 @@ def _index(settings: FolderSettings, stop: threading.Event, health: Health, metr
             dimension=descriptor.dimension,
             radius=radius,
             local_change=settings.local_change,
+            agreement=settings.agreement,
             **switches_of(settings),
         )
     )

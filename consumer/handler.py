@@ -102,7 +102,7 @@ def _query(
         image_id=request.image_id,
         descriptor=image.descriptor,
         captured_at_ms=request.captured_at_ms,
-        thumbnail=image.thumbnail,
+        kept=image.kept,
         variants=tuple(variants),
         frames=prepared.frames if isinstance(prepared, PreparedImage) else 1,
     )

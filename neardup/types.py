@@ -12,8 +12,8 @@ Descriptors = NDArray[np.float16]
 Pixels = NDArray[np.uint8]
 """uint8 (height, width, 3), RGB."""
 
-Thumbnail = NDArray[np.uint8]
-"""uint8 (b,): what local change is measured on; see `neardup.relation.local_change`."""
+Kept = NDArray[np.uint8]
+"""uint8 (b,), or (n, b) of many images: what is kept besides descriptors; see `neardup.relation.kept`."""
 
 
 class Verdict(StrEnum):
@@ -37,6 +37,29 @@ class Symmetry(StrEnum):
 
 
 @dataclass(frozen=True, slots=True)
+class Look:
+    """What a second look at an image and an earlier one found, as it is told and recorded: rounded.
+
+    Attributes
+    ----------
+    agreement
+        The share of the common part that shows the same, in [0, 1], with 3 decimals.
+    map
+        The affine map from the later image, as it was compared, to the earlier one: ``x' = a x + b y + c`` and
+        ``y' = d x + e y + f``, as (a, b, c, d, e, f) with 4 decimals; x and y go from 0 to 1 from the top left.
+    brightness
+        By how many grey levels the common part is brighter in the later image, with 1 decimal.
+    contrast
+        The ratio of its contrast to that in the earlier image, with 2 decimals.
+    """
+
+    agreement: float
+    map: tuple[float, float, float, float, float, float]
+    brightness: float
+    contrast: float
+
+
+@dataclass(frozen=True, slots=True)
 class Variant:
     """An image as it is compared with members: as it came, or after a symmetry.
 
@@ -46,13 +69,13 @@ class Variant:
         What was done to it.
     descriptor
         float16 (d,), unit norm.
-    thumbnail
-        uint8 (b,); None where local change does not count.
+    kept
+        uint8 (b,); None where nothing but descriptors is compared.
     """
 
     symmetry: Symmetry
     descriptor: Descriptors
-    thumbnail: Thumbnail | None = None
+    kept: Kept | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,8 +93,8 @@ class Query:
         float16 (d,), unit norm.
     captured_at_ms
         Event time in milliseconds since the epoch; 0 when unknown. What says it is to ask `neardup.capture_time` first.
-    thumbnail
-        uint8 (b,), for an index in which local change counts; else None.
+    kept
+        As in `Variant`.
     variants
         The image after each symmetry under which it may match; without the image as it came.
     frames
@@ -82,14 +105,14 @@ class Query:
     image_id: str
     descriptor: Descriptors
     captured_at_ms: int = 0
-    thumbnail: Thumbnail | None = None
+    kept: Kept | None = None
     variants: tuple[Variant, ...] = ()
     frames: int = 1
 
     @property
     def compared(self) -> tuple[Variant, ...]:
         """All that is compared with members, the image as it came first."""
-        return (Variant(Symmetry.NONE, self.descriptor, self.thumbnail), *self.variants)
+        return (Variant(Symmetry.NONE, self.descriptor, self.kept), *self.variants)
 
 
 @dataclass(frozen=True, slots=True)
@@ -100,7 +123,7 @@ class Member:
     image_id: str
     descriptor: Descriptors
     captured_at_ms: int = 0
-    thumbnail: Thumbnail | None = None
+    kept: Kept | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -123,12 +146,15 @@ class Match:
         Likewise; None where it does not count.
     symmetry
         Of that variant.
+    look
+        What a second look at that variant found; None where none was taken.
     """
 
     member: Member
     l2_distance: float
     local_change: float | None = None
     symmetry: Symmetry = Symmetry.NONE
+    look: Look | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -154,6 +180,8 @@ class Decision:
         What was done to the image before it matched; none for a unique.
     origin
         Of the matched member; None for a unique, and where it was not recorded.
+    look
+        What a second look at the image and the matched member found; None for a unique, and where none is taken.
     """
 
     verdict: Verdict
@@ -164,3 +192,4 @@ class Decision:
     local_change: float | None = None
     symmetry: Symmetry = Symmetry.NONE
     origin: Origin | None = None
+    look: Look | None = None

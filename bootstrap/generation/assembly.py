@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from neardup.capture_time import known_ms, now_ms
 from neardup.index.carry import Predecessor
 from neardup.relation.images import Images, images_of, joined
+from neardup.relation.kept import narrowed, parts_of
 from neardup.relation.rule import Relation
 from neardup.search.duplicates import Change, DuplicateFinder
 from neardup.types import Member
@@ -75,7 +76,7 @@ class Assembly:
         self.relation = relation
         self.rows: list[Member] = first + list(candidates)
         if first:
-            before = images_of(first, with_thumbnails=relation.has_thumbnails)
+            before = images_of(first, relation.parts)
             images = joined(before, images).with_variants(images.variants)
         self.finder = DuplicateFinder(images, relation, settled=len(first), judge_settled=grown)
         self.known = self._find_known()
@@ -145,7 +146,7 @@ class Assembly:
         first = len(self.rows)
         late = _as_stored(late, self.relation)
         self.rows += late
-        change = self.finder.add_settled(images_of(late, with_thumbnails=self.relation.has_thumbnails))
+        change = self.finder.add_settled(images_of(late, self.relation.parts))
         late_rows = sum(row >= first for row in change.added)
         self.kept += late_rows
         self.unique += len(change.added) - late_rows - len(change.removed)
@@ -186,10 +187,12 @@ def _by_capture_time(members: Sequence[Member]) -> list[Member]:
 
 
 def _as_stored(members: Sequence[Member], relation: Relation) -> list[Member]:
-    """Return members as the next generation stores them: without thumbnails that it does not need."""
-    if relation.has_thumbnails:
-        return list(members)
-    return [member if member.thumbnail is None else replace(member, thumbnail=None) for member in members]
+    """Return members as the next generation stores them: with nothing kept that it does not compare."""
+    parts = relation.parts
+    return [
+        member if parts_of(member.kept) == parts else replace(member, kept=narrowed(member.kept, parts))
+        for member in members
+    ]
 
 
 def _same_image(member: Member, candidate: Member) -> bool:

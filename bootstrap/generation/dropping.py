@@ -77,7 +77,7 @@ class Dropping:
         members = Predecessor(self._client, meta.name, meta).news().added
         if members:
             first = sorted(members, key=lambda member: member.captured_at_ms)
-            images = images_of(first, with_thumbnails=relation.has_thumbnails)
+            images = images_of(first, relation.parts)
             finder = DuplicateFinder(images, relation, settled=len(first), judge_settled=True)
             self._note(len(first), len(first) - int(finder.found.is_unique.sum()), self._alike(relation))
 
@@ -94,7 +94,8 @@ class Dropping:
 
     def _alike(self, relation: Relation) -> str:
         meta = cast("IndexMeta", self._before.meta)
-        changed = changes(meta, replace(meta, radius=relation.radius, local_change=relation.local_change))
+        by_it = replace(meta, radius=relation.radius, local_change=relation.local_change, agreement=relation.agreement)
+        changed = changes(meta, by_it)
         return f"by the new settings ({', '.join(changed)}) they duplicate others"
 
     def _note(self, members: int, dropped: int, why: str) -> None:

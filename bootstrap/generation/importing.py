@@ -12,17 +12,17 @@ import numpy as np
 from numpy.typing import NDArray
 
 from bootstrap.generation.jsonstream import JsonObjectReader
-from bootstrap.generation.snapshot import FORMAT, FORMAT_VERSION, META_FIELDS, RELATION_FIELDS, Snapshot
+from bootstrap.generation.snapshot import FORMAT, FORMAT_VERSION, META_FIELDS, PART_FIELDS, RELATION_FIELDS, Snapshot
 from neardup.capture_time import REMARKABLE, explained, now_ms, wrong_time
 from neardup.descriptors.base import Descriptor
 from neardup.descriptors.pca import Pca
 from neardup.errors import CorruptIndex, IndexMismatch, Misconfigured
-from neardup.index.base import IndexMeta
+from neardup.index.base import IndexMeta, check_look, look_fields
 from neardup.index.descriptor import fitted_to
-from neardup.relation.local_change import THUMBNAIL_BYTES
+from neardup.relation.kept import Parts, joined, parts_of
 from neardup.relation.symmetry import SWITCHES
 from neardup.search.cells import Cells
-from neardup.types import Member, Thumbnail
+from neardup.types import Kept, Member
 
 _LOG = logging.getLogger(__name__)
 _NORM_TOLERANCE = 0.01
@@ -118,17 +118,18 @@ def _member(fields: Any, what: str) -> tuple[Member, int]:  # noqa: ANN401 - JSO
     if not -(2**63) <= fields["captured_at_ms"] < 2**63:
         raise ValueError(f'{what}: "captured_at_ms" is out of range')
     descriptor = _vector(fields["descriptor"], np.float16, what)
-    thumbnail = _thumbnail(fields["thumbnail"], what) if "thumbnail" in fields else None
-    return Member(fields["key"], fields["image_id"], descriptor, fields["captured_at_ms"], thumbnail), fields["cluster"]
+    kept = joined({part: _part(fields[name], part, what) for part, name in PART_FIELDS.items() if name in fields})
+    return Member(fields["key"], fields["image_id"], descriptor, fields["captured_at_ms"], kept), fields["cluster"]
 
 
-def _thumbnail(text: Any, what: str) -> Thumbnail:  # noqa: ANN401 - JSON
+def _part(text: Any, part: Parts, what: str) -> Kept:  # noqa: ANN401 - JSON
+    name = PART_FIELDS[part]
     try:
         stored = base64.b64decode(text, validate=True)
     except (TypeError, ValueError) as exc:
-        raise ValueError(f'{what}: "thumbnail" is not base64') from exc
-    if len(stored) != THUMBNAIL_BYTES:
-        raise ValueError(f'{what}: "thumbnail" has {len(stored)} bytes, it should have {THUMBNAIL_BYTES}')
+        raise ValueError(f'{what}: "{name}" is not base64') from exc
+    if len(stored) != part.nbytes:
+        raise ValueError(f'{what}: "{name}" has {len(stored)} bytes, it should have {part.nbytes}')
     return np.frombuffer(stored, dtype=np.uint8)
 
 
@@ -146,7 +147,7 @@ def _checked(parts: dict[str, Any], descriptor: Descriptor) -> Snapshot:
     meta = _meta(parts["meta"])
     _require_descriptor(meta, pca, descriptor)
     members = [member for member, _ in parts["members"]]
-    _require_thumbnails(members, meta)
+    _require_parts(members, meta)
     _require_dimension(parts["centroids"], meta.dimension, "centroid")
     _require_dimension([member.descriptor for member in members], meta.dimension, "member")
     _require_distinct(member.key for member in members)
@@ -168,7 +169,11 @@ def _meta(fields: Any) -> IndexMeta:  # noqa: ANN401 - JSON
         raise ValueError(f"its radius {fields['radius']!r} is not a number from 0 to {_MAX_L2:g}")
     if not isinstance(fields["seed"], dict):
         raise ValueError('"meta": "seed" is not an object')  # noqa: TRY004 - a wrong file, not a wrong call
-    relation = {name: fields[name] for name in RELATION_FIELDS if name in fields}
+    relation = {name: fields[name] for name in (*RELATION_FIELDS, *look_fields(0.0)) if name in fields}
+    try:
+        check_look(relation)
+    except IndexMismatch as exc:
+        raise ValueError(str(exc)) from exc
     _require_relation(relation)
     calibration = fields.get("calibration", {})
     if not isinstance(calibration, dict):
@@ -193,6 +198,9 @@ def _require_relation(relation: dict[str, Any]) -> None:
     limit = relation.get("local_change")
     if limit is not None and (type(limit) not in {int, float} or not limit >= 0):
         raise ValueError(f"its local_change {limit!r} is neither null nor a number from 0 on")
+    least = relation.get("agreement")
+    if least is not None and (type(least) not in {int, float} or not 0 <= least <= 1):
+        raise ValueError(f"its agreement {least!r} is neither null nor a number from 0 to 1")
     for name in SWITCHES:
         if type(relation.get(name, False)) is not bool:
             raise ValueError(f"its {name} is neither true nor false")
@@ -208,11 +216,13 @@ def _warn_of_times(members: Sequence[Member]) -> None:
         )
 
 
-def _require_thumbnails(members: Iterable[Member], meta: IndexMeta) -> None:
+def _require_parts(members: Iterable[Member], meta: IndexMeta) -> None:
     for at, member in enumerate(members):
-        if (member.thumbnail is not None) != meta.relation.has_thumbnails:
-            held = "no thumbnail" if member.thumbnail is None else "a thumbnail"
-            raise ValueError(f"member {at} has {held}, and its local_change is {meta.local_change}")
+        if parts_of(member.kept) != meta.relation.parts:
+            raise ValueError(
+                f"member {at} has {parts_of(member.kept)} kept, not {meta.relation.parts}, which its local_change "
+                f"({meta.local_change}) and agreement ({meta.agreement}) compare"
+            )
 
 
 def _require_dimension(vectors: Iterable[NDArray[Any]], dimension: int, what: str) -> None:

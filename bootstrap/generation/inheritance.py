@@ -16,9 +16,11 @@ from neardup.index.base import IndexMeta
 from neardup.index.carry import check_carrying, find_whole
 from neardup.index.descriptor import fitted_to
 from neardup.index.live import Live, live_generation
+from neardup.relation.kept import Parts
+from neardup.relation.rule import Relation
 from neardup.relation.symmetry import SWITCHES
 
-_FREE = ("local_change", *SWITCHES)
+_FREE = ("local_change", "agreement", *SWITCHES)
 """Inherited one by one, under the name that the settings have for it, too."""
 INHERITED = ("descriptor", "pca", "radius", "calibration", *_FREE)
 """Fields of `IndexMeta` that the next generation has from the live one, unless a setting says otherwise."""
@@ -139,14 +141,15 @@ def begin(settings: Settings, client: redis.Redis) -> Start:
         found["radius"] = inherited["radius"] = meta.radius
         inherited["calibration"] = meta.calibration
     complete = replace(settings, **found)
-    obstacle = obstacle or obstacle_to(meta, meta.fingerprint, with_thumbnails=complete.local_change is not None)
+    parts = Relation(0.0, complete.local_change, complete.agreement).parts
+    obstacle = obstacle or obstacle_to(meta, meta.fingerprint, parts)
     return Start(complete, raw, replace(before, obstacle=obstacle), inherited)
 
 
-def obstacle_to(meta: IndexMeta, fingerprint: str, *, with_thumbnails: bool) -> str:
+def obstacle_to(meta: IndexMeta, fingerprint: str, parts: Parts) -> str:
     """Return why no member of a generation can be carried over, as `check_carrying` says it; empty if they can."""
     try:
-        check_carrying(meta, fingerprint, with_thumbnails=with_thumbnails)
+        check_carrying(meta, fingerprint, parts)
     except IndexMismatch as exc:
         return str(exc)
     return ""
@@ -195,6 +198,7 @@ _WORDS: Mapping[str, tuple[str, Callable[[Any], str]]] = {
     "pca": ("projection", _projected),
     "radius": ("radius", "{:g}".format),
     "local_change": ("local change", lambda value: "any" if value is None else f"{value:g}"),
+    "agreement": ("agreement", lambda value: "off" if value is None else f"{value:g}"),
     **{name: (name.replace("_", "-"), _switch) for name in SWITCHES},
 }
 

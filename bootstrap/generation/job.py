@@ -145,12 +145,12 @@ def _run_import(settings: Settings, path: Path, client: redis.Redis) -> Outcome:
     relation = replace(imported.meta.relation, radius=radius)
     before = find_before(settings, client)
     if before.meta is not None:
-        obstacle = obstacle_to(before.meta, imported.meta.fingerprint, with_thumbnails=relation.has_thumbnails)
+        obstacle = obstacle_to(before.meta, imported.meta.fingerprint, relation.parts)
         before = replace(before, obstacle=obstacle)
     dropping = Dropping(settings, client, before)
     dropping.check_obstacle()
     predecessor = _predecessor(settings, client, before, imported.meta.fingerprint, relation)
-    images = images_of(imported.members, with_thumbnails=relation.has_thumbnails)
+    images = images_of(imported.members, relation.parts)
     with stopwatch.phase("compare"):
         assembly = assemble(predecessor, imported.members, images, relation)
     dropping.check_assembly(assembly)
@@ -260,7 +260,7 @@ def _calibrate(
 
 def _relation(settings: Settings, radius: float = 0.0) -> Relation:
     """Return what decides, beside a radius that may not be known yet."""
-    return Relation(radius, settings.local_change, **switches_of(settings))
+    return Relation(radius, settings.local_change, settings.agreement, **switches_of(settings))
 
 
 def _predecessor(
@@ -278,7 +278,7 @@ def _predecessor(
     if before.obstacle:
         _LOG.warning("no member of generation %s is carried over: %s", before.generation, before.obstacle)
         return None
-    found = find_predecessor(client, settings.index, fingerprint, with_thumbnails=relation.has_thumbnails)
+    found = find_predecessor(client, settings.index, fingerprint, relation.parts)
     if found.generation != (before.generation or 0):
         raise Misconfigured(another_finished(settings.index))
     return found

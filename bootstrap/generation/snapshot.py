@@ -4,15 +4,16 @@ The file, in UTF-8, one centroid and one member a line:
 
     {"format": "neardup-index", "format_version": 1,
      "meta": {"descriptor", "fingerprint", "dimension", "radius", "seed", "created_at",
-              "local_change", "match_flips", "match_rotations"},
+              "local_change", "match_flips", "match_rotations", "agreement", "look_version"},
      "pca": ["base64", ...],
      "centroids": [[number, ...], ...],
-     "members": [{"key", "image_id", "captured_at_ms", "thumbnail", "cluster", "descriptor": [number, ...]}, ...]}
+     "members": [{"key", "image_id", "captured_at_ms", "thumbnail", "look", "cluster",
+                  "descriptor": [number, ...]}, ...]}
 
 Numbers are the shortest decimals that give the same float16 (descriptors) or float32 (centroids) back. It is written
 and read as a stream: 100,000 members are 200 MB of text. "pca" is there when descriptors are projected; its pieces
 together are the bytes of `neardup.descriptors.pca.Pca`. "thumbnail", in base64, is there when "local_change" is a
-number.
+number; "look", likewise, with "agreement" and "look_version", where a second look is taken.
 """
 
 import base64
@@ -34,9 +35,10 @@ from bootstrap.generation.placement import Placement
 from neardup.cli.progress import Advance
 from neardup.descriptors.pca import Pca
 from neardup.errors import Misconfigured, NeardupError
-from neardup.index.base import IndexMeta
+from neardup.index.base import IndexMeta, look_fields
 from neardup.index.build import GenerationBuild, MoreToCarry
 from neardup.index.carry import Predecessor
+from neardup.relation.kept import Parts, divided
 from neardup.relation.symmetry import SWITCHES
 from neardup.search.cells import Cells
 from neardup.search.sketches import fit_sketcher
@@ -46,6 +48,7 @@ FORMAT = "neardup-index"
 FORMAT_VERSION = 1
 META_FIELDS = ("descriptor", "fingerprint", "dimension", "radius", "seed", "created_at")
 RELATION_FIELDS = ("local_change", *SWITCHES)
+PART_FIELDS = {Parts.THUMBNAIL: "thumbnail", Parts.LOOK: "look"}
 _REDIS_STRING_BYTES = 512 * 1024 * 1024
 _PIECE_BYTES = 48 * 1024
 
@@ -221,7 +224,8 @@ class _Writer:
 
 
 def _meta_fields(meta: IndexMeta) -> dict[str, Any]:
-    return {name: getattr(meta, name) for name in (*META_FIELDS, *RELATION_FIELDS, "calibration")}
+    fields = {name: getattr(meta, name) for name in (*META_FIELDS, *RELATION_FIELDS, "calibration")}
+    return fields | look_fields(meta.agreement)
 
 
 def export_snapshot(
@@ -304,8 +308,8 @@ def _member_texts(snapshot: Snapshot, progress: Advance) -> Iterator[str]:
     texts = _float16_texts()
     for member, cluster in zip(snapshot.members, snapshot.clusters.tolist(), strict=True):
         head = {"key": member.key, "image_id": member.image_id, "captured_at_ms": member.captured_at_ms}
-        if member.thumbnail is not None:
-            head["thumbnail"] = base64.b64encode(member.thumbnail.tobytes()).decode()
+        for part, kept in divided(member.kept).items():
+            head[PART_FIELDS[part]] = base64.b64encode(kept.tobytes()).decode()
         numbers = ",".join([texts[bits] for bits in member.descriptor.view(np.uint16).tolist()])
         yield f'{json.dumps(head)[:-1]}, "cluster": {cluster}, "descriptor": [{numbers}]}}'
         progress(1)

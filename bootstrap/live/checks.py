@@ -20,7 +20,7 @@ from neardup.index.live import wrong_count
 from neardup.index.retention import Retention
 from neardup.index.stored.codec import decode_head, head_key
 from neardup.index.stored.events import Appended, Rewritten, Split, decode_event
-from neardup.relation.rule import Relation, local_changes
+from neardup.relation.rule import Relation
 from neardup.search.distance import l2_distances, paired_l2_distances
 from neardup.search.sketch_trees import SketchTrees
 from neardup.search.sketches import Sketcher
@@ -123,8 +123,8 @@ class Members:
         self.cells = [block.cell for block in blocks for _ in block.heads]
         nothing: Descriptors = np.empty((0, 0), dtype=np.float16)
         self.descriptors = np.concatenate([block.descriptors for block in blocks]) if blocks else nothing
-        thumbnails = [block.thumbnails for block in blocks if block.thumbnails is not None]
-        self.thumbnails = np.concatenate(thumbnails) if thumbnails else None
+        kept = [block.kept for block in blocks if block.kept is not None]
+        self.kept = np.concatenate(kept) if kept else None
 
     def __len__(self) -> int:
         """Return how many there are."""
@@ -142,13 +142,13 @@ class Members:
     def _unchanged(
         self, pairs: Iterator[tuple[int, int, float]], relation: Relation
     ) -> Iterator[tuple[int, int, float]]:
-        if self.thumbnails is None:
+        if self.kept is None:
             yield from pairs
             return
         while some := list(islice(pairs, _PAIRS_MEASURED)):
             ones, others, _ = zip(*some, strict=True)
-            changes = local_changes(self.thumbnails, np.array(ones), self.thumbnails[list(others)])
-            yield from compress(some, relation.allow(changes).tolist())
+            allowed = relation.check(self.kept, np.array(ones), self.kept[list(others)]).allowed
+            yield from compress(some, allowed.tolist())
 
 
 def close_pair(

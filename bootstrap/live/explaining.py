@@ -15,7 +15,6 @@ from bootstrap.live.inspection import describe_file, described, read_pixels
 from bootstrap.live.reading import LiveGeneration
 from neardup.errors import Misconfigured
 from neardup.relation.comparison import compare_described
-from neardup.relation.rule import local_changes
 from neardup.search.distance import l2_distances, similarity
 from neardup.types import Member, Pixels, Symmetry, Variant, Verdict
 
@@ -57,16 +56,10 @@ def _within_radius(generation: LiveGeneration, members: Sequence[Member]) -> lis
         for row, column in np.argwhere(l2 <= generation.meta.radius).tolist():
             other = block.member(column)
             if other.key != members[row].key:
-                told = {"distance": float(l2[row, column]), "local_change": _changed(members[row], other)}
+                checks = generation.meta.relation.check_one(members[row].kept, other.kept)
+                told = {"distance": float(l2[row, column]), "local_change": checks.local_change(0)}
                 near[row].append({**described(other), **told})
     return [sorted(each, key=lambda found: (found["distance"], found["key"])) for each in near]
-
-
-def _changed(one: Member, other: Member) -> float | None:
-    if one.thumbnail is None or other.thumbnail is None:
-        return None
-    rows = np.zeros(1, dtype=np.intp)
-    return float(local_changes(one.thumbnail[np.newaxis], rows, other.thumbnail[np.newaxis])[0])
 
 
 # -- explain ----------------------------------------------------------------------------------------------------------
@@ -208,7 +201,7 @@ def _side(
 ) -> Side:
     if member is None:
         return Side(name, None, describe_file(generation, Path(name), weights, descriptor))
-    return Side(name, member, (Variant(Symmetry.NONE, member.descriptor, member.thumbnail),))
+    return Side(name, member, (Variant(Symmetry.NONE, member.descriptor, member.kept),))
 
 
 def _compared(generation: LiveGeneration, first: Side, second: Side) -> Document:

@@ -27,7 +27,8 @@ from neardup.index.stored.connection import translated_errors
 from neardup.index.stored.generations import Previous, previous_generation
 from neardup.index.stored.removals import Removals
 from neardup.relation.describing import Describer
-from neardup.relation.local_change import largest_change
+from neardup.relation.edit import look_document
+from neardup.relation.rule import Relation
 from neardup.search.distance import l2_distances, similarity
 from neardup.types import Descriptors, Match, Member, Pixels, Variant
 
@@ -59,6 +60,7 @@ def stats(generation: LiveGeneration) -> Document:
         "radius": meta.radius,
         "calibration": meta.calibration,
         "local_change": meta.local_change,
+        "agreement": meta.agreement,
         "symmetries": [symmetry.value for symmetry in meta.relation.symmetries],
         "created_at": meta.created_at,
         "previous": kept(previous),
@@ -212,6 +214,7 @@ def neighbours(
                 "within_radius": match.l2_distance <= meta.radius,
                 "local_change": match.local_change,
                 "symmetry": match.symmetry.value,
+                **look_document(meta.relation, match.look, match.symmetry),
                 **described(match.member),
             }
             for match in nearest
@@ -275,24 +278,26 @@ def _nearest_members(
     nearest: list[Match] = []
     alike: list[Match] = []
     descriptors = np.stack([variant.descriptor for variant in compared])
+    relation = generation.meta.relation
     for block in generation.blocks():
         l2 = l2_distances(descriptors, block.descriptors)
         variants = l2.argmin(axis=0)
         rows = np.argsort(l2.min(axis=0), kind="stable")[:limit]
-        nearest += [_matched(block, row, compared[variants[row]], l2[variants[row], row]) for row in rows.tolist()]
+        nearest += [
+            _matched(relation, block, row, compared[variants[row]], l2[variants[row], row]) for row in rows.tolist()
+        ]
         nearest = nsmallest(limit, nearest, key=attrgetter("l2_distance"))
         within = np.argwhere(l2 <= generation.meta.radius).tolist()
-        alike += [_matched(block, row, compared[variant], l2[variant, row]) for variant, row in within]
-        alike = [match for match in alike if generation.meta.relation.allows(match.local_change)]
+        alike += [_matched(relation, block, row, compared[variant], l2[variant, row]) for variant, row in within]
+        alike = [match for match in alike if relation.allows(match.local_change, match.look)]
         alike = nsmallest(1, alike, key=attrgetter("l2_distance"))
     return nearest, next(iter(alike), None)
 
 
-def _matched(block: Block, row: int, variant: Variant, l2_distance: float) -> Match:
-    change = None
-    if variant.thumbnail is not None and block.thumbnails is not None:
-        change = float(largest_change(variant.thumbnail, block.thumbnails[row : row + 1])[0])
-    return Match(block.member(row), float(l2_distance), change, variant.symmetry)
+def _matched(relation: Relation, block: Block, row: int, variant: Variant, l2_distance: float) -> Match:
+    member = block.member(row)
+    found = relation.check_one(variant.kept, member.kept)
+    return Match(member, float(l2_distance), found.local_change(0), variant.symmetry, found.look(0))
 
 
 def _home(generation: LiveGeneration, descriptor: Descriptors) -> int:

@@ -22,7 +22,6 @@ from neardup.errors import Misconfigured
 from neardup.index.carry import Predecessor
 from neardup.index.stored.generations import previous_generation
 from neardup.relation.images import Images
-from neardup.relation.local_change import THUMBNAIL_BYTES
 from neardup.relation.rule import Relation
 
 Document = dict[str, Any]
@@ -121,8 +120,8 @@ def _with(relation: Relation, radius: float) -> Relation:
 
 
 def _no_images(dimension: int, relation: Relation) -> Images:
-    thumbnails = np.empty((0, THUMBNAIL_BYTES), dtype=np.uint8) if relation.has_thumbnails else None
-    return Images(np.empty((0, dimension), dtype=np.float16), thumbnails)
+    kept = np.empty((0, relation.parts.nbytes), dtype=np.uint8) if relation.parts else None
+    return Images(np.empty((0, dimension), dtype=np.float16), kept)
 
 
 def _left_out(assembly: Assembly) -> list[Document]:

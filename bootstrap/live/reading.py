@@ -14,13 +14,12 @@ from neardup.descriptors.pca import Pca
 from neardup.errors import CorruptIndex, Unavailable
 from neardup.index.base import IndexMeta
 from neardup.index.live import NO_EVENTS, read_live, read_splits, stored_splits
-from neardup.index.stored.codec import decode_head, required_thumbnail, split_record
+from neardup.index.stored.codec import decode_head, required_kept, split_record
 from neardup.index.stored.connection import translated_errors
 from neardup.index.stored.keys import IndexKeys
-from neardup.relation.local_change import Thumbnails
 from neardup.search.cells import Cells
 from neardup.search.sketches import Sketcher
-from neardup.types import Descriptors, Member, Thumbnail
+from neardup.types import Descriptors, Kept, Member
 
 _CELLS_A_CALL = 64
 _ATTEMPTS = 20
@@ -43,26 +42,26 @@ class Block:
         float16 (n, d).
     wrong
         What is no record, and why.
-    thumbnails
-        uint8 (n, b); None where local change does not count.
+    kept
+        uint8 (n, b), what is kept of them besides; None where nothing but descriptors is compared.
     """
 
     cell: int
     heads: list[bytes]
     descriptors: Descriptors
     wrong: list[tuple[bytes, str]] = field(default_factory=list)
-    thumbnails: Thumbnails | None = None
+    kept: Kept | None = None
 
     def at(self, rows: Sequence[int]) -> "Block":
         """Return some of the members."""
-        thumbnails = None if self.thumbnails is None else self.thumbnails[rows]
-        return Block(self.cell, [self.heads[row] for row in rows], self.descriptors[rows], thumbnails=thumbnails)
+        kept = None if self.kept is None else self.kept[rows]
+        return Block(self.cell, [self.heads[row] for row in rows], self.descriptors[rows], kept=kept)
 
     def member(self, row: int) -> Member:
         """Return one of the members."""
         key, image_id, captured_at_ms = decode_head(self.heads[row])
-        thumbnail = None if self.thumbnails is None else self.thumbnails[row]
-        return Member(key, image_id, self.descriptors[row], captured_at_ms, thumbnail)
+        kept = None if self.kept is None else self.kept[row]
+        return Member(key, image_id, self.descriptors[row], captured_at_ms, kept)
 
 
 @dataclass(frozen=True, slots=True)
@@ -256,12 +255,13 @@ class LiveGeneration:
     def block(self, cell: int, records: Sequence[bytes], *, strict: bool = True) -> Block:
         """Return the members that a cell's records are."""
         heads, rows, wrong = [], [], []
-        thumbnails: list[Thumbnail] = []
+        every: list[Kept] = []
         for record in records:
             try:
                 head, row = split_record(record, self.meta.dimension)
-                if self.meta.relation.has_thumbnails:
-                    thumbnails.append(required_thumbnail(record))
+                kept = required_kept(record, self.meta.relation.parts)
+                if kept is not None:
+                    every.append(kept)
             except CorruptIndex as exc:
                 if strict:
                     raise CorruptIndex(f"cell {cell}: {exc}; neardup index verify shows more") from exc
@@ -270,7 +270,7 @@ class LiveGeneration:
             heads.append(head)
             rows.append(row)
         descriptors = np.stack(rows) if rows else np.empty((0, self.meta.dimension), dtype=np.float16)
-        stacked = np.stack(thumbnails) if thumbnails else None
+        stacked = np.stack(every) if every else None
         return Block(cell, heads, descriptors, wrong, stacked)
 
     def at_home(self, layout: Layout, cell: int, descriptors: Descriptors) -> NDArray[np.bool_]:

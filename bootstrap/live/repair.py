@@ -30,7 +30,7 @@ from neardup.index.stored.connection import translated_errors
 from neardup.index.stored.generations import DIGEST_BYTES, digests
 from neardup.index.stored.removals import Removals
 from neardup.relation.images import Images, images_of
-from neardup.relation.rule import local_changes, stacked_thumbnails
+from neardup.relation.kept import stacked_kept
 from neardup.search.distance import l2_distances
 from neardup.settings.kafka import KafkaConnection
 from neardup.types import Decision, Descriptors, Member, Query, Verdict
@@ -210,7 +210,7 @@ class _Commit:
         """Insert what can be inserted."""
         self._forget_uniques([member.key for member in members])
         decisions = self._index.decide(
-            [Query(each.key, each.image_id, each.descriptor, each.captured_at_ms, each.thumbnail) for each in members]
+            [Query(each.key, each.image_id, each.descriptor, each.captured_at_ms, each.kept) for each in members]
         )
         self._generation.require_live()
         return decisions
@@ -242,7 +242,7 @@ class _DryRun:
         queries = np.stack([member.descriptor for member in members])
         nearest: list[tuple[float, str] | None] = [None] * len(members)
         for block in self._generation.blocks():
-            distances = self._unless_changed(members, queries, Images(block.descriptors, block.thumbnails))
+            distances = self._unless_changed(members, queries, Images(block.descriptors, block.kept))
             distances[~self._counting(members, [decode_head(head)[2] for head in block.heads])] = np.inf
             for row, column in enumerate(distances.argmin(axis=1).tolist()):
                 found = (float(distances[row, column]), decode_head(block.heads[column])[1])
@@ -256,10 +256,10 @@ class _DryRun:
         """Return the distances (members, others), infinite within the radius where something has changed."""
         relation = self._generation.meta.relation
         distances = l2_distances(queries, others.descriptors)
-        if others.thumbnails is not None:
+        if others.kept is not None:
             rows, columns = np.nonzero(distances <= relation.radius)
-            thumbnails = stacked_thumbnails(member.thumbnail for member in members)
-            changed = ~relation.allow(local_changes(thumbnails, rows, others.thumbnails[columns]))
+            kept = stacked_kept((member.kept for member in members), relation.parts)
+            changed = ~relation.check(kept, rows, others.kept[columns]).allowed
             distances[rows[changed], columns[changed]] = np.inf
         return distances
 
@@ -278,7 +278,7 @@ class _DryRun:
     def _decide_one(self, member: Member, nearest: tuple[float, str] | None) -> Decision:
         candidates = [nearest] if nearest else []
         if self._to_come:
-            to_come = images_of(self._to_come, with_thumbnails=self._generation.meta.relation.has_thumbnails)
+            to_come = images_of(self._to_come, self._generation.meta.relation.parts)
             distances = self._unless_changed([member], member.descriptor[np.newaxis], to_come)[0]
             candidates.append((float(distances.min()), self._to_come[int(distances.argmin())].image_id))
         l2_distance, image_id = min(candidates, default=(None, None))

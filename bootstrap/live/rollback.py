@@ -3,8 +3,7 @@
 Consumers go on meanwhile. What they added to the newer generation since it went live is looked at first: it is judged
 by the relation of the previous one and becomes a member there, unless a member is alike. Then one script makes the
 switch, if nothing has happened in the newer one that was not looked at. Only members that another descriptor described,
-or that lack the thumbnails that are compared there, cannot be carried: they are counted, and refused unless they may be
-lost.
+or that lack what is compared there, cannot be carried: they are counted, and refused unless they may be lost.
 
 What was removed on request (`bootstrap.live.removal`) does not come back: that script takes it out as well, before
 anybody can read the previous generation.
@@ -165,7 +164,7 @@ class _Rollback:
         self._live = live.meta
         self._before = before.meta
         relation = before.meta.relation
-        self._obstacle = obstacle_to(live.meta, before.meta.fingerprint, with_thumbnails=relation.has_thumbnails)
+        self._obstacle = obstacle_to(live.meta, before.meta.fingerprint, relation.parts)
         self._newer = Predecessor(client, live.meta.name, live.meta)
         self._removals = Removals(client, live.meta.name)
         members = self._newer.news().added

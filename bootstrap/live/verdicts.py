@@ -9,6 +9,7 @@ import numpy as np
 from neardup.errors import CorruptIndex
 from neardup.index.base import IndexMeta
 from neardup.kafka.reading import read_topic
+from neardup.relation.kept import narrowed, parts_of
 from neardup.settings.kafka import KafkaConnection
 from neardup.types import Descriptors, Member
 from neardup.wire import UniqueVerdict, decode_unique
@@ -48,11 +49,10 @@ def _member(verdict: UniqueVerdict, meta: IndexMeta) -> Member:
         raise NotRestorable("without the member header")
     if abs(_norm(member.descriptor) - 1.0) > _NORM_SLACK:
         raise NotRestorable("the member header holds no unit vector")
-    if not meta.relation.has_thumbnails:
-        return replace(member, thumbnail=None)
-    if member.thumbnail is None:
-        raise NotRestorable("the member header holds no thumbnail")
-    return member
+    parts = meta.relation.parts
+    if missing := parts & ~parts_of(member.kept):
+        raise NotRestorable(f"the member header does not hold {missing}")
+    return replace(member, kept=narrowed(member.kept, parts))
 
 
 def _norm(descriptor: Descriptors) -> float:

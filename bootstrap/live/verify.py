@@ -30,7 +30,7 @@ from bootstrap.live.stored_keys import foreign_keys, suspicious_keys
 from neardup.cli.progress import Shown, not_shown
 from neardup.errors import CorruptIndex
 from neardup.index.retention import FOR_EVER, Retention
-from neardup.relation.rule import Relation, local_changes
+from neardup.relation.rule import Relation
 from neardup.search.distance import l2_distances
 
 Document = dict[str, Any]
@@ -271,9 +271,8 @@ class Verification:
 def _alike(distances: NDArray[np.float64], sample: Members, block: Block, relation: Relation) -> list[tuple[int, int]]:
     """Return the pairs (row of the sample, row of the block) that are alike, each as it is stored."""
     rows, others = np.nonzero(distances <= relation.radius)
-    if sample.thumbnails is not None and block.thumbnails is not None:
-        alike = relation.allow(local_changes(sample.thumbnails, rows, block.thumbnails[others]))
-        rows, others = rows[alike], others[alike]
+    alike = relation.check(sample.kept, rows, None if block.kept is None else block.kept[others]).allowed
+    rows, others = rows[alike], others[alike]
     return list(zip(rows.tolist(), others.tolist(), strict=True))
 
 

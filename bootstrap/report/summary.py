@@ -87,6 +87,8 @@ def _about_previous(previous: Previous, settings: Settings) -> str:
 def _about_relation(relation: Relation) -> Iterator[tuple[str, str]]:
     if relation.local_change is not None:
         yield "change", f"{relation.local_change:g} grey levels at most, locally"
+    if relation.agreement is not None:
+        yield "agreement", f"{relation.agreement:g} at least, by a second look"
     if relation.symmetries:
         yield "symmetries", ", ".join(relation.symmetries)
 

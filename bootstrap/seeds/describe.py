@@ -18,10 +18,9 @@ from neardup.descriptors.base import Descriptor
 from neardup.errors import BadInput, Misconfigured
 from neardup.relation.describing import Describer, PreparedImage
 from neardup.relation.images import Images, packed
-from neardup.relation.local_change import Thumbnails
 from neardup.relation.rule import Relation
 from neardup.sources.images import EncodedImage, SourceImage, as_bad_input
-from neardup.types import Descriptors, Member, Thumbnail
+from neardup.types import Descriptors, Kept, Member
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,8 +57,8 @@ class DescribedSeeds:
         float16 (n, d), a row for each image.
     unreadable
         What was left out.
-    thumbnails
-        uint8 (n, b); None where local change does not count.
+    kept
+        uint8 (n, b), what is kept of them besides; None where nothing but descriptors is compared.
     variants
         The images after each symmetry.
     """
@@ -67,25 +66,25 @@ class DescribedSeeds:
     images: list[SeedImage]
     descriptors: Descriptors
     unreadable: list[Unreadable] = field(default_factory=list)
-    thumbnails: Thumbnails | None = None
+    kept: Kept | None = None
     variants: tuple[Images, ...] = ()
 
     @property
     def compared(self) -> Images:
         """What the images are compared by."""
-        return Images(self.descriptors, self.thumbnails, self.variants)
+        return Images(self.descriptors, self.kept, self.variants)
 
     def members(self) -> list[Member]:
         """Return the images as members of an index."""
-        thumbnails: Iterable[Thumbnail | None] = repeat(None) if self.thumbnails is None else self.thumbnails
+        kept: Iterable[Kept | None] = repeat(None) if self.kept is None else self.kept
         return [
-            Member(image.key, image.image_id, row, image.captured_at_ms, thumbnail)
-            for image, row, thumbnail in zip(self.images, self.descriptors, thumbnails, strict=False)
+            Member(image.key, image.image_id, row, image.captured_at_ms, each)
+            for image, row, each in zip(self.images, self.descriptors, kept, strict=False)
         ]
 
     def described_by(self, project: Callable[[Descriptors], Descriptors]) -> "DescribedSeeds":
         """Return the same seeds with descriptors made of these, those of the variants, too."""
-        variants = tuple(Images(project(each.descriptors), each.thumbnails) for each in self.variants)
+        variants = tuple(Images(project(each.descriptors), each.kept) for each in self.variants)
         return replace(self, descriptors=project(self.descriptors), variants=variants)
 
 
@@ -140,10 +139,10 @@ def describe_seeds(
                 yield from _sorted_out(path.describe(batch), taken, result)
                 progress(len(batch))
 
-        images = packed(compared(), with_thumbnails=describer.has_thumbnails)
+        images = packed(compared(), describer.parts)
     if images is None:
         raise Misconfigured(f"SEEDS: no readable image found ({_counts(result.unreadable) or 'no file at all'})")
-    result.descriptors, result.thumbnails, result.variants = images.descriptors, images.thumbnails, images.variants
+    result.descriptors, result.kept, result.variants = images.descriptors, images.kept, images.variants
     return result
 
 

@@ -107,6 +107,7 @@ class SeedResult:
             seed=self.counts,
             created_at=datetime.now(UTC).isoformat(timespec="seconds"),
             local_change=self.relation.local_change,
+            agreement=self.relation.agreement,
             **switches_of(self.relation),
             calibration=self.calibration.document() if self.calibration else {},
         )

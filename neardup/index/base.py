@@ -7,13 +7,17 @@ from typing import Any, Protocol
 
 from neardup.descriptors.pca import Pca
 from neardup.errors import CorruptIndex, IndexMismatch, RelationMismatch
+from neardup.relation.kept import parts_of
 from neardup.relation.rule import Relation
+from neardup.relation.second_look import VERSION as LOOK_VERSION
 from neardup.relation.symmetry import SWITCHES, Switches, switches_of
 from neardup.types import Decision, Match, Member, Origin, Query, Verdict
 
 FORMAT_VERSION = 3
 """Version of the metadata and of the member records."""
-_READABLE = {2, FORMAT_VERSION}
+LOOK_FORMAT_VERSION = 4
+"""The same with a second look. Versions that know none refuse it; of an index without one they notice nothing."""
+_READABLE = {2, FORMAT_VERSION, LOOK_FORMAT_VERSION}
 """Other versions are refused. Version 2 had neither symmetries nor local change: both are off."""
 
 _JSON_TYPES = {
@@ -28,6 +32,7 @@ _JSON_TYPES = {
     "created_at": str,
     "pca": str,
     "local_change": int | float | None,
+    "agreement": int | float | None,
     **dict.fromkeys(SWITCHES, bool),
     "calibration": dict,
     "carried_from": int,
@@ -58,7 +63,7 @@ class IndexMeta(Switches):
         UTC, ISO 8601.
     pca
         Fingerprint of the principal components that make its descriptors short; empty without any.
-    local_change
+    local_change, agreement
         What else decides, beside the radius and the switches; see `neardup.relation.rule.Relation`.
     calibration
         How the radius was found (docs/calibration.md); empty when it was given.
@@ -80,15 +85,20 @@ class IndexMeta(Switches):
     pca: str = ""
     calibration: dict[str, Any] = field(default_factory=dict)
     carried_from: int = 0
+    agreement: float | None = None
 
     @property
     def relation(self) -> Relation:
         """When an image is a duplicate of a member."""
-        return Relation(self.radius, self.local_change, **switches_of(self))
+        return Relation(self.radius, self.local_change, self.agreement, **switches_of(self))
 
     def to_json(self) -> bytes:
         """Return the metadata as UTF-8 JSON."""
-        return json.dumps(asdict(self), separators=(",", ":"), sort_keys=True).encode()
+        fields = asdict(self)
+        fields |= look_fields(fields.pop("agreement"))
+        if self.agreement is not None:
+            fields["format_version"] = LOOK_FORMAT_VERSION
+        return json.dumps(fields, separators=(",", ":"), sort_keys=True).encode()
 
     def check_descriptor(self, fingerprint: str) -> None:
         """Refuse a descriptor that is not the one that made the members.
@@ -131,7 +141,7 @@ class IndexMeta(Switches):
         CorruptIndex
             Not JSON, or fields are missing or of another type.
         IndexMismatch
-            Written by another format version.
+            Written by another format version, or its looks are of another version.
         """
         try:
             fields = json.loads(text)
@@ -141,6 +151,9 @@ class IndexMeta(Switches):
             raise CorruptIndex(f"the metadata is not readable: {text[:80]!r}") from exc
         if not readable:
             raise IndexMismatch(f"the index has format {version}, this version reads {FORMAT_VERSION}: bootstrap again")
+        check_look(fields)
+        if version == LOOK_FORMAT_VERSION:
+            fields["format_version"] = FORMAT_VERSION
         try:
             meta = cls(**fields)
         except TypeError as exc:
@@ -149,6 +162,27 @@ class IndexMeta(Switches):
         if wrong:
             raise CorruptIndex(f"the metadata has values of the wrong type: {', '.join(wrong)}")
         return meta
+
+
+def look_fields(agreement: float | None) -> dict[str, Any]:
+    """Return the fields of metadata that tell of a second look: none where none is taken."""
+    return {} if agreement is None else {"agreement": agreement, "look_version": LOOK_VERSION}
+
+
+def check_look(fields: dict[str, Any]) -> None:
+    """Take the version out of `look_fields`, and refuse looks of another one.
+
+    Raises
+    ------
+    IndexMismatch
+        They cannot be compared with those of this version.
+    """
+    version = fields.pop("look_version", None)
+    if fields.get("agreement") is not None and version != LOOK_VERSION:
+        raise IndexMismatch(
+            f"its looks have version {version}, this version of neardup takes those of version {LOOK_VERSION}: "
+            "bootstrap it again"
+        )
 
 
 @dataclass(frozen=True, slots=True)
@@ -178,10 +212,10 @@ def decision_of(match: Match | None, meta: IndexMeta, cluster: int | None, *, kn
     """Return the verdict that the nearest member gives: duplicate within the radius, inclusive; else unique.
 
     `match` is never the query's own record. A `known` query, whose key is among the members, stays unique.
-    If local change counts, `match` holds it.
+    If local change counts, or a second look is taken, `match` holds what was found.
     """
-    changed = match is not None and not meta.relation.allows(match.local_change)
-    if known or changed or match is None or match.l2_distance > meta.radius:
+    differs = match is not None and not meta.relation.allows(match.local_change, match.look)
+    if known or differs or match is None or match.l2_distance > meta.radius:
         return Decision(Verdict.UNIQUE, None, match.l2_distance if match else None, cluster, meta.generation)
     return Decision(
         verdict=Verdict.DUPLICATE,
@@ -192,6 +226,7 @@ def decision_of(match: Match | None, meta: IndexMeta, cluster: int | None, *, kn
         local_change=match.local_change,
         symmetry=match.symmetry,
         origin=Origin(match.member.key, match.member.captured_at_ms),
+        look=match.look,
     )
 
 
@@ -201,7 +236,7 @@ def require_fit(queries: Sequence[Query], relation: Relation, *, as_stored: bool
     Parameters
     ----------
     queries
-        Their variants and thumbnails are looked at.
+        Their variants, and what is kept of them, are looked at.
     relation
         Of the index.
     as_stored
@@ -214,11 +249,10 @@ def require_fit(queries: Sequence[Query], relation: Relation, *, as_stored: bool
     """
     variants = 0 if as_stored else len(relation.symmetries)
     for query in queries:
-        if len(query.variants) != variants or (query.thumbnail is not None) != relation.has_thumbnails:
+        if len(query.variants) != variants or parts_of(query.kept) != relation.parts:
             raise RelationMismatch(
-                f"{query.key} was described with {len(query.variants)} symmetries and "
-                f"{'no' if query.thumbnail is None else 'a'} thumbnail, the index compares {variants} and "
-                f"{'a' if relation.has_thumbnails else 'no'} thumbnail: describe it again"
+                f"{query.key} was described with {len(query.variants)} symmetries and {parts_of(query.kept)} kept, the "
+                f"index compares {variants} and {relation.parts}: describe it again"
             )
 
 

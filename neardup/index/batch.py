@@ -5,6 +5,7 @@ from dataclasses import dataclass, replace
 from functools import partial
 from itertools import chain
 from operator import attrgetter
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -17,17 +18,17 @@ from neardup.index.stored.codec import (
     encode_decision,
     encode_member,
     head_key,
-    required_thumbnail,
+    kept_in,
     split_record,
 )
 from neardup.index.stored.events import PLACE, Appended, Event
 from neardup.index.stored.scripts import Item
 from neardup.index.tree import bitmaps
 from neardup.index.view import GenerationView, HeadCounts, Hit
-from neardup.relation.local_change import Thumbnails
-from neardup.relation.rule import Relation, local_changes, stacked_thumbnails
+from neardup.relation.kept import stacked_kept
+from neardup.relation.rule import Relation
 from neardup.search.distance import l2_distances
-from neardup.types import Decision, Descriptors, Origin, Query, Symmetry, Verdict
+from neardup.types import Decision, Descriptors, Kept, Look, Origin, Query, Symmetry, Verdict
 
 _LATEST = 2**31
 """Slot of what the view did not find."""
@@ -56,6 +57,16 @@ class Draft:
         )
 
 
+class _Alike(NamedTuple):
+    """A row and a column that are alike, and how they differ."""
+
+    row: int
+    column: int
+    l2_distance: float
+    local_change: float | None
+    look: Look | None
+
+
 class _Compared:
     """What queries are compared by, a row each: each query unchanged, followed by its variants.
 
@@ -69,8 +80,8 @@ class _Compared:
         Of each row.
     descriptors
         float16 (m, d).
-    thumbnails
-        uint8 (m, b); None where local change does not count.
+    kept
+        uint8 (m, b); None where nothing but descriptors is compared.
     """
 
     def __init__(self, queries: Sequence[Query], relation: Relation) -> None:
@@ -80,7 +91,7 @@ class _Compared:
         self.owner: NDArray[np.intp] = np.repeat(np.arange(len(queries)), np.diff(self.starts))
         self.symmetries = [row.symmetry for row in rows]
         self.descriptors: Descriptors = np.stack([row.descriptor for row in rows])
-        self.thumbnails = stacked_thumbnails(row.thumbnail for row in rows) if relation.has_thumbnails else None
+        self.kept = stacked_kept((row.kept for row in rows), relation.parts)
         self._relation = relation
 
     @property
@@ -93,10 +104,8 @@ class _Compared:
         """Which rows are the queries as they came."""
         return self.starts[:-1] if self.has_variants else slice(None)
 
-    def alike(
-        self, l2: NDArray[np.float64], first_row: int, thumbnails: Thumbnails | None
-    ) -> Iterator[tuple[int, int, float, float | None]]:
-        """Iterate over the pairs (row, column, distance, local change) that are alike, query by query.
+    def alike(self, l2: NDArray[np.float64], first_row: int, kept: Kept | None) -> Iterator[_Alike]:
+        """Iterate over the pairs that are alike, query by query.
 
         Within a query they come in the order of the columns; in a column, that of the query as it came goes first.
 
@@ -106,20 +115,17 @@ class _Compared:
             float64 (m - first_row, n): the rows' distances to some others.
         first_row
             First of the rows.
-        thumbnails
-            uint8 (n, b), of the others; None where local change does not count.
+        kept
+            uint8 (n, b), of the others; None where nothing but descriptors is compared.
         """
         rows, columns = np.nonzero(l2 <= self._relation.radius)
         order = np.lexsort((rows, columns, self.owner[first_row + rows]))
         rows, columns = rows[order], columns[order]
-        if self.thumbnails is None or thumbnails is None:
-            for row, column in zip(rows.tolist(), columns.tolist(), strict=True):
-                yield first_row + row, column, float(l2[row, column]), None
-            return
-        changes = local_changes(self.thumbnails, first_row + rows, thumbnails[columns])
-        for row, column, change in zip(rows.tolist(), columns.tolist(), changes.tolist(), strict=True):
-            if self._relation.allows(change):
-                yield first_row + row, column, float(l2[row, column]), change
+        found = self._relation.check(self.kept, first_row + rows, None if kept is None else kept[columns])
+        for pair in np.flatnonzero(found.allowed).tolist():
+            row, column = int(rows[pair]), int(columns[pair])
+            l2_distance = float(l2[row, column])
+            yield _Alike(first_row + row, column, l2_distance, found.local_change(pair), found.look(pair))
 
 
 class Batch:
@@ -175,23 +181,25 @@ class Batch:
         self._apart = l2[compared.own]
         # What is compared is the later image's: only the earlier ones are columns that count.
         to_earlier = np.where(np.arange(len(self._queries)) < compared.owner[:, np.newaxis], l2, np.inf)
-        thumbnails = None if compared.thumbnails is None else compared.thumbnails[compared.own]
+        kept = None if compared.kept is None else compared.kept[compared.own]
         alike: list[dict[int, _Match]] = [{} for _ in self._queries]
-        for row, earlier, l2_distance, change in compared.alike(to_earlier, 0, thumbnails):
-            matches = alike[compared.owner[row]]
-            query = self._queries[earlier]
-            origin = Origin(query.key, query.captured_at_ms)
-            match = _Match(l2_distance, query.image_id, origin, change, compared.symmetries[row])
-            if earlier not in matches or l2_distance < matches[earlier].l2_distance:
-                matches[earlier] = match
+        for found in compared.alike(to_earlier, 0, kept):
+            matches, earlier = alike[compared.owner[found.row]], found.column
+            if earlier not in matches or found.l2_distance < matches[earlier].l2_distance:
+                query = self._queries[earlier]
+                origin = Origin(query.key, query.captured_at_ms)
+                symmetry = compared.symmetries[found.row]
+                matches[earlier] = _Match(
+                    found.l2_distance, query.image_id, origin, found.local_change, symmetry, found.look
+                )
         return alike
 
     def _find(self, first: int) -> list[list[Hit]]:
         """Return what each query from `first` on is a duplicate of, members known earlier first."""
         compared = self._compared
         start = compared.starts[first]
-        thumbnails = None if compared.thumbnails is None else compared.thumbnails[start:]
-        found = self._view.within(compared.descriptors[start:], self._all_sketches[start:], thumbnails)
+        kept = None if compared.kept is None else compared.kept[start:]
+        found = self._view.within(compared.descriptors[start:], self._all_sketches[start:], kept)
         if not compared.has_variants:
             return found
         hits: list[list[Hit]] = [[] for _ in self._queries[first:]]
@@ -211,12 +219,12 @@ class Batch:
         compared, start = self._compared, int(self._compared.starts[first])
         heads, rows = zip(*(split_record(event.record, self._meta.dimension) for event in appended), strict=True)
         l2 = l2_distances(compared.descriptors[start:], np.stack(rows))
-        thumbnails = None
-        if compared.thumbnails is not None:
-            thumbnails = np.stack([required_thumbnail(event.record) for event in appended])
-        for row, new, l2_distance, change in compared.alike(l2, start, thumbnails):
-            hit = Hit(l2_distance, heads[new], appended[new].cell, _LATEST, change, compared.symmetries[row])
-            self._hits[compared.owner[row]].append(hit)
+        kept = stacked_kept((kept_in(event.record) for event in appended), self._meta.relation.parts)
+        for found in compared.alike(l2, start, kept):
+            cell, symmetry = appended[found.column].cell, compared.symmetries[found.row]
+            self._hits[compared.owner[found.row]].append(
+                Hit(found.l2_distance, heads[found.column], cell, _LATEST, found.local_change, symmetry, found.look)
+            )
 
     def draft(self, first: int) -> list[Draft]:
         """Decide the queries from `first` on, in order; one that is unique counts for those after it."""
@@ -312,6 +320,7 @@ class _Match:
     origin: Origin
     local_change: float | None
     symmetry: Symmetry
+    look: Look | None
 
     def decision(self, cell: int, generation: int) -> Decision:
         """Return the decision that an image of this cell is a duplicate."""
@@ -324,9 +333,10 @@ class _Match:
             local_change=self.local_change,
             symmetry=self.symmetry,
             origin=self.origin,
+            look=self.look,
         )
 
 
 def _match_of(hit: Hit) -> _Match:
     key, image_id, captured_at_ms = decode_head(hit.head)
-    return _Match(hit.l2_distance, image_id, Origin(key, captured_at_ms), hit.local_change, hit.symmetry)
+    return _Match(hit.l2_distance, image_id, Origin(key, captured_at_ms), hit.local_change, hit.symmetry, hit.look)

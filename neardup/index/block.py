@@ -129,4 +129,4 @@ def _with_rows(matrix: NDArray[Scalar], rows: int) -> NDArray[Scalar]:
 
 def member_of(query: Query) -> Member:
     """Return the member that a unique query becomes."""
-    return Member(query.key, query.image_id, query.descriptor, query.captured_at_ms, query.thumbnail)
+    return Member(query.key, query.image_id, query.descriptor, query.captured_at_ms, query.kept)

@@ -7,9 +7,9 @@ from typing import TypeVar
 import numpy as np
 from numpy.typing import NDArray
 
-from neardup.index.stored.codec import required_thumbnail, split_record
-from neardup.relation.local_change import THUMBNAIL_BYTES, Thumbnails
-from neardup.types import Descriptors
+from neardup.index.stored.codec import required_kept, split_record
+from neardup.relation.kept import Parts
+from neardup.types import Descriptors, Kept
 
 Scalar = TypeVar("Scalar", bound=np.generic)
 
@@ -25,16 +25,15 @@ class CellBlock:
     ----------
     dimension
         Length of a descriptor.
-    with_thumbnails
-        Whether the records have thumbnails, and they are kept.
+    parts
+        What of the records is held besides.
     """
 
-    def __init__(self, dimension: int, *, with_thumbnails: bool = False) -> None:
+    def __init__(self, dimension: int, parts: Parts = Parts.NOTHING) -> None:
         self._dimension = dimension
-        self._with_thumbnails = with_thumbnails
+        self._parts = parts
         self._matrix: Descriptors = np.empty((_FIRST_ROWS, dimension), dtype=np.float16)
-        width = THUMBNAIL_BYTES if with_thumbnails else 0
-        self._thumbnails: Thumbnails = np.empty((_FIRST_ROWS, width), dtype=np.uint8)
+        self._kept: Kept = np.empty((_FIRST_ROWS, parts.nbytes), dtype=np.uint8)
         self.heads: list[bytes] = []
 
     def __len__(self) -> int:
@@ -47,14 +46,14 @@ class CellBlock:
         return self._matrix[: len(self.heads)]
 
     @property
-    def thumbnails(self) -> Thumbnails:
-        """uint8 (n, b); (n, 0) without thumbnails; a view."""
-        return self._thumbnails[: len(self.heads)]
+    def kept(self) -> Kept:
+        """uint8 (n, b); (n, 0) where nothing but descriptors is compared; a view."""
+        return self._kept[: len(self.heads)]
 
     @property
     def nbytes(self) -> int:
         """Memory held, in bytes, about."""
-        matrices = self._matrix.nbytes + self._thumbnails.nbytes
+        matrices = self._matrix.nbytes + self._kept.nbytes
         return matrices + sum(map(len, self.heads)) + _RECORD_OVERHEAD_BYTES * len(self.heads)
 
     def extend(self, records: Sequence[bytes]) -> None:
@@ -63,24 +62,24 @@ class CellBlock:
         Raises
         ------
         CorruptIndex
-            A record is invalid, or lacks a required thumbnail.
+            A record is invalid, or lacks what is held.
         """
         needed = len(self.heads) + len(records)
         if needed > len(self._matrix):
             rows = max(needed, 2 * len(self.heads))
-            self._matrix, self._thumbnails = _grown(self.descriptors, rows), _grown(self.thumbnails, rows)
+            self._matrix, self._kept = _grown(self.descriptors, rows), _grown(self.kept, rows)
         for record in records:
             head, descriptor = split_record(record, self._dimension)
-            if self._with_thumbnails:
-                self._thumbnails[len(self.heads)] = required_thumbnail(record)
+            if self._parts and (kept := required_kept(record, self._parts)) is not None:
+                self._kept[len(self.heads)] = kept
             self._matrix[len(self.heads)] = descriptor
             self.heads.append(head)
 
     def taken(self, rows: Iterable[int]) -> "CellBlock":
         """Return a block of some of the rows, in their order."""
         chosen = list(rows)
-        part = CellBlock(self._dimension, with_thumbnails=self._with_thumbnails)
-        part._matrix, part._thumbnails = self.descriptors[chosen], self.thumbnails[chosen]
+        part = CellBlock(self._dimension, self._parts)
+        part._matrix, part._kept = self.descriptors[chosen], self.kept[chosen]
         part.heads = [self.heads[row] for row in chosen]
         return part
 

@@ -15,9 +15,15 @@ from neardup.index.stored.connection import translated_errors
 from neardup.index.stored.events import Appended, Event, Rewritten, Split
 from neardup.index.stored.keys import IndexKeys
 from neardup.index.stored.scripts import FellBehind, GenerationChanged, GenerationScripts, Position
+from neardup.relation.kept import Parts
 from neardup.types import Member
 
 _PAGE = 64
+_MISSING = {
+    Parts.THUMBNAIL: "its members have no thumbnails, which local change compares",
+    Parts.LOOK: "its members have no looks, which a second look compares",
+    Parts.THUMBNAIL | Parts.LOOK: "its members have neither thumbnails nor looks, which it would compare",
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -194,7 +200,7 @@ def another_finished(name: str) -> str:
     return f"another bootstrap of index {name!r} finished while this one ran, or a rollback did: it stays as it is now"
 
 
-def find_predecessor(client: redis.Redis, name: str, fingerprint: str, *, with_thumbnails: bool = False) -> Predecessor:
+def find_predecessor(client: redis.Redis, name: str, fingerprint: str, parts: Parts = Parts.NOTHING) -> Predecessor:
     """Return what is live, to carry its members over.
 
     Parameters
@@ -205,8 +211,8 @@ def find_predecessor(client: redis.Redis, name: str, fingerprint: str, *, with_t
         Of the index.
     fingerprint
         Of the next generation's descriptor; descriptors of another cannot be compared with its own.
-    with_thumbnails
-        Whether the next generation needs a thumbnail of each member; those of members without one cannot be made.
+    parts
+        What the next generation needs of each member besides its descriptor; what was not kept cannot be made.
 
     Raises
     ------
@@ -218,18 +224,18 @@ def find_predecessor(client: redis.Redis, name: str, fingerprint: str, *, with_t
     live = find_whole(client, name)
     if live is None:
         return Predecessor(client, name, None)
-    check_carrying(live.meta, fingerprint, with_thumbnails=with_thumbnails)
+    check_carrying(live.meta, fingerprint, parts)
     return Predecessor(client, name, live.meta)
 
 
-def check_carrying(meta: IndexMeta, fingerprint: str, *, with_thumbnails: bool) -> None:
+def check_carrying(meta: IndexMeta, fingerprint: str, parts: Parts) -> None:
     """Refuse a generation whose members another one cannot have.
 
     Parameters
     ----------
     meta
         Of the generation that has them.
-    fingerprint, with_thumbnails
+    fingerprint, parts
         Of the other one, as in `find_predecessor`.
 
     Raises
@@ -238,8 +244,9 @@ def check_carrying(meta: IndexMeta, fingerprint: str, *, with_thumbnails: bool) 
         They were described in another way, or lack what is compared.
     """
     meta.check_descriptor(fingerprint)
-    if with_thumbnails and not meta.relation.has_thumbnails:
-        raise IndexMismatch("its members have no thumbnails, which local change compares")
+    missing = parts & ~meta.relation.parts
+    if missing:
+        raise IndexMismatch(_MISSING[missing])
 
 
 def find_whole(client: redis.Redis, name: str) -> Live | None:

@@ -10,8 +10,6 @@ from neardup.descriptors.pca import Pca
 from neardup.index.base import IndexMeta, IndexStats, decision_of, require_fit
 from neardup.index.block import MemberBlock, member_of
 from neardup.index.retention import FOR_EVER, Retention
-from neardup.relation.local_change import largest_change
-from neardup.relation.rule import stacked_thumbnails
 from neardup.search.cells import Cells
 from neardup.types import Decision, Match, Member, Query, Variant, Verdict
 
@@ -68,7 +66,7 @@ class MemoryIndex:
         return decision
 
     def _has_more_than_radius(self, query: Query) -> bool:
-        return bool(query.variants) or self.meta.relation.has_thumbnails
+        return bool(query.variants or self.meta.relation.parts)
 
     def _alike(self, query: Query) -> Match | None:
         """Return the nearest member that the query duplicates; on a tie the first, and of it the image as it came."""
@@ -77,7 +75,8 @@ class MemoryIndex:
             for order, variant in enumerate(query.compared)
             for place, near in self._block.within(variant.descriptor, self.meta.radius)
             if self._counts(near.member, query)
-            and self.meta.relation.allows((match := self._measured(near, variant)).local_change)
+            and (match := self._measured(near, variant))
+            and self.meta.relation.allows(match.local_change, match.look)
         ]
         return min(found, key=itemgetter(0, 1, 2))[-1] if found else None
 
@@ -86,11 +85,8 @@ class MemoryIndex:
         return self._measured(match, query.compared[0]) if match else None
 
     def _measured(self, match: Match, variant: Variant) -> Match:
-        change = None
-        if self.meta.relation.has_thumbnails:
-            one, other = stacked_thumbnails([variant.thumbnail, match.member.thumbnail])
-            change = float(largest_change(one, other[np.newaxis])[0])
-        return replace(match, local_change=change, symmetry=variant.symmetry)
+        found = self.meta.relation.check_one(variant.kept, match.member.kept)
+        return replace(match, local_change=found.local_change(0), symmetry=variant.symmetry, look=found.look(0))
 
     def _counts(self, member: Member, query: Query) -> bool:
         return member.key != query.key and self._retention.counts(member.captured_at_ms, query.captured_at_ms)

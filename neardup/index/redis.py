@@ -146,12 +146,7 @@ class RedisIndex:
         for split in read_splits(self._client, self._live):
             tree.apply(split)
         self._view = GenerationView(
-            tree,
-            self._live.sketcher,
-            self.meta.radius,
-            self._read_cells,
-            self._options.cache_bytes,
-            self.meta.local_change,
+            tree, self._live.sketcher, self.meta.relation, self._read_cells, self._options.cache_bytes
         )
         self._view.load(tree.leaves)
         self._in_step = True

@@ -20,6 +20,7 @@ from neardup.index.stored.keys import IndexKeys
 from neardup.index.stored.scripts import Placed, load_script
 from neardup.index.tree import CellTree
 from neardup.index.view import GenerationView
+from neardup.relation.kept import narrowed
 from neardup.types import Member, Query
 
 _BATCH = 256
@@ -70,9 +71,7 @@ class RestoredGeneration:
             tree.apply(split)
         self._events = sum(count_events(client, head))
         # All records stay in memory: those that are still to be appended cannot be read again.
-        self._view = GenerationView(
-            tree, head.sketcher, head.meta.radius, self._read_cells, sys.maxsize, head.meta.local_change
-        )
+        self._view = GenerationView(tree, head.sketcher, head.meta.relation, self._read_cells, sys.maxsize)
         self._view.load(tree.leaves)
         self._drafts: list[Draft] = []
 
@@ -120,8 +119,8 @@ class RestoredGeneration:
         self._view.apply(events)
 
     def _query(self, member: Member) -> Query:
-        thumbnail = member.thumbnail if self._meta.relation.has_thumbnails else None
-        return Query(member.key, member.image_id, member.descriptor, member.captured_at_ms, thumbnail)
+        kept = narrowed(member.kept, self._meta.relation.parts)
+        return Query(member.key, member.image_id, member.descriptor, member.captured_at_ms, kept)
 
     def append(self) -> None:
         """Write what was judged to be members, batch by batch.

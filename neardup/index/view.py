@@ -3,7 +3,6 @@
 from array import array
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
-from itertools import repeat
 from operator import itemgetter
 from typing import Protocol
 
@@ -13,12 +12,11 @@ from numpy.typing import NDArray
 from neardup.index.cache import CellBlock, CellCache
 from neardup.index.stored.events import Appended, Event, Rewritten, Split
 from neardup.index.tree import CellTree
-from neardup.relation.local_change import Thumbnails
-from neardup.relation.rule import local_changes
+from neardup.relation.rule import Relation
 from neardup.search.distance import l2_distances, paired_l2_distances
 from neardup.search.sketch_trees import Sketches, SketchTrees
 from neardup.search.sketches import Sketcher
-from neardup.types import Descriptors, Symmetry
+from neardup.types import Descriptors, Kept, Look, Symmetry
 
 HeadCounts = Callable[[bytes], bool]
 """Whether a member counts, by its record's head."""
@@ -60,6 +58,8 @@ class Hit:
         None where it does not count.
     symmetry
         What was done to the query.
+    look
+        What a second look found; None where none was taken.
     """
 
     l2_distance: float
@@ -68,6 +68,7 @@ class Hit:
     slot: int
     local_change: float | None = None
     symmetry: Symmetry = Symmetry.NONE
+    look: Look | None = None
 
 
 class GenerationView:
@@ -84,29 +85,20 @@ class GenerationView:
         Cells as of the first event to come.
     sketcher
         Of the generation.
-    radius
+    relation
         Of the generation.
     read
         Reads cells.
     budget_bytes
         What records may take; sketches come on top.
-    local_change
-        Of the generation's relation; None when it does not count.
     """
 
-    def __init__(  # noqa: PLR0917 - all that a generation is to a process
-        self,
-        tree: CellTree,
-        sketcher: Sketcher,
-        radius: float,
-        read: CellReader,
-        budget_bytes: int,
-        local_change: float | None = None,
+    def __init__(
+        self, tree: CellTree, sketcher: Sketcher, relation: Relation, read: CellReader, budget_bytes: int
     ) -> None:
         self.tree = tree
         self._sketcher = sketcher
-        self._radius = radius
-        self._local_change = local_change
+        self._relation = relation
         self._dimension = tree.roots.dimension
         self._read = read
         self._cache = CellCache(budget_bytes, self._load_blocks)
@@ -115,7 +107,7 @@ class GenerationView:
         self._place_of = np.empty(_FIRST_SLOTS, dtype=np.int32)
         self._count = 0
         self._gone = 0
-        self._filter = SketchTrees(sketcher.size, radius)
+        self._filter = SketchTrees(sketcher.size, relation.radius)
         self.rows_touched = 0
         self.grown: set[int] = set()
 
@@ -232,7 +224,7 @@ class GenerationView:
         self.grown.discard(split.cell)
 
     def _empty_block(self) -> CellBlock:
-        return CellBlock(self._dimension, with_thumbnails=self._local_change is not None)
+        return CellBlock(self._dimension, self._relation.parts)
 
     def _load_blocks(self, cells: Sequence[int]) -> list[CellBlock]:
         blocks = []
@@ -261,17 +253,15 @@ class GenerationView:
         """Return the sketches of float16 (n, d) descriptors."""
         return self._sketcher.sketch(descriptors)
 
-    def within(
-        self, descriptors: Descriptors, sketches: Sketches, thumbnails: Thumbnails | None = None
-    ) -> list[list[Hit]]:
+    def within(self, descriptors: Descriptors, sketches: Sketches, kept: Kept | None = None) -> list[list[Hit]]:
         """Return for each descriptor every member within the radius, inclusive, by exact distance.
 
-        Where local change counts, only those of them in which little has changed, by the thumbnails, uint8 (n, b).
+        Of these, only those that what else decides lets pass, by what is kept of the queries, uint8 (n, b).
         """
         hits: list[list[Hit]] = [[] for _ in range(len(descriptors))]
         if not len(descriptors):
             return hits
-        rows, slots = self._filter.within(sketches, self._radius)
+        rows, slots = self._filter.within(sketches, self._relation.radius)
         alive = self._cell_of[slots] != _GONE
         rows, slots = rows[alive], slots[alive]
         if len(rows) > max(_PAIRS, _SCAN_SHARE * len(self) * (len(descriptors) + _SCAN_EXTRA)):
@@ -282,7 +272,7 @@ class GenerationView:
         near: list[tuple[int, int, Hit]] = []
         for start in range(0, len(order), _PAIRS):
             part = order[start : start + _PAIRS]
-            near += self._near(descriptors, rows[part], slots[part], thumbnails)
+            near += self._near(descriptors, rows[part], slots[part], kept)
         for _, row, hit in sorted(near, key=itemgetter(0)):  # of equally near ones the first to be known comes first
             hits[row].append(hit)
         return hits
@@ -290,7 +280,7 @@ class GenerationView:
     def _scan(self, descriptors: Descriptors) -> tuple[NDArray[np.intp], NDArray[np.int32]]:
         """Return every (row, slot) that a float32 product cannot tell from within the radius."""
         queries = descriptors.astype(np.float32)
-        bounds = (np.square(queries).sum(axis=1) - self._radius**2) / 2.0 - self._dimension * _FLOAT32_ERROR
+        bounds = (np.square(queries).sum(axis=1) - self._relation.radius**2) / 2.0 - self._dimension * _FLOAT32_ERROR
         rows, slots = [np.empty(0, dtype=np.intp)], [np.empty(0, dtype=np.int32)]
         for cell in list(self._slots):
             members = self.block(cell).descriptors.astype(np.float32)
@@ -306,7 +296,7 @@ class GenerationView:
         descriptors: Descriptors,
         rows: NDArray[np.intp],
         slots: NDArray[np.int32],
-        thumbnails: Thumbnails | None,
+        kept: Kept | None,
     ) -> list[tuple[int, int, Hit]]:
         """Return (slot, row, hit) of the pairs that are alike, by exact distance; pairs in the order of cells."""
         cells, places = self._cell_of[slots], self._place_of[slots]
@@ -320,19 +310,19 @@ class GenerationView:
             ]
         )
         l2 = paired_l2_distances(descriptors[rows], candidates)
+        pairs = np.flatnonzero(l2 <= self._relation.radius)
+        if not len(pairs):
+            return []
+        members = None
+        if self._relation.parts:
+            members = np.stack([blocks[cells[pair]].kept[places[pair]] for pair in pairs.tolist()])
+        found = self._relation.check(kept, rows[pairs], members)
         near = []
-        pairs = np.flatnonzero(l2 <= self._radius)
-        changes: Iterable[float | None] = repeat(None)
-        if self._local_change is not None and len(pairs):
-            if thumbnails is None:
-                raise ValueError("a generation with local change is asked without thumbnails")
-            members = np.stack([blocks[cells[pair]].thumbnails[places[pair]] for pair in pairs.tolist()])
-            measured = local_changes(thumbnails, rows[pairs], members)
-            unchanged = measured <= self._local_change
-            pairs, changes = pairs[unchanged], measured[unchanged].tolist()
-        for pair, change in zip(pairs.tolist(), changes, strict=False):
+        for number in np.flatnonzero(found.allowed).tolist():
+            pair = pairs[number]
             cell, slot = int(cells[pair]), int(slots[pair])
-            hit = Hit(float(l2[pair]), blocks[cell].heads[places[pair]], cell, slot, change)
+            head, change = blocks[cell].heads[places[pair]], found.local_change(number)
+            hit = Hit(float(l2[pair]), head, cell, slot, change, look=found.look(number))
             near.append((slot, int(rows[pair]), hit))
         return near
 

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 
 from neardup.errors import BadImageId
 from neardup.library.images import ImageLike
+from neardup.relation.edit import Edit
 from neardup.types import Symmetry, Verdict
 
 _MOST_NAME_BYTES = 65_535
@@ -27,6 +28,10 @@ class Answer:
         What was done to the image before it matched.
     local_change
         Largest difference in one place, in grey levels; also None if not requested.
+    agreement
+        Share of what both show that is the same, 0 to 1; also None if not requested.
+    edit
+        How the image differs from the one that it duplicates; also None if not requested.
 
     Examples
     --------
@@ -43,6 +48,8 @@ class Answer:
     distance: float | None = None
     symmetry: Symmetry = Symmetry.NONE
     local_change: float | None = None
+    agreement: float | None = None
+    edit: Edit | None = None
 
 
 def path_of(image: ImageLike) -> str | None:

@@ -15,6 +15,7 @@ def compare(
     radius: float | None = None,
     descriptor: str = DEFAULT,
     local_change: float | None = None,
+    agreement: float | None = None,
     match_flips: bool = False,
     match_rotations: bool = False,
 ) -> Comparison:
@@ -30,6 +31,8 @@ def compare(
         ``dct``, ``copynet`` and others.
     local_change
         Largest difference in one place, in grey levels, that a duplicate may have; None compares only the whole.
+    agreement
+        Least share of what both show that is the same in a duplicate, 0 to 1, by a second look; None takes none.
     match_flips, match_rotations
         Whether a mirrored image, and one turned by 90, 180 or 270 degrees, is a duplicate, too.
 
@@ -61,6 +64,7 @@ def compare(
         chosen,
         radius=radius,
         local_change=local_change,
+        agreement=agreement,
         match_flips=match_flips,
         match_rotations=match_rotations,
     )

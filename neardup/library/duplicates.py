@@ -2,7 +2,7 @@
 
 import os
 from collections.abc import Iterable, Iterator
-from typing import overload
+from typing import NamedTuple, overload
 
 import numpy as np
 from numpy.typing import NDArray
@@ -15,14 +15,15 @@ from neardup.library.groups import Duplicate, FoundDuplicates, Group, K, Unreada
 from neardup.library.images import ImageLike, Readable, is_one_image, readable
 from neardup.library.options import descriptor_of, relation_of, require_workers
 from neardup.relation.describing import Describer
+from neardup.relation.edit import edit_of
 from neardup.relation.images import Images, packed
-from neardup.relation.rule import Relation, local_changes
+from neardup.relation.rule import Relation
 from neardup.search.distance import paired_l2_distances
 from neardup.search.duplicates import Duplicates
 from neardup.search.duplicates import find_duplicates as found_among
 from neardup.sources.files import find_images
 from neardup.sources.images import as_bad_input
-from neardup.types import Descriptors, Symmetry
+from neardup.types import Descriptors, Look, Symmetry
 
 _NORM_SLACK = 2e-3
 _PAIRS_BYTES = 64 * 1024 * 1024
@@ -36,6 +37,7 @@ def find_duplicates(  # type: ignore[overload-overlap]  # a text is a path, neve
     radius: float | None = ...,
     descriptor: str = ...,
     local_change: float | None = ...,
+    agreement: float | None = ...,
     match_flips: bool = ...,
     match_rotations: bool = ...,
     largest_first: bool = ...,
@@ -48,6 +50,7 @@ def find_duplicates(
     radius: float | None = ...,
     descriptor: str = ...,
     local_change: float | None = ...,
+    agreement: float | None = ...,
     match_flips: bool = ...,
     match_rotations: bool = ...,
     workers: int | None = ...,
@@ -58,6 +61,7 @@ def find_duplicates(
     radius: float | None = None,
     descriptor: str = DEFAULT,
     local_change: float | None = None,
+    agreement: float | None = None,
     match_flips: bool = False,
     match_rotations: bool = False,
     largest_first: bool = False,
@@ -81,6 +85,8 @@ def find_duplicates(
         ``dct``, ``copynet`` and others.
     local_change
         Largest difference in one place, in grey levels, that a duplicate may have; None compares only the whole.
+    agreement
+        Least share of what both show that is the same in a duplicate, 0 to 1, by a second look; None takes none.
     match_flips, match_rotations
         Whether a mirrored image, and one turned by 90, 180 or 270 degrees, is a duplicate, too.
     largest_first
@@ -110,15 +116,15 @@ def find_duplicates(
         raise Misconfigured("largest_first is for a folder: of many images, the earlier one is kept")
     if isinstance(images, np.ndarray):
         rows = _checked(images)
-        relation = _relation_of_rows(
-            rows, radius, descriptor, wants_images=match_flips or match_rotations or local_change is not None
-        )
+        wants_images = match_flips or match_rotations or local_change is not None or agreement is not None
+        relation = _relation_of_rows(rows, radius, descriptor, wants_images=wants_images)
         return _found(list(range(len(rows))), Images(rows), [], relation)
     chosen = descriptor_of(descriptor)
     relation = relation_of(
         chosen,
         radius=radius,
         local_change=local_change,
+        agreement=agreement,
         match_flips=match_flips,
         match_rotations=match_rotations,
     )
@@ -150,14 +156,14 @@ def _checked(rows: Descriptors) -> Descriptors:
 
 def _relation_of_rows(rows: Descriptors, radius: float | None, descriptor: str, *, wants_images: bool) -> Relation:
     if wants_images:
-        raise Misconfigured("local_change, match_flips and match_rotations need images, not descriptors")
+        raise Misconfigured("local_change, agreement, match_flips and match_rotations need images, not descriptors")
     chosen = descriptor_of(descriptor)
     if radius is None and rows.shape[1] != chosen.dimension:
         raise Misconfigured(
             f"descriptors of {rows.shape[1]} numbers, but {descriptor!r} has {chosen.dimension}: say which descriptor "
             "made them, or give a radius"
         )
-    return relation_of(chosen, radius=radius, local_change=None)
+    return relation_of(chosen, radius=radius, local_change=None, agreement=None)
 
 
 def _described(
@@ -182,7 +188,7 @@ def _described(
                 described.append(keys[number])
                 yield outcome
 
-    return described, packed(compared(), with_thumbnails=describer.has_thumbnails), unreadable
+    return described, packed(compared(), describer.parts), unreadable
 
 
 def _found(
@@ -207,24 +213,44 @@ def _told(keys: list[K], images: Images, found: Duplicates, relation: Relation) 
     step = max(1, _PAIRS_BYTES // (8 * images.descriptors.shape[1]))
     for start in range(0, len(all_rows), step):
         rows = all_rows[start : start + step]
-        numbers, changes = _nearest_variants(images, rows, found.unique_of[rows], relation)
-        for row, number, change in zip(rows.tolist(), numbers.tolist(), changes.tolist(), strict=True):
-            local_change = change if relation.has_thumbnails else None
-            yield row, Duplicate(keys[row], float(found.l2_distance[row]), symmetries[number], local_change)
+        for row, near in zip(
+            rows.tolist(), _nearest_variants(images, rows, found.unique_of[rows], relation), strict=True
+        ):
+            symmetry, look = symmetries[near.number], near.look
+            yield (
+                row,
+                Duplicate(
+                    keys[row],
+                    float(found.l2_distance[row]),
+                    symmetry,
+                    near.local_change,
+                    None if look is None else look.agreement,
+                    None if look is None else edit_of(look, symmetry),
+                ),
+            )
+
+
+class _Nearest(NamedTuple):
+    """The nearest variant that is alike, by its number, and how it differs."""
+
+    l2_distance: float
+    number: int
+    local_change: float | None = None
+    look: Look | None = None
 
 
 def _nearest_variants(
     images: Images, rows: NDArray[np.intp], others: NDArray[np.intp], relation: Relation
-) -> tuple[NDArray[np.intp], NDArray[np.float64]]:
-    """Return for each pair the number of the nearest variant that is alike, and its local change."""
-    numbers, changes, nearest = np.zeros(len(rows), dtype=np.intp), np.zeros(len(rows)), np.full(len(rows), np.inf)
+) -> list[_Nearest]:
+    """Return for each pair the nearest variant that is alike; on a tie the first."""
+    nearest = [_Nearest(np.inf, 0)] * len(rows)
     kept = images.with_variants().at(others)
     for number, variant in enumerate((images, *images.variants)):
         l2 = paired_l2_distances(variant.descriptors[rows], kept.descriptors)
-        change = np.zeros(len(rows))
-        if variant.thumbnails is not None and kept.thumbnails is not None:
-            change = local_changes(variant.thumbnails, rows, kept.thumbnails)
-            l2[~relation.allow(change)] = np.inf
-        nearer = l2 < nearest
-        numbers[nearer], changes[nearer], nearest[nearer] = number, change[nearer], l2[nearer]
-    return numbers, changes
+        near = np.flatnonzero(l2 <= relation.radius)
+        found = relation.check(variant.kept, rows[near], None if kept.kept is None else kept.kept[near])
+        for place in np.flatnonzero(found.allowed).tolist():
+            pair = int(near[place])
+            if l2[pair] < nearest[pair].l2_distance:
+                nearest[pair] = _Nearest(float(l2[pair]), number, found.local_change(place), found.look(place))
+    return nearest

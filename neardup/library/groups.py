@@ -4,6 +4,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Generic, TypeVar
 
+from neardup.relation.edit import Edit
 from neardup.types import Symmetry
 
 K = TypeVar("K", str, int)
@@ -24,6 +25,10 @@ class Duplicate(Generic[K]):
         What was done to the image before it matched.
     local_change
         Largest difference in one place, in grey levels; None when it was not asked for.
+    agreement
+        Share of what both show that is the same, 0 to 1; None when it was not asked for.
+    edit
+        How the image differs from the one kept; None when it was not asked for.
 
     Examples
     --------
@@ -37,6 +42,8 @@ class Duplicate(Generic[K]):
     distance: float
     symmetry: Symmetry = Symmetry.NONE
     local_change: float | None = None
+    agreement: float | None = None
+    edit: Edit | None = None
 
 
 @dataclass(frozen=True, slots=True)

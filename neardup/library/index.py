@@ -16,7 +16,9 @@ from neardup.library.index_file import read_index, write_index
 from neardup.library.members import Alike, Members
 from neardup.library.options import descriptor_of, relation_of
 from neardup.relation.describing import Describer
+from neardup.relation.edit import edit_of
 from neardup.relation.images import images_of, side_by_side
+from neardup.relation.kept import parts_of
 from neardup.relation.symmetry import switches_of
 from neardup.types import Member, Verdict
 
@@ -37,6 +39,8 @@ class Index:
         Largest distance of a duplicate, 0 to 2, inclusive; None takes the descriptor's own.
     local_change
         Largest difference in one place, in grey levels, that a duplicate may have; None compares only the whole.
+    agreement
+        Least share of what both show that is the same in a duplicate, 0 to 1, by a second look; None takes none.
     match_flips, match_rotations
         Whether a mirrored image, and one turned by 90, 180 or 270 degrees, is a duplicate, too.
 
@@ -63,6 +67,7 @@ class Index:
         descriptor: str = DEFAULT,
         radius: float | None = None,
         local_change: float | None = None,
+        agreement: float | None = None,
         match_flips: bool = False,
         match_rotations: bool = False,
     ) -> None:
@@ -71,6 +76,7 @@ class Index:
             self._descriptor,
             radius=radius,
             local_change=local_change,
+            agreement=agreement,
             match_flips=match_flips,
             match_rotations=match_rotations,
         )
@@ -167,7 +173,7 @@ class Index:
     def _add(self, compared: Compared, name: str | None) -> Answer:
         answer = self._answer(compared)
         if answer.verdict is Verdict.UNIQUE:
-            self._members.append(side_by_side([compared[:1]], with_thumbnails=self._relation.has_thumbnails))
+            self._members.append(side_by_side([compared[:1]], self._relation.parts))
             self._names.append(str(len(self._names)) if name is None else name)
         return answer
 
@@ -244,14 +250,13 @@ class Index:
             dimension=descriptor.dimension,
             radius=relation.radius,
             local_change=relation.local_change,
+            agreement=relation.agreement,
             **switches_of(relation),
         )
-        thumbnails = [None] * len(self) if images.thumbnails is None else images.thumbnails
+        kept = [None] * len(self) if images.kept is None else images.kept
         members = [
-            Member(str(number), name, row, thumbnail=thumbnail)
-            for number, (name, row, thumbnail) in enumerate(
-                zip(self._names, images.descriptors, thumbnails, strict=True)
-            )
+            Member(str(number), name, row, kept=each)
+            for number, (name, row, each) in enumerate(zip(self._names, images.descriptors, kept, strict=True))
         ]
         write_index(Path(path), meta, members)
 
@@ -288,6 +293,7 @@ class Index:
             descriptor=descriptor or meta.descriptor,
             radius=meta.radius,
             local_change=meta.local_change,
+            agreement=meta.agreement,
             **switches_of(meta),
         )
         index._fill(Path(path), meta, members)
@@ -299,12 +305,21 @@ class Index:
                 f"{path}: its members were described by {meta.fingerprint}, but this version uses "
                 f"{self._descriptor.fingerprint}: use the same descriptor and version, or build the index again"
             )
-        if any((member.thumbnail is not None) != self._relation.has_thumbnails for member in members):
-            raise CorruptIndex(f"{path}: some members have a thumbnail and others do not")
+        if any(parts_of(member.kept) != self._relation.parts for member in members):
+            raise CorruptIndex(f"{path}: not every member has {self._relation.parts} kept, as its options say")
         if members:
-            self._members.append(images_of(members, with_thumbnails=self._relation.has_thumbnails))
+            self._members.append(images_of(members, self._relation.parts))
             self._names += [member.image_id for member in members]
 
 
 def _duplicate(alike: Alike, name: str) -> Answer:
-    return Answer(Verdict.DUPLICATE, name, alike.l2_distance, alike.symmetry, alike.local_change)
+    look = alike.look
+    return Answer(
+        Verdict.DUPLICATE,
+        name,
+        alike.l2_distance,
+        alike.symmetry,
+        alike.local_change,
+        None if look is None else look.agreement,
+        None if look is None else edit_of(look, alike.symmetry),
+    )

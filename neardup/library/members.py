@@ -8,11 +8,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from neardup.relation.images import Images
-from neardup.relation.rule import Relation, local_changes, stacked_thumbnails
+from neardup.relation.kept import stacked_kept
+from neardup.relation.rule import Relation
 from neardup.search.distance import paired_l2_distances
 from neardup.search.sketch_trees import SketchTrees
 from neardup.search.sketches import Sketcher, fit_sketcher
-from neardup.types import Symmetry, Variant
+from neardup.types import Look, Symmetry, Variant
 
 Scalar = TypeVar("Scalar", bound=np.generic)
 
@@ -21,7 +22,7 @@ _REFIT_FACTOR = 16
 """When there are so many times more members, their principal components are found anew: any basis is exact, and one
 that fits leaves less to measure. All members are sketched again, a few times in the life of an index."""
 _PAIRS_BYTES = 64 * 1024 * 1024
-_CHANGES_AT_ONCE = 64
+_CHECKED_AT_ONCE = 64
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,6 +33,7 @@ class Alike:
     l2_distance: float
     symmetry: Symmetry
     local_change: float | None
+    look: Look | None
 
 
 class Members:
@@ -51,7 +53,7 @@ class Members:
         self._relation = relation
         self._count = 0
         self._descriptors = np.empty((_FIRST_ROWS, dimension), dtype=np.float16)
-        self._thumbnails: NDArray[np.uint8] | None = None
+        self._kept: NDArray[np.uint8] | None = None
         self._sketcher: Sketcher | None = None
         self._filter = SketchTrees(1, relation.radius)
         self._fit_again_at = 1
@@ -63,8 +65,8 @@ class Members:
     @property
     def images(self) -> Images:
         """What the members are compared by, in order; views."""
-        thumbnails = None if self._thumbnails is None else self._thumbnails[: self._count]
-        return Images(self._descriptors[: self._count], thumbnails)
+        kept = None if self._kept is None else self._kept[: self._count]
+        return Images(self._descriptors[: self._count], kept)
 
     def append(self, images: Images) -> None:
         """Add members at the end; their variants are not kept."""
@@ -72,11 +74,11 @@ class Members:
         self._count += len(images)
         self._descriptors = _grown(self._descriptors, self._count)
         self._descriptors[rows] = images.descriptors
-        if images.thumbnails is not None:
-            if self._thumbnails is None:
-                self._thumbnails = np.empty((_FIRST_ROWS, images.thumbnails.shape[1]), dtype=np.uint8)
-            self._thumbnails = _grown(self._thumbnails, self._count)
-            self._thumbnails[rows] = images.thumbnails
+        if images.kept is not None:
+            if self._kept is None:
+                self._kept = np.empty((_FIRST_ROWS, images.kept.shape[1]), dtype=np.uint8)
+            self._kept = _grown(self._kept, self._count)
+            self._kept[rows] = images.kept
         self._sketch(rows)
 
     def _sketch(self, rows: NDArray[np.intp]) -> None:
@@ -100,15 +102,15 @@ class Members:
         if self._sketcher is None:
             return None
         orders, rows, l2 = self._within(np.stack([variant.descriptor for variant in compared]), self._sketcher)
+        kept = stacked_kept((variant.kept for variant in compared), self._relation.parts)
         ranked = np.lexsort((orders, rows, l2))
-        for start in range(0, len(ranked), _CHANGES_AT_ONCE):
-            part = ranked[start : start + _CHANGES_AT_ONCE]
-            changes = self._changes(compared, orders[part], rows[part])
-            allowed = part if changes is None else part[self._relation.allow(changes)]
-            if len(allowed):
-                best = int(allowed[0])
-                change = None if changes is None else float(changes[int(np.flatnonzero(part == best)[0])])
-                return Alike(int(rows[best]), float(l2[best]), compared[int(orders[best])].symmetry, change)
+        for start in range(0, len(ranked), _CHECKED_AT_ONCE):
+            part = ranked[start : start + _CHECKED_AT_ONCE]
+            found = self._relation.check(kept, orders[part], None if self._kept is None else self._kept[rows[part]])
+            for place in np.flatnonzero(found.allowed)[:1].tolist():
+                best = int(part[place])
+                symmetry = compared[int(orders[best])].symmetry
+                return Alike(int(rows[best]), float(l2[best]), symmetry, found.local_change(place), found.look(place))
         return None
 
     def _within(
@@ -125,14 +127,6 @@ class Members:
             l2[part] = paired_l2_distances(queries[orders[part]], self._descriptors[rows[part]])
         near = np.flatnonzero(l2 <= radius)
         return orders[near], rows[near], l2[near]
-
-    def _changes(
-        self, compared: Sequence[Variant], orders: NDArray[np.intp], rows: NDArray[np.intp]
-    ) -> NDArray[np.float64] | None:
-        if self._thumbnails is None:
-            return None
-        thumbnails = stacked_thumbnails(variant.thumbnail for variant in compared)
-        return local_changes(thumbnails, orders, self._thumbnails[rows])
 
 
 def _grown(matrix: NDArray[Scalar], rows: int) -> NDArray[Scalar]:

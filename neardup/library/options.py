@@ -9,6 +9,7 @@ from neardup.relation.rule import Relation
 
 _LARGEST_RADIUS = 2.0
 _LARGEST_CHANGE = 255.0
+_LARGEST_AGREEMENT = 1.0
 _FROM_FILES = ("file:", "copynet:")
 """Descriptors of the user's own files, which may have changed since."""
 _HELD = 4
@@ -35,6 +36,7 @@ def relation_of(
     *,
     radius: float | None,
     local_change: float | None,
+    agreement: float | None,
     **switches: bool,
 ) -> Relation:
     """Return when an image is a duplicate of another; a radius of None is the descriptor's own.
@@ -50,9 +52,12 @@ def relation_of(
     require_within("radius", radius, _LARGEST_RADIUS)
     if local_change is not None:
         require_within("local_change", local_change, _LARGEST_CHANGE)
+    if agreement is not None:
+        require_within("agreement", agreement, _LARGEST_AGREEMENT)
     return Relation(
         float(radius),
         None if local_change is None else float(local_change),
+        None if agreement is None else float(agreement),
         **switches,
     )
 

@@ -5,10 +5,11 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from neardup.relation.local_change import largest_change
-from neardup.relation.rule import Relation, stacked_thumbnails
+from neardup.relation.edit import Edit, edit_of
+from neardup.relation.kept import stacked_kept
+from neardup.relation.rule import Relation
 from neardup.search.distance import l2_distances
-from neardup.types import Symmetry, Variant, Verdict
+from neardup.types import Look, Symmetry, Variant, Verdict
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,6 +32,10 @@ class Comparison:
         Largest local change at which an image is a duplicate, inclusive; None when it was not asked for.
     descriptor
         Fingerprint of the descriptor: distances under different fingerprints cannot be compared.
+    look
+        What a second look at both found; None when it was not asked for.
+    least_agreement
+        Least agreement at which an image is a duplicate, inclusive; None when it was not asked for.
 
     Examples
     --------
@@ -46,6 +51,18 @@ class Comparison:
     local_change: float | None
     most_local_change: float | None
     descriptor: str
+    look: Look | None = None
+    least_agreement: float | None = None
+
+    @property
+    def agreement(self) -> float | None:
+        """The share of what both show that is the same, 0 to 1; None when it was not asked for."""
+        return None if self.look is None else self.look.agreement
+
+    @property
+    def edit(self) -> Edit | None:
+        """How the image differs from the other; None when it was not asked for, and with nothing in common."""
+        return None if self.look is None else edit_of(self.look, self.symmetry)
 
     @property
     def why(self) -> str:
@@ -55,6 +72,9 @@ class Comparison:
         if self.local_change is not None and self.most_local_change is not None:
             side = "within" if self.local_change <= self.most_local_change else "beyond"
             parts.append(f"local change {self.local_change:.1f} is {side} {self.most_local_change:.1f}")
+        if self.agreement is not None and self.least_agreement is not None:
+            side = "at least" if self.agreement >= self.least_agreement else "below"
+            parts.append(f"agreement {self.agreement:.3f} is {side} {self.least_agreement:.3f}")
         if self.symmetry is not Symmetry.NONE:
             parts.append(f"nearest after {self.symmetry}")
         return ", ".join(parts)
@@ -82,10 +102,10 @@ def compare_described(
         For the image in the nearest symmetry that makes it a duplicate; if none does, in the nearest of all.
     """
     l2 = l2_distances(np.stack([variant.descriptor for variant in image]), other[0].descriptor[np.newaxis])[:, 0]
-    changes = _changes(image, other) if relation.has_thumbnails else None
-    alike = l2 <= relation.radius
-    if changes is not None:
-        alike &= relation.allow(changes)
+    kept, earlier = (stacked_kept((variant.kept for variant in each), relation.parts) for each in (image, other[:1]))
+    rows = np.arange(len(image))
+    checks = relation.check(kept, rows, None if earlier is None else earlier.repeat(len(rows), axis=0), all_looks=True)
+    alike = (l2 <= relation.radius) & checks.allowed
     # Variants that make it a duplicate first, then by distance; on a tie, the image as it came.
     best = int(np.lexsort((l2, ~alike))[0])
     return Comparison(
@@ -93,12 +113,9 @@ def compare_described(
         distance=float(l2[best]),
         radius=relation.radius,
         symmetry=image[best].symmetry,
-        local_change=None if changes is None else float(changes[best]),
+        local_change=checks.local_change(best),
         most_local_change=relation.local_change,
         descriptor=fingerprint,
+        look=checks.look(best),
+        least_agreement=relation.agreement,
     )
-
-
-def _changes(image: Sequence[Variant], other: Sequence[Variant]) -> np.ndarray[tuple[int], np.dtype[np.float64]]:
-    thumbnails = stacked_thumbnails(variant.thumbnail for variant in (other[0], *image))
-    return largest_change(thumbnails[0], thumbnails[1:])

@@ -1,4 +1,4 @@
-"""From decoded pixels to what an image is compared by: descriptor and thumbnail, for the image and each symmetry.
+"""From decoded pixels to what an image is compared by: descriptors and what is kept besides, for it and each symmetry.
 
 Seeds, the stream and inspection all use it.
 """
@@ -10,10 +10,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from neardup.descriptors.base import Descriptor
-from neardup.relation.local_change import SIDE_PX, thumbnail_of
+from neardup.relation.kept import Parts, kept_of, transformed_kept
 from neardup.relation.rule import Relation
-from neardup.relation.symmetry import transformed, transformed_thumbnail
-from neardup.types import Pixels, Symmetry, Thumbnail, Variant
+from neardup.relation.symmetry import transformed
+from neardup.types import Kept, Pixels, Symmetry, Variant
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,14 +24,14 @@ class PreparedImage:
     ----------
     inputs
         The descriptor's input for the image as it came, then for each symmetry.
-    thumbnail
-        uint8 (b,), of the image as it came; None where local change does not count.
+    kept
+        uint8 (b,), of the image as it came; None where nothing but descriptors is compared.
     frames
         How many frames or pages its file has.
     """
 
     inputs: tuple[NDArray[np.uint8], ...]
-    thumbnail: Thumbnail | None
+    kept: Kept | None
     frames: int = 1
 
 
@@ -43,22 +43,24 @@ class Preparation:
     ----------
     prepare_input
         Makes the descriptor's input from pixels.
-    symmetries, has_thumbnails
-        What else is compared.
+    symmetries
+        After which else the image is compared.
+    parts
+        What is kept of it besides.
     reduce_to_px
         A JPEG may be decoded smaller as long as both sides keep this many pixels.
     """
 
     prepare_input: Callable[[Pixels], NDArray[np.uint8]]
     symmetries: tuple[Symmetry, ...]
-    has_thumbnails: bool
+    parts: Parts
     reduce_to_px: int
 
     def prepare(self, pixels: Pixels, frames: int = 1) -> PreparedImage:
         """Shrink uint8 (height, width, 3) RGB pixels to what is compared; nothing full-size is kept."""
         turned = (transformed(pixels, symmetry) for symmetry in self.symmetries)
         inputs = (self.prepare_input(pixels), *(self.prepare_input(each) for each in turned))
-        return PreparedImage(inputs, thumbnail_of(pixels) if self.has_thumbnails else None, frames)
+        return PreparedImage(inputs, kept_of(pixels, self.parts), frames)
 
 
 class Describer:
@@ -75,18 +77,17 @@ class Describer:
     def __init__(self, descriptor: Descriptor, relation: Relation) -> None:
         self.descriptor = descriptor
         self.symmetries = relation.symmetries
-        self.has_thumbnails = relation.has_thumbnails
+        self.parts = relation.parts
 
     @property
     def reduce_to_px(self) -> int:
         """A JPEG may be decoded smaller as long as both sides keep this many pixels."""
-        # Twice the thumbnail's side, so that each of its pixels is a mean of several.
-        return max(self.descriptor.reduce_to_px, 2 * SIDE_PX if self.has_thumbnails else 0)
+        return max(self.descriptor.reduce_to_px, self.parts.needed_px)
 
     @property
     def preparation(self) -> Preparation:
         """What `prepare` does, as an object that can be pickled."""
-        return Preparation(self.descriptor.preparer, self.symmetries, self.has_thumbnails, self.reduce_to_px)
+        return Preparation(self.descriptor.preparer, self.symmetries, self.parts, self.reduce_to_px)
 
     def prepare(self, pixels: Pixels) -> PreparedImage:
         """Shrink uint8 (height, width, 3) RGB pixels to what is compared; nothing full-size is kept."""
@@ -103,14 +104,8 @@ class Describer:
         rows = iter(self.descriptor.describe([each for image in prepared for each in image.inputs]))
         return [
             tuple(
-                Variant(symmetry, next(rows), _thumbnail(image, symmetry))
+                Variant(symmetry, next(rows), transformed_kept(image.kept, symmetry))
                 for symmetry in (Symmetry.NONE, *self.symmetries)
             )
             for image in prepared
         ]
-
-
-def _thumbnail(image: PreparedImage, symmetry: Symmetry) -> Thumbnail | None:
-    if image.thumbnail is None or symmetry is Symmetry.NONE:
-        return image.thumbnail
-    return transformed_thumbnail(image.thumbnail, symmetry)

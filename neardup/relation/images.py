@@ -8,9 +8,8 @@ from itertools import islice
 import numpy as np
 from numpy.typing import NDArray
 
-from neardup.relation.local_change import Thumbnails
-from neardup.relation.rule import stacked_thumbnails
-from neardup.types import Descriptors, Member, Variant
+from neardup.relation.kept import Parts, stacked_kept
+from neardup.types import Descriptors, Kept, Member, Variant
 
 _BLOCK = 1024
 
@@ -23,14 +22,14 @@ class Images:
     ----------
     descriptors
         float16 (n, d), unit norm.
-    thumbnails
-        uint8 (n, b); None where local change does not count.
+    kept
+        uint8 (n, b), what is kept of them besides; None where nothing but descriptors is compared.
     variants
         The same images after each symmetry under which they may match; these have no variants of their own.
     """
 
     descriptors: Descriptors
-    thumbnails: Thumbnails | None = None
+    kept: Kept | None = None
     variants: tuple["Images", ...] = ()
 
     def __len__(self) -> int:
@@ -39,64 +38,63 @@ class Images:
 
     def at(self, rows: NDArray[np.intp]) -> "Images":
         """Return some of the rows."""
-        thumbnails = None if self.thumbnails is None else self.thumbnails[rows]
-        return Images(self.descriptors[rows], thumbnails, tuple(variant.at(rows) for variant in self.variants))
+        kept = None if self.kept is None else self.kept[rows]
+        return Images(self.descriptors[rows], kept, tuple(variant.at(rows) for variant in self.variants))
 
     def with_variants(self, variants: tuple["Images", ...] = ()) -> "Images":
         """Return the images as they came, with other variants or none."""
-        return Images(self.descriptors, self.thumbnails, variants)
+        return Images(self.descriptors, self.kept, variants)
 
 
-def images_of(members: Sequence[Member], *, with_thumbnails: bool) -> Images:
-    """Return one or more members as they are stored.
+def images_of(members: Sequence[Member], parts: Parts) -> Images:
+    """Return one or more members as they are stored, with these parts of what is kept of them.
 
     Raises
     ------
     Misconfigured
-        One has no thumbnail and should.
+        One lacks a part.
     """
     descriptors = np.stack([member.descriptor for member in members])
-    thumbnails = stacked_thumbnails(member.thumbnail for member in members) if with_thumbnails else None
-    return Images(descriptors, thumbnails)
+    return Images(descriptors, stacked_kept((member.kept for member in members), parts))
 
 
 def joined(first: Images, others: Images) -> Images:
     """Return the first images, then the others, all without variants."""
-    thumbnails = None
-    if first.thumbnails is not None and others.thumbnails is not None:
-        thumbnails = np.concatenate([first.thumbnails, others.thumbnails])
-    return Images(np.concatenate([first.descriptors, others.descriptors]), thumbnails)
+    kept = None
+    if first.kept is not None and others.kept is not None:
+        kept = np.concatenate([first.kept, others.kept])
+    return Images(np.concatenate([first.descriptors, others.descriptors]), kept)
 
 
-def side_by_side(compared: Sequence[Sequence[Variant]], *, with_thumbnails: bool) -> Images:
-    """Return one or more images, each as it came and after the same symmetries.
+def side_by_side(compared: Sequence[Sequence[Variant]], parts: Parts) -> Images:
+    """Return one or more images, each as it came and after the same symmetries, with these parts of what is kept.
 
     Raises
     ------
     Misconfigured
-        One has no thumbnail and should.
+        One lacks a part.
     """
-    image, *variants = (_stacked(column, with_thumbnails=with_thumbnails) for column in zip(*compared, strict=True))
+    image, *variants = (_stacked(column, parts) for column in zip(*compared, strict=True))
     return image.with_variants(tuple(variants))
 
 
-def packed(compared: Iterable[Sequence[Variant]], *, with_thumbnails: bool) -> Images | None:
+def packed(compared: Iterable[Sequence[Variant]], parts: Parts) -> Images | None:
     """Return any number of images as `side_by_side` does, None for none, without holding all their own arrays at once.
 
     Raises
     ------
     Misconfigured
-        One has no thumbnail and should.
+        One lacks a part.
     """
     remaining, blocks = iter(compared), deque[Images]()
     while block := list(islice(remaining, _BLOCK)):
-        blocks.append(side_by_side(block, with_thumbnails=with_thumbnails))
+        blocks.append(side_by_side(block, parts))
     return _joined(blocks) if blocks else None
 
 
-def _stacked(column: Sequence[Variant], *, with_thumbnails: bool) -> Images:
-    thumbnails = stacked_thumbnails(variant.thumbnail for variant in column) if with_thumbnails else None
-    return Images(np.stack([variant.descriptor for variant in column]), thumbnails)
+def _stacked(column: Sequence[Variant], parts: Parts) -> Images:
+    kept = stacked_kept((variant.kept for variant in column), parts)
+    return Images(np.stack([variant.descriptor for variant in column]), kept)
 
 
 def _joined(blocks: deque[Images]) -> Images:
@@ -108,12 +106,12 @@ def _joined(blocks: deque[Images]) -> Images:
         block = blocks.popleft()
         for to, part in zip((whole, *whole.variants), (block, *block.variants), strict=True):
             to.descriptors[start : start + len(part)] = part.descriptors
-            if to.thumbnails is not None and part.thumbnails is not None:
-                to.thumbnails[start : start + len(part)] = part.thumbnails
+            if to.kept is not None and part.kept is not None:
+                to.kept[start : start + len(part)] = part.kept
         start += len(block)
     return whole
 
 
 def _empty(like: Images, rows: int) -> Images:
-    thumbnails = None if like.thumbnails is None else np.empty((rows, like.thumbnails.shape[1]), dtype=np.uint8)
-    return Images(np.empty((rows, like.descriptors.shape[1]), dtype=np.float16), thumbnails)
+    kept = None if like.kept is None else np.empty((rows, like.kept.shape[1]), dtype=np.uint8)
+    return Images(np.empty((rows, like.descriptors.shape[1]), dtype=np.float16), kept)

@@ -1,20 +1,61 @@
 """When an image is a duplicate of a member: the rule that every index in this project decides by."""
 
-from collections.abc import Iterable
 from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
 
-from neardup.errors import Misconfigured
-from neardup.relation.local_change import Thumbnails, largest_change
+from neardup.relation.kept import Parts, divided, narrowed
+from neardup.relation.local_change import largest_change
+from neardup.relation.second_look import Looks, looks
 from neardup.relation.symmetry import Switches, symmetries
-from neardup.types import Symmetry, Thumbnail
+from neardup.types import Kept, Look, Symmetry
+
+_AGREEMENT_DIGITS = 3
+_MAP_DIGITS = 4
+_BRIGHTNESS_DIGITS = 1
+_CONTRAST_DIGITS = 2
+"""A recorded decision is delivered again as it was, to the last digit: so the rounded numbers are the numbers."""
+
+
+@dataclass(frozen=True, slots=True)
+class Checks:
+    """What was found for pairs of an image and an earlier one that are near each other.
+
+    Attributes
+    ----------
+    allowed
+        bool (n,): whether the later can be a duplicate of the earlier.
+    changes
+        float64 (n,): the local change of each; None where it does not count.
+    looks
+        What a second look found, rounded; None where none is taken. Not a number in pairs that local change ruled out.
+    """
+
+    allowed: NDArray[np.bool_]
+    changes: NDArray[np.float64] | None = None
+    looks: Looks | None = None
+
+    def local_change(self, pair: int) -> float | None:
+        """Return the local change of a pair; None where it does not count."""
+        return None if self.changes is None else float(self.changes[pair])
+
+    def look(self, pair: int) -> Look | None:
+        """Return what the second look found for a pair; None where none was taken."""
+        if self.looks is None or np.isnan(self.looks.agreement[pair]):
+            return None
+        a, b, c, d, e, f = self.looks.maps[pair].reshape(-1).tolist()
+        return Look(
+            float(self.looks.agreement[pair]),
+            (a, b, c, d, e, f),
+            float(self.looks.brightness[pair]),
+            float(self.looks.contrast[pair]),
+        )
 
 
 @dataclass(frozen=True, slots=True)
 class Relation(Switches):
-    """An image duplicates a member when one of its variants is near the member and nothing has changed between the two.
+    """An image duplicates a member when one of its variants is near the member and both checks let the pair pass.
 
     The variants are the image as it came, and the image after each symmetry; the member stays as it was stored. So the
     relation has a direction, from the later image to the earlier one: what counts is the order of commits.
@@ -26,42 +67,84 @@ class Relation(Switches):
     local_change
         Largest local difference between thumbnails (`neardup.relation.local_change.largest_change`), inclusive; None
         when it does not count.
+    agreement
+        Least agreement of the second look (`neardup.relation.second_look.looks`), inclusive; None when none is taken.
 
     The switches for symmetries come on top; see `neardup.relation.symmetry.Switches`.
     """
 
     radius: float
     local_change: float | None = None
+    agreement: float | None = None
 
     @property
-    def has_thumbnails(self) -> bool:
-        """Whether members are stored with a thumbnail."""
-        return self.local_change is not None
+    def parts(self) -> Parts:
+        """What is kept of every image besides its descriptor."""
+        thumbnail = Parts.NOTHING if self.local_change is None else Parts.THUMBNAIL
+        return thumbnail | (Parts.NOTHING if self.agreement is None else Parts.LOOK)
 
     @property
     def symmetries(self) -> tuple[Symmetry, ...]:
         """What is done to an image before it is compared again, one comparison each."""
         return symmetries(self)
 
-    def allows(self, local_change: float | None) -> bool:
-        """Return whether an image that differs this much locally can still be a duplicate; None means not measured."""
-        return self.local_change is None or local_change is None or local_change <= self.local_change
+    def allows(self, local_change: float | None, look: Look | None = None) -> bool:
+        """Return whether an image that differs this much can still be a duplicate; None means not measured."""
+        changed = self.local_change is not None and local_change is not None and local_change > self.local_change
+        differs = self.agreement is not None and look is not None and look.agreement < self.agreement
+        return not changed and not differs
 
-    def allow(self, local_changes: NDArray[np.float64]) -> NDArray[np.bool_]:
-        """Return the same for each of many local changes, bool (n,)."""
-        most = np.inf if self.local_change is None else self.local_change
-        return np.asarray(local_changes <= most)
+    def check(
+        self, later: Kept | None, rows: NDArray[np.intp], earlier: Kept | None, *, all_looks: bool = False
+    ) -> Checks:
+        """Measure what else decides between images within the radius, for n pairs; each is independent of the others.
+
+        Local change comes first, and the second look is taken at the pairs that it leaves.
+
+        Parameters
+        ----------
+        later
+            uint8 (m, b), what is kept of the later images; None where nothing else decides.
+        rows
+            intp (n,): the row of `later` that is the first of each pair.
+        earlier
+            uint8 (n, b): the second of each pair, the same parts.
+        all_looks
+            Whether a second look is taken at every pair, to tell of it.
+
+        Raises
+        ------
+        Misconfigured
+            What is compared was not kept, or by another version.
+        """
+        firsts, seconds = (divided(narrowed(kept, self.parts)) for kept in (later, earlier))
+        allowed = np.ones(len(rows), dtype=np.bool_)
+        changes = found = None
+        if self.local_change is not None:
+            changes = local_changes(firsts[Parts.THUMBNAIL], rows, seconds[Parts.THUMBNAIL])
+            allowed = changes <= self.local_change
+        if self.agreement is not None:
+            left = np.arange(len(rows)) if all_looks else np.flatnonzero(allowed)
+            found = _looks_at(firsts[Parts.LOOK], rows, seconds[Parts.LOOK], left)
+            # Not a number, where nobody looked, is below nothing and above nothing.
+            allowed &= found.agreement >= self.agreement
+        return Checks(allowed, changes, found)
+
+    def check_one(self, later: Kept | None, earlier: Kept | None, *, all_looks: bool = False) -> Checks:
+        """Return `check` of the one pair of two images, both uint8 (b,)."""
+        first, second = (None if kept is None else kept[np.newaxis] for kept in (later, earlier))
+        return self.check(first, np.zeros(1, dtype=np.intp), second, all_looks=all_looks)
 
     def is_wider_than(self, other: "Relation") -> bool:
         """Return whether two members, as stored, can be alike under this relation but not under the other."""
-        if self.radius > other.radius:
-            return True
-        if other.local_change is None:
-            return False
-        return self.local_change is None or self.local_change > other.local_change
+        may_change_more = other.local_change is not None and (
+            self.local_change is None or self.local_change > other.local_change
+        )
+        may_agree_less = other.agreement is not None and (self.agreement is None or self.agreement < other.agreement)
+        return self.radius > other.radius or may_change_more or may_agree_less
 
 
-def local_changes(thumbnails: Thumbnails, rows: NDArray[np.intp], others: Thumbnails) -> NDArray[np.float64]:
+def local_changes(thumbnails: Kept, rows: NDArray[np.intp], others: Kept) -> NDArray[np.float64]:
     """Return the largest local difference of each pair.
 
     Parameters
@@ -85,17 +168,16 @@ def local_changes(thumbnails: Thumbnails, rows: NDArray[np.intp], others: Thumbn
     return changes
 
 
-def stacked_thumbnails(thumbnails: Iterable[Thumbnail | None]) -> Thumbnails:
-    """Return n thumbnails, at least one, as uint8 (n, b).
-
-    Raises
-    ------
-    Misconfigured
-        One is missing: the image was described for an index without local change.
-    """
-    rows = []
-    for thumbnail in thumbnails:
-        if thumbnail is None:
-            raise Misconfigured("an image has no thumbnail, but the index needs it to compare local change")
-        rows.append(thumbnail)
-    return np.stack(rows)
+def _looks_at(ours: Kept, rows: NDArray[np.intp], theirs: Kept, wanted: NDArray[np.intp]) -> Looks:
+    """Take a second look at the wanted ones of n pairs, as in `local_changes`; the others are not a number."""
+    nothing = [np.full((len(rows), *shape), np.nan) for shape in ((), (2, 3), (), ())]
+    found = Looks(*nothing)
+    for row in np.unique(rows[wanted]).tolist():
+        pairs = wanted[rows[wanted] == row]
+        seen = looks(ours[row], theirs[pairs])
+        found.agreement[pairs] = np.round(seen.agreement, _AGREEMENT_DIGITS)
+        # Adding 0.0 turns -0.0 into 0.0.
+        found.maps[pairs] = np.round(seen.maps, _MAP_DIGITS) + 0.0
+        found.brightness[pairs] = np.round(seen.brightness, _BRIGHTNESS_DIGITS) + 0.0
+        found.contrast[pairs] = np.round(seen.contrast, _CONTRAST_DIGITS)
+    return found

@@ -4,15 +4,13 @@ A mirrored copy is what people call a flip. A vertical flip is that and a turn b
 asked for. Together they are the eight symmetries of a square.
 """
 
-from collections.abc import Callable
 from dataclasses import dataclass, fields
 from typing import Any
 
 import numpy as np
 from PIL import Image
 
-from neardup.relation.local_change import mirrored, turned
-from neardup.types import Pixels, Symmetry, Thumbnail
+from neardup.types import Pixels, Symmetry
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -41,40 +39,32 @@ def switches_of(told: object) -> dict[str, Any]:
 
 @dataclass(frozen=True, slots=True)
 class _Way:
-    """How a symmetry is made.
+    """How a symmetry is made: mirrored left to right, then turned counter-clockwise by quarters.
 
     Attributes
     ----------
-    switches
-        The switches that must all be on for it.
-    image, thumbnail
-        What it does to an image, and to an image's thumbnail.
+    transpose
+        Pillow's name for both together.
     """
 
-    switches: tuple[str, ...]
-    image: Callable[[Image.Image], Image.Image]
-    thumbnail: Callable[[Thumbnail], Thumbnail]
+    transpose: Image.Transpose
+    mirror: bool = False
+    turns: int = 0
 
-
-def _of_square(transpose: Image.Transpose, *, mirror: bool = False, turns: int = 0) -> _Way:
-    """Mirror left to right, then turn counter-clockwise by quarters; together that is one of Pillow's transposes."""
-    switches = ("match_flips",) * mirror + ("match_rotations",) * bool(turns)
-    return _Way(
-        switches,
-        # Pillow turns a small image, such as a JPEG decoded at reduced size, in a quarter of NumPy's time.
-        image=lambda image: image.transpose(transpose),
-        thumbnail=lambda thumbnail: turned(mirrored(thumbnail) if mirror else thumbnail, turns),
-    )
+    @property
+    def switches(self) -> tuple[str, ...]:
+        """The switches that must all be on for it."""
+        return ("match_flips",) * self.mirror + ("match_rotations",) * bool(self.turns)
 
 
 _WAYS = {
-    Symmetry.MIRROR: _of_square(Image.Transpose.FLIP_LEFT_RIGHT, mirror=True),
-    Symmetry.ROTATE_90: _of_square(Image.Transpose.ROTATE_90, turns=1),
-    Symmetry.ROTATE_180: _of_square(Image.Transpose.ROTATE_180, turns=2),
-    Symmetry.ROTATE_270: _of_square(Image.Transpose.ROTATE_270, turns=3),
-    Symmetry.MIRROR_ROTATE_90: _of_square(Image.Transpose.TRANSPOSE, mirror=True, turns=1),
-    Symmetry.MIRROR_ROTATE_180: _of_square(Image.Transpose.FLIP_TOP_BOTTOM, mirror=True, turns=2),
-    Symmetry.MIRROR_ROTATE_270: _of_square(Image.Transpose.TRANSVERSE, mirror=True, turns=3),
+    Symmetry.MIRROR: _Way(Image.Transpose.FLIP_LEFT_RIGHT, mirror=True),
+    Symmetry.ROTATE_90: _Way(Image.Transpose.ROTATE_90, turns=1),
+    Symmetry.ROTATE_180: _Way(Image.Transpose.ROTATE_180, turns=2),
+    Symmetry.ROTATE_270: _Way(Image.Transpose.ROTATE_270, turns=3),
+    Symmetry.MIRROR_ROTATE_90: _Way(Image.Transpose.TRANSPOSE, mirror=True, turns=1),
+    Symmetry.MIRROR_ROTATE_180: _Way(Image.Transpose.FLIP_TOP_BOTTOM, mirror=True, turns=2),
+    Symmetry.MIRROR_ROTATE_270: _Way(Image.Transpose.TRANSVERSE, mirror=True, turns=3),
 }
 """Every symmetry except `Symmetry.NONE`, one per line."""
 
@@ -84,13 +74,16 @@ def symmetries(asked: Switches) -> tuple[Symmetry, ...]:
     return tuple(symmetry for symmetry, way in _WAYS.items() if all(getattr(asked, name) for name in way.switches))
 
 
+def motion(symmetry: Symmetry) -> tuple[bool, int]:
+    """Return whether a symmetry mirrors, and by how many quarters it then turns counter-clockwise."""
+    if symmetry is Symmetry.NONE:
+        return False, 0
+    return _WAYS[symmetry].mirror, _WAYS[symmetry].turns
+
+
 def transformed(pixels: Pixels, symmetry: Symmetry) -> Pixels:
     """Return uint8 (height, width, 3) pixels after a symmetry; (width, height, 3) after a quarter turn."""
     if symmetry is Symmetry.NONE:
         return pixels
-    return np.asarray(_WAYS[symmetry].image(Image.fromarray(pixels)), dtype=np.uint8)
-
-
-def transformed_thumbnail(thumbnail: Thumbnail, symmetry: Symmetry) -> Thumbnail:
-    """Return the thumbnail of an image after a symmetry, uint8 (b,)."""
-    return thumbnail if symmetry is Symmetry.NONE else _WAYS[symmetry].thumbnail(thumbnail)
+    # Pillow turns a small image, such as a JPEG decoded at reduced size, in a quarter of NumPy's time.
+    return np.asarray(Image.fromarray(pixels).transpose(_WAYS[symmetry].transpose), dtype=np.uint8)

@@ -7,7 +7,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from neardup.relation.images import Images
-from neardup.relation.rule import Relation, local_changes
+from neardup.relation.rule import Relation
 from neardup.search.distance import l2_distances, paired_l2_distances
 from neardup.search.sketch_trees import Sketches, SketchTrees
 from neardup.search.sketches import fit_sketcher
@@ -74,8 +74,8 @@ def find_duplicates(images: Images, relation: Relation) -> Duplicates:
     The result is the same as comparing every image with every earlier unique one. Distances are those of
     `neardup.search.distance`, exact until the square root is taken, so the order of blocks makes no difference. The
     images that can be within the radius are found by their sketches (`neardup.search.sketch_trees`); time and memory
-    grow with the images, not with their pairs, however many are copies of one. Where local changes count, time grows
-    with the number of pairs of an image and a unique one within the radius.
+    grow with the images, not with their pairs, however many are copies of one. Where local changes count, or a second
+    look is taken, time grows with the number of pairs of an image and a unique one within the radius.
     """
     return DuplicateFinder(images, relation).found
 
@@ -113,7 +113,7 @@ class DuplicateFinder:
         self._judge_settled = judge_settled
         self._count = count
         self._descriptors = descriptors
-        self._thumbnails = images.thumbnails
+        self._kept = images.kept
         self._unique_of = np.arange(count)
         self._l2_distance = np.zeros(count)
         self._settled = np.arange(count) < settled
@@ -183,13 +183,13 @@ class DuplicateFinder:
         if self._count > len(self._descriptors):
             room = self._count + self._count // 8 + _SLACK_ROWS
             self._descriptors = _with_rows(self._descriptors, room)
-            self._thumbnails = None if self._thumbnails is None else _with_rows(self._thumbnails, room)
+            self._kept = None if self._kept is None else _with_rows(self._kept, room)
             self._unique_of = _with_rows(self._unique_of, room)
             self._l2_distance = _with_rows(self._l2_distance, room)
             self._settled = _with_rows(self._settled, room)
         self._descriptors[rows] = images.descriptors
-        if self._thumbnails is not None and images.thumbnails is not None:
-            self._thumbnails[rows] = images.thumbnails
+        if self._kept is not None and images.kept is not None:
+            self._kept[rows] = images.kept
         self._unique_of[rows] = rows
         self._settled[rows] = True
         return rows
@@ -243,28 +243,38 @@ class DuplicateFinder:
 
     def _within(self, block: Rows, sketches: Sketches) -> Pairs:
         """Return each place in the block paired with each unique row that it duplicates, and their distance."""
-        variants = self._variants_of(block)
-        mirrored = [self._alike(variant, self.sketcher.sketch(variant.descriptors)) for variant in variants]
-        return _joined([self._alike(self._images(block), sketches), *mirrored])
+        settled = bool(self._settled[block[:1]].any())
+        mirrored = [
+            self._alike(variant, self.sketcher.sketch(variant.descriptors), settled=settled)
+            for variant in self._variants_of(block)
+        ]
+        return _joined([self._alike(self._images(block), sketches, settled=settled), *mirrored])
 
-    def _alike(self, images: Images, sketches: Sketches) -> Pairs:
+    def _alike(self, images: Images, sketches: Sketches, *, settled: bool) -> Pairs:
         places, slots = self._filter.within(sketches, self._relation.radius)
         others = slots.astype(np.intp)
         unique = self._unique_of[others] == others
         places, others = places[unique], others[unique]
         found = [
-            self._alike_of(images, places[part], self._images(others[part]), others[part])
+            self._alike_of(images, places[part], self._images(others[part]), others[part], settled=settled)
             for part in _parts(len(places), _rows_within(_BLOCK_BYTES, self._descriptors.shape[1], _PAIRS))
         ]
         return _joined(found)
 
-    def _alike_of(self, images: Images, places: Rows, paired: Images, others: Rows) -> Pairs:
-        """Return the pairs (image at a place, paired image) that are alike; `others` gives the rows of the latter."""
+    def _alike_of(self, images: Images, places: Rows, paired: Images, others: Rows, *, settled: bool) -> Pairs:
+        """Return the pairs (image at a place, paired image) that are alike; `others` gives the rows of the latter.
+
+        An image is later than what it is paired with, except that rows which are not settled are later than settled
+        ones: whether both show the same may depend on that.
+        """
         l2 = paired_l2_distances(images.descriptors[places], paired.descriptors)
         near = np.flatnonzero(l2 <= self._relation.radius)
-        if images.thumbnails is not None and paired.thumbnails is not None:
-            changes = local_changes(images.thumbnails, places[near], paired.thumbnails[near])
-            near = near[self._relation.allow(changes)]
+        earlier = settled & ~self._settled[others[near]]
+        allowed = np.empty(len(near), dtype=np.bool_)
+        pairs, swapped = near[~earlier], near[earlier]
+        allowed[~earlier] = self._allowed(images, places[pairs], paired, pairs)
+        allowed[earlier] = self._allowed(paired, swapped, images, places[swapped])
+        near = near[allowed]
         return places[near], others[near], l2[near]
 
     def _variants_within(self, block: Rows, sketches: Sketches) -> Pairs:
@@ -278,12 +288,12 @@ class DuplicateFinder:
             pairs = np.flatnonzero((numbers == number) & (self._unique_of[others] == others))
             for part in _parts(len(pairs), _rows_within(_BLOCK_BYTES, self._descriptors.shape[1], _PAIRS)):
                 pair = pairs[part]
-                found.append(self._alike_of(late, places[pair], variant.at(rows[pair]), others[pair]))
+                found.append(self._alike_of(late, places[pair], variant.at(rows[pair]), others[pair], settled=True))
         return _joined(found)
 
     def _images(self, rows: Rows) -> Images:
-        thumbnails = None if self._thumbnails is None else self._thumbnails[rows]
-        return Images(self._descriptors[rows], thumbnails)
+        kept = None if self._kept is None else self._kept[rows]
+        return Images(self._descriptors[rows], kept)
 
     def _variants_of(self, block: Rows) -> list[Images]:
         """Return the variants of a block whose rows are either all settled or all not."""
@@ -311,7 +321,7 @@ class DuplicateFinder:
                 new.append(column_of[row])
 
     def _apart(self, block: Rows, others: Rows) -> NDArray[np.float64]:
-        """Return float64 (b, o): distance of each row to each other; infinite where local changes forbid it."""
+        """Return float64 (b, o): distance of each row to each other; infinite where what else decides forbids it."""
         paired = self._images(others)
         apart = self._unless_changed(self._images(block), paired)
         for variant in self._variants_of(block):
@@ -320,12 +330,16 @@ class DuplicateFinder:
 
     def _unless_changed(self, images: Images, others: Images) -> NDArray[np.float64]:
         l2 = l2_distances(images.descriptors, others.descriptors)
-        if images.thumbnails is not None and others.thumbnails is not None:
+        if self._relation.parts:
             rows, columns = np.nonzero(l2 <= self._relation.radius)
-            changes = local_changes(images.thumbnails, rows, others.thumbnails[columns])
-            changed = ~self._relation.allow(changes)
+            changed = ~self._allowed(images, rows, others, columns)
             l2[rows[changed], columns[changed]] = np.inf
         return l2
+
+    def _allowed(self, images: Images, rows: Rows, others: Images, columns: Rows) -> NDArray[np.bool_]:
+        """Return whether each pair (row of the images, row of the earlier others) passes what else decides."""
+        kept = None if others.kept is None else others.kept[columns]
+        return self._relation.check(images.kept, rows, kept).allowed
 
     def _accept(self, rows: Rows, sketches: Sketches) -> None:
         if not len(rows):

@@ -75,24 +75,26 @@ def choices_of(parse: Callable[[str], Any]) -> tuple[str, ...]:
 
 def auto_or(parse: Callable[[str], Any]) -> Callable[[str], Any]:
     """Return a parser that returns None for ``auto`` and `parse` of everything else."""
-    return _none_or(parse, "auto")
+    return word_or("auto", None, parse)
 
 
 def off_or(parse: Callable[[str], Any]) -> Callable[[str], Any]:
     """Return a parser that returns None for ``off`` and `parse` of everything else."""
-    return _none_or(parse, "off")
+    return word_or("off", None, parse)
 
 
-def _none_or(parse: Callable[[str], Any], word: str) -> Callable[[str], Any]:
-    def parse_or_none(text: str) -> Any:  # noqa: ANN401 - of the field's own type
+def word_or(word: str, value: Any, parse: Callable[[str], Any]) -> Callable[[str], Any]:  # noqa: ANN401 - as below
+    """Return a parser that returns a value for a word, and `parse` of everything else."""
+
+    def parse_others(text: str) -> Any:  # noqa: ANN401 - of the field's own type
         if text == word:
-            return None
+            return value
         try:
             return parse(text)
         except ValueError as exc:
             raise ValueError(f"{exc}, or {word}") from exc
 
-    return parse_or_none
+    return parse_others
 
 
 _UNITS_S = {"s": 1, "m": 60, "h": 60 * 60, "d": 24 * 60 * 60}

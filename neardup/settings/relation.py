@@ -5,8 +5,8 @@ from dataclasses import dataclass, fields
 from typing import Any
 
 from neardup.settings.options import option
-from neardup.settings.parsers import auto_or, number, off_or, one_of
-from neardup.settings.profiles import PROFILES
+from neardup.settings.parsers import auto_or, number, off_or, one_of, word_or
+from neardup.settings.profiles import AUTO_AGREEMENT, PROFILES
 from neardup.settings.subjects import DUPLICATES
 
 
@@ -41,6 +41,14 @@ class RelationSettings:
         "off compares images only as a whole (default: off)",
         None,
         off_or(number(0, 255)),
+        subject=DUPLICATES,
+    )
+    agreement: float | None = option(
+        "--agreement",
+        "least share, 0 to 1, of what both images show that is the same in a duplicate, by a second look at each pair; "
+        f"off takes no second look (default: off), auto is {AUTO_AGREEMENT:g}",
+        None,
+        off_or(word_or("auto", AUTO_AGREEMENT, number(0, 1))),
         subject=DUPLICATES,
     )
     match_flips: bool = option(

@@ -11,7 +11,8 @@ from neardup.index.redis import RedisIndex
 from neardup.index.stored.connection import connect
 from neardup.relation.local_change import largest_change
 from neardup.relation.rule import Relation
-from neardup.types import Decision, Descriptors, Member, Query, Symmetry, Thumbnail, Variant
+from neardup.relation.second_look import looks
+from neardup.types import Decision, Descriptors, Kept, Member, Query, Symmetry, Variant
 from tests.contract.test_index_redis import before_its_commit
 from tests.support.indexes import (
     RADIUS,
@@ -20,6 +21,7 @@ from tests.support.indexes import (
     RedisBackend,
     build_generation,
     l2_distance,
+    look,
     member,
     point,
     query,
@@ -30,6 +32,9 @@ STILL, PERSON, CAR = thumbnail(), thumbnail((4, 4)), thumbnail((20, 12))
 CHANGE = float(largest_change(STILL, PERSON[np.newaxis])[0])
 CAMERA = Relation(RADIUS, local_change=0.5 * CHANGE)
 SCRAPER = Relation(RADIUS, match_flips=True)
+SAME, HALF, OTHER = look(), look(2), look(4)
+AGREEMENTS = looks(HALF, np.stack([SAME, OTHER])).agreement.round(3).tolist()
+ALIKE = Relation(RADIUS, agreement=0.9)
 
 
 @pytest.fixture(params=["memory", *(pytest.param(kind, marks=pytest.mark.redis) for kind in ("redis", "cluster"))])
@@ -39,12 +44,12 @@ def backend(request: pytest.FixtureRequest) -> Backend:
     return RedisBackend(request.getfixturevalue("redis_url" if request.param == "redis" else "redis_cluster_url"))
 
 
-def frame(key: str, scene: Thumbnail, angle: float = 0.0, cell: int = 0) -> Query:
-    return replace(query(key, point(cell, angle)), thumbnail=scene)
+def frame(key: str, scene: Kept, angle: float = 0.0, cell: int = 0) -> Query:
+    return replace(query(key, point(cell, angle)), kept=scene)
 
 
-def stored(key: str, scene: Thumbnail, angle: float = 0.0) -> Member:
-    return replace(member(key, point(0, angle)), thumbnail=scene)
+def stored(key: str, scene: Kept, angle: float = 0.0) -> Member:
+    return replace(member(key, point(0, angle)), kept=scene)
 
 
 def picture(key: str, seen: Descriptors, mirrored: Descriptors) -> Query:
@@ -97,7 +102,7 @@ class TestLocalChange:
     def test_members_keep_their_thumbnails(self, backend: Backend) -> None:
         index = backend.make(members=[stored("a", CAR)], relation=CAMERA)
         index.decide([frame("b", PERSON)])
-        held = {each.key: each.thumbnail for each in index.members()}
+        held = {each.key: each.kept for each in index.members()}
         assert held.keys() == {"a", "b"}
         assert held["a"] is not None
         assert held["b"] is not None
@@ -112,6 +117,67 @@ class TestLocalChange:
         backend.forget_decisions(index)
         assert said(index.decide(frames[::-1])) == said(first[::-1])
         assert index.stats().members == 2
+
+
+class TestSecondLook:
+    def test_near_images_are_unique_where_they_show_something_else(self, backend: Backend) -> None:
+        index = backend.make(relation=ALIKE)
+        frames = [frame("a", SAME), frame("b", OTHER, 0.01), frame("c", HALF, 0.02), frame("d", OTHER, 0.03)]
+        decisions = index.decide(frames)
+        assert said(decisions) == ["unique", "unique", "unique", "id of b"]
+        assert [decision.look is None for decision in decisions] == [True, True, True, False]
+        assert said(index.decide([frame("e", SAME, 0.05), frame("f", HALF, 0.05)])) == ["id of a", "id of c"]
+        assert index.stats().members == 3
+
+    @pytest.mark.parametrize("together", [True, False])
+    @pytest.mark.parametrize("above", [-1e-6, 0.0, 1e-6], ids=["above", "at", "below"])
+    def test_the_limit_is_inclusive_and_told_as_it_was_measured(
+        self, backend: Backend, above: float, *, together: bool
+    ) -> None:
+        index = backend.make(relation=Relation(RADIUS, agreement=AGREEMENTS[0] + above))
+        frames = [frame("a", SAME), frame("b", HALF)]
+        decisions = index.decide(frames) if together else [index.decide([each])[0] for each in frames]
+        assert said(decisions) == ["unique", "unique" if above > 0 else "id of a"]
+        found = decisions[1].look
+        assert (None if found is None else found.agreement) == (None if above > 0 else AGREEMENTS[0])
+
+    def test_it_is_taken_of_what_local_change_leaves(self, backend: Backend) -> None:
+        index = backend.make(relation=replace(CAMERA, agreement=0.9))
+        still, person = (np.concatenate([each, SAME]) for each in (STILL, PERSON))
+        decisions = index.decide(
+            [frame("a", still), frame("b", person), frame("c", np.concatenate([STILL, OTHER])), frame("d", person)]
+        )
+        assert said(decisions) == ["unique", "unique", "unique", "id of b"]
+        assert decisions[3].local_change == 0.0
+        assert decisions[3].look is not None
+
+    def test_the_nearest_that_shows_the_same_is_named(self, backend: Backend) -> None:
+        members = [stored("near", OTHER), stored("far", SAME, 0.1), stored("farther", SAME, 0.11)]
+        index = backend.make(members=members, relation=ALIKE)
+        (decision,) = index.decide([frame("b", SAME)])
+        assert decision.duplicate_of == "id of far"
+        assert decision.l2_distance == l2_distance(point(0), point(0, 0.1))
+
+    def test_members_keep_their_looks(self, backend: Backend) -> None:
+        index = backend.make(members=[stored("a", SAME)], relation=ALIKE)
+        index.decide([frame("b", OTHER)])
+        held = {each.key: b"" if each.kept is None else each.kept.tobytes() for each in index.members()}
+        assert held == {"a": SAME.tobytes(), "b": OTHER.tobytes()}
+
+    def test_delivered_again_it_says_the_same_to_the_last_digit(self, backend: Backend) -> None:
+        index = backend.make(relation=Relation(RADIUS, agreement=0.1))
+        frames = [frame("a", SAME), frame("b", HALF), frame("c", SAME)]
+        first = index.decide(frames)
+        assert index.decide(frames) == first
+        assert said(first) == ["unique", "id of a", "id of a"]
+        backend.forget_decisions(index)
+        assert index.decide(frames) == first
+
+    def test_the_look_compared_is_that_of_the_variant(self, backend: Backend) -> None:
+        index = backend.make(members=[stored("a", SAME)], relation=replace(ALIKE, match_flips=True))
+        turned = replace(frame("b", OTHER, cell=1), variants=(Variant(Symmetry.MIRROR, point(0), SAME),))
+        changed = replace(frame("c", SAME, cell=2), variants=(Variant(Symmetry.MIRROR, point(0), OTHER),))
+        assert said(index.decide([turned, changed])) == ["id of a", "unique"]
 
 
 class TestSymmetries:
@@ -174,6 +240,9 @@ class TestSymmetries:
     ("relation", "wrong"),
     [
         pytest.param(Relation(RADIUS), frame("k", STILL), id="a thumbnail too many"),
+        pytest.param(Relation(RADIUS), frame("k", SAME), id="a look too many"),
+        pytest.param(ALIKE, frame("k", STILL), id="a thumbnail for a look"),
+        pytest.param(replace(ALIKE, local_change=1.0), frame("k", SAME), id="a thumbnail too few beside a look"),
         pytest.param(Relation(RADIUS), picture("k", point(0), point(1)), id="a variant too many"),
         pytest.param(CAMERA, query("k", point(0)), id="no thumbnail"),
         pytest.param(SCRAPER, query("k", point(0)), id="no variant"),
@@ -201,13 +270,23 @@ class TestManyClients:
     @pytest.mark.parametrize(
         ("theirs", "expected"), [(STILL, ["id of theirs", "unique"]), (PERSON, ["unique", "id of theirs"])]
     )
-    def test_what_came_in_between_is_compared(
-        self, backend: RedisBackend, theirs: Thumbnail, expected: list[str]
-    ) -> None:
+    def test_what_came_in_between_is_compared(self, backend: RedisBackend, theirs: Kept, expected: list[str]) -> None:
         one, other = self.two(backend, CAMERA)
         before_its_commit(one, lambda: other.decide([frame("theirs", theirs, 0.02)]))
         assert said(one.decide([frame("a", STILL), frame("b", PERSON)])) == expected
         assert one.stats().retries == 1
+
+    @pytest.mark.parametrize(
+        ("theirs", "expected"), [(SAME, ["id of theirs", "unique"]), (OTHER, ["unique", "id of theirs"])]
+    )
+    def test_a_second_look_is_taken_at_what_came_in_between(
+        self, backend: RedisBackend, theirs: Kept, expected: list[str]
+    ) -> None:
+        one, other = self.two(backend, ALIKE)
+        before_its_commit(one, lambda: other.decide([frame("theirs", theirs, 0.02)]))
+        decisions = one.decide([frame("a", SAME), frame("b", OTHER)])
+        assert said(decisions) == expected
+        assert [decision.look is None for decision in decisions] == [said == "unique" for said in expected]
 
     @pytest.mark.parametrize("contended", [False, True])
     def test_a_mirrored_copy_that_came_in_between_is_seen_in_its_own_cell(
@@ -239,7 +318,7 @@ class TestManyClients:
 
     def test_a_member_without_its_thumbnail_is_corrupt(self, backend: RedisBackend) -> None:
         members = [member("a", point(0))]
-        with pytest.raises(CorruptIndex, match="no thumbnail"):
+        with pytest.raises(CorruptIndex, match="does not hold a thumbnail"):
             backend.make(members=members, relation=CAMERA)
 
     def test_thumbnails_count_in_the_caches_budget(self, backend: RedisBackend, redis_url: str) -> None:

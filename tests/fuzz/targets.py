@@ -21,12 +21,12 @@ from neardup.index.stored.codec import (
     encode_decision,
     encode_member,
     encode_sketcher,
-    required_thumbnail,
+    required_kept,
     split_record,
 )
-from neardup.relation.local_change import THUMBNAIL_BYTES
+from neardup.relation.kept import ALL_PARTS, Parts
 from neardup.search.sketches import Sketcher
-from neardup.types import Decision, Member, Origin, Verdict
+from neardup.types import Decision, Look, Member, Origin, Verdict
 from tests.support.odd_files import odd_files
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -147,20 +147,23 @@ def read_anything(data: bytes) -> None:
             require(encode_sketcher(decode_sketcher(rest, DIMENSION))[4:] == rest[4:], "a projection")
         else:
             split_record(rest, DIMENSION)
-            required_thumbnail(rest)
+            required_kept(rest, Parts.THUMBNAIL)
+            required_kept(rest, Parts.LOOK)
 
 
 def records() -> Iterator[bytes]:
     """Yield a record of each kind."""
     numbers = np.linspace(-1, 1, DIMENSION, dtype=np.float16)
-    for thumbnail in (None, np.zeros(THUMBNAIL_BYTES, dtype=np.uint8)):
-        record = encode_member(Member("images-0-1", "camera/ä", numbers, 12345, thumbnail))
+    for parts in ALL_PARTS:
+        kept = np.zeros(parts.nbytes, dtype=np.uint8) if parts else None
+        record = encode_member(Member("images-0-1", "camera/ä", numbers, 12345, kept))
         yield b"\0" + record
         yield b"\3" + record
     decisions = [
         Decision(Verdict.UNIQUE, None, None, None, 1),
         Decision(Verdict.DUPLICATE, "camera/1", 0.25, 3, 2, 1.5),
         Decision(Verdict.DUPLICATE, "camera/1", 0.25, 3, 2, origin=Origin("images-0-1", 12345)),
+        Decision(Verdict.DUPLICATE, "camera/1", 0.25, 3, 2, look=Look(0.9, (1.0, 0.0, 0.0, 0.0, 1.0, 0.0), 2.5, 1.25)),
     ]
     for decision in decisions:
         yield b"\1" + encode_decision(decision)

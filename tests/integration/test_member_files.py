@@ -142,7 +142,7 @@ def test_a_picture_of_both(place: Place) -> None:
 def test_a_name_of_several_members_has_to_be_a_key(place: Place, client: redis.Redis) -> None:
     [member] = [each for each in RedisIndex(client, place.name).members() if each.image_id == "0.png"]
     rows = np.roll(np.stack([member.descriptor]), 1, axis=1)
-    twin = Query("t-0-0", "0.png", rows[0], thumbnail=member.thumbnail)
+    twin = Query("t-0-0", "0.png", rows[0], kept=member.kept)
     assert [each.verdict for each in RedisIndex(client, place.name, options=_as_stored()).decide([twin])] == [
         Verdict.UNIQUE
     ]
@@ -194,7 +194,7 @@ def members_of(client: redis.Redis, name: str) -> dict[str, tuple[str, bytes, by
         each.key: (
             each.image_id,
             each.descriptor.tobytes(),
-            b"" if each.thumbnail is None else each.thumbnail.tobytes(),
+            b"" if each.kept is None else each.kept.tobytes(),
         )
         for each in RedisIndex(client, name).members()
     }

@@ -200,11 +200,11 @@ def test_thumbnails_are_carried_over_and_dropped_when_nobody_needs_them(
     assert judged(client, name, jpeg(with_visitor(scene(0), 120))) == ["unique"]
     assert job(watched, *camera).assembly.kept == 4
     assert judged(client, name, jpeg(with_visitor(scene(0), 120), 60), first=1) == ["t-0-0"]
-    assert all(member.thumbnail is not None for member in RedisIndex(client, name).members())
+    assert all(member.kept is not None for member in RedisIndex(client, name).members())
     # Without local change all of these are one image: of those carried over the first stays.
     plain = job(watched, "--threshold", "2", "--local-change", "off", "--allow-dropping")
     assert (plain.assembly.kept, plain.assembly.left_out) == (1, 3)
-    assert [member.thumbnail for member in RedisIndex(client, name).members()] == [None]
+    assert [member.kept for member in RedisIndex(client, name).members()] == [None]
     with caplog.at_level(logging.WARNING):
         back = job(watched, *camera, "--allow-dropping")
     assert back.assembly.kept == 0

@@ -20,19 +20,22 @@ from neardup.index.redis import RedisIndex, RedisIndexOptions
 from neardup.index.stored import scripts
 from neardup.index.stored.connection import connect
 from neardup.index.stored.scripts import CommitReply, Item, Position
-from neardup.relation.local_change import SIDE_PX, THUMBNAIL_BYTES, largest_change
-from neardup.relation.rule import Relation
-from neardup.relation.symmetry import transformed_thumbnail
+from neardup.relation.kept import Parts, joined, transformed_kept
+from neardup.relation.local_change import SIDE_PX, THUMBNAIL_BYTES
+from neardup.relation.rule import Checks, Relation
+from neardup.relation.second_look import looks
 from neardup.search.distance import paired_l2_distances
 from neardup.search.sketches import fit_sketcher
-from neardup.types import Decision, Member, Query, Symmetry, Thumbnail, Variant, Verdict
+from neardup.types import Decision, Kept, Look, Member, Query, Symmetry, Variant, Verdict
 from tests.stress.audit import Contents
-from tests.support.indexes import build_anew, forget_decisions, new_name, with_relation
+from tests.support.indexes import build_anew, forget_decisions, look, new_name, with_relation
 from tests.support.spectra import Scene, scenes
 
 pytestmark = pytest.mark.redis
 
 CLIENTS = 3
+AGREEMENTS = looks(look(), np.stack([look(2), look(3)])).agreement.round(3).tolist()
+"""Exactly at the limit is the interesting one."""
 SETTLING_BATCHES = 60
 
 
@@ -105,23 +108,23 @@ class Party:
         assert decision.verdict == truth.verdict, query.key
         if decision.verdict is Verdict.DUPLICATE:
             assert decision.l2_distance == truth.l2_distance
-            told = (decision.duplicate_of, decision.symmetry, decision.l2_distance, decision.local_change)
-            assert told in self._alike(query)
+            told = (decision.l2_distance, decision.local_change, decision.look)
+            assert (decision.duplicate_of, decision.symmetry, *told) in self._alike(query)
         else:
-            assert (decision.local_change, decision.symmetry) == (None, Symmetry.NONE)
+            assert (decision.local_change, decision.symmetry, decision.look) == (None, Symmetry.NONE, None)
             assert (decision.l2_distance is None) == (truth.l2_distance is None)
             if decision.l2_distance is not None and truth.l2_distance is not None:
                 assert decision.l2_distance >= truth.l2_distance
-                assert truth.l2_distance > self._scene.radius or self._relation.has_thumbnails
+                assert truth.l2_distance > self._scene.radius or self._relation.parts
 
-    def _alike(self, query: Query) -> set[tuple[str, Symmetry, float, float | None]]:
+    def _alike(self, query: Query) -> set[tuple[str, Symmetry, float, float | None, Look | None]]:
         """Return what a decision may say that calls the image a duplicate."""
         return {
-            (member.image_id, variant.symmetry, l2_distance, change)
+            (member.image_id, variant.symmetry, l2_distance, found.local_change(0), found.look(0))
             for member in self.memory.members()
             for variant in query.compared
-            for l2_distance, change in [difference(variant, member)]
-            if l2_distance <= self._relation.radius and self._relation.allows(change)
+            for l2_distance, found in [difference(variant, member, self._relation)]
+            if l2_distance <= self._relation.radius and found.allowed[0]
         }
 
     def audit(self) -> None:
@@ -144,38 +147,44 @@ class Party:
             for place, later in enumerate(in_order)
             for earlier in in_order[:place]
             if any(
-                l2_distance <= self._relation.radius and self._relation.allows(change)
-                for l2_distance, change in (difference(variant, earlier) for variant in later.compared)
+                l2_distance <= self._relation.radius and found.allowed[0]
+                for l2_distance, found in (difference(variant, earlier, self._relation) for variant in later.compared)
             )
         ]
 
 
-def difference(variant: Variant, member: Member | Query) -> tuple[float, float | None]:
-    """Return the L2 distance and the local change."""
+def difference(variant: Variant, member: Member | Query, relation: Relation) -> tuple[float, Checks]:
+    """Return the L2 distance, and what else decides."""
     l2 = paired_l2_distances(variant.descriptor[np.newaxis], member.descriptor[np.newaxis])
-    if variant.thumbnail is None or member.thumbnail is None:
-        return float(l2[0]), None
-    return float(l2[0]), float(largest_change(variant.thumbnail, member.thumbnail[np.newaxis])[0])
+    return float(l2[0]), relation.check_one(variant.kept, member.kept)
 
 
 def images_of(scene: Scene, relation: Relation) -> list[Query]:
     """Return a scene as images: their symmetric variants are other rows of it, so that nothing is symmetric by luck."""
     rng = np.random.default_rng(scene.seed)
     rows = scene.descriptors
-    shown = thumbnails_of(rng, len(rows)) if relation.has_thumbnails else [None] * len(rows)
+    shown = zip(thumbnails_of(rng, len(rows)), looks_of(rng, len(rows)), strict=True)
     images = []
-    for number, (row, thumbnail) in enumerate(zip(rows, shown, strict=True)):
+    for number, (row, (thumbnail, seen)) in enumerate(zip(rows, shown, strict=True)):
+        every = {Parts.THUMBNAIL: thumbnail, Parts.LOOK: seen}
+        kept = joined({part: every[part] for part in relation.parts})
         variants = tuple(
-            Variant(symmetry, other, None if thumbnail is None else transformed_thumbnail(thumbnail, symmetry))
+            Variant(symmetry, other, transformed_kept(kept, symmetry))
             for symmetry, other in zip(
                 relation.symmetries, rows[rng.integers(0, len(rows), len(relation.symmetries))], strict=True
             )
         )
-        images.append(Query(f"key {number}", f"id {number}", row, 0, thumbnail, variants))
+        images.append(Query(f"key {number}", f"id {number}", row, 0, kept, variants))
     return images
 
 
-def thumbnails_of(rng: np.random.Generator, count: int) -> list[Thumbnail]:
+def looks_of(rng: np.random.Generator, count: int) -> list[Kept]:
+    """Return looks of one scene, whole or with some of its quarters changed."""
+    every = [look(changed) for changed in range(5)]
+    return [every[changed] for changed in rng.choice(5, count, p=[0.4, 0.2, 0.2, 0.1, 0.1])]
+
+
+def thumbnails_of(rng: np.random.Generator, count: int) -> list[Kept]:
     """Return thumbnails of one scene, still or with a square of one of a few strengths somewhere."""
     found = []
     for _ in range(count):
@@ -222,6 +231,7 @@ def test_clients_and_brute_force_agree(
     scene=scenes(most_rows=100, most_numbers=40),
     # Twice a square of 20 is one of 40: ties at the limit are common.
     local_change=st.sampled_from([None, 0.0, 20.0, 40.0, 1000.0]),
+    agreement=st.sampled_from([None, 0.0, 0.5, *AGREEMENTS]),
     match_flips=st.booleans(),
     match_rotations=st.booleans(),
     cache_bytes=st.sampled_from([0, 1 << 20]),
@@ -231,13 +241,14 @@ def test_they_agree_whatever_the_relation(  # noqa: PLR0917 - hypothesis passes 
     redis_url: str,
     scene: Scene,
     local_change: float | None,
+    agreement: float | None,
     match_flips: bool,  # noqa: FBT001
     match_rotations: bool,  # noqa: FBT001
     cache_bytes: int,
     log_events: int,
 ) -> None:
     options = RedisIndexOptions(max_cluster=6, cache_bytes=cache_bytes)
-    relation = Relation(scene.radius, local_change, match_flips=match_flips, match_rotations=match_rotations)
+    relation = Relation(scene.radius, local_change, agreement, match_flips=match_flips, match_rotations=match_rotations)
     with connect(redis_url) as client, patch.object(scripts, "LOG_EVENTS", log_events):
         party = Party(client, scene, options, relation)
         while not party.done:

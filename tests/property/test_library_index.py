@@ -15,7 +15,7 @@ from neardup.library.members import Members
 from neardup.relation.images import side_by_side
 from neardup.relation.rule import Relation
 from neardup.types import Decision, Query, Verdict
-from tests.property.test_index_agrees import images_of
+from tests.property.test_index_agrees import AGREEMENTS, images_of
 from tests.property.test_search_exact import small_filters
 from tests.support.indexes import with_relation
 from tests.support.spectra import Scene, scenes
@@ -23,7 +23,7 @@ from tests.support.spectra import Scene, scenes
 
 @pytest.fixture(autouse=True)
 def many_fits() -> Iterator[None]:
-    with patch.object(members, "_REFIT_FACTOR", 3), patch.object(members, "_CHANGES_AT_ONCE", 2):
+    with patch.object(members, "_REFIT_FACTOR", 3), patch.object(members, "_CHECKED_AT_ONCE", 2):
         yield
 
 
@@ -42,16 +42,14 @@ class Beside:
             assert alike is None
             return
         assert alike is not None
-        told = (self.ids[alike.row], alike.l2_distance, alike.symmetry, alike.local_change)
-        assert told == (truth.duplicate_of, truth.l2_distance, truth.symmetry, truth.local_change)
+        told = (self.ids[alike.row], alike.l2_distance, alike.symmetry, alike.local_change, alike.look)
+        assert told == (truth.duplicate_of, truth.l2_distance, truth.symmetry, truth.local_change, truth.look)
 
     def add(self, query: Query) -> None:
         (truth,) = self.memory.decide([query])
         self.agree(query, truth)
         if truth.verdict is Verdict.UNIQUE:
-            self.members.append(
-                side_by_side([query.compared[:1]], with_thumbnails=self.memory.meta.relation.has_thumbnails)
-            )
+            self.members.append(side_by_side([query.compared[:1]], self.memory.meta.relation.parts))
             self.ids.append(query.image_id)
 
 
@@ -61,14 +59,22 @@ class Beside:
     scene=scenes(most_rows=60),
     sizes=st.integers(1, 6),
     local_change=st.sampled_from([None, None, 0.0, 5.0, 15.0]),
+    agreement=st.sampled_from([None, 0.5, *AGREEMENTS]),
     match_flips=st.booleans(),
     match_rotations=st.booleans(),
     again=st.booleans(),
 )
 def test_it_agrees_with_brute_force(
-    *, scene: Scene, sizes: int, local_change: float | None, match_flips: bool, match_rotations: bool, again: bool
+    *,
+    scene: Scene,
+    sizes: int,
+    local_change: float | None,
+    agreement: float | None,
+    match_flips: bool,
+    match_rotations: bool,
+    again: bool,
 ) -> None:
-    relation = Relation(scene.radius, local_change, match_flips=match_flips, match_rotations=match_rotations)
+    relation = Relation(scene.radius, local_change, agreement, match_flips=match_flips, match_rotations=match_rotations)
     images = images_of(scene, relation)
     with small_filters(sizes):
         beside = Beside(scene, relation)
@@ -82,6 +88,6 @@ def test_it_agrees_with_brute_force(
             assert len(beside.members) == len(whole)
         for number in np.random.default_rng(scene.seed).integers(0, len(images), 10).tolist():
             asked = images[number]
-            once_more = Query("again", "again", asked.descriptor, 0, asked.thumbnail, asked.variants)
+            once_more = Query("again", "again", asked.descriptor, 0, asked.kept, asked.variants)
             (truth,) = MemoryIndex(beside.memory.meta, members=list(beside.memory.members())).decide([once_more])
             beside.agree(once_more, truth)

@@ -12,6 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from neardup.relation.describing import Preparation
+from neardup.relation.kept import Parts
 from neardup.types import Pixels
 
 BAD_PX = 77
@@ -76,7 +77,7 @@ HARM = {
 
 def harm(how: str, flag: str = "") -> Preparation:
     """Return what prepares good images, and does harm by the bad one."""
-    return Preparation(partial(harmed, how=how, flag=flag), (), has_thumbnails=False, reduce_to_px=8)
+    return Preparation(partial(harmed, how=how, flag=flag), (), parts=Parts.NOTHING, reduce_to_px=8)
 
 
-HARMLESS = Preparation(mean, (), has_thumbnails=False, reduce_to_px=8)
+HARMLESS = Preparation(mean, (), parts=Parts.NOTHING, reduce_to_px=8)

@@ -18,10 +18,11 @@ from neardup.index.stored.connection import connect
 from neardup.index.stored.keys import IndexKeys
 from neardup.relation.local_change import SIDE_PX
 from neardup.relation.rule import Relation
+from neardup.relation.second_look import look_of
 from neardup.search.cells import Cells
 from neardup.search.distance import l2_distances
 from neardup.search.sketches import Sketcher
-from neardup.types import Descriptors, Member, Query, Thumbnail
+from neardup.types import Descriptors, Kept, Member, Query
 
 DIMENSION = 8
 CELLS = 4
@@ -41,12 +42,21 @@ def point(cell: int, angle: float = 0.0, plane: int = 0) -> Descriptors:
     return values.astype(np.float16)
 
 
-def thumbnail(*changed: tuple[int, int], by: int = 100) -> Thumbnail:
+def thumbnail(*changed: tuple[int, int], by: int = 100) -> Kept:
     """Return the thumbnail of a grey scene with a square of 4 pixels a side brighter at each (row, column)."""
     values = np.full((SIDE_PX, SIDE_PX), 60, dtype=np.uint8)
     for row, column in changed:
         values[row : row + 4, column : column + 4] += np.uint8(by)
     return values.reshape(-1)
+
+
+def look(changed: int = 0) -> Kept:
+    """Return the look of a scene full of detail, of whose four quarters so many show something else."""
+    scene, other = (np.random.default_rng(seed).integers(0, 256, (8, 8), dtype=np.uint8) for seed in (1, 2))
+    quarters = [(0, 0), (4, 4), (0, 4), (4, 0)]
+    for row, column in quarters[:changed]:
+        scene[row : row + 4, column : column + 4] = other[row : row + 4, column : column + 4]
+    return look_of(np.repeat(scene.repeat(32, axis=0).repeat(32, axis=1)[:, :, np.newaxis], 3, axis=2))
 
 
 def l2_distance(one: Descriptors, other: Descriptors) -> float:

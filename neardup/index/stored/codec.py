@@ -4,14 +4,14 @@ A member's record, little-endian:
 
     offset  size  what
     0       1     version, 1
-    1       1     thumbnail: 0 for none, 1 for one as `neardup.relation.local_change` makes it
+    1       1     what is kept besides: 0 for nothing, 1 for a thumbnail, 2 for a look, 3 for both
     2       2     length of the key in bytes
     4       2     length of the image id in bytes
     6       8     captured_at_ms, signed
-    14      ...   key, UTF-8; image id, UTF-8; descriptor, float16; thumbnail, if any
+    14      ...   key, UTF-8; image id, UTF-8; descriptor, float16; what is kept besides
 
-The descriptor takes 2 bytes a number, the thumbnail as many bytes as it has numbers. A record without a thumbnail is
-what it was before there were any.
+The descriptor takes 2 bytes a number, what is kept besides as many bytes as `neardup.relation.kept` says. A record
+without any is what it was before there was any.
 """
 
 import json
@@ -21,26 +21,27 @@ from typing import Any
 import numpy as np
 
 from neardup.errors import CorruptIndex
-from neardup.relation.local_change import THUMBNAIL_BYTES
+from neardup.relation.kept import ALL_PARTS, Parts, narrowed, parts_of
 from neardup.search.sketches import Sketcher
-from neardup.types import Decision, Descriptors, Member, Origin, Symmetry, Thumbnail, Verdict
+from neardup.types import Decision, Descriptors, Kept, Look, Member, Origin, Symmetry, Verdict
 
 RECORD_VERSION = 1
-_THUMBNAIL_BYTES = {0: 0, 1: THUMBNAIL_BYTES}
+_KEPT_BYTES = {int(parts): parts.nbytes for parts in ALL_PARTS}
 """By the second byte of a record."""
 _HEADER = struct.Struct("<BBHHq")
 _COMPONENTS = struct.Struct("<I")
 _DECISION_TYPES = (str, str | None, float | int | None, int | None, int)
 _RELATION_TYPES = (float | int | None, str)
 _ORIGIN_TYPES = (str, int)
+_LOOK_NUMBERS = 9
 
 
 def encode_member(member: Member) -> bytes:
     """Return the record of a member; key and image id at most 65,535 bytes each."""
     key, image_id = member.key.encode(), member.image_id.encode()
-    thumbnail = b"" if member.thumbnail is None else member.thumbnail.tobytes()
-    header = _HEADER.pack(RECORD_VERSION, bool(thumbnail), len(key), len(image_id), member.captured_at_ms)
-    return header + key + image_id + np.ascontiguousarray(member.descriptor, dtype="<f2").tobytes() + thumbnail
+    kept = b"" if member.kept is None else member.kept.tobytes()
+    header = _HEADER.pack(RECORD_VERSION, parts_of(member.kept), len(key), len(image_id), member.captured_at_ms)
+    return header + key + image_id + np.ascontiguousarray(member.descriptor, dtype="<f2").tobytes() + kept
 
 
 def split_record(record: bytes, dimension: int) -> tuple[bytes, Descriptors]:
@@ -53,12 +54,12 @@ def split_record(record: bytes, dimension: int) -> tuple[bytes, Descriptors]:
     """
     if len(record) < _HEADER.size or record[0] != RECORD_VERSION:
         raise CorruptIndex(f"not a member record of version {RECORD_VERSION}: {record[:16]!r}")
-    _, thumbnail, key_bytes, id_bytes, _ = _HEADER.unpack_from(record)
-    if thumbnail not in _THUMBNAIL_BYTES:
-        raise CorruptIndex(f"a member record has a thumbnail of kind {thumbnail}, which this version does not know")
+    _, kind, key_bytes, id_bytes, _ = _HEADER.unpack_from(record)
+    if kind not in _KEPT_BYTES:
+        raise CorruptIndex(f"a member record is of kind {kind}, which this version does not know")
     head_bytes = _HEADER.size + key_bytes + id_bytes
-    if len(record) - head_bytes != 2 * dimension + _THUMBNAIL_BYTES[thumbnail]:
-        what = f"{dimension} numbers" + (" and a thumbnail" if thumbnail else "")
+    if len(record) - head_bytes != 2 * dimension + _KEPT_BYTES[kind]:
+        what = f"{dimension} numbers" + (f" and {Parts(kind)}" if kind else "")
         raise CorruptIndex(f"a member record of {len(record)} bytes does not hold {what}")
     descriptor = np.frombuffer(record, dtype="<f2", count=dimension, offset=head_bytes).astype(np.float16)
     if not np.isfinite(descriptor).all():  # a single NaN would hide every other member of its cell
@@ -66,23 +67,22 @@ def split_record(record: bytes, dimension: int) -> tuple[bytes, Descriptors]:
     return record[:head_bytes], descriptor
 
 
-def thumbnail_in(record: bytes) -> Thumbnail | None:
-    """Return the thumbnail of a record that `split_record` can read, uint8 (b,), read-only; None without one."""
-    return np.frombuffer(record[-THUMBNAIL_BYTES:], dtype=np.uint8) if record[1] else None
+def kept_in(record: bytes) -> Kept | None:
+    """Return what is kept besides in a record that `split_record` can read, uint8 (b,), read-only; None for nothing."""
+    return np.frombuffer(record[-_KEPT_BYTES[record[1]] :], dtype=np.uint8) if record[1] else None
 
 
-def required_thumbnail(record: bytes) -> Thumbnail:
-    """Return the same.
+def required_kept(record: bytes, parts: Parts) -> Kept | None:
+    """Return these parts of the same.
 
     Raises
     ------
     CorruptIndex
-        There is none.
+        One is missing.
     """
-    thumbnail = thumbnail_in(record)
-    if thumbnail is None:
-        raise CorruptIndex(f"a member record has no thumbnail, which local change needs: {record[:64]!r}")
-    return thumbnail
+    if missing := parts & ~Parts(record[1]):
+        raise CorruptIndex(f"a member record does not hold {missing}, which this index compares: {record[:64]!r}")
+    return narrowed(kept_in(record), parts)
 
 
 def head_key(head: bytes) -> bytes:
@@ -111,14 +111,15 @@ def decode_member(record: bytes, dimension: int) -> Member:
     """Read `encode_member`; errors as `split_record` and `decode_head`."""
     head, descriptor = split_record(record, dimension)
     key, image_id, captured_at_ms = decode_head(head)
-    thumbnail = thumbnail_in(record)
-    return Member(key, image_id, descriptor, captured_at_ms, None if thumbnail is None else thumbnail.copy())
+    kept = kept_in(record)
+    return Member(key, image_id, descriptor, captured_at_ms, None if kept is None else kept.copy())
 
 
 def encode_decision(decision: Decision) -> bytes:
     """Return a decision as compact JSON, small enough to keep one for each image.
 
-    What a unique does not have is left out at the end, as it was before there was any of it.
+    What a unique does not have is left out at the end, as it was before there was any of it. A look, the only list
+    among the fields, comes last.
     """
     fields: list[Any] = [
         decision.verdict.value,
@@ -128,10 +129,14 @@ def encode_decision(decision: Decision) -> bytes:
         decision.generation,
     ]
     origin = decision.origin
-    if origin is not None or decision.local_change is not None or decision.symmetry is not Symmetry.NONE:
+    told = (origin, decision.local_change, decision.look)
+    if decision.symmetry is not Symmetry.NONE or any(each is not None for each in told):
         fields += [decision.local_change, decision.symmetry.value]
     if origin is not None:
         fields += [origin.key, origin.captured_at_ms]
+    if decision.look is not None:
+        look = decision.look
+        fields.append([look.agreement, *look.map, look.brightness, look.contrast])
     return json.dumps(fields, separators=(",", ":")).encode()
 
 
@@ -145,6 +150,7 @@ def decode_decision(recorded: bytes) -> Decision:
     """
     try:
         fields = json.loads(recorded)
+        look = _look(fields.pop()) if isinstance(fields[-1], list) else None
         verdict, duplicate_of, l2_distance, cluster, generation, *more = fields
         local_change, symmetry, *origin = more or (None, Symmetry.NONE.value)
         decision = Decision(
@@ -156,13 +162,22 @@ def decode_decision(recorded: bytes) -> Decision:
             local_change=local_change,
             symmetry=Symmetry(symmetry),
             origin=Origin(*origin) if origin else None,
+            look=look,
         )
-    except (ValueError, TypeError, RecursionError) as exc:
+    except (ValueError, TypeError, LookupError, RecursionError) as exc:
         raise CorruptIndex(f"not a recorded decision: {recorded[:80]!r}") from exc
     kinds_of = _DECISION_TYPES + (_RELATION_TYPES if more else ()) + (_ORIGIN_TYPES if origin else ())
     if not all(isinstance(value, kinds) for value, kinds in zip(fields, kinds_of, strict=True)):
         raise CorruptIndex(f"not a recorded decision: {recorded[:80]!r}")
     return decision
+
+
+def _look(numbers: list[Any]) -> Look:
+    if len(numbers) != _LOOK_NUMBERS or not all(isinstance(number, float | int) for number in numbers):
+        raise ValueError("not a look")
+    agreement, *affine, brightness, contrast = numbers
+    a, b, c, d, e, f = affine
+    return Look(agreement, (a, b, c, d, e, f), brightness, contrast)
 
 
 def encode_sketcher(sketcher: Sketcher) -> bytes:

@@ -451,7 +451,7 @@ def test_a_frame_in_which_something_has_changed_is_unique(handler: Handler, inde
     assert (changes[0], changes[2]) == (None, None)
     assert 0 <= changes[1] <= 3.0
     assert 0 <= changes[3] <= 3.0
-    assert all(member.thumbnail is not None for member in index.members())
+    assert all(member.kept is not None for member in index.members())
 
 
 def test_images_are_described_again_for_a_generation_that_compares_otherwise(

@@ -17,7 +17,7 @@ from packaging.specifiers import SpecifierSet
 from packaging.utils import canonicalize_name
 
 import bootstrap.generation.snapshot
-from neardup.index.base import _READABLE, FORMAT_VERSION
+from neardup.index.base import _READABLE, FORMAT_VERSION, LOOK_FORMAT_VERSION
 from neardup.index.stored.codec import RECORD_VERSION
 from neardup.wire import VERDICT_SCHEMA
 
@@ -151,9 +151,11 @@ def test_hooks_are_readable_for_pre_commit() -> None:
 
 def test_compatibility_names_the_formats_of_today() -> None:
     page = (ROOT / "docs/compatibility.md").read_text("utf-8")
-    [older] = _READABLE - {FORMAT_VERSION}
+    [older] = _READABLE - {FORMAT_VERSION, LOOK_FORMAT_VERSION}
     assert f"`{VERDICT_SCHEMA}` today" in page
     assert f"Today's is {FORMAT_VERSION}; format {older} is read, too" in page
     assert f"| `format_version`, {FORMAT_VERSION}; reads {older} |" in page
+    assert f"(`--agreement`) it is {LOOK_FORMAT_VERSION}," in page
+    assert f"| `format_version`, {LOOK_FORMAT_VERSION}, and `look_version` |" in page
     assert f"| first byte, {RECORD_VERSION} |" in page
     assert f"| `format_version`, {bootstrap.generation.snapshot.FORMAT_VERSION} |" in page

@@ -55,7 +55,7 @@ def camera_snapshot() -> Snapshot:
     """Return a snapshot whose members have thumbnails; their relation has every switch on."""
     snapshot = snapshot_of()
     relation = Relation(0.01, local_change=2.5, match_flips=True, match_rotations=True)
-    members = [replace(each, thumbnail=thumbnail((number, 3))) for number, each in enumerate(snapshot.members[:25])]
+    members = [replace(each, kept=thumbnail((number, 3))) for number, each in enumerate(snapshot.members[:25])]
     return Snapshot(with_relation(snapshot.meta, relation), snapshot.cells, members, snapshot.clusters[:25])
 
 
@@ -65,9 +65,9 @@ def test_thumbnails_and_the_relation_come_back(tmp_path: Path) -> None:
     after = import_snapshot(path, PIXELS)
     assert after.meta.relation == before.meta.relation
     for one, other in zip(before.members, after.members, strict=True):
-        assert one.thumbnail is not None
-        assert other.thumbnail is not None
-        assert np.array_equal(one.thumbnail, other.thumbnail)
+        assert one.kept is not None
+        assert other.kept is not None
+        assert np.array_equal(one.kept, other.kept)
 
 
 def test_a_file_of_before_there_were_relations_is_read(exported: Path) -> None:
@@ -81,8 +81,14 @@ def test_a_file_of_before_there_were_relations_is_read(exported: Path) -> None:
 @pytest.mark.parametrize(
     ("change", "wrong"),
     [
-        (lambda file: file["members"][3].pop("thumbnail"), "member 3 has no thumbnail, and its local_change is 2.5"),
-        (lambda file: file["meta"].update(local_change=None), "member 0 has a thumbnail, and its local_change is None"),
+        (
+            lambda file: file["members"][3].pop("thumbnail"),
+            "member 3 has nothing kept, not a thumbnail",
+        ),
+        (
+            lambda file: file["meta"].update(local_change=None),
+            "member 0 has a thumbnail kept, not nothing",
+        ),
         (lambda file: file["meta"].update(local_change="2"), "its local_change '2' is neither null nor a number"),
         (lambda file: file["meta"].update(local_change=-1), "its local_change -1 is neither null nor a number"),
         (lambda file: file["meta"].update(match_flips=1), "its match_flips is neither true nor false"),

@@ -71,8 +71,8 @@ def same(one: PreparedImage | BadInput, other: PreparedImage | BadInput) -> bool
     if isinstance(one, BadInput) or isinstance(other, BadInput):
         return (type(one), str(one)) == (type(other), str(other))
     inputs = len(one.inputs) == len(other.inputs) and all(map(np.array_equal, one.inputs, other.inputs))
-    thumbnails = [None if each.thumbnail is None else each.thumbnail.tolist() for each in (one, other)]
-    return inputs and thumbnails[0] == thumbnails[1] and one.frames == other.frames
+    kept = [None if each.kept is None else each.kept.tolist() for each in (one, other)]
+    return inputs and kept[0] == kept[1] and one.frames == other.frames
 
 
 def test_a_process_gives_the_same_bits_and_the_same_reasons_in_order(pool: DecodePool) -> None:
@@ -83,9 +83,9 @@ def test_a_process_gives_the_same_bits_and_the_same_reasons_in_order(pool: Decod
     assert len(there) == len(images)
     assert all(map(same, here, there))
     assert [answer.frames for answer in there if isinstance(answer, PreparedImage)] == [*[1] * 20, 3]
-    thumbnails = [answer.thumbnail for answer in there if isinstance(answer, PreparedImage)]
-    assert len(thumbnails) == 21
-    assert all(thumbnail is not None for thumbnail in thumbnails)
+    kept = [answer.kept for answer in there if isinstance(answer, PreparedImage)]
+    assert len(kept) == 21
+    assert all(each is not None for each in kept)
 
 
 NETWORK = Network((40, 30), lambda pixels: pixels.astype(np.float32), lambda batch: batch.mean(axis=(1, 2)))

@@ -8,6 +8,7 @@ import pytest
 from neardup.errors import CorruptIndex
 from neardup.index.cache import CellBlock, CellCache
 from neardup.index.stored.codec import encode_member
+from neardup.relation.kept import Parts
 from neardup.relation.local_change import THUMBNAIL_BYTES
 from neardup.types import Member
 
@@ -48,26 +49,26 @@ class TestBlock:
         assert block.descriptors[:, 0].tolist() == [1, 2, 3]
 
     def test_thumbnails_stay_with_their_rows_while_it_grows(self) -> None:
-        block = CellBlock(DIMENSION, with_thumbnails=True)
+        block = CellBlock(DIMENSION, Parts.THUMBNAIL)
         for start in range(0, 60, 6):
             block.extend([shown(number) for number in range(start, start + 6)])
-        assert block.thumbnails.shape == (60, THUMBNAIL_BYTES)
-        assert block.thumbnails[:, 0].tolist() == block.descriptors[:, 0].tolist() == list(range(60))
+        assert block.kept.shape == (60, THUMBNAIL_BYTES)
+        assert block.kept[:, 0].tolist() == block.descriptors[:, 0].tolist() == list(range(60))
         part = block.taken([7, 3])
         part.extend([shown(9)])
-        assert part.thumbnails[:, 0].tolist() == [7, 3, 9]
-        assert (part.thumbnails == part.thumbnails[:, :1]).all()
+        assert part.kept[:, 0].tolist() == [7, 3, 9]
+        assert (part.kept == part.kept[:, :1]).all()
 
     def test_thumbnails_are_counted_where_they_are_kept(self) -> None:
-        plain, block = CellBlock(DIMENSION), CellBlock(DIMENSION, with_thumbnails=True)
+        plain, block = CellBlock(DIMENSION), CellBlock(DIMENSION, Parts.THUMBNAIL)
         for each in (plain, block):
             each.extend([shown(number) for number in range(30)])
-        assert plain.thumbnails.shape == (30, 0)
+        assert plain.kept.shape == (30, 0)
         assert block.nbytes - plain.nbytes >= 30 * THUMBNAIL_BYTES
 
     def test_a_missing_thumbnail(self) -> None:
-        with pytest.raises(CorruptIndex, match="no thumbnail"):
-            CellBlock(DIMENSION, with_thumbnails=True).extend([record(1)])
+        with pytest.raises(CorruptIndex, match="does not hold a thumbnail"):
+            CellBlock(DIMENSION, Parts.THUMBNAIL).extend([record(1)])
 
     def test_what_is_no_record(self) -> None:
         with pytest.raises(CorruptIndex):

@@ -16,21 +16,26 @@ from neardup.index.stored.codec import (
     encode_decision,
     encode_member,
     head_key,
-    required_thumbnail,
+    required_kept,
     split_record,
 )
+from neardup.relation import second_look
+from neardup.relation.kept import ALL_PARTS, Parts, divided
 from neardup.relation.local_change import THUMBNAIL_BYTES
 from neardup.relation.rule import Relation
 from neardup.relation.symmetry import SWITCHES
-from neardup.types import Decision, Member, Origin, Symmetry, Verdict
+from neardup.types import Decision, Look, Member, Origin, Symmetry, Verdict
 from tests.support.indexes import with_relation
 
 DESCRIPTOR = np.array([0.5, -0.5, 0.5, 0.5], dtype=np.float16)
 MEMBER = Member("images-3-17", "camera 1/фото", DESCRIPTOR, 1_700_000_000_123)
 RECORD = encode_member(MEMBER)
 THUMBNAIL = (np.arange(THUMBNAIL_BYTES) % 251).astype(np.uint8)
-SHOWN = replace(MEMBER, thumbnail=THUMBNAIL)
+SHOWN = replace(MEMBER, kept=THUMBNAIL)
 META = IndexMeta("photos", 3, "dct", "dct-1", 4, 0.3, 2, {"images": 10}, "2025-01-01T00:00:00Z")
+
+
+LOOKED_AT = with_relation(META, Relation(0.25, agreement=0.5))
 
 
 def test_the_layout_is_the_documented_one() -> None:
@@ -43,13 +48,13 @@ def test_a_thumbnail_follows_the_numbers() -> None:
     plain, shown = RECORD, encode_member(SHOWN)
     assert shown == plain[:1] + b"\x01" + plain[2:] + THUMBNAIL.tobytes()
     member = decode_member(shown, 4)
-    assert member.thumbnail is not None
-    assert np.array_equal(member.thumbnail, THUMBNAIL)
-    assert member.thumbnail.base is None
+    assert member.kept is not None
+    assert np.array_equal(member.kept, THUMBNAIL)
+    assert member.kept.base is None
     assert np.array_equal(member.descriptor, DESCRIPTOR)
     assert decode_head(split_record(shown, 4)[0]) == decode_head(split_record(plain, 4)[0])
     assert head_key(shown) == MEMBER.key.encode()
-    assert decode_member(plain, 4).thumbnail is None
+    assert decode_member(plain, 4).kept is None
 
 
 @pytest.mark.parametrize(
@@ -58,7 +63,7 @@ def test_a_thumbnail_follows_the_numbers() -> None:
         pytest.param(RECORD[:1] + b"\x01" + RECORD[2:], "4 numbers and a thumbnail", id="none where one should be"),
         pytest.param(encode_member(SHOWN)[:1] + b"\0" + encode_member(SHOWN)[2:], "4 numbers", id="one too many"),
         pytest.param(encode_member(SHOWN)[:-1], "and a thumbnail", id="cut short"),
-        pytest.param(RECORD[:1] + b"\x02" + RECORD[2:], "thumbnail of kind 2", id="of a later version"),
+        pytest.param(RECORD[:1] + b"\x04" + RECORD[2:], "of kind 4", id="of a later version"),
     ],
 )
 def test_a_corrupt_thumbnail_is_refused(record: bytes, why: str) -> None:
@@ -66,10 +71,33 @@ def test_a_corrupt_thumbnail_is_refused(record: bytes, why: str) -> None:
         decode_member(record, 4)
 
 
-def test_a_required_thumbnail_has_to_be_there() -> None:
-    assert np.array_equal(required_thumbnail(encode_member(SHOWN)), THUMBNAIL)
-    with pytest.raises(CorruptIndex, match="no thumbnail"):
-        required_thumbnail(RECORD)
+@pytest.mark.parametrize("parts", ALL_PARTS, ids=str)
+def test_each_kind_of_record_comes_back(parts: Parts) -> None:
+    kept = (np.arange(parts.nbytes) % 253).astype(np.uint8) if parts else None
+    record = encode_member(replace(MEMBER, kept=kept))
+    assert record[1] == parts
+    found = divided(decode_member(record, 4).kept)
+    assert list(found) == list(parts)
+    for each in ALL_PARTS:
+        if each & ~parts:
+            with pytest.raises(CorruptIndex, match="does not hold a"):
+                required_kept(record, each)
+        else:
+            held = divided(required_kept(record, each))
+            assert all(np.array_equal(held[part], found[part]) for part in each)
+    for other in ALL_PARTS:
+        if other != parts:
+            with pytest.raises(CorruptIndex, match="does not hold 4 numbers"):
+                decode_member(record[:1] + bytes([other]) + record[2:], 4)
+
+
+def test_what_is_required_has_to_be_there() -> None:
+    held = required_kept(encode_member(SHOWN), Parts.THUMBNAIL)
+    assert held is not None
+    assert np.array_equal(held, THUMBNAIL)
+    assert required_kept(RECORD, Parts.NOTHING) is None
+    with pytest.raises(CorruptIndex, match="does not hold a thumbnail"):
+        required_kept(RECORD, Parts.THUMBNAIL)
 
 
 def test_big_endian_descriptors_are_stored_little_endian() -> None:
@@ -127,6 +155,9 @@ def test_a_decoded_descriptor_holds_no_reference_to_its_record() -> None:
         b'["duplicate","a",0,0,1,2.5,"sideways"]',
         b'["duplicate","a",0,0,1,"much","mirror"]',
         b'["duplicate","a",0,0,1,2.5,"mirror",7]',
+        b'["duplicate","a",0,0,1,2.5,"mirror",[0.9,1,0,0,0,1,0,0]]',
+        b'["duplicate","a",0,0,1,2.5,"mirror",[0.9,1,0,0,0,1,0,0,"1"]]',
+        b'["duplicate","a",0,0,1,2.5,"mirror","k",7,[]]',
         b'"uniqu"',
         b"[" * 100_000,
     ],
@@ -162,6 +193,17 @@ def test_the_member_that_it_matched_comes_back(symmetry: Symmetry) -> None:
         decode_decision(encode_decision(decision).replace(b'"images-0-4"', b"4"))
 
 
+@pytest.mark.parametrize("origin", [None, Origin("images-0-4", 1_700_000_000_000)])
+@pytest.mark.parametrize("symmetry", [Symmetry.NONE, Symmetry.MIRROR])
+def test_what_a_second_look_found_comes_back(symmetry: Symmetry, origin: Origin | None) -> None:
+    look = Look(0.917, (0.5, -0.0123, 0.25, 0.0, 1.0, 0.0), -3.5, 1.25)
+    decision = Decision(Verdict.DUPLICATE, "a", 0.25, 7, 1, None, symmetry, origin, look)
+    recorded = encode_decision(decision)
+    assert decode_decision(recorded) == decision
+    assert encode_decision(decode_decision(recorded)) == recorded
+    assert recorded.endswith(b"[0.917,0.5,-0.0123,0.25,0.0,1.0,0.0,-3.5,1.25]]")
+
+
 def test_a_decision_of_before_is_read() -> None:
     decision = decode_decision(b'["duplicate","a",0.25,7,1]')
     assert decision == Decision(Verdict.DUPLICATE, "a", 0.25, 7, 1)
@@ -180,6 +222,21 @@ def test_metadata_of_before_is_read_and_compares_descriptors_alone() -> None:
 def test_metadata_hold_the_relation() -> None:
     relation = Relation(0.25, local_change=2.5, match_flips=True, match_rotations=True)
     assert IndexMeta.from_json(with_relation(META, relation).to_json()).relation == relation
+
+
+def test_metadata_hold_the_second_look() -> None:
+    relation = Relation(0.25, agreement=0.75)
+    text = with_relation(META, relation).to_json()
+    assert IndexMeta.from_json(text) == with_relation(META, relation)
+    told = json.loads(text)
+    assert (told["agreement"], told["look_version"], told["format_version"]) == (0.75, second_look.VERSION, 4)
+
+
+@pytest.mark.parametrize("version", [0, 2, 7, None])
+def test_looks_of_another_version_are_a_mismatch_that_says_what_to_do(version: int | None) -> None:
+    fields = json.loads(with_relation(META, Relation(0.25, agreement=0.75)).to_json())
+    with pytest.raises(IndexMismatch, match=f"its looks have version {version}, .* bootstrap it again"):
+        IndexMeta.from_json(json.dumps(fields | {"look_version": version}).encode())
 
 
 def test_other_fields_are_another_format() -> None:
@@ -209,6 +266,9 @@ def test_metadata_round_trip() -> None:
         pytest.param(META.to_json().replace(b'"dimension":4', b'"dimension":"4"'), id="a text for a number"),
         pytest.param(META.to_json().replace(b'"radius":0.3', b'"radius":null'), id="no radius"),
         pytest.param(META.to_json().replace(b'"match_flips":false', b'"match_flips":0'), id="a number for a switch"),
+        pytest.param(
+            with_relation(META, Relation(0.1, agreement=0.5)).to_json().replace(b":0.5", b':"a"'), id="agreement"
+        ),
         pytest.param(META.to_json().replace(b'"local_change":null', b'"local_change":"off"'), id="a text for a limit"),
     ],
 )

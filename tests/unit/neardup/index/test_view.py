@@ -5,13 +5,15 @@ from unittest.mock import Mock
 import numpy as np
 import pytest
 
+from neardup.errors import Misconfigured
 from neardup.index.stored.codec import encode_member, head_key
 from neardup.index.stored.events import Appended, Rewritten, Split
 from neardup.index.tree import CellTree
 from neardup.index.view import GenerationView, OutdatedView
 from neardup.relation.local_change import largest_change
+from neardup.relation.rule import Relation
 from neardup.search.cells import Cells
-from neardup.types import Descriptors, Member, Thumbnail
+from neardup.types import Descriptors, Kept, Member
 from tests.support.indexes import CENTROIDS, RADIUS, SKETCHER, point, thumbnail
 
 
@@ -43,7 +45,7 @@ def store() -> Store:
 
 
 def view_of(store: Store, budget_bytes: int = 1 << 20) -> GenerationView:
-    view = GenerationView(CellTree(Cells(CENTROIDS)), SKETCHER, RADIUS, store.read, budget_bytes)
+    view = GenerationView(CellTree(Cells(CENTROIDS)), SKETCHER, Relation(RADIUS), store.read, budget_bytes)
     view.load(view.tree.leaves)
     store.reads.clear()
     return view
@@ -124,8 +126,10 @@ def test_members_in_which_something_has_changed_are_no_hits(store: Store, budget
     for key, shown in (("a", still), ("b", visited)):
         store.cells.setdefault(0, []).append(encode_member(Member(key, key, point(0, 0.05), 0, shown)))
 
-    def found(local_change: float, shown: Thumbnail) -> list[tuple[bytes, float | None]]:
-        view = GenerationView(CellTree(Cells(CENTROIDS)), SKETCHER, RADIUS, store.read, budget_bytes, local_change)
+    def found(local_change: float, shown: Kept) -> list[tuple[bytes, float | None]]:
+        view = GenerationView(
+            CellTree(Cells(CENTROIDS)), SKETCHER, Relation(RADIUS, local_change), store.read, budget_bytes
+        )
         view.load(view.tree.leaves)
         row = point(0)[np.newaxis]
         (hits,) = view.within(row, view.sketch(row), shown[np.newaxis])
@@ -139,9 +143,9 @@ def test_members_in_which_something_has_changed_are_no_hits(store: Store, budget
 
 def test_local_change_is_never_left_out_silently(store: Store) -> None:
     store.cells[0] = [encode_member(Member("a", "a", point(0), 0, thumbnail()))]
-    view = GenerationView(CellTree(Cells(CENTROIDS)), SKETCHER, RADIUS, store.read, 1 << 20, 0.0)
+    view = GenerationView(CellTree(Cells(CENTROIDS)), SKETCHER, Relation(RADIUS, 0.0), store.read, 1 << 20)
     view.load(view.tree.leaves)
-    with pytest.raises(ValueError, match="without thumbnails"):
+    with pytest.raises(Misconfigured, match="compares a thumbnail"):
         keys_near(view, point(0))
 
 

@@ -7,9 +7,9 @@ from neardup.descriptors.base import unit_float16
 from neardup.relation.comparison import compare_described
 from neardup.relation.local_change import THUMBNAIL_BYTES
 from neardup.relation.rule import Relation
-from neardup.types import Descriptors, Symmetry, Thumbnail, Variant, Verdict
+from neardup.types import Descriptors, Kept, Symmetry, Variant, Verdict
 
-GREY: Thumbnail = np.full(THUMBNAIL_BYTES, 128, dtype=np.uint8)
+GREY: Kept = np.full(THUMBNAIL_BYTES, 128, dtype=np.uint8)
 
 
 def at(angle: float) -> Descriptors:
@@ -18,8 +18,8 @@ def at(angle: float) -> Descriptors:
     return np.asarray(row[0])
 
 
-def variant(angle: float, symmetry: Symmetry = Symmetry.NONE, thumbnail: Thumbnail | None = None) -> Variant:
-    return Variant(symmetry, at(angle), thumbnail)
+def variant(angle: float, symmetry: Symmetry = Symmetry.NONE, kept: Kept | None = None) -> Variant:
+    return Variant(symmetry, at(angle), kept)
 
 
 @pytest.mark.parametrize("reach", [-1e-9, 0.0, 1e-9])
@@ -42,9 +42,9 @@ def test_the_nearest_symmetry_counts_and_only_of_the_first_image() -> None:
 def test_one_that_has_changed_gives_way_to_a_farther_one_that_has_not() -> None:
     changed = GREY.copy()
     changed[: THUMBNAIL_BYTES // 2] = 255
-    image = [variant(0.0, thumbnail=changed), variant(0.05, Symmetry.MIRROR, GREY)]
-    found = compare_described(image, [variant(0.0, thumbnail=GREY)], Relation(0.1, 5.0, match_flips=True), "test")
+    image = [variant(0.0, kept=changed), variant(0.05, Symmetry.MIRROR, GREY)]
+    found = compare_described(image, [variant(0.0, kept=GREY)], Relation(0.1, 5.0, match_flips=True), "test")
     assert (found.verdict, found.symmetry, found.local_change) == (Verdict.DUPLICATE, Symmetry.MIRROR, 0.0)
-    alone = compare_described(image[:1], [variant(0.0, thumbnail=GREY)], Relation(0.1, 5.0), "test")
+    alone = compare_described(image[:1], [variant(0.0, kept=GREY)], Relation(0.1, 5.0), "test")
     assert alone.verdict is Verdict.UNIQUE
     assert "is beyond 5.0" in alone.why

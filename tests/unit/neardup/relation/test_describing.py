@@ -25,7 +25,7 @@ def pixels_of(number: int) -> Pixels:
 def test_an_image_by_its_descriptor_alone() -> None:
     describer = Describer(DCT, Relation(0.0))
     ((image,),) = describer.describe([describer.prepare(pixels_of(1))])
-    assert (image.symmetry, image.thumbnail) == (Symmetry.NONE, None)
+    assert (image.symmetry, image.kept) == (Symmetry.NONE, None)
     assert np.array_equal(image.descriptor, DCT.describe([DCT.prepare(pixels_of(1))])[0])
     assert describer.reduce_to_px == DCT.reduce_to_px
 
@@ -43,13 +43,13 @@ def test_each_symmetry_is_described_from_the_images_own_pixels() -> None:
 def test_thumbnails_are_those_of_the_variants() -> None:
     describer = Describer(DCT, ALL)
     (image,) = describer.describe([describer.prepare(pixels_of(1))])
-    assert image[0].thumbnail is not None
-    assert np.array_equal(image[0].thumbnail, thumbnail_of(pixels_of(1)))
+    assert image[0].kept is not None
+    assert np.array_equal(image[0].kept, thumbnail_of(pixels_of(1)))
     for variant in image:
         # Sampling a turned image is not turning the samples, to the last grey level.
         expected = thumbnail_of(transformed(pixels_of(1), variant.symmetry)).astype(int)
-        assert variant.thumbnail is not None
-        assert np.abs(variant.thumbnail - expected).max() <= 2
+        assert variant.kept is not None
+        assert np.abs(variant.kept - expected).max() <= 2
 
 
 def test_a_mirrored_copy_seen_in_the_mirror_is_near() -> None:

@@ -6,9 +6,10 @@ import numpy as np
 import pytest
 
 from neardup.errors import Misconfigured
+from neardup.relation.kept import Parts, stacked_kept, transformed_kept
 from neardup.relation.local_change import SIDE_PX, THUMBNAIL_BYTES, largest_change
-from neardup.relation.rule import Relation, local_changes, stacked_thumbnails
-from neardup.relation.symmetry import SWITCHES, Switches, symmetries, transformed, transformed_thumbnail
+from neardup.relation.rule import Relation, local_changes
+from neardup.relation.symmetry import SWITCHES, Switches, symmetries, transformed
 from neardup.types import Symmetry
 from tests.support.indexes import thumbnail
 
@@ -64,7 +65,8 @@ def test_pixels_lie_side_by_side_for_whoever_reads_them_next(symmetry: Symmetry)
 def test_a_thumbnail_is_turned_as_its_image(symmetry: Symmetry) -> None:
     values = np.random.default_rng(2).integers(0, 256, THUMBNAIL_BYTES, dtype=np.uint8)
     image = np.repeat(values.reshape(SIDE_PX, SIDE_PX, 1), 3, axis=2)
-    turned = transformed_thumbnail(values, symmetry)
+    turned = transformed_kept(values, symmetry)
+    assert turned is not None
     assert np.array_equal(turned, transformed(image, symmetry)[:, :, 0].reshape(-1))
 
 
@@ -79,6 +81,13 @@ def test_a_thumbnail_is_turned_as_its_image(symmetry: Symmetry) -> None:
         (Relation(0.1, local_change=9.0), Relation(0.1, local_change=9.5), True),
         (Relation(0.1, local_change=9.0), Relation(0.1, local_change=8.5), False),
         (Relation(0.1, local_change=9.0), Relation(0.2, local_change=1.0), True),
+        (Relation(0.1), Relation(0.1, agreement=0.5), False),
+        (Relation(0.1, agreement=0.5), Relation(0.1), True),
+        (Relation(0.1, agreement=0.5), Relation(0.1, agreement=0.4), True),
+        (Relation(0.1, agreement=0.5), Relation(0.1, agreement=0.6), False),
+        (Relation(0.1, agreement=0.5), Relation(0.1, local_change=9.0, agreement=0.5), False),
+        (Relation(0.1, local_change=9.0), Relation(0.1, local_change=9.0, agreement=0.5), False),
+        (Relation(0.1, local_change=9.0, agreement=0.5), Relation(0.1, agreement=0.6), True),
         # Members are stored once, so that nobody can see which of them mirror one another.
         (Relation(0.1), Relation(0.1, match_flips=True, match_rotations=True), False),
     ],
@@ -98,5 +107,5 @@ def test_changes_of_pairs_are_those_of_one_after_the_other() -> None:
 
 
 def test_a_missing_thumbnail_is_told() -> None:
-    with pytest.raises(Misconfigured, match="has no thumbnail, but the index needs it"):
-        stacked_thumbnails([thumbnail(), None])
+    with pytest.raises(Misconfigured, match="has nothing kept, but the index compares a thumbnail, too"):
+        stacked_kept([thumbnail(), None], Parts.THUMBNAIL)

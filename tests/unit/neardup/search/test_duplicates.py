@@ -1,3 +1,6 @@
+from collections.abc import Iterator
+from unittest.mock import patch
+
 import numpy as np
 import pytest
 from hypothesis import given, settings
@@ -7,9 +10,12 @@ from scipy.spatial.distance import cdist
 
 import neardup.search.duplicates
 from neardup.descriptors.base import unit_float16
+from neardup.relation import rule
 from neardup.relation.images import Images
+from neardup.relation.kept import Parts, divided, joined
 from neardup.relation.local_change import largest_change
 from neardup.relation.rule import Relation
+from neardup.relation.second_look import LOOK_BYTES, Looks
 from neardup.search.distance import l2_distances, paired_l2_distances
 from neardup.search.duplicates import DuplicateFinder, Duplicates
 from neardup.search.duplicates import find_duplicates as found_among
@@ -140,12 +146,16 @@ def related_sets(draw: st.DrawFn) -> tuple[Images, Relation]:
     rows, radius = draw(seed_sets())
     random = np.random.default_rng(draw(st.integers(0, 2**32)))
     local_change = draw(st.sampled_from([None, 0.0, 20.0, 40.0]))
+    agreement = draw(st.sampled_from([None, 0.3, 0.7]))
     flips, rotations = draw(st.booleans()), draw(st.booleans())
-    relation = Relation(radius, local_change, match_flips=flips, match_rotations=rotations)
+    relation = Relation(radius, local_change, agreement, match_flips=flips, match_rotations=rotations)
 
     def shown(descriptors: Descriptors) -> Images:
-        kinds = random.integers(0, 3, len(rows))
-        return Images(descriptors, KINDS[kinds] if relation.has_thumbnails else None)
+        every = {
+            Parts.THUMBNAIL: KINDS[random.integers(0, 3, len(rows))],
+            Parts.LOOK: random.integers(0, 7, (len(rows), 1), dtype=np.uint8).repeat(LOOK_BYTES, axis=1),
+        }
+        return Images(descriptors, joined({part: every[part] for part in relation.parts}))
 
     variants = tuple(shown(rows[random.integers(0, len(rows), len(rows))]) for _ in relation.symmetries)
     return shown(rows).with_variants(variants), relation
@@ -161,10 +171,27 @@ def apart(images: Images, relation: Relation, *, as_stored: bool = False) -> NDA
     for variant in (images, *(() if as_stored else images.variants)):
         l2 = cdist(variant.descriptors.astype(np.float64), images.descriptors.astype(np.float64))
         alike = l2 <= relation.radius
-        if variant.thumbnails is not None and images.thumbnails is not None:
-            alike &= relation.allow(changes_of(variant.thumbnails, images.thumbnails))
+        ones, others = divided(variant.kept), divided(images.kept)
+        if relation.local_change is not None:
+            alike &= changes_of(ones[Parts.THUMBNAIL], others[Parts.THUMBNAIL]) <= relation.local_change
+        if relation.agreement is not None:
+            looked = [any_looks(each, others[Parts.LOOK]).agreement for each in ones[Parts.LOOK]]
+            alike &= np.stack(looked) >= relation.agreement
         found = np.minimum(found, np.where(alike, l2, np.inf))
     return found
+
+
+def any_looks(one: NDArray[np.uint8], many: NDArray[np.uint8]) -> Looks:
+    """Stand for whatever a second look may find: here it depends on which image is the later one."""
+    nothing = np.zeros(len(many))
+    agreement = (2 * int(one[0]) + 3 * many[:, 0].astype(np.int64)) % 7 / 7
+    return Looks(agreement.round(3), np.zeros((len(many), 2, 3)), nothing, nothing)
+
+
+@pytest.fixture(scope="module", autouse=True)
+def looks_with_a_direction() -> Iterator[None]:
+    with patch.object(rule, "looks", any_looks):
+        yield
 
 
 def changes_of(ones: NDArray[np.uint8], others: NDArray[np.uint8]) -> NDArray[np.float64]:
