@@ -9,6 +9,7 @@ from typing import Any, Protocol
 
 from neardup.index.base import IndexMeta
 from neardup.index.stored.codec import decode_member, encode_member
+from neardup.relation.edit import look_document
 from neardup.search.distance import similarity
 from neardup.types import Decision, Member, Verdict
 
@@ -166,6 +167,7 @@ def verdict_document(judged: Judged) -> dict[str, Any]:
         "radius": meta.radius,
         "local_change": decision.local_change,
         "symmetry": decision.symmetry.value if decision.verdict is Verdict.DUPLICATE else None,
+        **look_document(meta.relation, decision.look, decision.symmetry),
         "cluster": decision.cluster,
         "index": {"name": meta.name, "generation": decision.generation},
         "descriptor": meta.fingerprint,

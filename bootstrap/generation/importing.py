@@ -17,7 +17,7 @@ from neardup.capture_time import REMARKABLE, explained, now_ms, wrong_time
 from neardup.descriptors.base import Descriptor
 from neardup.descriptors.pca import Pca
 from neardup.errors import CorruptIndex, IndexMismatch, Misconfigured
-from neardup.index.base import IndexMeta, check_look, look_fields
+from neardup.index.base import IndexMeta, check_look
 from neardup.index.descriptor import fitted_to
 from neardup.relation.kept import Parts, joined, parts_of
 from neardup.relation.symmetry import SWITCHES
@@ -169,7 +169,7 @@ def _meta(fields: Any) -> IndexMeta:  # noqa: ANN401 - JSON
         raise ValueError(f"its radius {fields['radius']!r} is not a number from 0 to {_MAX_L2:g}")
     if not isinstance(fields["seed"], dict):
         raise ValueError('"meta": "seed" is not an object')  # noqa: TRY004 - a wrong file, not a wrong call
-    relation = {name: fields[name] for name in (*RELATION_FIELDS, *look_fields(0.0)) if name in fields}
+    relation = {name: fields[name] for name in (*RELATION_FIELDS, "look_version") if name in fields}
     try:
         check_look(relation)
     except IndexMismatch as exc:

@@ -47,7 +47,7 @@ from neardup.types import Descriptors, Member
 FORMAT = "neardup-index"
 FORMAT_VERSION = 1
 META_FIELDS = ("descriptor", "fingerprint", "dimension", "radius", "seed", "created_at")
-RELATION_FIELDS = ("local_change", *SWITCHES)
+RELATION_FIELDS = ("local_change", "agreement", *SWITCHES)
 PART_FIELDS = {Parts.THUMBNAIL: "thumbnail", Parts.LOOK: "look"}
 _REDIS_STRING_BYTES = 512 * 1024 * 1024
 _PIECE_BYTES = 48 * 1024
@@ -224,8 +224,7 @@ class _Writer:
 
 
 def _meta_fields(meta: IndexMeta) -> dict[str, Any]:
-    fields = {name: getattr(meta, name) for name in (*META_FIELDS, *RELATION_FIELDS, "calibration")}
-    return fields | look_fields(meta.agreement)
+    return {name: getattr(meta, name) for name in (*META_FIELDS, *RELATION_FIELDS, "calibration")}
 
 
 def export_snapshot(
@@ -250,7 +249,9 @@ def export_snapshot(
         The file cannot be written.
     """
     with _replaced(path, asked_by) as file:
-        head = {"format": FORMAT, "format_version": FORMAT_VERSION, "meta": _meta_fields(snapshot.meta)}
+        meta = _meta_fields(snapshot.meta)
+        meta |= look_fields(meta.pop("agreement"))
+        head = {"format": FORMAT, "format_version": FORMAT_VERSION, "meta": meta}
         file.write(json.dumps(head)[:-1])
         if snapshot.pca is not None:
             _write_array(file, "pca", _pca_texts(snapshot.pca))

@@ -115,10 +115,8 @@ def edit_of(look: Look, symmetry: Symmetry) -> Edit | None:
 
 def look_document(relation: Relation, look: Look | None, symmetry: Symmetry) -> dict[str, Any]:
     """Return what documents tell of a second look: agreement and edit; empty where the relation takes none."""
-    if relation.agreement is None:
-        return {}
     if look is None:
-        return {"agreement": None, "edit": None}
+        return {} if relation.agreement is None else {"agreement": None, "edit": None}
     edit = edit_of(look, symmetry)
     return {"agreement": look.agreement, "edit": None if edit is None else edit.document()}
 

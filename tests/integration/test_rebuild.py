@@ -134,8 +134,8 @@ def test_one_picture_more_leaves_a_camera_s_index_as_it_is(
     assert (ran.code, members(client, name)) == (0, before | {"one-000.jpg"})
     assert meta(client, name).relation == relation
     assert ran.line("inherited") == (
-        f"local change {CAMERA_LOCAL_CHANGE:g}, match-flips off, match-rotations off, descriptor dct, projection off, "
-        f"radius {CAMERA_RADIUS:g}; from generation 1"
+        f"local change {CAMERA_LOCAL_CHANGE:g}, agreement off, match-flips off, match-rotations off, descriptor dct, "
+        f"projection off, radius {CAMERA_RADIUS:g}; from generation 1"
     )
     assert not ran.line("changed")
 
@@ -188,13 +188,21 @@ def test_another_descriptor_is_refused_before_a_seed_is_read(
     assert (members(client, name), meta(client, name).descriptor) == (before, "dct")
 
 
-def test_thumbnails_that_are_missing_are_refused(
-    bootstrap: Bootstrap, client: redis.Redis, name: str, scenes: Path, one: Path
+@pytest.mark.parametrize(
+    ("setting", "why"),
+    [
+        (["--local-change", "2.5"], "its members have no thumbnails, which local change compares"),
+        (["--agreement", "auto"], "its members have no looks, which a second look compares"),
+    ],
+    ids=["thumbnails", "looks"],
+)
+def test_what_was_not_kept_is_refused(  # noqa: PLR0917 - fixtures
+    bootstrap: Bootstrap, client: redis.Redis, name: str, scenes: Path, one: Path, setting: list[str], why: str
 ) -> None:
     bootstrap(scenes)
-    refused = bootstrap(one, "--local-change", "2.5")
+    refused = bootstrap(one, *setting)
     assert (refused.code, refused.refusal()) == (2, (SCENES, SCENES))
-    assert "its members have no thumbnails, which local change compares" in refused.err
+    assert why in refused.err
     assert meta(client, name).generation == 1
 
 
@@ -289,6 +297,7 @@ OTHER_THAN_DEFAULT = {
     "radius": ["--radius", "0.123"],
     "calibration": [],
     "local_change": ["--local-change", "7"],
+    "agreement": ["--agreement", "0.4"],
     "match_flips": ["--match-flips"],
     "match_rotations": ["--match-rotations"],
 }
@@ -360,7 +369,10 @@ def test_another_descriptor_does_not_inherit_a_radius(
     after = meta(client, name)
     assert after.radius != 0.123
     assert after.match_flips
-    assert ran.line("inherited") == "local change any, match-flips on, match-rotations off; from generation 1"
+    assert (
+        ran.line("inherited")
+        == "local change any, agreement off, match-flips on, match-rotations off; from generation 1"
+    )
 
 
 # -- a dry run --------------------------------------------------------------------------------------------------------

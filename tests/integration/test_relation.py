@@ -1,6 +1,7 @@
 """From pictures to verdicts with symmetries and local change: bootstrap, generations, consumer, inspection."""
 
 import io
+import json
 import logging
 from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -25,8 +26,11 @@ from consumer.metrics import Metrics
 from neardup.decoding.limits import DecodeLimits
 from neardup.decoding.pool import DecodeHere
 from neardup.descriptors import load_descriptor
+from neardup.errors import IndexMismatch, Misconfigured
 from neardup.index.redis import RedisIndex, RedisIndexOptions
 from neardup.index.stored.codec import encode_member
+from neardup.relation.kept import Parts, parts_of
+from neardup.relation.second_look import DEFAULT_AGREEMENT
 from neardup.settings.reading import read_settings
 
 pytestmark = pytest.mark.redis
@@ -212,11 +216,77 @@ def test_thumbnails_are_carried_over_and_dropped_when_nobody_needs_them(
     assert uniques_of(client, name) == ["a still.jpg", "c visitor.jpg", "d visitor.jpg"]
 
 
-@pytest.mark.parametrize("switch", ["--local-change=2.5", "--match-flips"])
+@pytest.fixture
+def mixed(tmp_path: Path) -> Path:
+    """Three scenes, each also compressed more; with a radius of 2 only a second look tells them apart."""
+    pictures = {f"{number} {quality}.jpg": jpeg(scene(number), quality) for number in range(3) for quality in (90, 60)}
+    return written(tmp_path / "mixed", pictures)
+
+
+LOOKED_AT = ["--agreement", "auto", "--threshold", "2"]
+
+
+def test_a_second_look_tells_scenes_apart(job: Job, client: redis.Redis, name: str, mixed: Path) -> None:
+    assert job(mixed, "--threshold", "2").assembly.unique == 1
+    outcome = job(mixed, "--fresh", *LOOKED_AT)
+    assert uniques_of(client, name) == ["0 60.jpg", "1 60.jpg", "2 60.jpg"]
+    news = [jpeg(scene(7)), jpeg(scene(7), 60), jpeg(scene(1), 75)]
+    outcomes = outcomes_of(client, name, news)
+    assert [each.judged and each.judged.decision.duplicate_of for each in outcomes] == [None, "t-0-0", "1 60.jpg"]
+    documents = [json.loads(sent.value or b"") for each in outcomes for sent in each.outgoing]
+    assert [document["edit"] and document["edit"]["turned"] for document in documents] == [None, 0.0, 0.0]
+    assert all(document["agreement"] >= DEFAULT_AGREEMENT for document in documents[1:])
+    # A message that comes again says the same to the last byte.
+    again = [json.loads(sent.value or b"") for each in outcomes_of(client, name, news) for sent in each.outgoing]
+    moments = dict.fromkeys(("decided_at", "latency_ms"))
+    assert [document | moments for document in again] == [document | moments for document in documents]
+    assert_holds(client, name)
+    live = LiveGeneration(client, name)
+    assert stats(live)["agreement"] == outcome.meta.agreement == DEFAULT_AGREEMENT
+    document = neighbours(live, str(mixed / "2 90.jpg"), 10, None)
+    assert (document["verdict"], document["duplicate_of"]) == ("duplicate", "2 60.jpg")
+    assert [near["agreement"] >= DEFAULT_AGREEMENT for near in document["neighbours"]].count(True) == 1
+
+
+def test_looks_are_carried_over_alone_and_beside_thumbnails_and_dropped_when_nobody_needs_them(
+    job: Job, client: redis.Redis, name: str, mixed: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    def held() -> list[Parts]:
+        return sorted({parts_of(member.kept) for member in RedisIndex(client, name).members()})
+
+    both = [*LOOKED_AT, "--local-change", "200"]
+    job(mixed, *both)
+    assert judged(client, name, jpeg(scene(7))) == ["unique"]
+    assert (job(mixed, *both).assembly.kept, held()) == (4, [Parts.THUMBNAIL | Parts.LOOK])
+    assert (job(mixed, *LOOKED_AT, "--local-change", "off").assembly.kept, held()) == (4, [Parts.LOOK])
+    assert judged(client, name, jpeg(scene(7), 60), first=1) == ["t-0-0"]
+    plain = job(mixed, "--threshold", "2", "--agreement", "off", "--allow-dropping")
+    assert (plain.assembly.kept, plain.assembly.left_out, held()) == (1, 3, [Parts.NOTHING])
+    with caplog.at_level(logging.WARNING):
+        assert job(mixed, *LOOKED_AT, "--allow-dropping").assembly.kept == 0
+    assert "its members have no looks, which a second look compares" in caplog.text
+    assert uniques_of(client, name) == ["0 60.jpg", "1 60.jpg", "2 60.jpg"]
+
+
+def test_looks_of_another_version_are_refused_until_it_is_bootstrapped_again(
+    job: Job, client: redis.Redis, name: str, mixed: Path
+) -> None:
+    before = job(mixed, *LOOKED_AT).meta
+    key = RedisIndex(client, name)._keys.metadata(before.generation)
+    client.set(key, json.dumps(json.loads(before.to_json()) | {"look_version": 99}))
+    with pytest.raises(IndexMismatch, match=r"its looks have version 99, .* bootstrap it again"):
+        RedisIndex(client, name)
+    with pytest.raises(Misconfigured, match="its looks have version 99"):
+        job(mixed, *LOOKED_AT)
+    assert job(mixed, *LOOKED_AT, "--allow-dropping").assembly.kept == 0
+    assert uniques_of(client, name) == ["0 60.jpg", "1 60.jpg", "2 60.jpg"]
+
+
+@pytest.mark.parametrize("switch", ["--local-change=2.5", "--match-flips", "--agreement=auto"])
 def test_lost_members_are_put_back_by_the_relation(
     job: Job, client: redis.Redis, name: str, watched: Path, switch: str
 ) -> None:
-    job(watched, switch, "--threshold", "0.3" if switch == "--match-flips" else "2")
+    job(watched, switch, "--threshold", "2" if switch == "--local-change=2.5" else "0.3")
     outcomes = outcomes_of(client, name, [jpeg(with_visitor(scene(0), 120)), jpeg(scene(7)), jpeg(scene(0))])
     lost = {
         member.key: encode_member(member)
@@ -234,6 +304,17 @@ def test_lost_members_are_put_back_by_the_relation(
         report = repairing.report
         assert (report.restored, report.conflicts, report.not_restorable) == (len(lost), [], {})
     assert {each.key: encode_member(each) for each in RedisIndex(client, name).members() if each.key in lost} == lost
+
+
+def test_an_exported_index_is_imported_with_its_looks(job: Job, client: redis.Redis, name: str, mixed: Path) -> None:
+    file = mixed.parent / "index.json"
+    before = job(mixed, *LOOKED_AT, "--local-change", "200", "--export", file).meta
+    after = job("--import", file, "--fresh").meta
+    assert after.relation == before.relation
+    assert judged(client, name, jpeg(scene(2), 75), jpeg(scene(7))) == ["2 60.jpg", "unique"]
+    file.write_text(file.read_text("utf-8").replace('"look_version": ', '"look_version": 9'), "utf-8")
+    with pytest.raises(Misconfigured, match=r"index.json: its looks have version 9\d+"):
+        job("--import", file, "--fresh")
 
 
 def test_an_exported_index_is_imported_with_its_relation(

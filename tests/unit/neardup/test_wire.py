@@ -15,7 +15,7 @@ from consumer.messages import ImageMessage
 from neardup.errors import CorruptIndex
 from neardup.index.base import IndexMeta
 from neardup.index.stored.codec import encode_member
-from neardup.types import Decision, Member, Origin, Verdict
+from neardup.types import Decision, Look, Member, Origin, Symmetry, Verdict
 from neardup.wire import Judged, decode_unique, encode_verdict, verdict_document
 
 TIMESTAMP_MS = 1_700_000_000_000
@@ -31,13 +31,17 @@ def schema() -> dict[str, Any]:
     return loaded
 
 
-def judged(decision: Decision, decided_at: datetime = DECIDED_AT, frames: int = 1) -> Judged:
-    return Judged(MESSAGE, "bild-ä", CAPTURED_AT_MS, decision, META, decided_at, frames=frames)
+def judged(decision: Decision, decided_at: datetime = DECIDED_AT, frames: int = 1, meta: IndexMeta = META) -> Judged:
+    return Judged(MESSAGE, "bild-ä", CAPTURED_AT_MS, decision, meta, decided_at, frames=frames)
 
 
 FIRST = Decision(Verdict.UNIQUE, None, None, None, 3)
 UNIQUE = Decision(Verdict.UNIQUE, None, 0.9, 4, 3)
 DUPLICATE = Decision(Verdict.DUPLICATE, "seed/1.jpg", 0.1, 0, 2, origin=Origin("images-0-4", TIMESTAMP_MS - 86_400_001))
+
+LOOKED_AT = replace(META, agreement=0.7)
+SEEN = replace(DUPLICATE, symmetry=Symmetry.MIRROR, look=Look(0.917, (0.5, 0.0, 0.25, 0.0, 1.0, 0.0), -3.5, 1.25))
+UNLIKE = replace(DUPLICATE, look=Look(0.0, (1.0, 0.0, 2.0, 0.0, 1.0, 0.0), 0.0, 1.0))
 
 
 def is_date_time(text: object) -> bool:
@@ -60,7 +64,40 @@ def test_a_verdict_is_as_its_schema_says(decision: Decision) -> None:
 
 def test_a_verdict_has_every_field_of_its_schema() -> None:
     # Readers may count on them all, also where the schema does not require one that came later.
-    assert list(verdict_document(judged(DUPLICATE, frames=12))) == list(schema()["properties"])
+    document = verdict_document(judged(SEEN, frames=12, meta=LOOKED_AT))
+    assert list(document) == list(schema()["properties"])
+    assert list(document["edit"]) == list(schema()["properties"]["edit"]["properties"])
+
+
+@pytest.mark.parametrize("decision", [FIRST, UNIQUE, SEEN, UNLIKE], ids=["empty-index", "unique", "seen", "unlike"])
+def test_a_verdict_after_a_second_look_is_as_its_schema_says(decision: Decision) -> None:
+    valid_verdict(verdict_document(judged(decision, meta=LOOKED_AT)))
+
+
+def test_a_verdict_says_what_a_second_look_found() -> None:
+    document = verdict_document(judged(SEEN, meta=LOOKED_AT))
+    assert document["agreement"] == 0.917
+    assert document["edit"] == {
+        "mirrored": True,
+        "turned": 0.0,
+        "scale": [0.5, 1.0],
+        "box": [0.25, 0.0, 0.75, 1.0],
+        "inset": [0.0, 0.0, 1.0, 1.0],
+        "brightness": -3.5,
+        "contrast": 1.25,
+    }
+
+
+def test_agreement_and_edit_are_there_where_a_second_look_is_taken_and_only_there() -> None:
+    unique, unlike = (verdict_document(judged(decision, meta=LOOKED_AT)) for decision in (UNIQUE, UNLIKE))
+    assert (unique["agreement"], unique["edit"]) == (None, None)
+    assert (unlike["agreement"], unlike["edit"]) == (0.0, None)
+    assert {"agreement", "edit"}.isdisjoint(verdict_document(judged(DUPLICATE)))
+
+
+def test_a_decision_that_comes_again_is_told_in_full_though_no_second_look_is_taken_by_now() -> None:
+    now, then = (verdict_document(judged(SEEN, meta=meta)) for meta in (META, LOOKED_AT))
+    assert now == then
 
 
 @pytest.mark.parametrize("frames", [2, 1000])
