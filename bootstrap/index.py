@@ -123,6 +123,7 @@ def _stats_lines(document: Document) -> Iterator[str]:
             ("descriptor", f"{document['descriptor']} ({document['fingerprint']}), {document['dimension']} numbers"),
             ("radius", f"{document['radius']:g} ({radius_origin(document['calibration'])})"),
             ("change", "any" if document["local_change"] is None else f"{document['local_change']:g} at most, locally"),
+            ("agreement", "off" if document["agreement"] is None else f"{document['agreement']:g} at least"),
             ("symmetries", ", ".join(document["symmetries"]) or "none"),
             ("seed", seed),
             ("members", document["members"]),

@@ -4,6 +4,7 @@ from collections.abc import Iterator, Sequence
 from typing import Any
 
 from bootstrap.tool import decided, kept, refusal, table
+from neardup.relation.edit import Edit
 
 Document = dict[str, Any]
 
@@ -64,8 +65,12 @@ def explain_lines(document: Document) -> Iterator[str]:
         pairs.append((name, known))
     for one in document["compared"]:
         change = "" if one["local_change"] is None else f", local change {one['local_change']:.1f}"
+        change += "" if one["agreement"] is None else f", agreement {one['agreement']:.3f}"
         as_it_came = "as it came" if one["symmetry"] == "none" else one["symmetry"]
         pairs.append((as_it_came, f"{one['distance']:.6f} apart{change}"))
+    if document["least_agreement"] is not None:
+        edit = document["edit"]
+        pairs.append(("edit", "no common part found" if edit is None else f"A {Edit(**edit)}"))
     yield from table(pairs)
     if document["symmetries_not_compared"]:
         missing = ", ".join(document["symmetries_not_compared"])

@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from neardup.library.images import ImageLike
     from neardup.library.index import Index
     from neardup.relation.comparison import Comparison
+    from neardup.relation.edit import Edit
     from neardup.types import Symmetry, Verdict
 
 __all__ = [
@@ -34,6 +35,7 @@ __all__ = [
     "Comparison",
     "CorruptIndex",
     "Duplicate",
+    "Edit",
     "FoundDuplicates",
     "Group",
     "ImageLike",
@@ -63,6 +65,7 @@ _NAMES_OF = {
     "neardup.library.images": ("ImageLike",),
     "neardup.library.index": ("Index",),
     "neardup.relation.comparison": ("Comparison",),
+    "neardup.relation.edit": ("Edit",),
     "neardup.types": ("Symmetry", "Verdict"),
 }
 """Names by the module that has them; as above, for whoever reads the types."""

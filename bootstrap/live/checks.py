@@ -147,8 +147,9 @@ class Members:
             return
         while some := list(islice(pairs, _PAIRS_MEASURED)):
             ones, others, _ = zip(*some, strict=True)
-            allowed = relation.check(self.kept, np.array(ones), self.kept[list(others)]).allowed
-            yield from compress(some, allowed.tolist())
+            yield from compress(
+                some, relation.allow_both_ways(self.kept, np.array(ones), self.kept[list(others)]).tolist()
+            )
 
 
 def close_pair(

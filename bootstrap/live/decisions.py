@@ -6,6 +6,7 @@ from typing import Any
 from bootstrap.live.reading import LiveGeneration
 from neardup.index.stored.codec import decode_decision
 from neardup.index.stored.connection import translated_errors
+from neardup.relation.edit import look_document
 from neardup.types import Decision, Verdict
 
 Document = dict[str, Any]
@@ -17,7 +18,7 @@ def remembered(generation: LiveGeneration, key: str) -> Document | None:
     """Return the decision that is still remembered for a key."""
     with translated_errors():
         recorded = generation.client.get(generation.keys.decided(key))
-    return None if recorded is None else _told(decode_decision(recorded))
+    return None if recorded is None else _told(decode_decision(recorded), generation)
 
 
 def naming(generation: LiveGeneration, image_ids: Collection[str]) -> Document:
@@ -30,7 +31,7 @@ def naming(generation: LiveGeneration, image_ids: Collection[str]) -> Document:
     for key, decision in _decisions(generation):
         count += 1
         if decision.verdict is Verdict.DUPLICATE and decision.duplicate_of in image_ids:
-            found[key] = {"key": key, **_told(decision)}
+            found[key] = {"key": key, **_told(decision, generation)}
     return {"remembered": count, "messages": [found[key] for key in sorted(found)]}
 
 
@@ -58,12 +59,13 @@ def _read(generation: LiveGeneration, names: list[bytes]) -> Iterator[tuple[str,
             yield name.decode(errors="backslashreplace").removeprefix(prefix), decode_decision(text)
 
 
-def _told(decision: Decision) -> Document:
+def _told(decision: Decision, generation: LiveGeneration) -> Document:
     return {
         "verdict": decision.verdict.value,
         "duplicate_of": decision.duplicate_of,
         "distance": decision.l2_distance,
         "local_change": decision.local_change,
         "symmetry": decision.symmetry.value,
+        **look_document(generation.meta.relation, decision.look, decision.symmetry),
         "generation": decision.generation,
     }

@@ -14,7 +14,8 @@ from bootstrap.live.decisions import naming, remembered
 from bootstrap.live.inspection import describe_file, described, read_pixels
 from bootstrap.live.reading import LiveGeneration
 from neardup.errors import Misconfigured
-from neardup.relation.comparison import compare_described
+from neardup.relation.comparison import Comparison, compare_described
+from neardup.relation.edit import Points, common_part, look_document
 from neardup.search.distance import l2_distances, similarity
 from neardup.types import Member, Pixels, Symmetry, Variant, Verdict
 
@@ -57,7 +58,11 @@ def _within_radius(generation: LiveGeneration, members: Sequence[Member]) -> lis
             other = block.member(column)
             if other.key != members[row].key:
                 checks = generation.meta.relation.check_one(members[row].kept, other.kept)
-                told = {"distance": float(l2[row, column]), "local_change": checks.local_change(0)}
+                told = {
+                    "distance": float(l2[row, column]),
+                    "local_change": checks.local_change(0),
+                    **look_document(generation.meta.relation, checks.look(0), Symmetry.NONE),
+                }
                 near[row].append({**described(other), **told})
     return [sorted(each, key=lambda found: (found["distance"], found["key"])) for each in near]
 
@@ -100,8 +105,8 @@ class Picture:
             found.append(read_pixels(Path(file or name)))
         return found
 
-    def draw(self, pair: Sequence[tuple[str, Pixels]], document: Document) -> None:
-        """Write the picture.
+    def draw(self, pair: Sequence[tuple[str, Pixels]], document: Document, outlines: Sequence[Points]) -> None:
+        """Write the picture, with the outline of what both show if there is one.
 
         Raises
         ------
@@ -112,7 +117,7 @@ class Picture:
 
         alike = document["verdict"] == Verdict.DUPLICATE
         title = "The left is a duplicate of the right" if alike else "The left is no duplicate of the right"
-        write_pair(self.path, pair, title, document["why"], alike=alike)
+        write_pair(self.path, pair, title, document["why"], alike=alike, outlines=outlines)
 
 
 @dataclass(frozen=True, slots=True)
@@ -175,9 +180,13 @@ def explain(
         return head
     pixels = [] if picture is None else picture.read(names)
     first, second = (_side(generation, name, called.get(name), weights, descriptor) for name in names)
-    document = {**head, **_compared(generation, first, second)}
+    comparison = compare_described(
+        first.compared, second.compared, generation.meta.relation, generation.meta.fingerprint
+    )
+    document = {**head, **_compared(generation, first, second, comparison)}
     if picture is not None:
-        picture.draw(list(zip(names, pixels, strict=True)), document)
+        common = comparison.look and common_part(comparison.look, comparison.symmetry)
+        picture.draw(list(zip(names, pixels, strict=True)), document, common or ())
     return document
 
 
@@ -204,9 +213,8 @@ def _side(
     return Side(name, member, (Variant(Symmetry.NONE, member.descriptor, member.kept),))
 
 
-def _compared(generation: LiveGeneration, first: Side, second: Side) -> Document:
+def _compared(generation: LiveGeneration, first: Side, second: Side, comparison: Comparison) -> Document:
     relation, fingerprint = generation.meta.relation, generation.meta.fingerprint
-    comparison = compare_described(first.compared, second.compared, relation, fingerprint)
     each = [compare_described([variant], second.compared, relation, fingerprint) for variant in first.compared]
     return {
         "image": first.document(),
@@ -219,8 +227,16 @@ def _compared(generation: LiveGeneration, first: Side, second: Side) -> Document
         "local_change": comparison.local_change,
         "most_local_change": comparison.most_local_change,
         "symmetry": comparison.symmetry.value,
+        **look_document(relation, comparison.look, comparison.symmetry),
+        "least_agreement": comparison.least_agreement,
         "compared": [
-            {"symmetry": one.symmetry.value, "distance": one.distance, "local_change": one.local_change} for one in each
+            {
+                "symmetry": one.symmetry.value,
+                "distance": one.distance,
+                "local_change": one.local_change,
+                "agreement": one.agreement,
+            }
+            for one in each
         ],
         "symmetries_not_compared": [
             symmetry.value for symmetry in relation.symmetries if len(first.compared) == 1 and first.member is not None

@@ -9,11 +9,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
-from PIL import Image
+from PIL import Image, ImageDraw
 
 from bootstrap.seeds.result import SeedResult
 from neardup.decoding.limits import DecodeLimits
 from neardup.errors import BadInput, Misconfigured
+from neardup.relation.edit import Points
 from neardup.sources.images import SourceImage
 from neardup.types import Pixels
 
@@ -26,6 +27,8 @@ UNIQUE_FILE = "unique.png"
 CALIBRATION_FILE = "calibration.png"
 _TILE_PX = 240
 _PAIR_PX = 600
+_OUTLINE = (((255, 255, 255), 7), ((214, 39, 40), 3))
+"""Colour and width in pixels: red, on white where the picture is dark or red itself."""
 
 
 def require_report(folder: Path) -> None:
@@ -57,7 +60,15 @@ def require_matplotlib(asked_by: str) -> None:
         raise Misconfigured(f"{asked_by} needs matplotlib: pip install neardup[report]")
 
 
-def write_pair(path: Path, pair: Sequence[tuple[str, Pixels]], title: str, note: str, *, alike: bool) -> None:
+def write_pair(
+    path: Path,
+    pair: Sequence[tuple[str, Pixels]],
+    title: str,
+    note: str,
+    *,
+    alike: bool,
+    outlines: Sequence[Points] = (),
+) -> None:
     """Draw two images side by side.
 
     Parameters
@@ -70,6 +81,8 @@ def write_pair(path: Path, pair: Sequence[tuple[str, Pixels]], title: str, note:
         What they are to each other, and why.
     alike
         Whether the first is a duplicate of the second.
+    outlines
+        A polygon to draw in each, in shares of its width and height; none without any.
 
     Raises
     ------
@@ -79,6 +92,8 @@ def write_pair(path: Path, pair: Sequence[tuple[str, Pixels]], title: str, note:
     from bootstrap.report.sheets import pair_sheet  # noqa: PLC0415 - matplotlib, only when asked for
 
     tiles = [(caption, _tile(pixels, _PAIR_PX)) for caption, pixels in pair]
+    if outlines:
+        tiles = [(caption, _outlined(tile, corners)) for (caption, tile), corners in zip(tiles, outlines, strict=True)]
     _save(pair_sheet(tiles, title, note, alike=alike), path, "--picture")
 
 
@@ -147,6 +162,15 @@ def _tiles(
 def _tile(pixels: Pixels, side_px: int = _TILE_PX) -> Pixels:
     image = Image.fromarray(pixels)
     image.thumbnail((side_px, side_px))
+    return np.asarray(image, dtype=np.uint8)
+
+
+def _outlined(pixels: Pixels, corners: Points) -> Pixels:
+    image = Image.fromarray(pixels)
+    # Within the outermost pixels, or a part that is the whole would be drawn beside the picture.
+    places = [(float(x), float(y)) for x, y in corners * (np.array(image.size) - 1)]
+    for colour, width in _OUTLINE:
+        ImageDraw.Draw(image).line([*places, *places[:2]], fill=colour, width=width, joint="curve")
     return np.asarray(image, dtype=np.uint8)
 
 

@@ -135,6 +135,15 @@ class Relation(Switches):
         first, second = (None if kept is None else kept[np.newaxis] for kept in (later, earlier))
         return self.check(first, np.zeros(1, dtype=np.intp), second, all_looks=all_looks)
 
+    def allow_both_ways(self, ones: Kept | None, rows: NDArray[np.intp], others: Kept | None) -> NDArray[np.bool_]:
+        """Return, bool (n,), which pairs pass `check` whichever of the two is the later one, when nobody knows that."""
+        allowed = self.check(ones, rows, others).allowed
+        # Local change is the same either way.
+        if self.agreement is not None and ones is not None and others is not None:
+            left = np.flatnonzero(allowed)
+            allowed[left] = self.check(others[left], np.arange(len(left)), ones[rows[left]]).allowed
+        return allowed
+
     def is_wider_than(self, other: "Relation") -> bool:
         """Return whether two members, as stored, can be alike under this relation but not under the other."""
         may_change_more = other.local_change is not None and (

@@ -14,10 +14,12 @@ from PIL import Image
 
 from bootstrap.generation.job import Outcome as JobOutcome
 from bootstrap.generation.job import run
+from bootstrap.live.explaining import Picture, explain
 from bootstrap.live.inspection import neighbours, stats
 from bootstrap.live.reading import LiveGeneration
 from bootstrap.live.repair import Repairing
 from bootstrap.live.verify import Verification
+from bootstrap.member_lines import explain_lines
 from bootstrap.settings import Settings
 from consumer.claim_checks.reader import UriReader
 from consumer.handler import Handler, Outcome, OutputTopics
@@ -223,6 +225,7 @@ def mixed(tmp_path: Path) -> Path:
     return written(tmp_path / "mixed", pictures)
 
 
+OUTLINE_RED = (214, 39, 40)
 LOOKED_AT = ["--agreement", "auto", "--threshold", "2"]
 
 
@@ -280,6 +283,37 @@ def test_looks_of_another_version_are_refused_until_it_is_bootstrapped_again(
         job(mixed, *LOOKED_AT)
     assert job(mixed, *LOOKED_AT, "--allow-dropping").assembly.kept == 0
     assert uniques_of(client, name) == ["0 60.jpg", "1 60.jpg", "2 60.jpg"]
+
+
+def test_explain_tells_what_a_second_look_finds(
+    job: Job, client: redis.Redis, name: str, mixed: Path, tmp_path: Path
+) -> None:
+    job(mixed, *LOOKED_AT, "--match-flips")
+    live = LiveGeneration(client, name)
+    mirrored = written(tmp_path / "copies", {"m.jpg": jpeg(scene(1).transpose(FLIP), 80)}) / "m.jpg"
+    files = str(mixed / "1 60.jpg"), str(mixed / "0 60.jpg")
+    alike = explain(live, str(mirrored), "1 60.jpg", picture=Picture(tmp_path / "alike.png", (None, files[0])))
+    assert (alike["verdict"], alike["symmetry"], alike["edit"]["mirrored"]) == ("duplicate", "mirror", True)
+    assert f"agreement {alike['agreement']:.3f} is at least {DEFAULT_AGREEMENT:.3f}" in alike["why"]
+    lines = "\n".join(explain_lines(alike))
+    assert "A mirrored, shows all of the earlier image" in lines
+    assert all(f"agreement {one['agreement']:.3f}" in lines for one in alike["compared"])
+    unlike = explain(live, files[0], "0 60.jpg")
+    assert (unlike["verdict"], unlike["edit"] is None) == ("unique", unlike["agreement"] == 0.0)
+    assert f"is below {DEFAULT_AGREEMENT:.3f}" in unlike["why"]
+    job(mixed, "--threshold", "2", "--agreement", "off", "--match-flips", "--allow-dropping")
+    [kept] = uniques_of(client, name)
+    plain = explain(
+        LiveGeneration(client, name), str(mirrored), kept, picture=Picture(tmp_path / "plain.png", (None, files[0]))
+    )
+    assert "agreement" not in plain
+    assert (plain["least_agreement"], "edit" in "\n".join(explain_lines(plain))) == (None, False)
+    red = [count_of(OUTLINE_RED, tmp_path / picture) for picture in ("alike.png", "plain.png")]
+    assert red[0] > 100 > red[1]
+
+
+def count_of(colour: tuple[int, int, int], picture: Path) -> int:
+    return int((np.asarray(Image.open(picture).convert("RGB")) == colour).all(axis=2).sum())
 
 
 @pytest.mark.parametrize("switch", ["--local-change=2.5", "--match-flips", "--agreement=auto"])

@@ -10,6 +10,7 @@ from neardup.descriptors import DEFAULT
 from neardup.descriptors.dct import DctDescriptor
 from neardup.errors import Misconfigured
 from neardup.relation.local_change import DEFAULT_LOCAL_CHANGE
+from neardup.relation.second_look import DEFAULT_AGREEMENT
 from neardup.settings.options import options_of
 from neardup.settings.parsers import boolean
 from neardup.settings.profiles import PROFILES
@@ -27,6 +28,19 @@ def test_defaults_are_those_of_the_library() -> None:
     assert settings.seeds == ("photos",)
     assert settings.redis_url == "redis://127.0.0.1:6379/0"
     assert (settings.clusters, settings.radius, settings.workers) == (None, None, None)
+
+
+@pytest.mark.parametrize(
+    ("text", "agreement"), [("auto", DEFAULT_AGREEMENT), ("off", None), ("0", 0.0), ("0.25", 0.25), ("1", 1.0)]
+)
+def test_agreement_is_a_number_or_a_word(text: str, agreement: float | None) -> None:
+    assert settings_of("photos", "--agreement", text).agreement == agreement
+
+
+@pytest.mark.parametrize("text", ["1.1", "-0.1", "nan", "yes", ""])
+def test_agreement_is_a_share(text: str) -> None:
+    with pytest.raises(Misconfigured, match=r"--agreement: .* it should be a number from 0 to 1, or auto, or off"):
+        settings_of("photos", f"--agreement={text}")
 
 
 def test_every_flag_is_an_environment_variable_too() -> None:

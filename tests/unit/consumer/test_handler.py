@@ -29,6 +29,7 @@ from neardup.index.base import IndexMeta
 from neardup.index.memory import MemoryIndex
 from neardup.index.stored.codec import encode_member
 from neardup.relation.rule import Relation
+from neardup.relation.second_look import DEFAULT_AGREEMENT
 from neardup.types import Decision, Pixels, Query, Verdict
 from tests.support.indexes import with_relation
 from tests.support.processes import photo
@@ -452,6 +453,18 @@ def test_a_frame_in_which_something_has_changed_is_unique(handler: Handler, inde
     assert 0 <= changes[1] <= 3.0
     assert 0 <= changes[3] <= 3.0
     assert all(member.kept is not None for member in index.members())
+
+
+def test_an_image_that_shows_something_else_is_unique(handler: Handler, index: Index) -> None:
+    compares(index, Relation(2.0, agreement=DEFAULT_AGREEMENT, match_flips=True))
+    flip = Image.Transpose.FLIP_LEFT_RIGHT
+    outcomes = handle(handler, messages(photo(1), photo(1, quality=60), photo(2), turned(photo(2), flip)))
+    documents = [json.loads(sent(outcome).value or b"") for outcome in outcomes]
+    assert [document["duplicate_of"] for document in documents] == [None, "images-0-0", None, "images-0-2"]
+    assert [document["agreement"] and document["agreement"] >= DEFAULT_AGREEMENT for document in documents] == [
+        *(None, True, None, True),
+    ]
+    assert [document["edit"] and document["edit"]["mirrored"] for document in documents] == [None, False, None, True]
 
 
 def test_images_are_described_again_for_a_generation_that_compares_otherwise(

@@ -25,6 +25,8 @@ OPTIONS: list[dict[str, Any]] = [
     {},
     {"match_flips": True},
     {"local_change": 2.5},
+    {"agreement": 0.7},
+    {"agreement": 0.7, "local_change": 100.0, "match_flips": True, "match_rotations": True, "radius": 1.0},
     {"local_change": 2.5, "match_flips": True, "match_rotations": True, "radius": 0.3},
     {"descriptor": "pixels:16", "radius": 0.05},
 ]
@@ -57,6 +59,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def flags_of(options: dict[str, Any]) -> list[str]:
     names = {"radius": "--threshold", "descriptor": "--descriptor", "local_change": "--local-change"}
+    names["agreement"] = "--agreement"
     flags = [part for name, flag in names.items() if name in options for part in (flag, str(options[name]))]
     return [*flags, *(f"--{name.replace('_', '-')}" for name in ("match_flips", "match_rotations") if name in options)]
 
@@ -72,12 +75,18 @@ def test_it_finds_what_folder_mode_finds(folder: Path, options: dict[str, Any], 
     found = neardup.find_duplicates(folder, workers=2, **options)
     assert list(found.kept) == [each["image_id"] for each in verdicts if each["verdict"] == "unique"]
     told = {
-        each.image: (group.kept, each.distance, each.symmetry, each.local_change)
+        each.image: (
+            *(group.kept, each.distance, each.symmetry, each.local_change, each.agreement),
+            None if each.edit is None else each.edit.document(),
+        )
         for group in found
         for each in group.duplicates
     }
     assert told == {
-        each["image_id"]: (each["duplicate_of"], each["distance"], each["symmetry"], each["local_change"])
+        each["image_id"]: (
+            *(each["duplicate_of"], each["distance"], each["symmetry"], each["local_change"]),
+            *(each.get("agreement"), each.get("edit")),
+        )
         for each in verdicts
         if each["verdict"] == "duplicate"
     }
@@ -95,6 +104,7 @@ def test_it_finds_what_the_batch_job_finds(folder: Path, options: dict[str, Any]
     relation = Relation(
         options.get("radius", descriptor.default_radius),
         options.get("local_change"),
+        options.get("agreement"),
         match_flips="match_flips" in options,
         match_rotations="match_rotations" in options,
     )
@@ -186,6 +196,7 @@ def test_descriptors_do_as_well_as_images(tmp_path: Path) -> None:
         (np.full((2, 3), np.nan, dtype=np.float16), {"radius": 0.1}, "row 0 has nan"),
         (np.eye(128, dtype=np.float16), {"match_flips": True}, "need images"),
         (np.eye(128, dtype=np.float16), {"local_change": 2.5}, "need images"),
+        (np.eye(128, dtype=np.float16), {"agreement": 0.0}, "need images"),
     ],
 )
 def test_what_are_no_descriptors_is_refused(rows: Descriptors, options: dict[str, Any], said: str) -> None:

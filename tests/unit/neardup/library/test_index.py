@@ -3,6 +3,7 @@
 import errno
 import os
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -78,7 +79,15 @@ def test_names_that_do_not_fit_are_refused(arguments: tuple[Any, Any], family: t
     assert len(index) == 0
 
 
-@pytest.mark.parametrize("options", [{}, {"local_change": 2.5, "match_rotations": True, "radius": 0.3}])
+@pytest.mark.parametrize(
+    "options",
+    [
+        {},
+        {"local_change": 2.5, "match_rotations": True, "radius": 0.3},
+        {"agreement": 0.7},
+        {"agreement": 0.6, "local_change": 2.5, "match_flips": True},
+    ],
+)
 def test_an_index_is_loaded_as_it_was_saved(tmp_path: Path, options: dict[str, Any]) -> None:
     index, path = index_of(options), tmp_path / "photos.index"
     index.save(path)
@@ -88,6 +97,26 @@ def test_an_index_is_loaded_as_it_was_saved(tmp_path: Path, options: dict[str, A
     assert loaded.query(asked) == index.query(asked)
     assert loaded.add(generated(0)) == index.add(generated(0))
     assert [each.name for each in tmp_path.iterdir()] == ["photos.index"]
+
+
+def test_an_answer_tells_what_a_second_look_found() -> None:
+    index = neardup.Index(agreement=0.7, match_flips=True, radius=2.0)
+    answers = index.add([CAT, MIRRORED, DOG], ["cat", "mirrored", "dog"])
+    assert [answer.duplicate_of for answer in answers] == [None, "cat", None]
+    assert (answers[0].agreement, answers[0].edit) == (None, None)
+    assert answers[1].agreement is not None
+    assert answers[1].agreement >= 0.7
+    assert answers[1].edit is not None
+    assert answers[1].edit.mirrored
+
+
+def test_a_file_whose_members_lack_what_its_options_compare_is_refused(tmp_path: Path) -> None:
+    path = tmp_path / "photos.index"
+    index_of({"agreement": 0.7}).save(path)
+    meta, members = index_file.read_index(path)
+    index_file.write_index(path, meta, [replace(members[0], kept=None), *members[1:]])
+    with pytest.raises(neardup.CorruptIndex, match="not every member has a look kept"):
+        neardup.Index.load(path)
 
 
 def test_an_empty_index_is_saved_too(tmp_path: Path) -> None:

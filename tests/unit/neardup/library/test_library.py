@@ -116,6 +116,8 @@ WRONG: list[tuple[dict[str, Any], str]] = [
     ({"radius": float("nan")}, "radius"),
     ({"radius": 2.1}, "radius"),
     ({"local_change": 256}, "local_change should be a number from 0 to 255, not 256"),
+    ({"agreement": 1.1}, "agreement should be a number from 0 to 1, not 1.1"),
+    ({"agreement": -0.1}, "agreement"),
     ({"descriptor": "magic"}, "unknown descriptor 'magic'"),
     ({"descriptor": "file:nowhere.keras"}, "nowhere.keras on this machine"),
 ]
@@ -172,6 +174,17 @@ def test_a_small_change_makes_an_image_unique_and_the_record_says_why() -> None:
     assert "is within the radius" in found.why
     assert "is beyond 2.5" in found.why
     assert neardup.compare(changed, PICTURE, local_change=255).verdict == "duplicate"
+
+
+def test_what_a_second_look_finds_is_told() -> None:
+    same = neardup.compare(PICTURE, PICTURE, agreement=0.9)
+    assert (same.verdict, same.agreement) == ("duplicate", 1.0)
+    assert same.edit is not None
+    assert (same.edit.box, same.edit.inset) == ((0.0, 0.0, 1.0, 1.0), (0.0, 0.0, 1.0, 1.0))
+    other = neardup.compare(generated(2), PICTURE, radius=2.0, agreement=0.9)
+    assert other.verdict == "unique"
+    assert "is below 0.900" in other.why
+    assert neardup.compare(generated(2), PICTURE, radius=2.0).edit is None
 
 
 @pytest.mark.parametrize("function", [neardup.compare, neardup.find_duplicates, neardup.Index])

@@ -5,9 +5,11 @@ import pytest
 
 from neardup.descriptors.base import unit_float16
 from neardup.relation.comparison import compare_described
+from neardup.relation.edit import edit_of
 from neardup.relation.local_change import THUMBNAIL_BYTES
 from neardup.relation.rule import Relation
 from neardup.types import Descriptors, Kept, Symmetry, Variant, Verdict
+from tests.support.indexes import look
 
 GREY: Kept = np.full(THUMBNAIL_BYTES, 128, dtype=np.uint8)
 
@@ -48,3 +50,30 @@ def test_one_that_has_changed_gives_way_to_a_farther_one_that_has_not() -> None:
     alone = compare_described(image[:1], [variant(0.0, kept=GREY)], Relation(0.1, 5.0), "test")
     assert alone.verdict is Verdict.UNIQUE
     assert "is beyond 5.0" in alone.why
+
+
+def test_one_that_shows_something_else_is_unique_and_told_how_little_agrees() -> None:
+    relation = Relation(0.1, agreement=0.9)
+    image, same, other = (variant(0.0, kept=look(changed)) for changed in (0, 0, 4))
+    found = compare_described([image], [same], relation, "test")
+    assert (found.verdict, found.agreement, found.least_agreement) == (Verdict.DUPLICATE, 1.0, 0.9)
+    assert "agreement 1.000 is at least 0.900" in found.why
+    assert found.look is not None
+    assert found.edit == edit_of(found.look, Symmetry.NONE)
+    unlike = compare_described([image], [other], relation, "test")
+    assert unlike.verdict is Verdict.UNIQUE
+    assert f"agreement {unlike.agreement:.3f} is below 0.900" in unlike.why
+
+
+def test_agreement_is_told_of_images_that_differ_by_distance_or_local_change_as_well() -> None:
+    changed = GREY.copy()
+    changed[: THUMBNAIL_BYTES // 2] = 255
+    image, other = (variant(0.0, kept=np.concatenate([each, look()])) for each in (GREY, changed))
+    found = compare_described([image], [other], Relation(0.1, 5.0, 0.9), "test")
+    assert (found.verdict, found.agreement) == (Verdict.UNIQUE, 1.0)
+
+
+def test_without_a_second_look_nothing_is_told_of_one() -> None:
+    found = compare_described([variant(0.0)], [variant(0.0)], Relation(0.1), "test")
+    assert (found.agreement, found.edit, found.least_agreement) == (None, None, None)
+    assert "agreement" not in found.why
