@@ -122,10 +122,10 @@ class _Compared:
         order = np.lexsort((rows, columns, self.owner[first_row + rows]))
         rows, columns = rows[order], columns[order]
         found = self._relation.check(self.kept, first_row + rows, None if kept is None else kept[columns])
-        for pair in np.flatnonzero(found.allowed).tolist():
-            row, column = int(rows[pair]), int(columns[pair])
-            l2_distance = float(l2[row, column])
-            yield _Alike(first_row + row, column, l2_distance, found.local_change(pair), found.look(pair))
+        near = zip(rows.tolist(), columns.tolist(), l2[rows, columns].tolist(), found.allowed.tolist(), strict=True)
+        for pair, (row, column, l2_distance, allowed) in enumerate(near):
+            if allowed:
+                yield _Alike(first_row + row, column, l2_distance, found.local_change(pair), found.look(pair))
 
 
 class Batch:

@@ -5,6 +5,7 @@ import json
 import logging
 from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -14,10 +15,13 @@ from PIL import Image
 
 from bootstrap.generation.job import Outcome as JobOutcome
 from bootstrap.generation.job import run
+from bootstrap.live.copies import copy_to
 from bootstrap.live.explaining import Picture, explain
 from bootstrap.live.inspection import neighbours, stats
+from bootstrap.live.radius import set_radius
 from bootstrap.live.reading import LiveGeneration
 from bootstrap.live.repair import Repairing
+from bootstrap.live.rollback import rollback
 from bootstrap.live.verify import Verification
 from bootstrap.member_lines import explain_lines
 from bootstrap.settings import Settings
@@ -269,6 +273,24 @@ def test_looks_are_carried_over_alone_and_beside_thumbnails_and_dropped_when_nob
         assert job(mixed, *LOOKED_AT, "--allow-dropping").assembly.kept == 0
     assert "its members have no looks, which a second look compares" in caplog.text
     assert uniques_of(client, name) == ["0 60.jpg", "1 60.jpg", "2 60.jpg"]
+
+
+def test_looks_stay_through_another_radius_a_copy_and_a_way_back(
+    job: Job, client: redis.Redis, name: str, mixed: Path
+) -> None:
+    relation = job(mixed, *LOOKED_AT).meta.relation
+    before = {member.key: encode_member(member) for member in RedisIndex(client, name).members()}
+    set_radius(client, name, 1.9, "test", keep_ms=60_000, dry_run=False)
+    index = RedisIndex(client, name)
+    assert index.meta.relation == replace(relation, radius=1.9)
+    assert {member.key: encode_member(member) for member in index.members()} == before
+    copy_to(client, name, client, f"{name}-copy", "test", overwrite=False)
+    assert RedisIndex(client, f"{name}-copy").meta.relation == index.meta.relation
+    assert judged(client, name, jpeg(scene(7))) == ["unique"]
+    rollback(client, name, keep_ms=60_000)
+    assert RedisIndex(client, name).meta.relation == relation
+    assert judged(client, name, jpeg(scene(7), 60), first=1) == ["t-0-0"]
+    assert_holds(client, name)
 
 
 def test_looks_of_another_version_are_refused_until_it_is_bootstrapped_again(

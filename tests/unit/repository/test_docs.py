@@ -26,6 +26,8 @@ from neardup.decoding.formats import FORMATS, formats_of
 from neardup.descriptors import DEFAULT, DESCRIPTORS, SPECS, load_descriptor
 from neardup.errors import BadInput, Misconfigured, NeardupError, Unavailable, reasons
 from neardup.index.stored.keys import PREFIX, IndexKeys
+from neardup.relation.kept import Parts
+from neardup.relation.second_look import DEFAULT_AGREEMENT
 from neardup.relation.symmetry import SWITCHES
 from neardup.search.distance import similarity
 from neardup.settings.command_line import flags_of
@@ -248,6 +250,22 @@ def test_symmetries_are_documented() -> None:
     assert schema("verdict")["properties"]["symmetry"]["enum"] == [*Symmetry, None]
     [row] = [row for row in rows(section(text_of("docs/wire-contracts.md"), "Verdicts")) if row[0] == "`symmetry`"]
     assert slugs_in(row[2]) == [*Symmetry]
+
+
+def test_what_a_member_keeps_besides_is_documented() -> None:
+    costs = {row[0].strip("`"): row[2] for row in rows(section(text_of("docs/index.md"), "What a duplicate is"))}
+    assert costs["--local-change X"].startswith(f"{Parts.THUMBNAIL.nbytes:,} bytes per member")
+    assert costs["--agreement A"].startswith(f"{Parts.LOOK.nbytes:,} bytes per member")
+    both = f"takes {Parts.THUMBNAIL.nbytes:,} bytes more, with `--agreement` {Parts.LOOK.nbytes:,}."
+    assert both in text_of("docs/index-performance.md")
+    more = f"{Parts.THUMBNAIL.nbytes:,} more in an index with `--local-change` and {Parts.LOOK.nbytes:,} with"
+    assert f"{more} `--agreement`" in " ".join(text_of("docs/operations.md").split())
+
+
+def test_the_default_agreement_is_documented() -> None:
+    [row] = [row for row in documented(DUPLICATES) if row[0] == "`--agreement`"]
+    assert f"`auto` is {DEFAULT_AGREEMENT:g};" in row[4]
+    assert f"{DEFAULT_AGREEMENT:g} is what `--agreement auto` stands for" in text_of("docs/library.md")
 
 
 def test_switches_of_symmetries_are_settings_of_the_bootstrap_and_of_folder_mode_and_told_of() -> None:

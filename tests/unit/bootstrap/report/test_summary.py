@@ -11,6 +11,8 @@ from bootstrap.settings import Settings
 from neardup.descriptors.base import unit_float16
 from neardup.descriptors.pixels import PixelsDescriptor
 from neardup.index.memory import MemoryIndex
+from neardup.relation.kept import Parts
+from neardup.relation.rule import Relation
 from neardup.sources.clip_report import ClipReport
 
 PIXELS = PixelsDescriptor(2)
@@ -46,6 +48,16 @@ def test_clips_are_told_of_where_there_are_any() -> None:
     assert [" ".join(line.split()) for line in told if line.startswith("clips")] == [
         "clips 2 clips, 1 not whole, with about 20 frames missing"
     ]
+
+
+def test_what_decides_beside_the_radius_is_told() -> None:
+    seeds = replace(described(5), kept=np.zeros((5, (Parts.THUMBNAIL | Parts.LOOK).nbytes), dtype=np.uint8))
+    result = analyse_seeds(seeds, PIXELS, clusters=2, relation=Relation(0.1, 2.5, 0.7))
+    told = summary(Outcome(result.snapshot().meta, result, result.assembly, np.array([2, 3])), Settings()).splitlines()
+    lines = [" ".join(line.split()) for line in told]
+    assert "change 2.5 grey levels at most, locally" in lines
+    assert "agreement 0.7 at least, by a second look" in lines
+    assert not [line for line in summary_of(0).splitlines() if line.startswith(("change ", "agreement "))]
 
 
 def test_the_rate_is_images_by_seconds_of_describing() -> None:
