@@ -84,9 +84,9 @@ def draw_text(draw: Draw, box: Box, random: Random, size_px: float, ink: Colour 
     size = max(6, round(size_px))
     left, top, right, bottom = box
     while top + size <= bottom:
-        line = words(random, 14)
-        while " " in line and draw.textlength(line, font(size)) > right - left:
-            line = line.rpartition(" ")[0]
+        line = words(random, 14)[: round(2 * (right - left) / size)]  # letters are about half as wide as high
+        while line and draw.textlength(line, font(size)) > right - left:
+            line = line[:-2]
         draw.text((left, top), line, ink, font(size))
         top += 1.4 * size
 
