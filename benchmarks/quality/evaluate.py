@@ -30,6 +30,8 @@ TIMED_PHOTOS = 150
 BATCH = 32
 """Images that are described at once where that is timed."""
 PRECISE = 0.999
+LARGE_SHARE = 0.65
+"""Of the photos that are copied, from the large ones."""
 
 Rows = NDArray[np.float16]
 FalsePairs = list[tuple[float, Path, Path]]
@@ -56,9 +58,9 @@ def evenly(files: Sequence[Path], count: int) -> list[Path]:
 
 
 def choose_photos(folder: Path, count: int, different: int, seed: int) -> Photos:
-    """Take 65 % of the photos to copy from the large ones, the rest from the small ones."""
+    """Take most of the photos to copy from the large ones, the rest from the small ones."""
     large, small = (sorted((folder / name).glob("*.jpg")) for name in ("photos_eval", "photos_small"))
-    of_large = evenly(large, round(0.65 * count))
+    of_large = evenly(large, round(LARGE_SHARE * count))
     of_small = evenly(small, count - len(of_large))
     return Photos(of_large + of_small, evenly(small, different), large, folder / "camera", seed)
 
