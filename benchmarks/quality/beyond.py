@@ -115,17 +115,26 @@ def _shares(found: NDArray[np.bool_]) -> dict[str, dict[str, float]]:
 def _false_pairs(
     setting: Setting, files: Sequence[Path], images: Sequence[Described]
 ) -> tuple[dict[str, Any], list[tuple[float, Path, Path]]]:
-    """Return by group and half how many pairs are called duplicates, and the nearest of them as files."""
+    """Return by group and half how many pairs are called duplicates, and the nearest of them as files.
+
+    Both halves together have more pairs than each by itself: those of one photo from either.
+    """
     counted: dict[str, Any] = {}
     shown: list[tuple[float, Path, Path]] = []
     for group in ("garments", "photos"):
-        counted[group] = {}
-        for half in HALVES:
-            rows = [row for row in _of_half(half, files) if _group(files[row]) == group]
-            pairs = duplicate_pairs(setting, [images[row] for row in rows])
-            counted[group][half] = {"images": len(rows), "pairs": count_pairs(len(rows)), "false": len(pairs)}
-            shown += [(far, files[rows[one]], files[rows[other]]) for far, one, other in pairs]
+        rows = [row for row, file in enumerate(files) if _group(file) == group]
+        own = [files[row] for row in rows]
+        pairs = duplicate_pairs(setting, [images[row] for row in rows])
+        shown += [(far, own[one], own[other]) for far, one, other in pairs]
+        counted[group] = {half: _counted(pairs, set(_of_half(half, own))) for half in HALVES}
+        counted[group]["together"] = _counted(pairs, set(range(len(own))))
     return counted, sorted(shown)[:_FALSE_SHOWN]
+
+
+def _counted(pairs: Sequence[tuple[float, int, int]], rows: set[int]) -> dict[str, int]:
+    """Count the pairs of which both images are among these rows."""
+    false = sum(one in rows and other in rows for _, one, other in pairs)
+    return {"images": len(rows), "pairs": count_pairs(len(rows)), "false": false}
 
 
 def _group(file: Path) -> str:

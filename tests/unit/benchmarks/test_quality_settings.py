@@ -124,7 +124,10 @@ def test_copies_and_false_pairs_are_counted_by_half(folder: Path, monkeypatch: p
     assert narrow["false_pairs"]["garments"] == {
         "chosen": {"images": 1, "pairs": 0, "false": 0},
         "reported": {"images": 2, "pairs": 1, "false": 1},
+        "together": {"images": 3, "pairs": 3, "false": 1},
     }
+    assert wide["false_pairs"]["garments"]["together"]["false"] == 3
+    assert wide["false_pairs"]["photos"]["together"] == {"images": 1, "pairs": 0, "false": 0}
     assert sheets["beyond-small"]["false"] == [(0.0, reported, twin)]
     assert sheets["beyond-wide"]["misses"] == []
     missed = {name for _, _, name in sheets["beyond-small"]["misses"]}
