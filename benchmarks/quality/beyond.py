@@ -16,7 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from benchmarks.quality.evaluate import LARGE_SHARE, evenly
+from benchmarks.quality.evaluate import LARGE_SHARE, evenly, say
 from benchmarks.quality.halves import HALVES, Half, half_of
 from benchmarks.quality.held_out import HELD_OUT
 from benchmarks.quality.setting import (
@@ -84,7 +84,9 @@ def evaluate_beyond(
     """Return the figures as JSON would hold them, and for each setting what its contact sheets show."""
     with ProcessPoolExecutor(workers) as pool:
         judged = list(pool.map(partial(_judged_copies, settings, photos.seed), photos.copied, chunksize=2))
+        say(f"{len(photos.copied)} unseen photos, {len(EVERY)} copies of each")
         images = list(pool.map(partial(_described_file, settings), photos.different, chunksize=64))
+        say(f"{len(photos.different)} different photos")
     figures, sheets = [], {}
     for index, setting in enumerate(settings):
         own = [each[index] for each in judged]

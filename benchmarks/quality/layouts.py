@@ -10,6 +10,7 @@ from typing import Any
 
 from PIL import Image
 
+from benchmarks.quality.evaluate import say
 from benchmarks.quality.held_out_layouts import HELD_OUT_LAYOUTS
 from benchmarks.quality.low_texture import LAYOUTS, LowTexture, drawn_edits, picture
 from benchmarks.quality.setting import Setting, compared, count_pairs, described, duplicate_pairs, is_found
@@ -50,6 +51,7 @@ def evaluate_layouts(settings: Sequence[Setting], seed: int, workers: int, pictu
     items = [(key, name) for key, classes in CLASSES.items() for name in classes]
     with ProcessPoolExecutor(workers) as pool:
         judged = list(pool.map(partial(_judged_class, settings, seed, pictures), items))
+    say(f"{len(items)} classes of one layout, {pictures} pictures of each")
     figures = []
     for index, setting in enumerate(settings):
         shares: dict[str, Any] = {key: {} for key in CLASSES}
