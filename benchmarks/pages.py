@@ -1,6 +1,6 @@
 """Tables of a page that come from a file of results: between marks, so that a test can hold them to it."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 BEGIN, END = "<!-- figures {} -->\n", "<!-- end -->"
 
@@ -20,3 +20,14 @@ def with_tables(page: str, tables: Mapping[str, str]) -> str:
             raise ValueError(f"the page has no place for {name}: {BEGIN.format(name)}{END}")
         page = f"{before}{begin}{table}\n{end}{after}"
     return page
+
+
+def table(head: Sequence[str], body: Sequence[Sequence[str]]) -> str:
+    """Return a table as Markdown."""
+    rule = "|" + "---|" * len(head)
+    return "\n".join(["| " + " | ".join(head) + " |", rule, *("| " + " | ".join(row) + " |" for row in body)])
+
+
+def share(value: float | None) -> str:
+    """Return a share as percent, with one decimal; None, which nobody measured, as ``none``."""
+    return "none" if value is None else f"{100 * value:.1f}"

@@ -30,6 +30,8 @@ TIMED_PHOTOS = 150
 BATCH = 32
 """Images that are described at once where that is timed."""
 PRECISE = 0.999
+LARGE_SHARE = 0.65
+"""Of the photos that are copied, from the large ones."""
 
 Rows = NDArray[np.float16]
 FalsePairs = list[tuple[float, Path, Path]]
@@ -56,9 +58,9 @@ def evenly(files: Sequence[Path], count: int) -> list[Path]:
 
 
 def choose_photos(folder: Path, count: int, different: int, seed: int) -> Photos:
-    """Take 65 % of the photos to copy from the large ones, the rest from the small ones."""
+    """Take most of the photos to copy from the large ones, the rest from the small ones."""
     large, small = (sorted((folder / name).glob("*.jpg")) for name in ("photos_eval", "photos_small"))
-    of_large = evenly(large, round(0.65 * count))
+    of_large = evenly(large, round(LARGE_SHARE * count))
     of_small = evenly(small, count - len(of_large))
     return Photos(of_large + of_small, evenly(small, different), large, folder / "camera", seed)
 
@@ -156,7 +158,7 @@ def evaluate(photos: Photos, names: list[str], weights: str | None, workers: int
         figures, sheets[tool.name] = measure(found.of(tool, index, chosen), chosen)
         held.append(figures if chosen == unseen else measure(found.of(tool, index, unseen), unseen)[0])
         results.append({**figures, "cpu_ms": cpu_ms(tool, photos.copied)})
-        _say(f"{tool.name} measured")
+        say(f"{tool.name} measured")
     figures = {
         "photos": len(photos.copied),
         "seed": photos.seed,
@@ -174,11 +176,11 @@ def _described_photos(photos: Photos, names: list[str], weights: str | None, wor
     """Describe all photos and pictures, each once."""
     with ProcessPoolExecutor(workers) as pool:
         copies = list(pool.map(partial(_copies_of, names, weights, photos.seed), photos.copied, chunksize=4))
-        _say(f"{len(photos.copied)} photos, {len(TRANSFORMS)} copies of each")
+        say(f"{len(photos.copied)} photos, {len(TRANSFORMS)} copies of each")
         copied = set(photos.copied)
         others = [file for file in (*photos.different, *photos.large) if file not in copied]
         rows = list(pool.map(partial(_photo_rows, names, weights), others, chunksize=64))
-        _say(f"{len(others)} other photos")
+        say(f"{len(others)} other photos")
         items, plain = _described_pictures(pool, names, weights, photos.seed)
     return Described(
         dict(zip((*photos.copied, *others), [*(rows for rows, _ in copies), *rows], strict=True)),
@@ -193,7 +195,7 @@ def _described_pictures(
 ) -> tuple[list[tuple[str, int]], list[tuple[list[Rows], Rows]]]:
     items = [(name, number) for name in low_texture.EVERY for number in range(low_texture.COUNT)]
     plain = list(pool.map(partial(_low_texture_rows, names, weights, seed), items, chunksize=8))
-    _say(f"{len(plain)} low-texture pictures")
+    say(f"{len(plain)} low-texture pictures")
     return items, plain
 
 
@@ -210,7 +212,8 @@ def evaluate_pictures(results: dict[str, Any], weights: str | None, workers: int
             figures["low_texture"] = {key: _low_texture(tool, items, own, each) for key, each in thresholds.items()}
 
 
-def _say(text: str) -> None:
+def say(text: str) -> None:
+    """Print how far a run is."""
     print(f"[{time.perf_counter():.0f} s] {text}", flush=True)
 
 

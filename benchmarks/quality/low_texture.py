@@ -8,7 +8,7 @@ so the covered lenses here differ in where light leaks in, and fresh noise is an
 `DRAWN` holds classes of one layout each: pages, signs and screens that a person reads.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
 import numpy as np
@@ -57,9 +57,14 @@ class LowTexture:
     text: str
 
 
-def picture(name: str, number: int, seed: int, take: int = 0) -> Image.Image:
-    """Return a picture of a class; another `take` is the same scene with fresh noise."""
-    kind = EVERY[name]
+def picture(
+    name: str, number: int, seed: int, take: int = 0, among: Mapping[str, LowTexture] | None = None
+) -> Image.Image:
+    """Return a picture of a class; another `take` is the same scene with fresh noise.
+
+    `among` holds the class: `EVERY` if not told.
+    """
+    kind = (among or EVERY)[name]
     scene = kind.scene(number, np.random.default_rng(photo_seed(seed, f"{name}/{number}")))
     if not kind.noise:
         return scene
@@ -69,17 +74,25 @@ def picture(name: str, number: int, seed: int, take: int = 0) -> Image.Image:
 def edits(name: str, number: int, seed: int) -> dict[str, bytes]:
     """Return encoded copies of a picture that a person takes for the same."""
     image = picture(name, number, seed)
-    copies = {
+    copies = drawn_edits(image, seed) if name in DRAWN else light_edits(image)
+    if EVERY[name].noise:
+        copies["fresh_noise"] = jpeg(picture(name, number, seed, take=1))
+    return copies
+
+
+def light_edits(image: Image.Image) -> dict[str, bytes]:
+    """Return encoded copies of an image that nobody would notice to be copies."""
+    return {
         "jpeg80": jpeg(image, 80),
         "brighter5": jpeg(ImageEnhance.Brightness(image).enhance(1.05)),
         "darker5": jpeg(ImageEnhance.Brightness(image).enhance(0.95)),
         "shift1": jpeg(shifted(image)),
     }
-    if name in DRAWN:
-        copies |= {edit: make_copy(edit, image, seed) for edit in ("png", "half")}
-    if EVERY[name].noise:
-        copies["fresh_noise"] = jpeg(picture(name, number, seed, take=1))
-    return copies
+
+
+def drawn_edits(image: Image.Image, seed: int) -> dict[str, bytes]:
+    """Return light edits of what no sensor took: also as PNG, and at half its size."""
+    return light_edits(image) | {edit: make_copy(edit, image, seed) for edit in ("png", "half")}
 
 
 def _colour(number: int, random: Random) -> NDArray[np.int64]:
@@ -211,3 +224,5 @@ CLASSES: dict[str, LowTexture] = {
 }
 DRAWN = {name: LowTexture(scene, 0, text) for name, (scene, text) in SCENES.items()}
 EVERY = CLASSES | DRAWN
+LAYOUTS = {name: kind for name, kind in EVERY.items() if name in {"text_page", "form", "chart", *DRAWN}}
+"""Classes of one layout each: what may be chosen so that it tells such pictures apart may be chosen by these."""

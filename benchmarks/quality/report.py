@@ -1,14 +1,16 @@
 """Tables, plots, contact sheets and the figures in the docs, all made from the JSON of a run."""
 
 import io
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
 from PIL import Image, ImageDraw
 
+from benchmarks.pages import share, table
 from benchmarks.quality.low_texture import CLASSES, DRAWN
-from benchmarks.quality.transforms import BLACK, CORE, TRANSFORMS, WHITE, font, make_copy, photo_seed
+from benchmarks.quality.setting_tables import beyond_tables, layout_tables
+from benchmarks.quality.transforms import BLACK, CORE, TRANSFORMS, WHITE, Transform, font, make_copy, photo_seed
 from neardup.decoding.decode import decode
 
 BEGIN, END = "<!-- figures {}: written by make quality -->", "<!-- end of figures -->"
@@ -19,7 +21,15 @@ TILE_PX = (220, 190)
 
 
 def tables(results: dict[str, Any]) -> dict[str, str]:
-    """Return the tables of a run by name, as Markdown."""
+    """Return the tables of a run by name, as Markdown; of parts that were not run, none."""
+    return {
+        **(_tool_tables(results) if "tools" in results else {}),
+        **(beyond_tables(results["beyond"]) if "beyond" in results else {}),
+        **(layout_tables(results["layouts"]) if "layouts" in results else {}),
+    }
+
+
+def _tool_tables(results: dict[str, Any]) -> dict[str, str]:
     held_out = results.get("held_out", [])
     return {
         "overview": _overview(results),
@@ -31,15 +41,6 @@ def tables(results: dict[str, Any]) -> dict[str, str]:
         "drawn": _low_texture(results, DRAWN),
         "clips": _clips(results),
     }
-
-
-def _table(head: list[str], body: list[list[str]]) -> str:
-    rule = "|" + "---|" * len(head)
-    return "\n".join(["| " + " | ".join(head) + " |", rule, *("| " + " | ".join(row) + " |" for row in body)])
-
-
-def _share(value: float | None) -> str:
-    return "none" if value is None else f"{100 * value:.1f}"
 
 
 def _ms(value: float | None) -> str:
@@ -70,7 +71,7 @@ def _overview(results: dict[str, Any]) -> str:
         "clothing pairs within, default / 1e-6 / of",
         "CPU ms: one / one of 32 / decoding / one with decoding",
     ]
-    return _table(head, [_overview_row(tool) for tool in results["tools"]])
+    return table(head, [_overview_row(tool) for tool in results["tools"]])
 
 
 def _overview_row(tool: dict[str, Any]) -> list[str]:
@@ -80,13 +81,13 @@ def _overview_row(tool: dict[str, Any]) -> list[str]:
         f"`{tool['tool']}`",
         f"{tool['member_bytes']:,}",
         _threshold(tool, tool["default"]),
-        "none" if default["recall"] is None else _share(default["recall"]["core20"]),
+        "none" if default["recall"] is None else share(default["recall"]["core20"]),
         "none" if default["false_pairs"] is None else f"{default['false_pairs']:,}",
         _threshold(tool, rate["threshold"]),
         f"{rate['rate']:.1e}",
         f"{rate['pairs']:,}",
-        *(_share(shares[key]) for key in ("core20", "core22", "beyond")),
-        _share(tool["precision_recall"]["recall_at_999"]),
+        *(share(shares[key]) for key in ("core20", "core22", "beyond")),
+        share(tool["precision_recall"]["recall_at_999"]),
         f"{tool['precision_recall']['best_f1']:.3f}",
         _clothing(tool["hard_negatives"]),
         " / ".join(_ms(cpu.get(key)) for key in ("describe", "describe_in_32", "decode", "with_decode")),
@@ -115,7 +116,7 @@ def _held_out(tools: list[dict[str, Any]]) -> str:
         "recall at 99.9 % precision",
         "clothing pairs within, default / 1e-6 / of",
     ]
-    return _table(head, [_held_out_row(tool) for tool in tools])
+    return table(head, [_held_out_row(tool) for tool in tools])
 
 
 def _held_out_row(tool: dict[str, Any]) -> list[str]:
@@ -128,8 +129,8 @@ def _held_out_row(tool: dict[str, Any]) -> list[str]:
         "none" if by_default is None else f"{by_default:,}",
         _threshold(tool, rate["threshold"]),
         f"{rate['false_pairs']:,}",
-        *(_share(rate["recall"][key]) for key in ("core20", "core22", "beyond", "crop20", "rotate90")),
-        _share(tool["precision_recall"]["recall_at_999"]),
+        *(share(rate["recall"][key]) for key in ("core20", "core22", "beyond", "crop20", "rotate90")),
+        share(tool["precision_recall"]["recall_at_999"]),
         _clothing(tool["hard_negatives"]),
     ]
 
@@ -137,10 +138,10 @@ def _held_out_row(tool: dict[str, Any]) -> list[str]:
 def _recall(every: list[dict[str, Any]], key: str) -> str:
     tools = [tool for tool in every if tool[key]["recall"] is not None]
     body = [
-        [f"`{name}`", transform.kind, *(_share(tool[key]["recall"][name]) for tool in tools)]
+        [f"`{name}`", transform.kind, *(share(tool[key]["recall"][name]) for tool in tools)]
         for name, transform in TRANSFORMS.items()
     ]
-    return _table(["transform", "kind", *(f"`{tool['tool']}`" for tool in tools)], body)
+    return table(["transform", "kind", *(f"`{tool['tool']}`" for tool in tools)], body)
 
 
 def _low_texture(results: dict[str, Any], classes: Iterable[str]) -> str:
@@ -150,9 +151,9 @@ def _low_texture(results: dict[str, Any], classes: Iterable[str]) -> str:
         cells = []
         for tool in results["tools"]:
             row = tool["low_texture"]["at_rate" if tool["default"] is None else "at_default"][name]
-            cells.append(f"{_share(row['false'])} / {_share(row['found'])}")
+            cells.append(f"{share(row['false'])} / {share(row['found'])}")
         body.append([f"`{name}`", *cells])
-    return _table(["class", *(f"`{tool['tool']}`" for tool in results["tools"])], body)
+    return table(["class", *(f"`{tool['tool']}`" for tool in results["tools"])], body)
 
 
 def _clips(results: dict[str, Any]) -> str:
@@ -162,12 +163,12 @@ def _clips(results: dict[str, Any]) -> str:
             f"{row['frames']}",
             f"{row['seconds']:.2f}",
             *(f"{row[key]:.3f}" for key in ("p5", "median", "p95")),
-            _share(row.get("within_default")),
+            share(row.get("within_default")),
         ]
         for clip, rows in results["clips"].items()
         for row in rows
     ]
-    return _table(["clip", "frames apart", "seconds", "5 %", "median", "95 %", "within the default, %"], body)
+    return table(["clip", "frames apart", "seconds", "5 %", "median", "95 %", "within the default, %"], body)
 
 
 def plain(results: dict[str, Any]) -> str:
@@ -186,7 +187,8 @@ def with_figures(page: str, results: dict[str, Any]) -> str:
     ValueError
         A mark has no end.
     """
-    for name, text in {**tables(results), "run": _run(results)}.items():
+    run = {"run": _run(results)} if "tools" in results else {}
+    for name, text in {**tables(results), **run}.items():
         begin = BEGIN.format(name)
         if begin in page:
             before, _, rest = page.partition(begin)
@@ -258,20 +260,24 @@ def _draw_clips(axes: Any, results: dict[str, Any]) -> None:  # noqa: ANN401
 # --- contact sheets: photos, so never inside the project's tracked files ---
 
 
-def write_sheets(sheets: dict[str, Any], seed: int, folder: Path) -> None:
-    """Write for each tool its nearest false pairs and its farthest misses, two pictures a cell."""
+def write_sheets(sheets: dict[str, Any], seed: int, folder: Path, among: Mapping[str, Transform] | None = None) -> None:
+    """Write for each tool its nearest false pairs and its farthest misses, two pictures a cell.
+
+    `among` is the list that has the transforms of what is missed: `TRANSFORMS` if not told.
+    """
     folder.mkdir(parents=True, exist_ok=True)
     for tool, found in sheets.items():
         false = [(left.read_bytes(), right.read_bytes(), f"{far:.3f}") for far, left, right in found["false"]]
         misses = [
-            (file.read_bytes(), _copy(file, name, seed), f"{name} {far:.3f}") for far, file, name in found["misses"]
+            (file.read_bytes(), _copy(file, name, seed, among), f"{name} {far:.3f}")
+            for far, file, name in found["misses"]
         ]
         for kind, cells in {"false": false, "misses": misses}.items():
             _sheet(cells).save(folder / f"{tool.replace(':', '-').replace('/', '-')}-{kind}.png")
 
 
-def _copy(file: Path, name: str, seed: int) -> bytes:
-    return make_copy(name, Image.fromarray(decode(file.read_bytes())), photo_seed(seed, file.name))
+def _copy(file: Path, name: str, seed: int, among: Mapping[str, Transform] | None) -> bytes:
+    return make_copy(name, Image.fromarray(decode(file.read_bytes())), photo_seed(seed, file.name), among)
 
 
 def _sheet(cells: list[tuple[bytes, bytes, str]]) -> Image.Image:

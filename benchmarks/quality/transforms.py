@@ -8,7 +8,7 @@ encoding is the point. What is drawn at random (text, places, noise) depends on 
 
 import hashlib
 import io
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import cache
 
@@ -33,7 +33,8 @@ class Transform:
     ----------
     kind
         ``compression``, ``photometric``, ``geometric``, ``overlay``, ``symmetric`` (mirrored or turned: the content is
-        the same, the layout is not) or ``beyond``. All but the last make the core list.
+        the same, the layout is not) or ``beyond``. All but the last make the core list. Other modules have lists of
+        other kinds.
     make
         RGB image and random numbers in, encoded bytes out.
     text
@@ -45,10 +46,13 @@ class Transform:
     text: str
 
 
-def make_copy(name: str, image: Image.Image, seed: int) -> bytes:
-    """Return the encoded copy of an RGB image that the transform `name` makes; the image is left alone."""
+def make_copy(name: str, image: Image.Image, seed: int, among: Mapping[str, Transform] | None = None) -> bytes:
+    """Return the encoded copy of an RGB image that the transform `name` makes; the image is left alone.
+
+    `among` is the list that has this transform: `TRANSFORMS` if not told.
+    """
     key = int.from_bytes(hashlib.sha256(f"{seed}:{name}".encode()).digest()[:8], "big")
-    return TRANSFORMS[name].make(image, np.random.default_rng(key))
+    return (among or TRANSFORMS)[name].make(image, np.random.default_rng(key))
 
 
 def photo_seed(seed: int, photo: str) -> int:
@@ -58,10 +62,11 @@ def photo_seed(seed: int, photo: str) -> int:
 
 def jpeg(image: Image.Image, quality: int = COPY_QUALITY) -> bytes:
     """Return the image as JPEG."""
-    return _saved(image, "JPEG", quality=quality)
+    return saved(image, "JPEG", quality=quality)
 
 
-def _saved(image: Image.Image, encoding: str, **options: object) -> bytes:
+def saved(image: Image.Image, encoding: str, **options: object) -> bytes:
+    """Return the image in one of Pillow's formats, with the options of its writer."""
     buffer = io.BytesIO()
     image.save(buffer, encoding, **options)
     return buffer.getvalue()
@@ -83,10 +88,11 @@ def _jpeg30(image: Image.Image, _: Random) -> bytes:
 
 
 def _half(image: Image.Image, _: Random) -> bytes:
-    return jpeg(_scaled(image, 0.5, 0.5))
+    return jpeg(scaled(image, 0.5, 0.5))
 
 
-def _scaled(image: Image.Image, by_width: float, by_height: float) -> Image.Image:
+def scaled(image: Image.Image, by_width: float, by_height: float) -> Image.Image:
+    """Return the image with its width and height multiplied by these."""
     size = (max(1, round(image.width * by_width)), max(1, round(image.height * by_height)))
     return image.resize(size, Image.Resampling.LANCZOS)
 
@@ -144,19 +150,19 @@ def shifted(image: Image.Image) -> Image.Image:
 
 
 def _crop5(image: Image.Image, _: Random) -> bytes:
-    return jpeg(_cropped(image, 0.05))
+    return jpeg(cropped(image, 0.05))
 
 
 def _crop10(image: Image.Image, _: Random) -> bytes:
-    return jpeg(_cropped(image, 0.10))
+    return jpeg(cropped(image, 0.10))
 
 
 def _crop20(image: Image.Image, _: Random) -> bytes:
-    return jpeg(_cropped(image, 0.20))
+    return jpeg(cropped(image, 0.20))
 
 
-def _cropped(image: Image.Image, share: float) -> Image.Image:
-    """Cut `share` of the width and of the height away, half of it at either end."""
+def cropped(image: Image.Image, share: float) -> Image.Image:
+    """Return the image without `share` of its width and of its height, half of it at either end."""
     x, y = image.width * share / 2, image.height * share / 2
     return image.crop((round(x), round(y), round(image.width - x), round(image.height - y)))
 
@@ -167,20 +173,19 @@ def _rotate2(image: Image.Image, _: Random) -> bytes:
 
 def _letterbox(image: Image.Image, _: Random) -> bytes:
     bar = round(image.height / 6)
-    return jpeg(_placed(image, (image.width, image.height + 2 * bar), (0, bar), BLACK))
+    return jpeg(placed(image, (image.width, image.height + 2 * bar), (0, bar), BLACK))
 
 
-def _placed(
-    image: Image.Image, size: tuple[int, int], at: tuple[int, int], colour: tuple[int, int, int]
-) -> Image.Image:
+def placed(image: Image.Image, size: tuple[int, int], at: tuple[int, int], colour: tuple[int, int, int]) -> Image.Image:
+    """Return a canvas of one colour with the image on it, its upper left corner at a place."""
     canvas = Image.new("RGB", size, colour)
     canvas.paste(image, at)
     return canvas
 
 
 def _combination(image: Image.Image, _: Random) -> bytes:
-    brighter = ImageEnhance.Brightness(_cropped(image, 0.05)).enhance(1.2)
-    return jpeg(_scaled(brighter, 0.5, 0.5), 50)
+    brighter = ImageEnhance.Brightness(cropped(image, 0.05)).enhance(1.2)
+    return jpeg(scaled(brighter, 0.5, 0.5), 50)
 
 
 # --- overlay ---
@@ -233,14 +238,14 @@ def _rotate90(image: Image.Image, _: Random) -> bytes:
 
 def _pad_square(image: Image.Image, _: Random) -> bytes:
     side = max(image.size)
-    return jpeg(_placed(image, (side, side), ((side - image.width) // 2, (side - image.height) // 2), WHITE))
+    return jpeg(placed(image, (side, side), ((side - image.width) // 2, (side - image.height) // 2), WHITE))
 
 
 def _screenshot(image: Image.Image, random: Random) -> bytes:
     """Show the photo in a window: title bar with text and buttons, a frame around."""
     bar, frame = max(8, round(0.08 * image.height)), max(2, round(0.02 * min(image.size)))
     size = (image.width + 2 * frame, image.height + bar + frame)
-    window = _placed(image, size, (frame, bar), (225, 225, 228))
+    window = placed(image, size, (frame, bar), (225, 225, 228))
     draw = ImageDraw.Draw(window)
     for number, colour in enumerate([(237, 106, 94), (245, 191, 79), (98, 197, 84)]):
         centre = frame + bar * (0.5 + 0.6 * number)
@@ -252,7 +257,7 @@ def _screenshot(image: Image.Image, random: Random) -> bytes:
 def _meme(image: Image.Image, random: Random) -> bytes:
     """Put a white band of a fifth of the height above the photo, with two lines of text."""
     band = round(image.height / 5)
-    captioned = _placed(image, (image.width, image.height + band), (0, band), WHITE)
+    captioned = placed(image, (image.width, image.height + band), (0, band), WHITE)
     draw = ImageDraw.Draw(captioned)
     for line in range(2):
         place = (image.width / 2, band * (0.3 + 0.4 * line))
@@ -284,7 +289,7 @@ def _double_jpeg(image: Image.Image, _: Random) -> bytes:
 
 
 def _aspect(image: Image.Image, _: Random) -> bytes:
-    return jpeg(_scaled(image, 0.8, 1.0))
+    return jpeg(scaled(image, 0.8, 1.0))
 
 
 def _watermark(image: Image.Image, random: Random) -> bytes:
@@ -309,19 +314,19 @@ def _exif_twin(image: Image.Image, random: Random) -> bytes:
     orientation = int(random.choice(list(_STORED_AS)))
     exif = Image.Exif()
     exif[EXIF_ORIENTATION] = orientation
-    return _saved(image.transpose(_STORED_AS[orientation]), "JPEG", quality=COPY_QUALITY, exif=exif)
+    return saved(image.transpose(_STORED_AS[orientation]), "JPEG", quality=COPY_QUALITY, exif=exif)
 
 
 def _png(image: Image.Image, _: Random) -> bytes:
-    return _saved(image, "PNG", compress_level=1)
+    return saved(image, "PNG", compress_level=1)
 
 
 def _webp(image: Image.Image, _: Random) -> bytes:
-    return _saved(image, "WEBP", quality=75)
+    return saved(image, "WEBP", quality=75)
 
 
 def _gif(image: Image.Image, _: Random) -> bytes:
-    return _saved(image.quantize(256), "GIF")
+    return saved(image.quantize(256), "GIF")
 
 
 TRANSFORMS: dict[str, Transform] = {

@@ -50,7 +50,8 @@ def feed(stage: Stage) -> Counter[str]:
 
 def check_index(stage: Stage) -> None:
     """Check that each unique image is a member once, and nothing else is."""
-    members = RedisIndex(connect(stage.redis_url), stage.index).members()
+    with connect(stage.redis_url) as client:
+        members = RedisIndex(client, stage.index).members()
     ours = Counter(member.key for member in members if member.key.startswith(f"{stage.images}-"))
     uniques = {place for place, document in stage.documents().items() if document["verdict"] == "unique"}
     assert ours == dict.fromkeys(uniques, 1)

@@ -1,0 +1,120 @@
+"""A whole setting, as its users get it: what describes images, and everything that makes one a duplicate of another.
+
+The other parts of the evaluation measure descriptors by distances. This one asks the relation itself for its verdicts:
+what is added to the relation is measured without a change here.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass, fields
+from functools import cache
+from typing import Any
+
+import numpy as np
+
+from neardup.decoding.decode import decode
+from neardup.descriptors import load_descriptor
+from neardup.descriptors.base import Descriptor
+from neardup.descriptors.names import DCT
+from neardup.relation.comparison import Comparison, compare_described
+from neardup.relation.describing import Describer
+from neardup.relation.rule import Relation
+from neardup.search.distance import l2_distances
+from neardup.settings.profiles import PROFILES
+from neardup.types import Variant, Verdict
+
+MEASURED = "scraper"
+"""The profile for pictures from the web: what its users want is to find such copies as are made here."""
+_BLOCK_ROWS = 1024
+
+Described = tuple[Variant, ...]
+"""An image as it is compared: as it came, then after each symmetry."""
+
+
+@dataclass(frozen=True)
+class Setting:
+    """What is measured.
+
+    Attributes
+    ----------
+    name
+        For people: a profile, or a descriptor.
+    spec
+        The descriptor.
+    relation
+        Decides by the descriptor, and by whatever else it asks for.
+    """
+
+    name: str
+    spec: str
+    relation: Relation
+
+    @property
+    def facts(self) -> dict[str, Any]:
+        """What the results say of it."""
+        return {"setting": self.name, "descriptor": self.spec, **asdict(self.relation)}
+
+
+def settings(radius: float | None = None) -> tuple[Setting, ...]:
+    """Return the measured profile, by another radius if one is told, and ``dct`` as it ships beside it."""
+    given = {} if radius is None else {"radius": radius}
+    return _setting(MEASURED, {**PROFILES[MEASURED], **given}), _setting(DCT, {"descriptor": DCT})
+
+
+def _setting(name: str, told: Mapping[str, Any]) -> Setting:
+    """Return the setting that holds what is told; the radius is else the descriptor's own."""
+    spec = str(told["descriptor"])
+    known = {field.name: told[field.name] for field in fields(Relation) if field.name in told}
+    return Setting(name, spec, Relation(**{"radius": _loaded(spec).default_radius, **known}))
+
+
+@cache
+def _loaded(spec: str) -> Descriptor:
+    return load_descriptor(spec)
+
+
+def described(setting: Setting, images: Sequence[bytes]) -> list[Described]:
+    """Decode and describe encoded images as the service does."""
+    describer = Describer(_loaded(setting.spec), setting.relation)
+    return describer.describe([describer.prepare(decode(data, reduce_to_px=describer.reduce_to_px)) for data in images])
+
+
+def compared(setting: Setting, image: Described, other: Described) -> Comparison:
+    """Compare a later image with an earlier one."""
+    return compare_described(image, other, setting.relation, _loaded(setting.spec).fingerprint)
+
+
+def is_found(comparison: Comparison) -> bool:
+    """Tell whether the later image was found to be a duplicate."""
+    return comparison.verdict is Verdict.DUPLICATE
+
+
+def duplicate_pairs(setting: Setting, images: Sequence[Described]) -> list[tuple[float, int, int]]:
+    """Return the distance and the numbers (earlier, later) of all images that are called duplicates, nearest first.
+
+    Only pairs within the radius are compared by more than their distance.
+    """
+    pairs = (
+        (earlier, later, compared(setting, images[later], images[earlier])) for earlier, later in _near(setting, images)
+    )
+    return sorted((found.distance, earlier, later) for earlier, later, found in pairs if is_found(found))
+
+
+def _near(setting: Setting, images: Sequence[Described]) -> list[tuple[int, int]]:
+    """Return the numbers (earlier, later) of images of which a variant of the later one lies within the radius."""
+    if not images:
+        return []
+    near: set[tuple[int, int]] = set()
+    stored = np.stack([image[0].descriptor for image in images])
+    for each in range(len(images[0])):
+        rows = np.stack([image[each].descriptor for image in images])
+        for start in range(0, len(rows), _BLOCK_ROWS):
+            stop = start + _BLOCK_ROWS
+            within = l2_distances(rows[start:stop], stored[:stop]) <= setting.relation.radius
+            later, earlier = np.nonzero(np.tril(within, start - 1))
+            near.update(zip(earlier.tolist(), (later + start).tolist(), strict=True))
+    return sorted(near)
+
+
+def count_pairs(images: int) -> int:
+    """Return how many pairs so many images make."""
+    return images * (images - 1) // 2
