@@ -44,6 +44,9 @@ class Look:
     ----------
     agreement
         The share of the common part that shows the same, in [0, 1], with 3 decimals.
+    needed
+        How much of it the pair needs to be a duplicate (`neardup.relation.second_look.needed_agreement`), likewise;
+        above 1 where no agreement is enough.
     map
         The affine map from the later image, as it was compared, to the earlier one: ``x' = a x + b y + c`` and
         ``y' = d x + e y + f``, as (a, b, c, d, e, f) with 4 decimals; x and y go from 0 to 1 from the top left.
@@ -51,12 +54,16 @@ class Look:
         By how many grey levels the common part is brighter in the later image, with 1 decimal.
     contrast
         The ratio of its contrast to that in the earlier image, with 2 decimals.
+    colour
+        By how many of 256 levels it is bluer (Cb) and redder (Cr) there, with 1 decimal.
     """
 
     agreement: float
+    needed: float
     map: tuple[float, float, float, float, float, float]
     brightness: float
     contrast: float
+    colour: tuple[float, float]
 
 
 @dataclass(frozen=True, slots=True)

@@ -128,8 +128,8 @@ def _part(text: Any, part: Parts, what: str) -> Kept:  # noqa: ANN401 - JSON
         stored = base64.b64decode(text, validate=True)
     except (TypeError, ValueError) as exc:
         raise ValueError(f'{what}: "{name}" is not base64') from exc
-    if len(stored) != part.nbytes:
-        raise ValueError(f'{what}: "{name}" has {len(stored)} bytes, it should have {part.nbytes}')
+    if len(stored) != part.stored_nbytes:
+        raise ValueError(f'{what}: "{name}" has {len(stored)} bytes, it should have {part.stored_nbytes}')
     return np.frombuffer(stored, dtype=np.uint8)
 
 

@@ -38,7 +38,7 @@ from neardup.errors import Misconfigured, NeardupError
 from neardup.index.base import IndexMeta, look_fields
 from neardup.index.build import GenerationBuild, MoreToCarry
 from neardup.index.carry import Predecessor
-from neardup.relation.kept import Parts, divided
+from neardup.relation.kept import Parts, divided, stored_kept
 from neardup.relation.symmetry import SWITCHES
 from neardup.search.cells import Cells
 from neardup.search.sketches import fit_sketcher
@@ -309,7 +309,7 @@ def _member_texts(snapshot: Snapshot, progress: Advance) -> Iterator[str]:
     texts = _float16_texts()
     for member, cluster in zip(snapshot.members, snapshot.clusters.tolist(), strict=True):
         head = {"key": member.key, "image_id": member.image_id, "captured_at_ms": member.captured_at_ms}
-        for part, kept in divided(member.kept).items():
+        for part, kept in divided(stored_kept(member.kept)).items():
             head[PART_FIELDS[part]] = base64.b64encode(kept.tobytes()).decode()
         numbers = ",".join([texts[bits] for bits in member.descriptor.view(np.uint16).tolist()])
         yield f'{json.dumps(head)[:-1]}, "cluster": {cluster}, "descriptor": [{numbers}]}}'

@@ -146,9 +146,10 @@ class Members:
             yield from pairs
             return
         while some := list(islice(pairs, _PAIRS_MEASURED)):
-            ones, others, _ = zip(*some, strict=True)
+            ones, others, l2 = zip(*some, strict=True)
             yield from compress(
-                some, relation.allow_both_ways(self.kept, np.array(ones), self.kept[list(others)]).tolist()
+                some,
+                relation.allow_both_ways(self.kept, np.array(ones), self.kept[list(others)], np.array(l2)).tolist(),
             )
 
 

@@ -57,7 +57,7 @@ def _within_radius(generation: LiveGeneration, members: Sequence[Member]) -> lis
         for row, column in np.argwhere(l2 <= generation.meta.radius).tolist():
             other = block.member(column)
             if other.key != members[row].key:
-                checks = generation.meta.relation.check_one(members[row].kept, other.kept)
+                checks = generation.meta.relation.check_one(members[row].kept, other.kept, float(l2[row, column]))
                 told = {
                     "distance": float(l2[row, column]),
                     "local_change": checks.local_change(0),

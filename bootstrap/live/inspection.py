@@ -296,7 +296,7 @@ def _nearest_members(
 
 def _matched(relation: Relation, block: Block, row: int, variant: Variant, l2_distance: float) -> Match:
     member = block.member(row)
-    found = relation.check_one(variant.kept, member.kept)
+    found = relation.check_one(variant.kept, member.kept, float(l2_distance))
     return Match(member, float(l2_distance), found.local_change(0), variant.symmetry, found.look(0))
 
 

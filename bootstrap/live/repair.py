@@ -259,7 +259,7 @@ class _DryRun:
         if others.kept is not None:
             rows, columns = np.nonzero(distances <= relation.radius)
             kept = stacked_kept((member.kept for member in members), relation.parts)
-            changed = ~relation.check(kept, rows, others.kept[columns]).allowed
+            changed = ~relation.check(kept, rows, others.kept[columns], distances[rows, columns]).allowed
             distances[rows[changed], columns[changed]] = np.inf
         return distances
 

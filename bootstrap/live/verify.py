@@ -271,7 +271,9 @@ class Verification:
 def _alike(distances: NDArray[np.float64], sample: Members, block: Block, relation: Relation) -> list[tuple[int, int]]:
     """Return the pairs (row of the sample, row of the block) that are alike, each as it is stored."""
     rows, others = np.nonzero(distances <= relation.radius)
-    alike = relation.allow_both_ways(sample.kept, rows, None if block.kept is None else block.kept[others])
+    alike = relation.allow_both_ways(
+        sample.kept, rows, None if block.kept is None else block.kept[others], distances[rows, others]
+    )
     rows, others = rows[alike], others[alike]
     return list(zip(rows.tolist(), others.tolist(), strict=True))
 

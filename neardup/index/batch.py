@@ -121,7 +121,9 @@ class _Compared:
         rows, columns = np.nonzero(l2 <= self._relation.radius)
         order = np.lexsort((rows, columns, self.owner[first_row + rows]))
         rows, columns = rows[order], columns[order]
-        found = self._relation.check(self.kept, first_row + rows, None if kept is None else kept[columns])
+        found = self._relation.check(
+            self.kept, first_row + rows, None if kept is None else kept[columns], l2[rows, columns]
+        )
         near = zip(rows.tolist(), columns.tolist(), l2[rows, columns].tolist(), found.allowed.tolist(), strict=True)
         for pair, (row, column, l2_distance, allowed) in enumerate(near):
             if allowed:

@@ -33,7 +33,7 @@ class CellBlock:
         self._dimension = dimension
         self._parts = parts
         self._matrix: Descriptors = np.empty((_FIRST_ROWS, dimension), dtype=np.float16)
-        self._kept: Kept = np.empty((_FIRST_ROWS, parts.nbytes), dtype=np.uint8)
+        self._kept: Kept = np.empty((_FIRST_ROWS, parts.stored_nbytes), dtype=np.uint8)
         self.heads: list[bytes] = []
 
     def __len__(self) -> int:

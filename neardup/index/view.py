@@ -316,7 +316,7 @@ class GenerationView:
         members = None
         if self._relation.parts:
             members = np.stack([blocks[cells[pair]].kept[places[pair]] for pair in pairs.tolist()])
-        found = self._relation.check(kept, rows[pairs], members)
+        found = self._relation.check(kept, rows[pairs], members, l2[pairs])
         near = []
         for number in np.flatnonzero(found.allowed).tolist():
             pair = pairs[number]

@@ -248,7 +248,7 @@ def _nearest_variants(
     for number, variant in enumerate((images, *images.variants)):
         l2 = paired_l2_distances(variant.descriptors[rows], kept.descriptors)
         near = np.flatnonzero(l2 <= relation.radius)
-        found = relation.check(variant.kept, rows[near], None if kept.kept is None else kept.kept[near])
+        found = relation.check(variant.kept, rows[near], None if kept.kept is None else kept.kept[near], l2[near])
         for place in np.flatnonzero(found.allowed).tolist():
             pair = int(near[place])
             if l2[pair] < nearest[pair].l2_distance:

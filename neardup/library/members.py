@@ -106,7 +106,9 @@ class Members:
         ranked = np.lexsort((orders, rows, l2))
         for start in range(0, len(ranked), _CHECKED_AT_ONCE):
             part = ranked[start : start + _CHECKED_AT_ONCE]
-            found = self._relation.check(kept, orders[part], None if self._kept is None else self._kept[rows[part]])
+            found = self._relation.check(
+                kept, orders[part], None if self._kept is None else self._kept[rows[part]], l2[part]
+            )
             for place in np.flatnonzero(found.allowed)[:1].tolist():
                 best = int(part[place])
                 symmetry = compared[int(orders[best])].symmetry

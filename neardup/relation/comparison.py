@@ -104,7 +104,9 @@ def compare_described(
     l2 = l2_distances(np.stack([variant.descriptor for variant in image]), other[0].descriptor[np.newaxis])[:, 0]
     kept, earlier = (stacked_kept((variant.kept for variant in each), relation.parts) for each in (image, other[:1]))
     rows = np.arange(len(image))
-    checks = relation.check(kept, rows, None if earlier is None else earlier.repeat(len(rows), axis=0), all_looks=True)
+    checks = relation.check(
+        kept, rows, None if earlier is None else earlier.repeat(len(rows), axis=0), l2, all_looks=True
+    )
     alike = (l2 <= relation.radius) & checks.allowed
     # Variants that make it a duplicate first, then by distance; on a tie, the image as it came.
     best = int(np.lexsort((l2, ~alike))[0])

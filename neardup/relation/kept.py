@@ -1,6 +1,7 @@
 """What is kept of an image besides its descriptor, and how its bytes are divided: the thumbnail first, then the look.
 
-Which of the two there are is told by the number of bytes: no two selections have as many.
+Of a member only the first part of its look is stored. Which parts there are, and whether they are of a member, is told
+by the number of bytes: no two selections have as many.
 """
 
 from collections.abc import Iterable
@@ -11,7 +12,15 @@ import numpy as np
 from neardup.errors import Misconfigured
 from neardup.relation.local_change import SIDE_PX as THUMBNAIL_PX
 from neardup.relation.local_change import THUMBNAIL_BYTES, mirrored, thumbnail_of, turned
-from neardup.relation.second_look import LOOK_BYTES, NEEDED_PX, look_of, transformed_look
+from neardup.relation.second_look import (
+    LOOK_BYTES,
+    NEEDED_PX,
+    STORED_LOOK_BYTES,
+    look_of,
+    stored_look,
+    transformed_look,
+    whole_look,
+)
 from neardup.relation.symmetry import motion
 from neardup.types import Kept, Pixels, Symmetry
 
@@ -28,8 +37,13 @@ class Parts(IntFlag):
 
     @property
     def nbytes(self) -> int:
-        """How many bytes are kept."""
+        """How many bytes are kept of an image that is compared."""
         return sum(_BYTES[part] for part in self)
+
+    @property
+    def stored_nbytes(self) -> int:
+        """How many of them are stored of a member."""
+        return sum(_STORED_BYTES[part] for part in self)
 
     @property
     def needed_px(self) -> int:
@@ -42,9 +56,12 @@ class Parts(IntFlag):
 
 _BYTES = {Parts.THUMBNAIL: THUMBNAIL_BYTES, Parts.LOOK: LOOK_BYTES}
 """Of each part, in their order."""
+_STORED_BYTES = {Parts.THUMBNAIL: THUMBNAIL_BYTES, Parts.LOOK: STORED_LOOK_BYTES}
 _NEEDED_PX = {Parts.THUMBNAIL: 2 * THUMBNAIL_PX, Parts.LOOK: NEEDED_PX}
 ALL_PARTS = (Parts.NOTHING, Parts.THUMBNAIL, Parts.LOOK, Parts.THUMBNAIL | Parts.LOOK)
-_OF_BYTES = {parts.nbytes: parts for parts in ALL_PARTS}
+_SIZES = {parts.nbytes: (parts, _BYTES) for parts in ALL_PARTS} | {
+    parts.stored_nbytes: (parts, _STORED_BYTES) for parts in ALL_PARTS
+}
 
 
 def kept_of(pixels: Pixels, parts: Parts) -> Kept | None:
@@ -61,13 +78,18 @@ def parts_of(kept: Kept | None) -> Parts:
     Misconfigured
         No parts have that many bytes.
     """
+    return _sizes(kept)[0]
+
+
+def _sizes(kept: Kept | None) -> tuple[Parts, dict[Parts, int]]:
+    """Return the parts, and how many bytes each has."""
     size = 0 if kept is None else kept.shape[-1]
-    if size not in _OF_BYTES:
+    if size not in _SIZES:
         raise Misconfigured(
             f"{size} bytes are kept of an image, which is neither a thumbnail nor a look: the index was filled by "
             "another version; bootstrap it again"
         )
-    return _OF_BYTES[size]
+    return _SIZES[size]
 
 
 def divided(kept: Kept | None) -> dict[Parts, Kept]:
@@ -76,9 +98,10 @@ def divided(kept: Kept | None) -> dict[Parts, Kept]:
         return {}
     found: dict[Parts, Kept] = {}
     start = 0
-    for part in parts_of(kept):
-        found[part] = kept[..., start : start + _BYTES[part]]
-        start += _BYTES[part]
+    parts, nbytes = _sizes(kept)
+    for part in parts:
+        found[part] = kept[..., start : start + nbytes[part]]
+        start += nbytes[part]
     return found
 
 
@@ -102,6 +125,14 @@ def narrowed(kept: Kept | None, parts: Parts) -> Kept | None:
         raise Misconfigured(f"an image has {held} kept, but the index compares {missing}, too")
     found = divided(kept)
     return joined({part: found[part] for part in parts})
+
+
+def stored_kept(kept: Kept | None) -> Kept | None:
+    """Return what is stored of an image, uint8 (b,), if it becomes a member."""
+    found = divided(kept)
+    if Parts.LOOK in found:
+        found[Parts.LOOK] = stored_look(found[Parts.LOOK])
+    return joined(found)
 
 
 def transformed_kept(kept: Kept | None, symmetry: Symmetry) -> Kept | None:
@@ -128,4 +159,12 @@ def stacked_kept(kept: Iterable[Kept | None], parts: Parts) -> Kept | None:
     """
     if not parts:
         return None
-    return np.stack([each for each in (narrowed(one, parts) for one in kept) if each is not None])
+    return np.stack([each for each in (_whole(narrowed(one, parts)) for one in kept) if each is not None])
+
+
+def _whole(kept: Kept | None) -> Kept | None:
+    """Return what is kept of a member in the shape of what is kept of an image, so that both can be stacked."""
+    found = divided(kept)
+    if Parts.LOOK in found:
+        found[Parts.LOOK] = whole_look(found[Parts.LOOK])
+    return joined(found)

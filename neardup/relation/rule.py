@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 from neardup.relation.kept import Parts, divided, narrowed
 from neardup.relation.local_change import largest_change
 from neardup.relation.second_look import Looks, looks
-from neardup.relation.symmetry import Switches, symmetries
+from neardup.relation.symmetry import Switches, motion, symmetries
 from neardup.types import Kept, Look, Symmetry
 
 _AGREEMENT_DIGITS = 3
@@ -47,9 +47,11 @@ class Checks:
         a, b, c, d, e, f = self.looks.maps[pair].reshape(-1).tolist()
         return Look(
             float(self.looks.agreement[pair]),
+            float(self.looks.needed[pair]),
             (a, b, c, d, e, f),
             float(self.looks.brightness[pair]),
             float(self.looks.contrast[pair]),
+            (float(self.looks.colour[pair, 0]), float(self.looks.colour[pair, 1])),
         )
 
 
@@ -91,11 +93,17 @@ class Relation(Switches):
     def allows(self, local_change: float | None, look: Look | None = None) -> bool:
         """Return whether an image that differs this much can still be a duplicate; None means not measured."""
         changed = self.local_change is not None and local_change is not None and local_change > self.local_change
-        differs = self.agreement is not None and look is not None and look.agreement < self.agreement
+        differs = self.agreement is not None and look is not None and look.agreement < look.needed
         return not changed and not differs
 
     def check(
-        self, later: Kept | None, rows: NDArray[np.intp], earlier: Kept | None, *, all_looks: bool = False
+        self,
+        later: Kept | None,
+        rows: NDArray[np.intp],
+        earlier: Kept | None,
+        l2: NDArray[np.float64],
+        *,
+        all_looks: bool = False,
     ) -> Checks:
         """Measure what else decides between images within the radius, for n pairs; each is independent of the others.
 
@@ -108,7 +116,9 @@ class Relation(Switches):
         rows
             intp (n,): the row of `later` that is the first of each pair.
         earlier
-            uint8 (n, b): the second of each pair, the same parts.
+            uint8 (n, b): the second of each pair, the same parts, of images or of members as they are stored.
+        l2
+            float64 (n,): the distance of each pair.
         all_looks
             Whether a second look is taken at every pair, to tell of it.
 
@@ -125,24 +135,56 @@ class Relation(Switches):
             allowed = changes <= self.local_change
         if self.agreement is not None:
             left = np.arange(len(rows)) if all_looks else np.flatnonzero(allowed)
-            found = _looks_at(firsts[Parts.LOOK], rows, seconds[Parts.LOOK], left)
+            found = self._looks_at(firsts[Parts.LOOK], rows, seconds[Parts.LOOK], l2, left)
             # Not a number, where nobody looked, is below nothing and above nothing.
-            allowed &= found.agreement >= self.agreement
+            allowed &= found.agreement >= found.needed
         return Checks(allowed, changes, found)
 
-    def check_one(self, later: Kept | None, earlier: Kept | None, *, all_looks: bool = False) -> Checks:
+    def check_one(
+        self, later: Kept | None, earlier: Kept | None, l2_distance: float, *, all_looks: bool = False
+    ) -> Checks:
         """Return `check` of the one pair of two images, both uint8 (b,)."""
         first, second = (None if kept is None else kept[np.newaxis] for kept in (later, earlier))
-        return self.check(first, np.zeros(1, dtype=np.intp), second, all_looks=all_looks)
+        return self.check(first, np.zeros(1, dtype=np.intp), second, np.array([l2_distance]), all_looks=all_looks)
 
-    def allow_both_ways(self, ones: Kept | None, rows: NDArray[np.intp], others: Kept | None) -> NDArray[np.bool_]:
+    def allow_both_ways(
+        self, ones: Kept | None, rows: NDArray[np.intp], others: Kept | None, l2: NDArray[np.float64]
+    ) -> NDArray[np.bool_]:
         """Return, bool (n,), which pairs pass `check` whichever of the two is the later one, when nobody knows that."""
-        allowed = self.check(ones, rows, others).allowed
+        allowed = self.check(ones, rows, others, l2).allowed
         # Local change is the same either way.
         if self.agreement is not None and ones is not None and others is not None:
             left = np.flatnonzero(allowed)
-            allowed[left] = self.check(others[left], np.arange(len(left)), ones[rows[left]]).allowed
+            allowed[left] = self.check(others[left], np.arange(len(left)), ones[rows[left]], l2[left]).allowed
         return allowed
+
+    def _looks_at(
+        self,
+        ours: Kept,
+        rows: NDArray[np.intp],
+        theirs: Kept,
+        l2: NDArray[np.float64],
+        wanted: NDArray[np.intp],
+    ) -> Looks:
+        """Take a second look at the wanted ones of n pairs; the others are not a number."""
+        found = Looks.of_nothing(len(rows))
+        for row in np.unique(rows[wanted]).tolist():
+            pairs = wanted[rows[wanted] == row]
+            seen = looks(ours[row], theirs[pairs], l2[pairs], self.agreement or 0.0, self._not_asked_for)
+            # Adding 0.0 turns -0.0 into 0.0.
+            found.agreement[pairs] = np.round(seen.agreement, _AGREEMENT_DIGITS)
+            found.needed[pairs] = np.round(seen.needed, _AGREEMENT_DIGITS)
+            found.maps[pairs] = np.round(seen.maps, _MAP_DIGITS) + 0.0
+            found.brightness[pairs] = np.round(seen.brightness, _BRIGHTNESS_DIGITS) + 0.0
+            found.contrast[pairs] = np.round(seen.contrast, _CONTRAST_DIGITS)
+            found.colour[pairs] = np.round(seen.colour, _BRIGHTNESS_DIGITS) + 0.0
+        return found
+
+    @property
+    def _not_asked_for(self) -> tuple[tuple[bool, int], ...]:
+        """What a duplicate may not have been done to it, as `motion` tells it: mirrored, turned by quarters."""
+        asked = (Symmetry.NONE, *self.symmetries)
+        return tuple(motion(symmetry) for symmetry in Symmetry if symmetry not in asked)
 
     def is_wider_than(self, other: "Relation") -> bool:
         """Return whether two members, as stored, can be alike under this relation but not under the other."""
@@ -175,18 +217,3 @@ def local_changes(thumbnails: Kept, rows: NDArray[np.intp], others: Kept) -> NDA
         pairs = np.flatnonzero(rows == row)
         changes[pairs] = largest_change(thumbnails[row], others[pairs])
     return changes
-
-
-def _looks_at(ours: Kept, rows: NDArray[np.intp], theirs: Kept, wanted: NDArray[np.intp]) -> Looks:
-    """Take a second look at the wanted ones of n pairs, as in `local_changes`; the others are not a number."""
-    nothing = [np.full((len(rows), *shape), np.nan) for shape in ((), (2, 3), (), ())]
-    found = Looks(*nothing)
-    for row in np.unique(rows[wanted]).tolist():
-        pairs = wanted[rows[wanted] == row]
-        seen = looks(ours[row], theirs[pairs])
-        found.agreement[pairs] = np.round(seen.agreement, _AGREEMENT_DIGITS)
-        # Adding 0.0 turns -0.0 into 0.0.
-        found.maps[pairs] = np.round(seen.maps, _MAP_DIGITS) + 0.0
-        found.brightness[pairs] = np.round(seen.brightness, _BRIGHTNESS_DIGITS) + 0.0
-        found.contrast[pairs] = np.round(seen.contrast, _CONTRAST_DIGITS)
-    return found

@@ -272,8 +272,8 @@ class DuplicateFinder:
         earlier = settled & ~self._settled[others[near]]
         allowed = np.empty(len(near), dtype=np.bool_)
         pairs, swapped = near[~earlier], near[earlier]
-        allowed[~earlier] = self._allowed(images, places[pairs], paired, pairs)
-        allowed[earlier] = self._allowed(paired, swapped, images, places[swapped])
+        allowed[~earlier] = self._allowed(images, places[pairs], paired, pairs, l2[pairs])
+        allowed[earlier] = self._allowed(paired, swapped, images, places[swapped], l2[swapped])
         near = near[allowed]
         return places[near], others[near], l2[near]
 
@@ -332,14 +332,16 @@ class DuplicateFinder:
         l2 = l2_distances(images.descriptors, others.descriptors)
         if self._relation.parts:
             rows, columns = np.nonzero(l2 <= self._relation.radius)
-            changed = ~self._allowed(images, rows, others, columns)
+            changed = ~self._allowed(images, rows, others, columns, l2[rows, columns])
             l2[rows[changed], columns[changed]] = np.inf
         return l2
 
-    def _allowed(self, images: Images, rows: Rows, others: Images, columns: Rows) -> NDArray[np.bool_]:
+    def _allowed(
+        self, images: Images, rows: Rows, others: Images, columns: Rows, l2: NDArray[np.float64]
+    ) -> NDArray[np.bool_]:
         """Return whether each pair (row of the images, row of the earlier others) passes what else decides."""
         kept = None if others.kept is None else others.kept[columns]
-        return self._relation.check(images.kept, rows, kept).allowed
+        return self._relation.check(images.kept, rows, kept, l2).allowed
 
     def _accept(self, rows: Rows, sketches: Sketches) -> None:
         if not len(rows):

@@ -21,25 +21,26 @@ from typing import Any
 import numpy as np
 
 from neardup.errors import CorruptIndex
-from neardup.relation.kept import ALL_PARTS, Parts, narrowed, parts_of
+from neardup.relation.kept import ALL_PARTS, Parts, narrowed, parts_of, stored_kept
 from neardup.search.sketches import Sketcher
 from neardup.types import Decision, Descriptors, Kept, Look, Member, Origin, Symmetry, Verdict
 
 RECORD_VERSION = 1
-_KEPT_BYTES = {int(parts): parts.nbytes for parts in ALL_PARTS}
+_KEPT_BYTES = {int(parts): parts.stored_nbytes for parts in ALL_PARTS}
 """By the second byte of a record."""
 _HEADER = struct.Struct("<BBHHq")
 _COMPONENTS = struct.Struct("<I")
 _DECISION_TYPES = (str, str | None, float | int | None, int | None, int)
 _RELATION_TYPES = (float | int | None, str)
 _ORIGIN_TYPES = (str, int)
-_LOOK_NUMBERS = 9
+_LOOK_NUMBERS = 12
 
 
 def encode_member(member: Member) -> bytes:
     """Return the record of a member; key and image id at most 65,535 bytes each."""
     key, image_id = member.key.encode(), member.image_id.encode()
-    kept = b"" if member.kept is None else member.kept.tobytes()
+    stored = stored_kept(member.kept)
+    kept = b"" if stored is None else stored.tobytes()
     header = _HEADER.pack(RECORD_VERSION, parts_of(member.kept), len(key), len(image_id), member.captured_at_ms)
     return header + key + image_id + np.ascontiguousarray(member.descriptor, dtype="<f2").tobytes() + kept
 
@@ -136,7 +137,7 @@ def encode_decision(decision: Decision) -> bytes:
         fields += [origin.key, origin.captured_at_ms]
     if decision.look is not None:
         look = decision.look
-        fields.append([look.agreement, *look.map, look.brightness, look.contrast])
+        fields.append([look.agreement, look.needed, *look.map, look.brightness, look.contrast, *look.colour])
     return json.dumps(fields, separators=(",", ":")).encode()
 
 
@@ -175,9 +176,9 @@ def decode_decision(recorded: bytes) -> Decision:
 def _look(numbers: list[Any]) -> Look:
     if len(numbers) != _LOOK_NUMBERS or not all(isinstance(number, float | int) for number in numbers):
         raise ValueError("not a look")
-    agreement, *affine, brightness, contrast = numbers
+    agreement, needed, *affine, brightness, contrast, bluer, redder = numbers
     a, b, c, d, e, f = affine
-    return Look(agreement, (a, b, c, d, e, f), brightness, contrast)
+    return Look(agreement, needed, (a, b, c, d, e, f), brightness, contrast, (bluer, redder))
 
 
 def encode_sketcher(sketcher: Sketcher) -> bytes:
