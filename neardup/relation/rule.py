@@ -136,16 +136,14 @@ class Relation(Switches):
         if self.agreement is not None:
             left = np.arange(len(rows)) if all_looks else np.flatnonzero(allowed)
             found = self._looks_at(firsts[Parts.LOOK], rows, seconds[Parts.LOOK], l2, left)
-            # Not a number, where nobody looked, is below nothing and above nothing.
+            # Where nobody looked it is not a number, which is not at least anything.
             allowed &= found.agreement >= found.needed
         return Checks(allowed, changes, found)
 
-    def check_one(
-        self, later: Kept | None, earlier: Kept | None, l2_distance: float, *, all_looks: bool = False
-    ) -> Checks:
+    def check_one(self, later: Kept | None, earlier: Kept | None, l2_distance: float) -> Checks:
         """Return `check` of the one pair of two images, both uint8 (b,)."""
         first, second = (None if kept is None else kept[np.newaxis] for kept in (later, earlier))
-        return self.check(first, np.zeros(1, dtype=np.intp), second, np.array([l2_distance]), all_looks=all_looks)
+        return self.check(first, np.zeros(1, dtype=np.intp), second, np.array([l2_distance]))
 
     def allow_both_ways(
         self, ones: Kept | None, rows: NDArray[np.intp], others: Kept | None, l2: NDArray[np.float64]

@@ -1,5 +1,7 @@
 """What an image is compared by."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
@@ -7,8 +9,10 @@ from neardup.decoding.decode import decode
 from neardup.descriptors.dct import DctDescriptor
 from neardup.descriptors.pixels import PixelsDescriptor
 from neardup.relation.describing import Describer
+from neardup.relation.kept import Parts, divided
 from neardup.relation.local_change import SIDE_PX, thumbnail_of
 from neardup.relation.rule import Relation
+from neardup.relation.second_look import NEEDED_PX, look_of, looks
 from neardup.relation.symmetry import symmetries, transformed
 from neardup.search.distance import l2_distances
 from neardup.types import Pixels, Symmetry
@@ -66,6 +70,18 @@ def test_a_thumbnail_sees_enough_pixels_whatever_the_descriptor_needs(side_px: i
     descriptor = PixelsDescriptor(side_px)
     needed = Describer(descriptor, Relation(0.0, local_change=1.0)).reduce_to_px
     assert needed >= max(descriptor.reduce_to_px, 2 * SIDE_PX)
+    looked_at = Describer(descriptor, Relation(0.0, agreement=0.5)).reduce_to_px
+    assert looked_at >= max(descriptor.reduce_to_px, NEEDED_PX)
+
+
+def test_looks_are_those_of_the_variants_and_follow_the_thumbnails() -> None:
+    describer = Describer(DCT, replace(ALL, agreement=0.5))
+    (image,) = describer.describe([describer.prepare(pixels_of(1))])
+    for variant in image:
+        kept = divided(variant.kept)
+        assert list(kept) == [Parts.THUMBNAIL, Parts.LOOK]
+        expected = look_of(transformed(pixels_of(1), variant.symmetry))
+        assert looks(kept[Parts.LOOK], expected[np.newaxis]).agreement[0] > 0.95
 
 
 def test_nothing_is_described_from_nothing() -> None:
