@@ -5,15 +5,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from neardup.relation.second_look import (
-    DEFAULT_AGREEMENT,
-    Looks,
-    look_of,
-    looks,
-    stored_look,
-    transformed_look,
-    whole_look,
-)
+from neardup.relation.look import look_of, stored_look, transformed_look, whole_look
+from neardup.relation.second_look import DEFAULT_AGREEMENT, Looks, looks
 from neardup.relation.symmetry import motion, transformed
 from neardup.types import Kept, Pixels, Symmetry
 from tests.support.drawings import cropped, jpeg_of, photo, scaled
