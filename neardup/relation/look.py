@@ -42,6 +42,8 @@ _SMOOTH = 64
 """Of a smoothed plane: so many times the grey levels."""
 _FAINTEST = 2
 """Grey levels by which a point must stand out from its surroundings."""
+_MOST_CURVED = 5**2 / 4
+"""Square of the sum of a point's two curvatures by their product: one is at most four times the other."""
 _NEIGHBOURHOOD_PX = 16
 """Points nearer than this make one another less wanted: a picture's points should not all be in one corner of it."""
 _PATCH = 8
@@ -113,9 +115,10 @@ def _points_of(grey: Image.Image, level: int) -> _Points:
     # All times 4 and then 64 times the grey levels: as fine as int16 holds, and twice as fast as floats.
     fine = _blurred(plane) >> 2
     coarse = _blurred(_blurred(fine) >> 4)
-    strength = np.abs((fine << 4) - coarse)
+    signed = (fine << 4) - coarse
+    strength = np.abs(signed)
     standing_out = (strength >= _highest_around(strength)) & (strength > _FAINTEST * _SMOOTH)
-    rows, columns = np.divmod(np.flatnonzero(standing_out), width)
+    rows, columns = _off_edges(signed, np.flatnonzero(standing_out))
     most = round(POINTS * _SHARES[level]) + 1
     strongest = np.argsort(-strength[rows, columns], kind="stable")[: 3 * most]
     rows, columns = rows[strongest], columns[strongest]
@@ -129,6 +132,23 @@ def _points_of(grey: Image.Image, level: int) -> _Points:
         places=np.stack([(columns * 2 + 1) * 128 // width, (rows * 2 + 1) * 128 // height], axis=1).astype(np.uint8),
         patches=coarse[down[:, :, None], across[:, None]].reshape(len(rows), _PATCH**2),
     )
+
+
+def _off_edges(plane: _Plane, at: NDArray[np.intp]) -> tuple[NDArray[np.intp], NDArray[np.intp]]:
+    """Return rows and columns of those points that do not lie along an edge, where a point could be anywhere.
+
+    Along an edge the plane is curved one way much more than the other (Lowe 2004, section 4.1).
+    """
+    height, width = plane.shape
+    rows, columns = np.divmod(at, width)
+    inner = (rows > 0) & (rows < height - 1) & (columns > 0) & (columns < width - 1)
+    at, rows, columns = at[inner], rows[inner], columns[inner]
+    flat = plane.reshape(-1).astype(np.int32)
+    here = 2 * flat[at]
+    down, across = flat[at - width] + flat[at + width] - here, flat[at - 1] + flat[at + 1] - here
+    both = (flat[at + width + 1] + flat[at - width - 1] - flat[at + width - 1] - flat[at - width + 1]) / 4
+    pointed = np.square(down + across, dtype=np.float64) < _MOST_CURVED * (down * across - both * both)
+    return rows[pointed], columns[pointed]
 
 
 def _crowds(rows: NDArray[np.intp], columns: NDArray[np.intp]) -> NDArray[np.intp]:

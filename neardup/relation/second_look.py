@@ -51,14 +51,14 @@ VERSION = 1
 """Changes whenever the bytes of a look, or what is computed from them, would."""
 _NORM = 100
 """Of a code, when it is compared: its numbers are rounded to integers."""
-_ALIKE = 0.85 * _NORM**2
-"""Least product of the codes of two points that are paired: a cosine of 0.85."""
+_ALIKE = 0.8 * _NORM**2
+"""Least product of the codes of two points that are paired: a cosine of 0.8."""
 _FOUND = 0.75 * _NORM**2
 """The same, where the map says that the two belong together."""
 _TOLERANCE_PX = 4.0
 _FIRST_SLACK = 0.12
 """Of the distance between two points: how far a map that turns or squeezes moves one, seen from the other."""
-_FITTED_PX = 3.0
+_FITTED_PX = 2.0
 _STIFFNESS = 40.0
 """How much a map is held to the scale that its pairs tell: the more pairs, the less it matters."""
 _LEAST_PAIRS = 6
@@ -73,10 +73,11 @@ _FEWEST_POINTS = 8
 _BLANK_L2 = 0.5
 """Blank pictures within that are the same."""
 _PLAIN_ENOUGH = 0.5
-_MORE_IF_PLAIN = 5 / 3
-"""A picture of which half or more is plain needs 8/3 of the agreement."""
-_NEXT_TO_EQUAL_L2, _AS_FAR_AS_L2 = 0.1, 0.4
-"""Below the one no agreement is needed, above the other all of it."""
+_MORE_IF_PLAIN = 4 / 3
+"""A picture of which half or more is plain needs 7/3 of the agreement."""
+_AS_FAR_AS_L2 = 0.4
+_LESS_IF_NEAR = 0.3
+"""From that distance on all of the agreement is needed, and with descriptors that are equal so much less."""
 _SURE = 0.8
 """With that much agreement, nobody asks whether a mirrored or turned picture would agree better."""
 NEVER = 2.0
@@ -192,8 +193,8 @@ def needed_agreement(least: float, plainness: _Floats, l2: _Floats) -> _Floats:
         float64 (n,): distances of descriptors.
     """
     plain = np.minimum(plainness / _PLAIN_ENOUGH, 1.0)
-    nearness = np.clip((l2 - _NEXT_TO_EQUAL_L2) / (_AS_FAR_AS_L2 - _NEXT_TO_EQUAL_L2), 0.0, 1.0)
-    return np.asarray(least * (1 + _MORE_IF_PLAIN * plain) * nearness)
+    near = np.maximum(1 - l2 / _AS_FAR_AS_L2, 0.0)
+    return np.asarray(least * (1 + _MORE_IF_PLAIN * plain) * (1 - _LESS_IF_NEAR * near))
 
 
 def _agreements(one: NDArray[np.uint8], many: NDArray[np.uint8]) -> Looks:
