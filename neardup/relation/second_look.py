@@ -103,6 +103,8 @@ _MORE_IF_PLAIN = 5 / 3
 """A picture of which half or more is plain needs 8/3 of the agreement."""
 _NEXT_TO_EQUAL_L2, _AS_FAR_AS_L2 = 0.1, 0.4
 """Below the one no agreement is needed, above the other all of it."""
+UNLIKE_L2: float = 2.0
+"""The largest distance there is: nothing is blank within it, and all of the agreement is needed."""
 _SURE = 0.8
 """With that much agreement, nobody asks whether a mirrored or turned picture would agree better."""
 NEVER = 2.0
