@@ -8,7 +8,7 @@ import pytest
 
 from neardup.errors import Misconfigured
 from neardup.relation.crops import CROPS
-from neardup.relation.kept import Parts, kept_of, stacked_kept, stored_kept, transformed_kept
+from neardup.relation.kept import Parts, kept_of, stacked_kept, transformed_kept
 from neardup.relation.local_change import SIDE_PX, THUMBNAIL_BYTES, largest_change
 from neardup.relation.rule import Relation, local_changes
 from neardup.relation.symmetry import SWITCHES, Switches, symmetries, transformed
@@ -17,6 +17,7 @@ from tests.support.forms import scene
 from tests.support.indexes import thumbnail
 
 PIXELS = np.random.default_rng(1).integers(0, 256, (5, 7, 3), dtype=np.uint8)
+BLANK = np.full((90, 120, 3), 255, dtype=np.uint8)
 MIRROR_TURNS = ["mirror-rotate90", "mirror-rotate180", "mirror-rotate270"]
 SQUARE = ["none", "mirror", "rotate90", "rotate180", "rotate270", *MIRROR_TURNS]
 
@@ -69,25 +70,24 @@ def test_parts_without_a_second_look_are_refused(local_change: float | None) -> 
 
 def test_nearness_of_a_part_does_not_make_less_agreement_enough() -> None:
     relation = Relation(0.3, agreement=0.3, match_parts=True)
-    later, earlier = (kept_of(scene(number), relation.parts) for number in (2, 3))
-    blank = kept_of(np.full((90, 120, 3), 255, dtype=np.uint8), relation.parts)
-    for other in (earlier, blank):
-        of_whole, of_part = (relation.check_one(later, other, 0.0, of_part=part) for part in (False, True))
-        assert of_whole.allowed.tolist() == [True]
-        assert of_part.allowed.tolist() == [False]
-    same = relation.check_one(later, stored_kept(later), 0.0, of_part=True)
-    assert same.allowed.tolist() == [True]
+    later, same, blank = (kept_of(each, relation.parts) for each in (scene(2), scene(2), BLANK))
+    near, far = (relation.check_one(later, same, l2).look(0) for l2 in (0.0, 2.0))
+    assert near is not None
+    assert far is not None
+    assert near.needed < far.needed
+    assert relation.check_one(later, same, 0.0, of_part=True).look(0) == far
+    assert relation.check_one(later, blank, 0.0).allowed.tolist() == [True]
+    assert relation.check_one(later, blank, 0.0, of_part=True).allowed.tolist() == [False]
 
 
 def test_of_many_pairs_each_is_of_a_part_or_not() -> None:
     relation = Relation(0.3, agreement=0.3, match_parts=True)
-    later, earlier = (kept_of(scene(number), relation.parts) for number in (2, 3))
-    assert later is not None
-    assert earlier is not None
+    kept = stacked_kept((kept_of(each, relation.parts) for each in (scene(2), BLANK)), relation.parts)
+    assert kept is not None
     found = relation.check(
-        later[np.newaxis],
+        kept[:1],
         np.zeros(4, dtype=np.intp),
-        np.stack([later, earlier, later, earlier]),
+        kept[[0, 1, 0, 1]],
         np.zeros(4),
         of_part=np.array([False, False, True, True]),
     )
