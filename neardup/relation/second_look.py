@@ -121,7 +121,8 @@ def _basis() -> NDArray[np.float32]:
     return np.stack([np.outer(waves[v], waves[u]).ravel() for v, u in _FREQUENCIES], axis=1).astype(np.float32)
 
 
-_FREQUENCIES = [(v, u) for v in range(_PATCH) for u in range(_PATCH) if 0 < v + u <= 5]
+_HIGHEST = 5
+_FREQUENCIES = [(v, u) for v in range(_PATCH) for u in range(_PATCH) if 0 < v + u <= _HIGHEST]
 """Up and down, across."""
 _BASIS = _basis()
 _GRID = np.arange(1 - _PATCH, _PATCH + 1, 2)
@@ -224,7 +225,7 @@ def _points_of(grey: Image.Image, level: int) -> _Points:
     down = np.clip(rows[:, None] + _GRID, 0, height - 1)
     across = np.clip(columns[:, None] + _GRID, 0, width - 1)
     return _Points(
-        rank=(np.arange(len(rows)) + 0.5) / _SHARES[level],
+        rank=np.asarray((np.arange(len(rows)) + 0.5) / _SHARES[level], dtype=np.float64),
         places=np.stack([(columns * 2 + 1) * 128 // width, (rows * 2 + 1) * 128 // height], axis=1).astype(np.uint8),
         patches=coarse[down[:, :, None], across[:, None]].reshape(len(rows), _PATCH**2),
     )
@@ -461,7 +462,7 @@ def _evened(numbers: NDArray[np.int8]) -> NDArray[np.float32]:
 
 
 def _read(head: NDArray[np.uint8], rows: NDArray[np.uint8]) -> _Look:
-    size = 2.0 * head[[_WIDTH, _HEIGHT]]
+    size = 2 * head[[_WIDTH, _HEIGHT]].astype(np.float64)
     places = rows[:, _PLACE].astype(np.int64)
     return _Look((places + 0.5) * size / 256, places, rows[:, _LEVEL].astype(np.int64), size, rows)
 
@@ -550,7 +551,9 @@ def _is_an_edit(fitted: _Map) -> bool:
     return bool(a > 0 and d > 0 and squares <= area * (_MOST_SQUEEZED + 1 / _MOST_SQUEEZED))
 
 
-def _measure(later: _Look, earlier: _Look, likeness: NDArray[np.float32], fitted: _Map, found: Looks, row: int) -> None:
+def _measure(  # noqa: PLR0917 - two looks, what is known of the pair, and where it is written down
+    later: _Look, earlier: _Look, likeness: NDArray[np.float32], fitted: _Map, found: Looks, row: int
+) -> None:
     """Write down how far two looks agree under a map."""
     back = fitted.inverse()
     places = back(earlier.places)

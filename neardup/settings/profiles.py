@@ -7,7 +7,7 @@ from neardup.descriptors.names import COPYNET, DCT
 
 CAMERA_LOCAL_CHANGE = 2.5
 """As `neardup.relation.local_change.DEFAULT_LOCAL_CHANGE`, repeated here so that settings need no numpy."""
-AUTO_AGREEMENT = 0.7
+AUTO_AGREEMENT = 0.3
 """As `neardup.relation.second_look.DEFAULT_AGREEMENT`, repeated here for the same reason."""
 CAMERA_RADIUS = 0.36
 """The radius of ``dct`` for photos: frames of one camera are so close to one another that a radius calibrated on them
@@ -21,7 +21,8 @@ PROFILES: Mapping[str, Mapping[str, object]] = MappingProxyType(
             "local_change": CAMERA_LOCAL_CHANGE,
             "fps": 1.0,
         },
-        "scraper": {"descriptor": COPYNET},
+        # Copynet finds mirrored copies by itself, but the second look asks for both as they came: so they are mirrored.
+        "scraper": {"descriptor": COPYNET, "agreement": AUTO_AGREEMENT, "match_flips": True},
         "dataset": {"descriptor": DCT, "false_pairs": 1e-7},
     }
 )

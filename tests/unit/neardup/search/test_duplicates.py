@@ -175,17 +175,18 @@ def apart(images: Images, relation: Relation, *, as_stored: bool = False) -> NDA
         if relation.local_change is not None:
             alike &= changes_of(ones[Parts.THUMBNAIL], others[Parts.THUMBNAIL]) <= relation.local_change
         if relation.agreement is not None:
-            looked = [any_looks(each, others[Parts.LOOK]).agreement for each in ones[Parts.LOOK]]
-            alike &= np.stack(looked) >= relation.agreement
+            looked = [any_looks(one, others[Parts.LOOK], row) for one, row in zip(ones[Parts.LOOK], l2, strict=True)]
+            alike &= np.stack([each.agreement >= each.needed for each in looked])
         found = np.minimum(found, np.where(alike, l2, np.inf))
     return found
 
 
-def any_looks(one: NDArray[np.uint8], many: NDArray[np.uint8]) -> Looks:
-    """Stand for whatever a second look may find: here it depends on which image is the later one."""
-    nothing = np.zeros(len(many))
-    agreement = (2 * int(one[0]) + 3 * many[:, 0].astype(np.int64)) % 7 / 7
-    return Looks(agreement.round(3), np.zeros((len(many), 2, 3)), nothing, nothing)
+def any_looks(one: NDArray[np.uint8], many: NDArray[np.uint8], l2: NDArray[np.float64], *_: object) -> Looks:
+    """Stand for whatever a second look may find: here it depends on which image is the later one, and on l2."""
+    found = Looks.of_nothing(len(many))
+    found.agreement[:] = ((2 * int(one[0]) + 3 * many[:, 0].astype(np.int64)) % 7 / 7).round(3)
+    found.needed[:] = np.round(l2 % 1.0, 3)
+    return found
 
 
 @pytest.fixture(scope="module", autouse=True)
