@@ -125,6 +125,7 @@ def _stats_lines(document: Document) -> Iterator[str]:
             ("change", "any" if document["local_change"] is None else f"{document['local_change']:g} at most, locally"),
             ("agreement", "off" if document["agreement"] is None else f"{document['agreement']:g} at least"),
             ("symmetries", ", ".join(document["symmetries"]) or "none"),
+            ("parts", "matched" if document["match_parts"] else "not matched"),
             ("seed", seed),
             ("members", document["members"]),
             ("clusters", f"{clusters['count']} of {clusters['centroids']} centroids and {document['splits']} splits"),

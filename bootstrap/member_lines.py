@@ -64,18 +64,26 @@ def explain_lines(document: Document) -> Iterator[str]:
     for name, side in (("A", image), ("B", other)):
         known = f"member {_called(side)}" if side["is"] == "member" else f"file {side['name']}"
         pairs.append((name, known))
-    for one in document["compared"]:
-        as_it_came = "as it came" if one["symmetry"] == "none" else one["symmetry"]
-        pairs.append((as_it_came, f"{one['distance']:.6f} apart{differing(one)}"))
+    pairs += [(_variant(one), f"{one['distance']:.6f} apart{differing(one)}") for one in document["compared"]]
     if document["least_agreement"] is not None:
         from neardup.relation.edit import Edit  # noqa: PLC0415 - numpy: not for --help
 
         edit = document["edit"]
         pairs.append(("edit", "no common part found" if edit is None else f"A {Edit(**edit)}"))
     yield from table(pairs)
-    if document["symmetries_not_compared"]:
-        missing = ", ".join(document["symmetries_not_compared"])
-        yield f"A is stored only as it came; give its file to compare it after {missing}, too."
+    missing = [f"after {symmetry}" for symmetry in document["symmetries_not_compared"]]
+    missing += ["by its parts"] if document["parts_not_compared"] else []
+    if missing:
+        yield f"A is stored only as it came; give its file to compare it {', '.join(missing)}, too."
+
+
+def _variant(one: Document) -> str:
+    """Return what was compared, in words."""
+    name = "as it came" if one["symmetry"] == "none" else str(one["symmetry"])
+    if one["part"] is None:
+        return name
+    left, top, right, bottom = (f"{100 * side:.0f}" for side in one["part"])
+    return f"{name}, {left}-{right} % across, {top}-{bottom} % down"
 
 
 def remove_lines(document: Document) -> Iterator[str]:

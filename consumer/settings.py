@@ -277,7 +277,14 @@ class FolderSettings(RelationSettings, JudgingSettings):
     @classmethod
     def refused(cls, flags: Mapping[str, str], given: Mapping[str, Any]) -> Iterator[str]:
         """Yield a line for each flag that has no effect: an index in Redis keeps its bootstrap's values."""
-        if given.get("index", MEMORY) != MEMORY:
+        told = {**cls.implied(given), **given}
+        if told.get("index", MEMORY) == MEMORY:
+            if told.get("match_parts") and told.get("agreement") is None:
+                yield (
+                    "--match-parts works only with --agreement, such as --agreement auto: parts of different pictures "
+                    "are often near each other, and only a second look tells which show the same"
+                )
+        else:
             for name in _OF_MEMORY:
                 if name in flags:
                     yield f"{flags[name]} works only with --index {MEMORY}; an index in Redis has its bootstrap's"

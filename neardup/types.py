@@ -15,6 +15,9 @@ Pixels = NDArray[np.uint8]
 Kept = NDArray[np.uint8]
 """uint8 (b,), or (n, b) of many images: what is kept besides descriptors; see `neardup.relation.kept`."""
 
+Box = tuple[float, float, float, float]
+"""A part of an image: left, top, right and bottom, from 0 to 1 from the top left."""
+
 
 class Verdict(StrEnum):
     """The published decision."""
@@ -68,21 +71,24 @@ class Look:
 
 @dataclass(frozen=True, slots=True)
 class Variant:
-    """An image as it is compared with members: as it came, or after a symmetry.
+    """An image as it is compared with members: as it came, after a symmetry, or by a part of either.
 
     Attributes
     ----------
     symmetry
         What was done to it.
     descriptor
-        float16 (d,), unit norm.
+        float16 (d,), unit norm; of the part, if it is one.
     kept
-        uint8 (b,); None where nothing but descriptors is compared.
+        uint8 (b,), of the whole image; None where nothing but descriptors is compared.
+    part
+        Which part of the image after the symmetry; None for all of it.
     """
 
     symmetry: Symmetry
     descriptor: Descriptors
     kept: Kept | None = None
+    part: Box | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -103,7 +109,7 @@ class Query:
     kept
         As in `Variant`.
     variants
-        The image after each symmetry under which it may match; without the image as it came.
+        What else of the image is compared (`neardup.relation.rule.Relation.views`): all but the image as it came.
     frames
         How many frames or pages its file has.
     """

@@ -103,7 +103,7 @@ def calibrate_live(
 
 def _proposal(generation: LiveGeneration, members: Members, false_pairs: float) -> Document:
     meta = generation.meta
-    comparisons = 1 + len(meta.relation.symmetries)
+    comparisons = len(meta.relation.views)
     images = len(members.sample)
     document: Document = {
         "index": meta.name,

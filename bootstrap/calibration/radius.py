@@ -133,7 +133,7 @@ def choose(
     names
         Image ids of the rows.
     comparisons
-        How often two images are compared: once, and once more for each symmetry. Each of these may go wrong as often
+        How often two images are compared: once for each variant of the later one. Each of these may go wrong as often
         as the first, so the rate is divided among them (Boole's inequality).
     """
     bound = tail_bound(near, false_pairs / comparisons, CONFIDENCE)

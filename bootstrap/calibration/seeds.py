@@ -50,7 +50,7 @@ def calibrate_seeds(
     false_pairs
         Largest fraction of the pairs of different images that may count as duplicates.
     comparisons
-        How often an image is compared with each member: once, and once more for each symmetry.
+        How often an image is compared with each member: once for each of its variants.
     limits
         What an image may cost.
     workers

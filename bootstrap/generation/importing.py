@@ -204,6 +204,8 @@ def _require_relation(relation: dict[str, Any]) -> None:
     for name in SWITCHES:
         if type(relation.get(name, False)) is not bool:
             raise ValueError(f"its {name} is neither true nor false")
+    if relation.get("match_parts") and least is None:
+        raise ValueError("its match_parts is true, but it takes no second look: its agreement is null")
 
 
 def _warn_of_times(members: Sequence[Member]) -> None:

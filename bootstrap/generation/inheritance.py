@@ -18,7 +18,7 @@ from neardup.index.descriptor import fitted_to
 from neardup.index.live import Live, live_generation
 from neardup.relation.kept import Parts
 from neardup.relation.rule import Relation
-from neardup.relation.symmetry import SWITCHES
+from neardup.relation.symmetry import SWITCHES, switches_of
 
 _FREE = ("local_change", "agreement", *SWITCHES)
 """Inherited one by one, under the name that the settings have for it, too."""
@@ -117,12 +117,13 @@ def begin(settings: Settings, client: redis.Redis) -> Start:
     Raises
     ------
     Misconfigured
-        There is no such descriptor here.
+        There is no such descriptor here, or parts are to be matched without a second look.
     CorruptIndex
         As `find_before`.
     """
     before = find_before(settings, client)
     if before.live is None:
+        _ = relation_by(settings)
         return Start(settings, load_descriptor(settings.descriptor, settings.weights), before)
     meta = before.live.meta
     found: dict[str, Any] = {name: getattr(meta, name) for name in _FREE if not settings.says(name)}
@@ -141,9 +142,19 @@ def begin(settings: Settings, client: redis.Redis) -> Start:
         found["radius"] = inherited["radius"] = meta.radius
         inherited["calibration"] = meta.calibration
     complete = replace(settings, **found)
-    parts = Relation(0.0, complete.local_change, complete.agreement).parts
-    obstacle = obstacle or obstacle_to(meta, meta.fingerprint, parts)
+    obstacle = obstacle or obstacle_to(meta, meta.fingerprint, relation_by(complete).parts)
     return Start(complete, raw, replace(before, obstacle=obstacle), inherited)
+
+
+def relation_by(settings: Settings, radius: float = 0.0) -> Relation:
+    """Return what decides, beside a radius that may not be known yet.
+
+    Raises
+    ------
+    Misconfigured
+        Parts are to be matched without a second look.
+    """
+    return Relation(radius, settings.local_change, settings.agreement, **switches_of(settings))
 
 
 def obstacle_to(meta: IndexMeta, fingerprint: str, parts: Parts) -> str:

@@ -17,7 +17,7 @@ from bootstrap.calibration.seeds import calibrate_seeds
 from bootstrap.generation.assembly import Assembly, assemble
 from bootstrap.generation.dropping import Dropping
 from bootstrap.generation.importing import import_snapshot
-from bootstrap.generation.inheritance import Before, begin, find_before, obstacle_to
+from bootstrap.generation.inheritance import Before, begin, find_before, obstacle_to, relation_by
 from bootstrap.generation.snapshot import (
     CarryOver,
     Snapshot,
@@ -46,7 +46,6 @@ from neardup.index.stored.generations import Previous, previous_generation
 from neardup.index.stored.keys import IndexKeys
 from neardup.relation.images import images_of
 from neardup.relation.rule import Relation
-from neardup.relation.symmetry import switches_of
 from neardup.settings.decoding import decode_limits, work_limits
 from neardup.sources.clip_report import ClipReport
 from neardup.sources.files import ImageSet
@@ -181,20 +180,20 @@ def _run_seeds(settings: Settings, client: redis.Redis) -> Outcome:
     dropping = Dropping(settings, client, before)
     dropping.check_obstacle()
     if settings.radius is not None:
-        dropping.check_relation(_relation(settings, settings.radius))
+        dropping.check_relation(relation_by(settings, settings.radius))
     with stopwatch.phase("describe"):
         descriptor, described = _describe(settings, before, seeds, start.raw, limits)
     calibration = None
     if settings.radius is None:
         with stopwatch.phase("calibrate"):
             calibration = _calibrate(settings, seeds, described, descriptor, limits)
-    predecessor = _predecessor(settings, client, before, descriptor.fingerprint, _relation(settings))
+    predecessor = _predecessor(settings, client, before, descriptor.fingerprint, relation_by(settings))
     result = analyse_seeds(
         described,
         descriptor,
         clusters=settings.clusters,
         radius=settings.radius if calibration is None else calibration.radius,
-        relation=_relation(settings),
+        relation=relation_by(settings),
         predecessor=predecessor,
         stopwatch=stopwatch,
     )
@@ -233,7 +232,7 @@ def _describe(
     def describe(images: Iterable[SourceImage], total: int | None, descriptor: Descriptor) -> DescribedSeeds:
         with shown_progress("describe", total, write=_LOG.info) as progress:
             return describe_limited(
-                images, descriptor, _relation(settings), workers=settings.workers, progress=progress
+                images, descriptor, relation_by(settings), workers=settings.workers, progress=progress
             )
 
     live = (before.live.meta.fingerprint, before.live.pca) if before.live and before.live.pca else None
@@ -249,18 +248,13 @@ def _calibrate(
         described.descriptors,
         descriptor,
         settings.false_pairs,
-        comparisons=1 + len(_relation(settings).symmetries),
+        comparisons=len(relation_by(settings).views),
         limits=limits,
         workers=settings.workers,
     )
     for warning in calibration.warnings:
         _LOG.warning("%s", warning)
     return calibration
-
-
-def _relation(settings: Settings, radius: float = 0.0) -> Relation:
-    """Return what decides, beside a radius that may not be known yet."""
-    return Relation(radius, settings.local_change, settings.agreement, **switches_of(settings))
 
 
 def _predecessor(

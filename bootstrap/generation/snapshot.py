@@ -4,7 +4,7 @@ The file, in UTF-8, one centroid and one member a line:
 
     {"format": "neardup-index", "format_version": 1,
      "meta": {"descriptor", "fingerprint", "dimension", "radius", "seed", "created_at",
-              "local_change", "match_flips", "match_rotations", "agreement", "look_version"},
+              "local_change", "match_flips", "match_rotations", "agreement", "look_version", "match_parts"},
      "pca": ["base64", ...],
      "centroids": [[number, ...], ...],
      "members": [{"key", "image_id", "captured_at_ms", "thumbnail", "look", "cluster",
@@ -13,7 +13,7 @@ The file, in UTF-8, one centroid and one member a line:
 Numbers are the shortest decimals that give the same float16 (descriptors) or float32 (centroids) back. It is written
 and read as a stream: 100,000 members are 200 MB of text. "pca" is there when descriptors are projected; its pieces
 together are the bytes of `neardup.descriptors.pca.Pca`. "thumbnail", in base64, is there when "local_change" is a
-number; "look", likewise, with "agreement" and "look_version", where a second look is taken.
+number; "look", likewise, with "agreement", "look_version" and "match_parts", where a second look is taken.
 """
 
 import base64
@@ -250,7 +250,7 @@ def export_snapshot(
     """
     with _replaced(path, asked_by) as file:
         meta = _meta_fields(snapshot.meta)
-        meta |= look_fields(meta.pop("agreement"))
+        meta |= look_fields(meta.pop("agreement"), match_parts=meta.pop("match_parts"))
         head = {"format": FORMAT, "format_version": FORMAT_VERSION, "meta": meta}
         file.write(json.dumps(head)[:-1])
         if snapshot.pca is not None:

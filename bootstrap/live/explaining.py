@@ -227,11 +227,13 @@ def _compared(generation: LiveGeneration, first: Side, second: Side, comparison:
         "local_change": comparison.local_change,
         "most_local_change": comparison.most_local_change,
         "symmetry": comparison.symmetry.value,
+        "part": None if comparison.part is None else list(comparison.part),
         **look_document(relation, comparison.look, comparison.symmetry),
         "least_agreement": comparison.least_agreement,
         "compared": [
             {
                 "symmetry": one.symmetry.value,
+                "part": None if one.part is None else list(one.part),
                 "distance": one.distance,
                 "local_change": one.local_change,
                 "agreement": one.agreement,
@@ -239,7 +241,6 @@ def _compared(generation: LiveGeneration, first: Side, second: Side, comparison:
             }
             for one in each
         ],
-        "symmetries_not_compared": [
-            symmetry.value for symmetry in relation.symmetries if len(first.compared) == 1 and first.member is not None
-        ],
+        "symmetries_not_compared": [symmetry.value for symmetry in relation.symmetries if first.member is not None],
+        "parts_not_compared": relation.match_parts and first.member is not None,
     }

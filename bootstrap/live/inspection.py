@@ -62,6 +62,7 @@ def stats(generation: LiveGeneration) -> Document:
         "local_change": meta.local_change,
         "agreement": meta.agreement,
         "symmetries": [symmetry.value for symmetry in meta.relation.symmetries],
+        "match_parts": meta.match_parts,
         "created_at": meta.created_at,
         "previous": kept(previous),
         "seed": meta.seed,
@@ -296,7 +297,8 @@ def _nearest_members(
 
 def _matched(relation: Relation, block: Block, row: int, variant: Variant, l2_distance: float) -> Match:
     member = block.member(row)
-    found = relation.check_one(variant.kept, member.kept, float(l2_distance))
+    is_part = variant.part is not None
+    found = relation.check_one(variant.kept, member.kept, float(l2_distance), of_part=is_part)
     return Match(member, float(l2_distance), found.local_change(0), variant.symmetry, found.look(0))
 
 

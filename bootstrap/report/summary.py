@@ -91,6 +91,8 @@ def _about_relation(relation: Relation) -> Iterator[tuple[str, str]]:
         yield "agreement", f"{relation.agreement:g} at least, by a second look"
     if relation.symmetries:
         yield "symmetries", ", ".join(relation.symmetries)
+    if relation.match_parts:
+        yield "parts", "an image is also compared by parts of it"
 
 
 def _about_seeds(result: SeedResult) -> Iterator[tuple[str, str]]:

@@ -60,7 +60,7 @@ class DescribedSeeds:
     kept
         uint8 (n, b), what is kept of them besides; None where nothing but descriptors is compared.
     variants
-        The images after each symmetry.
+        What else of the images is compared.
     """
 
     images: list[SeedImage]
@@ -84,7 +84,7 @@ class DescribedSeeds:
 
     def described_by(self, project: Callable[[Descriptors], Descriptors]) -> "DescribedSeeds":
         """Return the same seeds with descriptors made of these, those of the variants, too."""
-        variants = tuple(Images(project(each.descriptors), each.kept) for each in self.variants)
+        variants = tuple(replace(each, descriptors=project(each.descriptors)) for each in self.variants)
         return replace(self, descriptors=project(self.descriptors), variants=variants)
 
 

@@ -95,7 +95,7 @@ class IndexMeta(Switches):
     def to_json(self) -> bytes:
         """Return the metadata as UTF-8 JSON."""
         fields = asdict(self)
-        fields |= look_fields(fields.pop("agreement"))
+        fields |= look_fields(fields.pop("agreement"), match_parts=fields.pop("match_parts"))
         if self.agreement is not None:
             fields["format_version"] = LOOK_FORMAT_VERSION
         return json.dumps(fields, separators=(",", ":"), sort_keys=True).encode()
@@ -161,12 +161,16 @@ class IndexMeta(Switches):
         wrong = [name for name, kinds in _JSON_TYPES.items() if not isinstance(getattr(meta, name), kinds)]
         if wrong:
             raise CorruptIndex(f"the metadata has values of the wrong type: {', '.join(wrong)}")
+        if meta.match_parts and meta.agreement is None:
+            raise CorruptIndex("the metadata ask for parts without a second look")
         return meta
 
 
-def look_fields(agreement: float | None) -> dict[str, Any]:
+def look_fields(agreement: float | None, *, match_parts: bool) -> dict[str, Any]:
     """Return the fields of metadata that tell of a second look: none where none is taken."""
-    return {} if agreement is None else {"agreement": agreement, "look_version": LOOK_VERSION}
+    if agreement is None:
+        return {}
+    return {"agreement": agreement, "look_version": LOOK_VERSION, "match_parts": match_parts}
 
 
 def check_look(fields: dict[str, Any]) -> None:
@@ -247,11 +251,11 @@ def require_fit(queries: Sequence[Query], relation: Relation, *, as_stored: bool
     RelationMismatch
         One would be compared in another way than the index promises.
     """
-    variants = 0 if as_stored else len(relation.symmetries)
+    variants = 0 if as_stored else len(relation.views) - 1
     for query in queries:
         if len(query.variants) != variants or parts_of(query.kept) != relation.parts:
             raise RelationMismatch(
-                f"{query.key} was described with {len(query.variants)} symmetries and {parts_of(query.kept)} kept, the "
+                f"{query.key} was described with {len(query.variants)} variants and {parts_of(query.kept)} kept, the "
                 f"index compares {variants} and {relation.parts}: describe it again"
             )
 

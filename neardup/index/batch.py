@@ -26,7 +26,7 @@ from neardup.index.stored.scripts import Item
 from neardup.index.tree import bitmaps
 from neardup.index.view import GenerationView, HeadCounts, Hit
 from neardup.relation.kept import stacked_kept
-from neardup.relation.rule import Relation
+from neardup.relation.rule import Relation, of_parts
 from neardup.search.distance import l2_distances
 from neardup.types import Decision, Descriptors, Kept, Look, Origin, Query, Symmetry, Verdict
 
@@ -82,6 +82,8 @@ class _Compared:
         float16 (m, d).
     kept
         uint8 (m, b); None where nothing but descriptors is compared.
+    of_part
+        bool (m,): whether the descriptor is that of a part.
     """
 
     def __init__(self, queries: Sequence[Query], relation: Relation) -> None:
@@ -90,6 +92,7 @@ class _Compared:
         self.starts: NDArray[np.intp] = np.cumsum([0, *map(len, compared)])
         self.owner: NDArray[np.intp] = np.repeat(np.arange(len(queries)), np.diff(self.starts))
         self.symmetries = [row.symmetry for row in rows]
+        self.of_part = of_parts(rows)
         self.descriptors: Descriptors = np.stack([row.descriptor for row in rows])
         self.kept = stacked_kept((row.kept for row in rows), relation.parts)
         self._relation = relation
@@ -122,7 +125,11 @@ class _Compared:
         order = np.lexsort((rows, columns, self.owner[first_row + rows]))
         rows, columns = rows[order], columns[order]
         found = self._relation.check(
-            self.kept, first_row + rows, None if kept is None else kept[columns], l2[rows, columns]
+            self.kept,
+            first_row + rows,
+            None if kept is None else kept[columns],
+            l2[rows, columns],
+            of_part=self.of_part[first_row + rows],
         )
         near = zip(rows.tolist(), columns.tolist(), l2[rows, columns].tolist(), found.allowed.tolist(), strict=True)
         for pair, (row, column, l2_distance, allowed) in enumerate(near):
@@ -201,7 +208,8 @@ class Batch:
         compared = self._compared
         start = compared.starts[first]
         kept = None if compared.kept is None else compared.kept[start:]
-        found = self._view.within(compared.descriptors[start:], self._all_sketches[start:], kept)
+        descriptors, sketches = compared.descriptors[start:], self._all_sketches[start:]
+        found = self._view.within(descriptors, sketches, kept, compared.of_part[start:])
         if not compared.has_variants:
             return found
         hits: list[list[Hit]] = [[] for _ in self._queries[first:]]

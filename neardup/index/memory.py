@@ -85,7 +85,8 @@ class MemoryIndex:
         return self._measured(match, query.compared[0]) if match else None
 
     def _measured(self, match: Match, variant: Variant) -> Match:
-        found = self.meta.relation.check_one(variant.kept, match.member.kept, match.l2_distance)
+        relation, is_part = self.meta.relation, variant.part is not None
+        found = relation.check_one(variant.kept, match.member.kept, match.l2_distance, of_part=is_part)
         return replace(match, local_change=found.local_change(0), symmetry=variant.symmetry, look=found.look(0))
 
     def _counts(self, member: Member, query: Query) -> bool:

@@ -253,11 +253,19 @@ class GenerationView:
         """Return the sketches of float16 (n, d) descriptors."""
         return self._sketcher.sketch(descriptors)
 
-    def within(self, descriptors: Descriptors, sketches: Sketches, kept: Kept | None = None) -> list[list[Hit]]:
+    def within(
+        self,
+        descriptors: Descriptors,
+        sketches: Sketches,
+        kept: Kept | None = None,
+        of_part: NDArray[np.bool_] | None = None,
+    ) -> list[list[Hit]]:
         """Return for each descriptor every member within the radius, inclusive, by exact distance.
 
-        Of these, only those that what else decides lets pass, by what is kept of the queries, uint8 (n, b).
+        Of these, only those that what else decides lets pass, by what is kept of the queries, uint8 (n, b), and by
+        which descriptors are those of a part, bool (n,); None for none.
         """
+        of_part = np.zeros(len(descriptors), dtype=np.bool_) if of_part is None else of_part
         hits: list[list[Hit]] = [[] for _ in range(len(descriptors))]
         if not len(descriptors):
             return hits
@@ -272,7 +280,7 @@ class GenerationView:
         near: list[tuple[int, int, Hit]] = []
         for start in range(0, len(order), _PAIRS):
             part = order[start : start + _PAIRS]
-            near += self._near(descriptors, rows[part], slots[part], kept)
+            near += self._near(descriptors, rows[part], slots[part], kept, of_part)
         for _, row, hit in sorted(near, key=itemgetter(0)):  # of equally near ones the first to be known comes first
             hits[row].append(hit)
         return hits
@@ -297,6 +305,7 @@ class GenerationView:
         rows: NDArray[np.intp],
         slots: NDArray[np.int32],
         kept: Kept | None,
+        of_part: NDArray[np.bool_],
     ) -> list[tuple[int, int, Hit]]:
         """Return (slot, row, hit) of the pairs that are alike, by exact distance; pairs in the order of cells."""
         cells, places = self._cell_of[slots], self._place_of[slots]
@@ -316,7 +325,7 @@ class GenerationView:
         members = None
         if self._relation.parts:
             members = np.stack([blocks[cells[pair]].kept[places[pair]] for pair in pairs.tolist()])
-        found = self._relation.check(kept, rows[pairs], members, l2[pairs])
+        found = self._relation.check(kept, rows[pairs], members, l2[pairs], of_part=of_part[rows[pairs]])
         near = []
         for number in np.flatnonzero(found.allowed).tolist():
             pair = pairs[number]

@@ -18,13 +18,15 @@ def compare(
     agreement: float | None = None,
     match_flips: bool = False,
     match_rotations: bool = False,
+    match_parts: bool = False,
 ) -> Comparison:
     """Compare an image with another, and decide whether it is a duplicate of it.
 
     Parameters
     ----------
     image, other
-        Paths, encoded bytes, PIL images or arrays. With symmetries it is `image` that is mirrored and turned.
+        Paths, encoded bytes, PIL images or arrays. With symmetries it is `image` that is mirrored and turned, and
+        with parts it is `image` that may show the other inside a larger picture.
     radius
         Largest distance of a duplicate, 0 to 2; None takes the descriptor's own.
     descriptor
@@ -35,11 +37,13 @@ def compare(
         Least share of what both show that is the same in a duplicate, 0 to 1, by a second look; None takes none.
     match_flips, match_rotations
         Whether a mirrored image, and one turned by 90, 180 or 270 degrees, is a duplicate, too.
+    match_parts
+        Whether an image that shows an earlier one inside a larger picture is a duplicate, too; needs `agreement`.
 
     Returns
     -------
     Comparison
-        Of the image in the symmetry that makes it a duplicate; else in the nearest one.
+        Of the variant of the image that makes it a duplicate; else of the nearest one.
 
     Raises
     ------
@@ -48,7 +52,7 @@ def compare(
     OSError
         A file cannot be read.
     Misconfigured
-        An option is out of its range.
+        An option is out of its range, or needs another.
 
     Examples
     --------
@@ -67,6 +71,7 @@ def compare(
         agreement=agreement,
         match_flips=match_flips,
         match_rotations=match_rotations,
+        match_parts=match_parts,
     )
     first, second = compared_or_raise([image, other], Describer(chosen, relation), None)
     return compare_described(first, second, relation, chosen.fingerprint)

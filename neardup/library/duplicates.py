@@ -23,7 +23,7 @@ from neardup.search.duplicates import Duplicates
 from neardup.search.duplicates import find_duplicates as found_among
 from neardup.sources.files import find_images
 from neardup.sources.images import as_bad_input
-from neardup.types import Descriptors, Look, Symmetry
+from neardup.types import Descriptors, Look
 
 _NORM_SLACK = 2e-3
 _PAIRS_BYTES = 64 * 1024 * 1024
@@ -40,6 +40,7 @@ def find_duplicates(  # type: ignore[overload-overlap]  # a text is a path, neve
     agreement: float | None = ...,
     match_flips: bool = ...,
     match_rotations: bool = ...,
+    match_parts: bool = ...,
     largest_first: bool = ...,
     workers: int | None = ...,
 ) -> FoundDuplicates[str]: ...
@@ -53,6 +54,7 @@ def find_duplicates(
     agreement: float | None = ...,
     match_flips: bool = ...,
     match_rotations: bool = ...,
+    match_parts: bool = ...,
     workers: int | None = ...,
 ) -> FoundDuplicates[int]: ...
 def find_duplicates(
@@ -64,6 +66,7 @@ def find_duplicates(
     agreement: float | None = None,
     match_flips: bool = False,
     match_rotations: bool = False,
+    match_parts: bool = False,
     largest_first: bool = False,
     workers: int | None = None,
 ) -> FoundDuplicates[str] | FoundDuplicates[int]:
@@ -89,6 +92,8 @@ def find_duplicates(
         Least share of what both show that is the same in a duplicate, 0 to 1, by a second look; None takes none.
     match_flips, match_rotations
         Whether a mirrored image, and one turned by 90, 180 or 270 degrees, is a duplicate, too.
+    match_parts
+        Whether an image that shows an earlier one inside a larger picture is a duplicate, too; needs `agreement`.
     largest_first
         Of a folder: whether pictures with more pixels come before others, and clips last. So the largest copy is kept.
     workers
@@ -116,7 +121,8 @@ def find_duplicates(
         raise Misconfigured("largest_first is for a folder: of many images, the earlier one is kept")
     if isinstance(images, np.ndarray):
         rows = _checked(images)
-        wants_images = match_flips or match_rotations or local_change is not None or agreement is not None
+        switches = match_flips or match_rotations or match_parts
+        wants_images = switches or local_change is not None or agreement is not None
         relation = _relation_of_rows(rows, radius, descriptor, wants_images=wants_images)
         return _found(list(range(len(rows))), Images(rows), [], relation)
     chosen = descriptor_of(descriptor)
@@ -127,6 +133,7 @@ def find_duplicates(
         agreement=agreement,
         match_flips=match_flips,
         match_rotations=match_rotations,
+        match_parts=match_parts,
     )
     describer = Describer(chosen, relation)
     if isinstance(images, str | os.PathLike):
@@ -156,7 +163,7 @@ def _checked(rows: Descriptors) -> Descriptors:
 
 def _relation_of_rows(rows: Descriptors, radius: float | None, descriptor: str, *, wants_images: bool) -> Relation:
     if wants_images:
-        raise Misconfigured("local_change, agreement, match_flips and match_rotations need images, not descriptors")
+        raise Misconfigured("local_change, agreement and the match_ options need images, not descriptors")
     chosen = descriptor_of(descriptor)
     if radius is None and rows.shape[1] != chosen.dimension:
         raise Misconfigured(
@@ -208,7 +215,7 @@ def _found(
 
 def _told(keys: list[K], images: Images, found: Duplicates, relation: Relation) -> Iterator[tuple[int, Duplicate[K]]]:
     """Iterate over (row, what is told of it) of the duplicates: the symmetry, too, which the finder leaves out."""
-    symmetries = (Symmetry.NONE, *relation.symmetries)
+    views = relation.views
     all_rows = np.flatnonzero(~found.is_unique)
     step = max(1, _PAIRS_BYTES // (8 * images.descriptors.shape[1]))
     for start in range(0, len(all_rows), step):
@@ -216,7 +223,7 @@ def _told(keys: list[K], images: Images, found: Duplicates, relation: Relation) 
         for row, near in zip(
             rows.tolist(), _nearest_variants(images, rows, found.unique_of[rows], relation), strict=True
         ):
-            symmetry, look = symmetries[near.number], near.look
+            symmetry, look = views[near.number].symmetry, near.look
             yield (
                 row,
                 Duplicate(
@@ -248,7 +255,13 @@ def _nearest_variants(
     for number, variant in enumerate((images, *images.variants)):
         l2 = paired_l2_distances(variant.descriptors[rows], kept.descriptors)
         near = np.flatnonzero(l2 <= relation.radius)
-        found = relation.check(variant.kept, rows[near], None if kept.kept is None else kept.kept[near], l2[near])
+        found = relation.check(
+            variant.kept,
+            rows[near],
+            None if kept.kept is None else kept.kept[near],
+            l2[near],
+            of_part=variant.of_part,
+        )
         for place in np.flatnonzero(found.allowed).tolist():
             pair = int(near[place])
             if l2[pair] < nearest[pair].l2_distance:

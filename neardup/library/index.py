@@ -43,11 +43,13 @@ class Index:
         Least share of what both show that is the same in a duplicate, 0 to 1, by a second look; None takes none.
     match_flips, match_rotations
         Whether a mirrored image, and one turned by 90, 180 or 270 degrees, is a duplicate, too.
+    match_parts
+        Whether an image that shows an earlier one inside a larger picture is a duplicate, too; needs `agreement`.
 
     Raises
     ------
     Misconfigured
-        An option is out of its range, or there is no such descriptor.
+        An option is out of its range or needs another, or there is no such descriptor.
 
     Examples
     --------
@@ -70,6 +72,7 @@ class Index:
         agreement: float | None = None,
         match_flips: bool = False,
         match_rotations: bool = False,
+        match_parts: bool = False,
     ) -> None:
         self._descriptor = descriptor_of(descriptor)
         self._relation = relation_of(
@@ -79,6 +82,7 @@ class Index:
             agreement=agreement,
             match_flips=match_flips,
             match_rotations=match_rotations,
+            match_parts=match_parts,
         )
         self._describer = Describer(self._descriptor, self._relation)
         self._members = Members(self._descriptor.dimension, self._relation)

@@ -41,12 +41,12 @@ def relation_of(
 ) -> Relation:
     """Return when an image is a duplicate of another; a radius of None is the descriptor's own.
 
-    The switches are those of symmetries; see `neardup.relation.symmetry.Switches`.
+    The switches are those of symmetries and parts; see `neardup.relation.symmetry.Switches`.
 
     Raises
     ------
     Misconfigured
-        A number is out of its range.
+        A number is out of its range, or a switch needs another option.
     """
     radius = descriptor.default_radius if radius is None else radius
     require_within("radius", radius, _LARGEST_RADIUS)

@@ -7,9 +7,9 @@ import numpy as np
 
 from neardup.relation.edit import Edit, edit_of, told_agreement
 from neardup.relation.kept import stacked_kept
-from neardup.relation.rule import Relation
+from neardup.relation.rule import Relation, of_parts
 from neardup.search.distance import l2_distances
-from neardup.types import Look, Symmetry, Variant, Verdict
+from neardup.types import Box, Look, Symmetry, Variant, Verdict
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,6 +36,8 @@ class Comparison:
         What a second look at both found; None when it was not asked for.
     least_agreement
         The agreement that was asked for; `agreement_needed` is what this pair needs. None when it was not asked for.
+    part
+        Which part of the image, after the symmetry, the distance is that of; None for all of it.
 
     Examples
     --------
@@ -53,6 +55,7 @@ class Comparison:
     descriptor: str
     look: Look | None = None
     least_agreement: float | None = None
+    part: Box | None = None
 
     @property
     def agreement(self) -> float | None:
@@ -81,6 +84,8 @@ class Comparison:
             parts.append(told_agreement(self.look.agreement, self.look.needed))
         if self.symmetry is not Symmetry.NONE:
             parts.append(f"nearest after {self.symmetry}")
+        if self.part is not None:
+            parts.append("nearest by a part")
         return ", ".join(parts)
 
 
@@ -103,13 +108,18 @@ def compare_described(
     Returns
     -------
     Comparison
-        For the image in the nearest symmetry that makes it a duplicate; if none does, in the nearest of all.
+        For the nearest variant that makes it a duplicate; if none does, for the nearest of all.
     """
     l2 = l2_distances(np.stack([variant.descriptor for variant in image]), other[0].descriptor[np.newaxis])[:, 0]
     kept, earlier = (stacked_kept((variant.kept for variant in each), relation.parts) for each in (image, other[:1]))
     rows = np.arange(len(image))
     checks = relation.check(
-        kept, rows, None if earlier is None else earlier.repeat(len(rows), axis=0), l2, all_looks=True
+        kept,
+        rows,
+        None if earlier is None else earlier.repeat(len(rows), axis=0),
+        l2,
+        of_part=of_parts(image),
+        all_looks=True,
     )
     alike = (l2 <= relation.radius) & checks.allowed
     # Variants that make it a duplicate first, then by distance; on a tie, the image as it came.
@@ -124,4 +134,5 @@ def compare_described(
         descriptor=fingerprint,
         look=checks.look(best),
         least_agreement=relation.agreement,
+        part=image[best].part,
     )

@@ -1,19 +1,21 @@
-"""From decoded pixels to what an image is compared by: descriptors and what is kept besides, for it and each symmetry.
+"""From decoded pixels to what an image is compared by: descriptors and what is kept besides, for each of its variants.
 
 Seeds, the stream and inspection all use it.
 """
 
-from collections.abc import Callable, Sequence
+import math
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
 
 from neardup.descriptors.base import Descriptor
+from neardup.relation.crops import SMALLEST_SHARE, cropped
 from neardup.relation.kept import Parts, kept_of, transformed_kept
-from neardup.relation.rule import Relation
+from neardup.relation.rule import Relation, View
 from neardup.relation.symmetry import transformed
-from neardup.types import Kept, Pixels, Symmetry, Variant
+from neardup.types import Descriptors, Kept, Pixels, Variant
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,7 +25,7 @@ class PreparedImage:
     Attributes
     ----------
     inputs
-        The descriptor's input for the image as it came, then for each symmetry.
+        The descriptor's input for each variant (`Relation.views`).
     kept
         uint8 (b,), of the image as it came; None where nothing but descriptors is compared.
     frames
@@ -43,8 +45,8 @@ class Preparation:
     ----------
     prepare_input
         Makes the descriptor's input from pixels.
-    symmetries
-        After which else the image is compared.
+    views
+        What the variants show, the image as it came first.
     parts
         What is kept of it besides.
     reduce_to_px
@@ -52,15 +54,22 @@ class Preparation:
     """
 
     prepare_input: Callable[[Pixels], NDArray[np.uint8]]
-    symmetries: tuple[Symmetry, ...]
+    views: tuple[View, ...]
     parts: Parts
     reduce_to_px: int
 
     def prepare(self, pixels: Pixels, frames: int = 1) -> PreparedImage:
         """Shrink uint8 (height, width, 3) RGB pixels to what is compared; nothing full-size is kept."""
-        turned = (transformed(pixels, symmetry) for symmetry in self.symmetries)
-        inputs = (self.prepare_input(pixels), *(self.prepare_input(each) for each in turned))
+        inputs = tuple(self.prepare_input(shown) for shown in self._shown(pixels))
         return PreparedImage(inputs, kept_of(pixels, self.parts), frames)
+
+    def _shown(self, pixels: Pixels) -> Iterator[Pixels]:
+        """Iterate over what the variants show."""
+        whole = pixels
+        for symmetry, part in self.views:
+            if part is None:
+                whole = transformed(pixels, symmetry)
+            yield whole if part is None else cropped(whole, part)
 
 
 class Describer:
@@ -76,18 +85,19 @@ class Describer:
 
     def __init__(self, descriptor: Descriptor, relation: Relation) -> None:
         self.descriptor = descriptor
-        self.symmetries = relation.symmetries
+        self.views = relation.views
         self.parts = relation.parts
 
     @property
     def reduce_to_px(self) -> int:
         """A JPEG may be decoded smaller as long as both sides keep this many pixels."""
-        return max(self.descriptor.reduce_to_px, self.parts.needed_px)
+        smallest_share = SMALLEST_SHARE if any(view.part for view in self.views) else 1
+        return max(math.ceil(self.descriptor.reduce_to_px / smallest_share), self.parts.needed_px)
 
     @property
     def preparation(self) -> Preparation:
         """What `prepare` does, as an object that can be pickled."""
-        return Preparation(self.descriptor.preparer, self.symmetries, self.parts, self.reduce_to_px)
+        return Preparation(self.descriptor.preparer, self.views, self.parts, self.reduce_to_px)
 
     def prepare(self, pixels: Pixels) -> PreparedImage:
         """Shrink uint8 (height, width, 3) RGB pixels to what is compared; nothing full-size is kept."""
@@ -102,10 +112,11 @@ class Describer:
             Some features are not finite.
         """
         rows = iter(self.descriptor.describe([each for image in prepared for each in image.inputs]))
-        return [
-            tuple(
-                Variant(symmetry, next(rows), transformed_kept(image.kept, symmetry))
-                for symmetry in (Symmetry.NONE, *self.symmetries)
-            )
-            for image in prepared
-        ]
+        return [tuple(self._variants(image, rows)) for image in prepared]
+
+    def _variants(self, image: PreparedImage, rows: Iterator[Descriptors]) -> Iterator[Variant]:
+        kept = image.kept
+        for symmetry, part in self.views:
+            if part is None:
+                kept = transformed_kept(image.kept, symmetry)
+            yield Variant(symmetry, next(rows), kept, part)

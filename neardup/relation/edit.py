@@ -10,12 +10,10 @@ from numpy.typing import NDArray
 
 from neardup.relation.rule import Relation
 from neardup.relation.symmetry import motion
-from neardup.types import Look, Symmetry
+from neardup.types import Box, Look, Symmetry
 
 Points = NDArray[np.float64]
 """float64 (k, 2): x and y of the corners of a polygon, from 0 to 1 from the top left."""
-Box = tuple[float, float, float, float]
-"""Left, top, right and bottom, from 0 to 1 from the top left."""
 
 _SHARE_DIGITS = 3
 _DEGREE_DIGITS = 1

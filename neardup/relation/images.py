@@ -25,12 +25,16 @@ class Images:
     kept
         uint8 (n, b), what is kept of them besides; None where nothing but descriptors is compared.
     variants
-        The same images after each symmetry under which they may match; these have no variants of their own.
+        What else of the same images is compared; these have no variants of their own.
+    of_part
+        Whether the descriptors are those of a part of each image. What is kept is of the whole, and may be the same
+        array as that of another variant.
     """
 
     descriptors: Descriptors
     kept: Kept | None = None
     variants: tuple["Images", ...] = ()
+    of_part: bool = False
 
     def __len__(self) -> int:
         """Return the number of images."""
@@ -39,7 +43,7 @@ class Images:
     def at(self, rows: NDArray[np.intp]) -> "Images":
         """Return some of the rows."""
         kept = None if self.kept is None else self.kept[rows]
-        return Images(self.descriptors[rows], kept, tuple(variant.at(rows) for variant in self.variants))
+        return Images(self.descriptors[rows], kept, tuple(variant.at(rows) for variant in self.variants), self.of_part)
 
     def with_variants(self, variants: tuple["Images", ...] = ()) -> "Images":
         """Return the images as they came, with other variants or none."""
@@ -67,14 +71,20 @@ def joined(first: Images, others: Images) -> Images:
 
 
 def side_by_side(compared: Sequence[Sequence[Variant]], parts: Parts) -> Images:
-    """Return one or more images, each as it came and after the same symmetries, with these parts of what is kept.
+    """Return one or more images with the same variants, the image as it came first, with these parts of what is kept.
 
     Raises
     ------
     Misconfigured
         One lacks a part.
     """
-    image, *variants = (_stacked(column, parts) for column in zip(*compared, strict=True))
+    columns: list[Images] = []
+    for column in zip(*compared, strict=True):
+        is_part = column[0].part is not None
+        # A part keeps what its whole does, which stands before it.
+        kept = columns[-1].kept if is_part else stacked_kept((variant.kept for variant in column), parts)
+        columns.append(Images(np.stack([variant.descriptor for variant in column]), kept, of_part=is_part))
+    image, *variants = columns
     return image.with_variants(tuple(variants))
 
 
@@ -92,26 +102,23 @@ def packed(compared: Iterable[Sequence[Variant]], parts: Parts) -> Images | None
     return _joined(blocks) if blocks else None
 
 
-def _stacked(column: Sequence[Variant], parts: Parts) -> Images:
-    kept = stacked_kept((variant.kept for variant in column), parts)
-    return Images(np.stack([variant.descriptor for variant in column]), kept)
-
-
 def _joined(blocks: deque[Images]) -> Images:
     """Move the blocks into one, releasing each as soon as it is copied."""
     rows, first = sum(map(len, blocks)), blocks[0]
-    whole = _empty(first, rows).with_variants(tuple(_empty(variant, rows) for variant in first.variants))
+    columns: list[Images] = []
+    for like in (first, *first.variants):
+        kept = columns[-1].kept if like.of_part else _empty(like.kept, rows)
+        columns.append(Images(np.empty((rows, first.descriptors.shape[1]), np.float16), kept, of_part=like.of_part))
     start = 0
     while blocks:
         block = blocks.popleft()
-        for to, part in zip((whole, *whole.variants), (block, *block.variants), strict=True):
+        for to, part in zip(columns, (block, *block.variants), strict=True):
             to.descriptors[start : start + len(part)] = part.descriptors
-            if to.kept is not None and part.kept is not None:
+            if to.kept is not None and part.kept is not None and not part.of_part:
                 to.kept[start : start + len(part)] = part.kept
         start += len(block)
-    return whole
+    return columns[0].with_variants(tuple(columns[1:]))
 
 
-def _empty(like: Images, rows: int) -> Images:
-    kept = None if like.kept is None else np.empty((rows, like.kept.shape[1]), dtype=np.uint8)
-    return Images(np.empty((rows, like.descriptors.shape[1]), dtype=np.float16), kept)
+def _empty(like: Kept | None, rows: int) -> Kept | None:
+    return None if like is None else np.empty((rows, like.shape[1]), dtype=np.uint8)

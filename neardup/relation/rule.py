@@ -1,15 +1,19 @@
 """When an image is a duplicate of a member: the rule that every index in this project decides by."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
+from neardup.errors import Misconfigured
+from neardup.relation.crops import CROPS
 from neardup.relation.kept import Parts, divided, narrowed
 from neardup.relation.local_change import largest_change
-from neardup.relation.second_look import Looks, looks
+from neardup.relation.second_look import UNLIKE_L2, Looks, looks
 from neardup.relation.symmetry import Switches, motion, symmetries
-from neardup.types import Kept, Look, Symmetry
+from neardup.types import Box, Kept, Look, Symmetry, Variant
 
 _AGREEMENT_DIGITS = 3
 _MAP_DIGITS = 4
@@ -55,12 +59,20 @@ class Checks:
         )
 
 
+class View(NamedTuple):
+    """What a variant of an image shows; as in `neardup.types.Variant`."""
+
+    symmetry: Symmetry
+    part: Box | None
+
+
 @dataclass(frozen=True, slots=True)
 class Relation(Switches):
     """An image duplicates a member when one of its variants is near the member and both checks let the pair pass.
 
-    The variants are the image as it came, and the image after each symmetry; the member stays as it was stored. So the
-    relation has a direction, from the later image to the earlier one: what counts is the order of commits.
+    The variants are the image as it came, the image after each symmetry, and parts of these; the member stays as it
+    was stored. So the relation has a direction, from the later image to the earlier one: what counts is the order of
+    commits.
 
     Attributes
     ----------
@@ -73,12 +85,25 @@ class Relation(Switches):
         Agreement that photos need in a second look, from which follows what each pair needs, inclusive
         (`neardup.relation.second_look.needed_agreement`); None when none is taken.
 
-    The switches for symmetries come on top; see `neardup.relation.symmetry.Switches`.
+    The switches for symmetries and parts come on top; see `neardup.relation.symmetry.Switches`.
+
+    Raises
+    ------
+    Misconfigured
+        Parts are to be matched without a second look.
     """
 
     radius: float
     local_change: float | None = None
     agreement: float | None = None
+
+    def __post_init__(self) -> None:
+        if self.match_parts and self.agreement is None:
+            raise Misconfigured(
+                "match-parts works only with a second look, and agreement is off: parts of different pictures are "
+                "often near each other, and only a second look tells which show the same. Give agreement, or turn "
+                "match-parts off"
+            )
 
     @property
     def parts(self) -> Parts:
@@ -88,8 +113,14 @@ class Relation(Switches):
 
     @property
     def symmetries(self) -> tuple[Symmetry, ...]:
-        """What is done to an image before it is compared again, one comparison each."""
+        """What is done to an image before it is compared again."""
         return symmetries(self)
+
+    @property
+    def views(self) -> tuple[View, ...]:
+        """What each variant of an image shows: the image as it came, then its parts; the same after each symmetry."""
+        boxes = (None, *CROPS) if self.match_parts else (None,)
+        return tuple(View(symmetry, part) for symmetry in (Symmetry.NONE, *self.symmetries) for part in boxes)
 
     def allows(self, local_change: float | None, look: Look | None = None) -> bool:
         """Return whether an image that differs this much can still be a duplicate; None means not measured."""
@@ -104,6 +135,7 @@ class Relation(Switches):
         earlier: Kept | None,
         l2: NDArray[np.float64],
         *,
+        of_part: NDArray[np.bool_] | bool = False,
         all_looks: bool = False,
     ) -> Checks:
         """Measure what else decides between images within the radius, for n pairs; each is independent of the others.
@@ -120,6 +152,9 @@ class Relation(Switches):
             uint8 (n, b): the second of each pair, the same parts, of images or of members as they are stored.
         l2
             float64 (n,): the distance of each pair.
+        of_part
+            bool (n,), or one for all: whether it is that of a part of the later image. What is kept is of the whole, so
+            such a distance does not make less agreement enough.
         all_looks
             Whether a second look is taken at every pair, to tell of it.
 
@@ -136,15 +171,18 @@ class Relation(Switches):
             allowed = changes <= self.local_change
         if self.agreement is not None:
             left = np.arange(len(rows)) if all_looks else np.flatnonzero(allowed)
-            found = self._looks_at(firsts[Parts.LOOK], rows, seconds[Parts.LOOK], l2, left)
+            of_whole = np.where(of_part, UNLIKE_L2, l2)
+            found = self._looks_at(firsts[Parts.LOOK], rows, seconds[Parts.LOOK], of_whole, left)
             # Where nobody looked it is not a number, which is not at least anything.
             allowed &= found.agreement >= found.needed
         return Checks(allowed, changes, found)
 
-    def check_one(self, later: Kept | None, earlier: Kept | None, l2_distance: float) -> Checks:
+    def check_one(
+        self, later: Kept | None, earlier: Kept | None, l2_distance: float, *, of_part: bool = False
+    ) -> Checks:
         """Return `check` of the one pair of two images, both uint8 (b,)."""
         first, second = (None if kept is None else kept[np.newaxis] for kept in (later, earlier))
-        return self.check(first, np.zeros(1, dtype=np.intp), second, np.array([l2_distance]))
+        return self.check(first, np.zeros(1, dtype=np.intp), second, np.array([l2_distance]), of_part=of_part)
 
     def allow_both_ways(
         self, ones: Kept | None, rows: NDArray[np.intp], others: Kept | None, l2: NDArray[np.float64]
@@ -192,6 +230,11 @@ class Relation(Switches):
         )
         may_agree_less = other.agreement is not None and (self.agreement is None or self.agreement < other.agreement)
         return self.radius > other.radius or may_change_more or may_agree_less
+
+
+def of_parts(variants: Sequence[Variant]) -> NDArray[np.bool_]:
+    """Return which variants are by a part, bool (n,)."""
+    return np.array([variant.part is not None for variant in variants], dtype=np.bool_)
 
 
 def local_changes(thumbnails: Kept, rows: NDArray[np.intp], others: Kept) -> NDArray[np.float64]:

@@ -78,6 +78,8 @@ _MORE_IF_PLAIN = 4 / 3
 _AS_FAR_AS_L2 = 0.4
 _LESS_IF_NEAR = 0.3
 """From that distance on all of the agreement is needed, and with descriptors that are equal so much less."""
+UNLIKE_L2: float = 2.0
+"""The largest distance there is: nothing is blank within it, and all of the agreement is needed."""
 _SURE = 0.8
 """With that much agreement, nobody asks whether a mirrored or turned picture would agree better."""
 NEVER = 2.0

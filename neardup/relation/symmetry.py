@@ -23,10 +23,13 @@ class Switches:
         Whether an image is also compared mirrored.
     match_rotations
         Whether it is also compared turned by 90, 180 and 270 degrees.
+    match_parts
+        Whether each of these is also compared by parts of it (`neardup.relation.crops`).
     """
 
     match_flips: bool = False
     match_rotations: bool = False
+    match_parts: bool = False
 
 
 SWITCHES = tuple(field.name for field in fields(Switches))

@@ -341,7 +341,7 @@ class DuplicateFinder:
     ) -> NDArray[np.bool_]:
         """Return whether each pair (row of the images, row of the earlier others) passes what else decides."""
         kept = None if others.kept is None else others.kept[columns]
-        return self._relation.check(images.kept, rows, kept, l2).allowed
+        return self._relation.check(images.kept, rows, kept, l2, of_part=images.of_part).allowed
 
     def _accept(self, rows: Rows, sketches: Sketches) -> None:
         if not len(rows):

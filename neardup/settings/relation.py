@@ -61,6 +61,12 @@ class RelationSettings:
         default=False,
         subject=DUPLICATES,
     )
+    match_parts: bool = option(
+        "--match-parts",
+        "also match images that show an earlier one inside a larger picture: screenshots, collages; needs --agreement",
+        default=False,
+        subject=DUPLICATES,
+    )
 
     @classmethod
     def implied(cls, given: Mapping[str, Any]) -> Mapping[str, Any]:

@@ -20,6 +20,7 @@ from neardup.descriptors import load_descriptor
 from neardup.index.base import IndexMeta
 from neardup.index.build import GenerationBuild
 from neardup.index.carry import Predecessor
+from neardup.index.live import live_generation
 from neardup.index.redis import RedisIndex
 from neardup.index.stored.keys import IndexKeys
 from neardup.settings.profiles import CAMERA_LOCAL_CHANGE, CAMERA_RADIUS
@@ -134,8 +135,8 @@ def test_one_picture_more_leaves_a_camera_s_index_as_it_is(
     assert (ran.code, members(client, name)) == (0, before | {"one-000.jpg"})
     assert meta(client, name).relation == relation
     assert ran.line("inherited") == (
-        f"local change {CAMERA_LOCAL_CHANGE:g}, agreement off, match-flips off, match-rotations off, descriptor dct, "
-        f"projection off, radius {CAMERA_RADIUS:g}; from generation 1"
+        f"local change {CAMERA_LOCAL_CHANGE:g}, agreement off, match-flips off, match-rotations off, match-parts off, "
+        f"descriptor dct, projection off, radius {CAMERA_RADIUS:g}; from generation 1"
     )
     assert not ran.line("changed")
 
@@ -300,6 +301,7 @@ OTHER_THAN_DEFAULT = {
     "agreement": ["--agreement", "0.4"],
     "match_flips": ["--match-flips"],
     "match_rotations": ["--match-rotations"],
+    "match_parts": ["--match-parts", "--agreement", "0.3"],
 }
 """By each field that is inherited: settings that make it another one than the default."""
 
@@ -327,6 +329,8 @@ def test_each_field_is_inherited_or_made_anew(  # noqa: PLR0917 - fixtures
     [
         (["--match-flips"], ["--no-match-flips"], {}, {"match_flips": False}),
         (["--match-flips"], [], {"NEARDUP_MATCH_FLIPS": "0"}, {"match_flips": False}),
+        (["--match-parts", "--agreement", "0.3"], ["--no-match-parts"], {}, {"match_parts": False, "agreement": 0.3}),
+        (["--agreement", "0.3"], ["--match-parts"], {}, {"match_parts": True, "agreement": 0.3}),
         (["--local-change", "7"], ["--local-change", "6"], {}, {"local_change": 6.0, "match_flips": False}),
         (["--radius", "0.2"], [], {"NEARDUP_RADIUS": "0.1"}, {"radius": 0.1, "calibration": {}}),
         (["--radius", "0.123"], ["--profile", "camera"], {}, {"radius": 0.123, "local_change": None}),
@@ -351,6 +355,34 @@ def test_what_is_said_wins_and_a_profile_says_nothing(  # noqa: PLR0917 - fixtur
     assert bool(ran.line("inherited")) == ("--fresh" not in said)
 
 
+@pytest.mark.parametrize(
+    ("made", "said"),
+    [
+        (None, ["--match-parts"]),
+        ([], ["--match-parts"]),
+        ([], ["--match-parts", "--agreement", "off"]),
+        (["--match-parts", "--agreement", "0.3"], ["--agreement", "off"]),
+        (["--agreement", "0.3"], ["--fresh", "--match-parts"]),
+    ],
+    ids=["a first index", "an index without", "said to be off", "inherited without a look", "afresh"],
+)
+def test_parts_without_a_second_look_are_refused_before_a_seed_is_read(  # noqa: PLR0917 - fixtures
+    bootstrap: Bootstrap,
+    client: redis.Redis,
+    name: str,
+    scenes: Path,
+    one: Path,
+    made: Sequence[str] | None,
+    said: Sequence[str],
+) -> None:
+    if made is not None:
+        bootstrap(scenes, *made)
+    ran = bootstrap(one, *said)
+    assert (ran.code, len(ran.err.splitlines())) == (2, 1)
+    assert "match-parts works only with a second look, and agreement is off" in ran.err
+    assert live_generation(client, name) == (None if made is None else 1)
+
+
 def test_a_radius_that_is_to_be_calibrated_is_not_inherited(
     bootstrap: Bootstrap, client: redis.Redis, name: str, scenes: Path
 ) -> None:
@@ -369,9 +401,8 @@ def test_another_descriptor_does_not_inherit_a_radius(
     after = meta(client, name)
     assert after.radius != 0.123
     assert after.match_flips
-    assert (
-        ran.line("inherited")
-        == "local change any, agreement off, match-flips on, match-rotations off; from generation 1"
+    assert ran.line("inherited") == (
+        "local change any, agreement off, match-flips on, match-rotations off, match-parts off; from generation 1"
     )
 
 

@@ -6,6 +6,11 @@ from PIL import Image, ImageDraw
 from neardup.types import Pixels
 
 
+def collage(left: Pixels, right: Pixels) -> Pixels:
+    """Return a picture that shows two of one height beside each other."""
+    return np.concatenate([left, right], axis=1)
+
+
 def scene(seed: int) -> Pixels:
     """Return a picture of a few large forms before a gradient."""
     random = np.random.default_rng(seed)

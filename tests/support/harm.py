@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 
 from neardup.relation.describing import Preparation
 from neardup.relation.kept import Parts
+from neardup.relation.rule import Relation
 from neardup.types import Pixels
 
 BAD_PX = 77
@@ -77,7 +78,7 @@ HARM = {
 
 def harm(how: str, flag: str = "") -> Preparation:
     """Return what prepares good images, and does harm by the bad one."""
-    return Preparation(partial(harmed, how=how, flag=flag), (), parts=Parts.NOTHING, reduce_to_px=8)
+    return Preparation(partial(harmed, how=how, flag=flag), Relation(0.0).views, parts=Parts.NOTHING, reduce_to_px=8)
 
 
-HARMLESS = Preparation(mean, (), parts=Parts.NOTHING, reduce_to_px=8)
+HARMLESS = Preparation(mean, Relation(0.0).views, parts=Parts.NOTHING, reduce_to_px=8)

@@ -15,6 +15,7 @@ from consumer.__main__ import main
 from consumer.settings import FeedSettings, FolderSettings, ServiceSettings
 from neardup.errors import IndexMissing
 from neardup.settings.options import options_of
+from tests.support.forms import collage
 from tests.support.processes import get, metrics, photo, run, running
 
 
@@ -151,6 +152,8 @@ def test_a_folder_is_judged_without_servers(tmp_path: Path) -> None:
         (["--input", "/no/such/folder"], "/no/such/folder"),
         (["--descriptor", "magic"], "magic"),
         (["--output", "/no/such/folder/verdicts.jsonl"], "--output"),
+        (["--match-parts"], "--match-parts works only with --agreement"),
+        (["--match-parts", "--agreement", "off"], "--match-parts works only with --agreement"),
     ],
 )
 def test_a_folder_that_cannot_be_judged_ends_with_2(
@@ -183,8 +186,11 @@ def test_what_stood_in_the_output_stays_when_it_cannot_be_judged(tmp_path: Path)
         (["--profile", "scraper", "--descriptor", "dct", "--no-match-flips"], {}, {"copy.png"}),
         (["--match-rotations"], {}, {"copy.png", "turned.png"}),
         ([], {"NEARDUP_MATCH_FLIPS": "1", "NEARDUP_MATCH_ROTATIONS": "1"}, {"copy.png", "mirrored.png", "turned.png"}),
-        (["--threshold", "2"], {}, {"changed.png", "copy.png", "mirrored.png", "turned.png"}),
+        (["--threshold", "2"], {}, {"beside.png", "changed.png", "copy.png", "mirrored.png", "turned.png"}),
         (["--threshold", "2", "--local-change", "3"], {}, {"copy.png"}),
+        (["--agreement", "0.3"], {}, {"copy.png"}),
+        (["--agreement", "0.3", "--match-parts"], {}, {"beside.png", "copy.png"}),
+        ([], {"NEARDUP_AGREEMENT": "0.3", "NEARDUP_MATCH_PARTS": "1"}, {"beside.png", "copy.png"}),
     ],
 )
 def test_a_folder_has_the_switches_of_an_index(
@@ -196,8 +202,10 @@ def test_a_folder_has_the_switches_of_an_index(
     image = Image.fromarray(coarse).resize((96, 96), Image.Resampling.BICUBIC)
     changed = image.copy()
     changed.paste((0, 0, 0), (30, 30, 62, 62))
+    beside = collage(np.asarray(image)[:, ::-1, ::-1], np.asarray(image))
     for name, each in {
         "a.png": image,
+        "beside.png": Image.fromarray(beside),
         "changed.png": changed,
         "copy.png": image,
         "mirrored.png": image.transpose(Image.Transpose.FLIP_LEFT_RIGHT),

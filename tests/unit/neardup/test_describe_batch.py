@@ -12,7 +12,6 @@ from neardup.descriptors.pixels import PixelsDescriptor
 from neardup.errors import BadInput, EmptyImage, UndecodableImage, Undescribable
 from neardup.relation.describing import Describer, PreparedImage
 from neardup.relation.rule import Relation
-from neardup.types import Symmetry
 from tests.support.processes import photo
 
 THREADS = 2
@@ -61,7 +60,7 @@ def test_each_image_or_what_is_wrong_with_it_comes_in_its_place(batch: BatchDesc
     alone = [rows(batch.describe(batch.prepare([item], as_it_is)))[0] for item in items]
     assert rows(results) == alone
     assert isinstance(results[0], tuple)
-    assert [variant.symmetry for variant in results[0]] == [Symmetry.NONE, *DESCRIBER.symmetries]
+    assert [(variant.symmetry, variant.part) for variant in results[0]] == list(DESCRIBER.views)
 
 
 def test_what_cannot_be_described_spoils_no_other(batch: BatchDescriber) -> None:

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from benchmarks import calibration_copies, calibration_coverage, projection, symmetries
+from benchmarks import calibration_copies, calibration_coverage, part_crops, projection, symmetries
 from benchmarks.pages import BEGIN, with_tables
 
 ROOT = Path(__file__).resolve().parents[3]
@@ -17,6 +17,7 @@ ROOT = Path(__file__).resolve().parents[3]
     [
         ("calibration", "calibration", calibration_coverage.tables),
         ("calibration", "calibration_copies", calibration_copies.tables),
+        ("parts", "part_crops", part_crops.tables),
         ("descriptors", "projection", projection.tables),
         ("descriptors", "symmetries", symmetries.tables),
     ],
@@ -29,7 +30,7 @@ def test_tables_are_those_of_the_results(page: str, results: str, tables: Any) -
 
 
 def test_every_place_is_filled() -> None:
-    for page in ("calibration", "descriptors"):
+    for page in ("calibration", "descriptors", "parts"):
         for part in (ROOT / f"docs/{page}.md").read_text("utf-8").split("<!-- figures ")[1:]:
             assert part.partition(" -->\n")[2].partition("<!-- end -->")[0].strip(), part[:40]
 

@@ -25,7 +25,7 @@ def test_what_is_inherited_is_told_in_words() -> None:
     inherited = {name: getattr(META, name) for name in INHERITED}
     assert told(inherited) == (
         "descriptor dct, projection off, radius 0.3, local change any, agreement off, match-flips off, "
-        "match-rotations off"
+        "match-rotations off, match-parts off"
     )
 
 

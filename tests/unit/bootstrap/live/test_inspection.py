@@ -129,6 +129,7 @@ STATS: Document = {
     "local_change": None,
     "agreement": None,
     "symmetries": [],
+    "match_parts": False,
     "created_at": "2026-01-01T00:00:00+00:00",
     "previous": None,
     "seed": {"images": 10, "unique": 8},
@@ -154,8 +155,9 @@ def test_stats_as_lines() -> None:
     assert "sizes       p1 10, p50 111, p99 290, max 300" in lines
     assert "memory      members 1.0 MiB, decisions 0.5 MiB, log 0.0 MiB, rest 0.0 MiB" in lines
     assert "removed     2 on request, ever" in lines
-    assert {"change      any", "agreement   off", "symmetries  none"} <= set(lines)
-    assert "agreement   0.7 at least" in lines_of("stats", {**STATS, "agreement": 0.7})
+    assert {"change      any", "agreement   off", "symmetries  none", "parts       not matched"} <= set(lines)
+    looked_at = lines_of("stats", {**STATS, "agreement": 0.7, "match_parts": True})
+    assert {"agreement   0.7 at least", "parts       matched"} <= set(looked_at)
     camera = lines_of("stats", {**STATS, "local_change": 2.5, "symmetries": ["mirror", "rotate90"]})
     assert {"change      2.5 at most, locally", "symmetries  mirror, rotate90"} <= set(camera)
     assert "previous    none" in lines

@@ -28,7 +28,7 @@ from tests.support.processes import eventually, photo
 pytestmark = pytest.mark.slow
 
 LIMITS = DecodeLimits(max_bytes=1_000_000, max_pixels=20_000_000)
-RELATION = Relation(0.3, local_change=2.0, match_flips=True)
+RELATION = Relation(0.3, local_change=2.0, agreement=0.3, match_flips=True, match_parts=True)
 MEBIBYTE = 1024 * 1024
 PATIENT = WorkLimits(timeout_s=120.0)
 """For what is not about time: a busy machine is slow."""

@@ -213,7 +213,7 @@ def test_a_decision_of_before_is_read() -> None:
 def test_metadata_of_before_is_read_and_compares_descriptors_alone() -> None:
     fields = json.loads(META.to_json())
     for name in ("local_change", "carried_from", *SWITCHES):
-        del fields[name]
+        fields.pop(name, None)
     meta = IndexMeta.from_json(json.dumps(fields | {"format_version": 2}).encode())
     assert meta.relation == Relation(0.3)
     assert meta.fingerprint == META.fingerprint
@@ -230,6 +230,16 @@ def test_metadata_hold_the_second_look() -> None:
     assert IndexMeta.from_json(text) == with_relation(META, relation)
     told = json.loads(text)
     assert (told["agreement"], told["look_version"], told["format_version"]) == (0.75, second_look.VERSION, 4)
+
+
+def test_metadata_hold_the_parts_of_a_second_look() -> None:
+    relation = Relation(0.25, agreement=0.75, match_parts=True)
+    text = with_relation(META, relation).to_json()
+    assert IndexMeta.from_json(text).relation == relation
+    # Metadata of an index with a second look may be older than the switch.
+    fields = json.loads(text)
+    del fields["match_parts"]
+    assert IndexMeta.from_json(json.dumps(fields).encode()).relation == replace(relation, match_parts=False)
 
 
 @pytest.mark.parametrize("version", [0, 2, 7, None])
@@ -268,6 +278,9 @@ def test_metadata_round_trip() -> None:
         pytest.param(META.to_json().replace(b'"match_flips":false', b'"match_flips":0'), id="a number for a switch"),
         pytest.param(
             with_relation(META, Relation(0.1, agreement=0.5)).to_json().replace(b":0.5", b':"a"'), id="agreement"
+        ),
+        pytest.param(
+            META.to_json().replace(b'"match_flips"', b'"match_parts":true,"match_flips"'), id="parts without a look"
         ),
         pytest.param(META.to_json().replace(b'"local_change":null', b'"local_change":"off"'), id="a text for a limit"),
     ],

@@ -14,9 +14,11 @@ from bootstrap.seeds.describe import describe_seeds
 from consumer.__main__ import main
 from neardup.descriptors import load_descriptor
 from neardup.relation.rule import Relation
+from neardup.relation.symmetry import SWITCHES
 from neardup.search.duplicates import find_duplicates as found_among
 from neardup.sources.files import find_images
 from neardup.types import Descriptors
+from tests.support.forms import collage
 from tests.support.odd_files import encoded, scene
 from tests.support.pictures import generated
 from tests.support.small_pictures import make_photos
@@ -26,6 +28,8 @@ OPTIONS: list[dict[str, Any]] = [
     {"match_flips": True},
     {"local_change": 2.5},
     {"agreement": 0.3},
+    {"agreement": 0.3, "match_parts": True},
+    {"agreement": 0.3, "match_parts": True, "match_flips": True, "radius": 1.0},
     {"agreement": 0.3, "local_change": 100.0, "match_flips": True, "match_rotations": True, "radius": 1.0},
     {"local_change": 2.5, "match_flips": True, "match_rotations": True, "radius": 0.3},
     {"descriptor": "pixels:16", "radius": 0.05},
@@ -47,6 +51,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
             "-mirror": image.transpose(Image.Transpose.FLIP_LEFT_RIGHT),
             "-turned": image.transpose(Image.Transpose.ROTATE_90),
             "-changed": Image.fromarray(changed),
+            "-beside": Image.fromarray(collage(np.asarray(scene(number + 20)), np.asarray(image))),
         }
         below = folder / f"camera {number % 2}"
         below.mkdir(exist_ok=True)
@@ -61,7 +66,7 @@ def flags_of(options: dict[str, Any]) -> list[str]:
     names = {"radius": "--threshold", "descriptor": "--descriptor", "local_change": "--local-change"}
     names["agreement"] = "--agreement"
     flags = [part for name, flag in names.items() if name in options for part in (flag, str(options[name]))]
-    return [*flags, *(f"--{name.replace('_', '-')}" for name in ("match_flips", "match_rotations") if name in options)]
+    return [*flags, *(f"--{name.replace('_', '-')}" for name in SWITCHES if name in options)]
 
 
 @pytest.mark.slow
@@ -105,8 +110,7 @@ def test_it_finds_what_the_batch_job_finds(folder: Path, options: dict[str, Any]
         options.get("radius", descriptor.default_radius),
         options.get("local_change"),
         options.get("agreement"),
-        match_flips="match_flips" in options,
-        match_rotations="match_rotations" in options,
+        **{name: name in options for name in SWITCHES},
     )
     seeds = describe_seeds(find_images([str(folder)]), descriptor, relation, workers=1)
     truth = found_among(seeds.compared, relation)
@@ -195,6 +199,7 @@ def test_descriptors_do_as_well_as_images(tmp_path: Path) -> None:
         (2 * np.eye(3, dtype=np.float16), {"radius": 0.1}, "row 0 has 2"),
         (np.full((2, 3), np.nan, dtype=np.float16), {"radius": 0.1}, "row 0 has nan"),
         (np.eye(128, dtype=np.float16), {"match_flips": True}, "need images"),
+        (np.eye(128, dtype=np.float16), {"agreement": 0.3, "match_parts": True}, "need images"),
         (np.eye(128, dtype=np.float16), {"local_change": 2.5}, "need images"),
         (np.eye(128, dtype=np.float16), {"agreement": 0.0}, "need images"),
     ],

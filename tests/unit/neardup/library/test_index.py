@@ -13,6 +13,7 @@ import pytest
 import neardup
 from neardup.library import index_file
 from tests.support.drawings import photo
+from tests.support.forms import collage, scene
 from tests.support.pictures import generated
 from tests.support.small_pictures import make_photos
 
@@ -87,6 +88,7 @@ def test_names_that_do_not_fit_are_refused(arguments: tuple[Any, Any], family: t
         {"local_change": 2.5, "match_rotations": True, "radius": 0.3},
         {"agreement": 0.3},
         {"agreement": 0.25, "local_change": 2.5, "match_flips": True},
+        {"agreement": 0.3, "match_parts": True},
     ],
 )
 def test_an_index_is_loaded_as_it_was_saved(tmp_path: Path, options: dict[str, Any]) -> None:
@@ -109,6 +111,16 @@ def test_an_answer_tells_what_a_second_look_found() -> None:
     assert answers[1].agreement >= 0.2
     assert answers[1].edit is not None
     assert answers[1].edit.mirrored
+
+
+def test_a_picture_inside_a_larger_one_is_known_by_an_index_that_matches_parts() -> None:
+    images, names = [scene(1), collage(scene(2), scene(1)), scene(2)], ["one", "both", "two"]
+    with_parts = neardup.Index(agreement=0.3, match_parts=True).add(images, names)
+    assert [answer.duplicate_of for answer in with_parts] == [None, "one", None]
+    assert with_parts[1].edit is not None
+    assert with_parts[1].edit.inset == pytest.approx((0.5, 0.0, 1.0, 1.0), abs=0.02)
+    without = neardup.Index(agreement=0.3).add(images, names)
+    assert [answer.duplicate_of for answer in without] == [None, None, None]
 
 
 def test_a_file_whose_members_lack_what_its_options_compare_is_refused(tmp_path: Path) -> None:

@@ -3,6 +3,7 @@
 import inspect
 import io
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +16,7 @@ import neardup
 from neardup.descriptors import load_descriptor
 from neardup.relation.symmetry import SWITCHES
 from neardup.search.distance import l2_distances
+from tests.support import forms
 from tests.support.drawings import photo
 from tests.support.odd_files import encoded, scene
 from tests.support.pictures import generated
@@ -194,9 +196,40 @@ def test_what_a_second_look_finds_is_told() -> None:
 
 
 @pytest.mark.parametrize("function", [neardup.compare, neardup.find_duplicates, neardup.Index])
-def test_every_switch_of_symmetries_is_an_option(function: Callable[..., object]) -> None:
+def test_every_switch_is_an_option(function: Callable[..., object]) -> None:
     options = inspect.signature(function).parameters
     assert [name for name in SWITCHES if name not in options or options[name].default is not False] == []
+
+
+def test_a_picture_inside_the_first_image_is_found_by_a_part_of_that() -> None:
+    inside, larger = forms.scene(1), forms.collage(forms.scene(2), forms.scene(1))
+    found = neardup.compare(larger, inside, agreement=0.3, match_parts=True)
+    assert (found.verdict, found.symmetry, found.distance) == ("duplicate", "none", 0.0)
+    assert (found.part, found.why.endswith("nearest by a part")) == ((0.5, 0.0, 1.0, 1.0), True)
+    assert found.edit is not None
+    assert found.edit.inset == pytest.approx((0.5, 0.0, 1.0, 1.0), abs=0.02)
+    assert found.edit.box == pytest.approx((0.0, 0.0, 1.0, 1.0), abs=0.02)
+    assert neardup.compare(larger, inside, agreement=0.3).verdict == "unique"
+    # The larger picture has to be the first: members are compared as they are.
+    assert neardup.compare(inside, larger, agreement=0.3, match_parts=True).verdict == "unique"
+
+
+def test_a_mirrored_picture_inside_the_first_image_is_found_with_both_switches() -> None:
+    larger = forms.collage(forms.scene(1)[:, ::-1], forms.scene(2))
+    found = neardup.compare(larger, forms.scene(1), agreement=0.3, match_parts=True, match_flips=True)
+    # After the mirror the picture lies at the right; told is where it is in the image as it came.
+    assert (found.verdict, found.symmetry, found.part) == ("duplicate", "mirror", (0.5, 0.0, 1.0, 1.0))
+    assert found.edit is not None
+    assert found.edit.inset == pytest.approx((0.0, 0.0, 0.5, 1.0), abs=0.02)
+    assert neardup.compare(larger, forms.scene(1), agreement=0.3, match_parts=True).verdict == "unique"
+
+
+@pytest.mark.parametrize(
+    "function", [partial(neardup.compare, PICTURE), neardup.find_duplicates, lambda _, **how: neardup.Index(**how)]
+)
+def test_parts_without_a_second_look_are_refused(function: Callable[..., object]) -> None:
+    with pytest.raises(neardup.Misconfigured, match="match-parts works only with a second look"):
+        function(PICTURE if isinstance(function, partial) else [PICTURE], match_parts=True)
 
 
 def test_symmetries_are_of_the_first_image() -> None:

@@ -8,6 +8,7 @@ import pytest
 from neardup.decoding.decode import decode
 from neardup.descriptors.dct import DctDescriptor
 from neardup.descriptors.pixels import PixelsDescriptor
+from neardup.relation.crops import CROPS, cropped
 from neardup.relation.describing import Describer
 from neardup.relation.kept import Parts, divided
 from neardup.relation.local_change import SIDE_PX, thumbnail_of
@@ -17,9 +18,11 @@ from neardup.relation.second_look import looks
 from neardup.relation.symmetry import symmetries, transformed
 from neardup.search.distance import l2_distances
 from neardup.types import Pixels, Symmetry
+from tests.support.forms import collage, scene
 from tests.support.processes import photo
 
 DCT = DctDescriptor()
+PARTS = Relation(0.0, agreement=0.5, match_parts=True)
 ALL = Relation(0.0, local_change=10.0, match_flips=True, match_rotations=True)
 
 
@@ -83,6 +86,36 @@ def test_looks_are_those_of_the_variants_and_follow_the_thumbnails() -> None:
         assert list(kept) == [Parts.THUMBNAIL, Parts.LOOK]
         expected = look_of(transformed(pixels_of(1), variant.symmetry))
         assert looks(kept[Parts.LOOK], expected[np.newaxis], np.ones(1), 0.5).agreement[0] > 0.95
+
+
+def test_each_part_is_described_from_its_own_pixels_and_keeps_what_the_whole_does() -> None:
+    describer = Describer(DCT, replace(PARTS, match_flips=True))
+    (image,) = describer.describe([describer.prepare(pixels_of(1))])
+    mirrored = transformed(pixels_of(1), Symmetry.MIRROR)
+    assert [(variant.symmetry, variant.part) for variant in image] == list(describer.views)
+    for variant in image:
+        whole = pixels_of(1) if variant.symmetry is Symmetry.NONE else mirrored
+        shown = whole if variant.part is None else cropped(whole, variant.part)
+        assert np.array_equal(variant.descriptor, DCT.describe([DCT.prepare(shown)])[0])
+    wholes = {variant.symmetry: variant.kept for variant in image if variant.part is None}
+    assert all(variant.kept is wholes[variant.symmetry] for variant in image)
+
+
+@pytest.mark.parametrize("side_px", [1, 8, 500])
+def test_a_part_sees_enough_pixels_whatever_the_descriptor_needs(side_px: int) -> None:
+    descriptor = PixelsDescriptor(side_px)
+    side = Describer(descriptor, PARTS).reduce_to_px
+    shown = [cropped(np.zeros((side, side, 3), dtype=np.uint8), part) for part in CROPS]
+    assert min(min(each.shape[:2]) for each in shown) >= descriptor.reduce_to_px
+
+
+def test_a_picture_in_a_larger_one_is_near_by_a_part_of_that() -> None:
+    describer = Describer(DCT, PARTS)
+    inside, larger = describer.describe([describer.prepare(each) for each in (scene(1), collage(scene(2), scene(1)))])
+    l2 = l2_distances(np.stack([each.descriptor for each in larger]), inside[0].descriptor[np.newaxis])[:, 0]
+    assert l2[0] > DCT.default_radius
+    assert larger[int(l2.argmin())].part == (0.5, 0.0, 1.0, 1.0)
+    assert l2.min() == 0.0
 
 
 def test_nothing_is_described_from_nothing() -> None:

@@ -1,19 +1,23 @@
 """Symmetries, and when an image is a duplicate of a member."""
 
 import itertools
+from dataclasses import replace
 
 import numpy as np
 import pytest
 
 from neardup.errors import Misconfigured
-from neardup.relation.kept import Parts, stacked_kept, transformed_kept
+from neardup.relation.crops import CROPS
+from neardup.relation.kept import Parts, kept_of, stacked_kept, transformed_kept
 from neardup.relation.local_change import SIDE_PX, THUMBNAIL_BYTES, largest_change
 from neardup.relation.rule import Relation, local_changes
 from neardup.relation.symmetry import SWITCHES, Switches, symmetries, transformed
-from neardup.types import Symmetry
+from neardup.types import Box, Symmetry
+from tests.support.forms import scene
 from tests.support.indexes import thumbnail
 
 PIXELS = np.random.default_rng(1).integers(0, 256, (5, 7, 3), dtype=np.uint8)
+BLANK = np.full((90, 120, 3), 255, dtype=np.uint8)
 MIRROR_TURNS = ["mirror-rotate90", "mirror-rotate180", "mirror-rotate270"]
 SQUARE = ["none", "mirror", "rotate90", "rotate180", "rotate270", *MIRROR_TURNS]
 
@@ -32,11 +36,62 @@ def test_the_symmetries_of_each_switch(*, flips: bool, rotations: bool, expected
     assert list(Relation(0.1, match_flips=flips, match_rotations=rotations).symmetries) == expected
 
 
-def test_every_symmetry_has_its_line_and_every_switch_asks_for_some() -> None:
-    every = symmetries(Switches(**dict.fromkeys(SWITCHES, True)))
-    assert {Symmetry.NONE, *every} == set(Symmetry)
-    without = {name: symmetries(Switches(**{other: other != name for other in SWITCHES})) for name in SWITCHES}
-    assert [name for name, left in without.items() if set(left) == set(every)] == []
+def test_every_symmetry_has_its_line_and_every_switch_asks_for_something() -> None:
+    every = Relation(0.1, agreement=0.5, **dict.fromkeys(SWITCHES, True))
+    assert {Symmetry.NONE, *every.symmetries} == set(Symmetry)
+    without = [replace(every, **{name: False}).views for name in SWITCHES]
+    assert [views for views in without if set(views) == set(every.views)] == []
+
+
+@pytest.mark.parametrize(
+    ("switches", "expected"),
+    [
+        ({}, [("none", None)]),
+        ({"match_flips": True}, [("none", None), ("mirror", None)]),
+        ({"match_parts": True}, [("none", None), *(("none", part) for part in CROPS)]),
+        (
+            {"match_parts": True, "match_flips": True},
+            [(symmetry, part) for symmetry in ("none", "mirror") for part in (None, *CROPS)],
+        ),
+    ],
+)
+def test_the_views_are_those_of_each_symmetry_the_whole_first(
+    switches: dict[str, bool], expected: list[tuple[str, Box | None]]
+) -> None:
+    assert list(Relation(0.1, agreement=0.5, **switches).views) == expected
+
+
+@pytest.mark.parametrize("local_change", [None, 2.0])
+def test_parts_without_a_second_look_are_refused(local_change: float | None) -> None:
+    with pytest.raises(Misconfigured, match=r"match-parts works only with a second look, .* turn match-parts off"):
+        Relation(0.1, local_change, match_parts=True)
+    assert Relation(0.1, local_change, agreement=0.0, match_parts=True).match_parts
+
+
+def test_nearness_of_a_part_does_not_make_less_agreement_enough() -> None:
+    relation = Relation(0.3, agreement=0.3, match_parts=True)
+    later, same, blank = (kept_of(each, relation.parts) for each in (scene(2), scene(2), BLANK))
+    near, far = (relation.check_one(later, same, l2).look(0) for l2 in (0.0, 2.0))
+    assert near is not None
+    assert far is not None
+    assert near.needed < far.needed
+    assert relation.check_one(later, same, 0.0, of_part=True).look(0) == far
+    assert relation.check_one(later, blank, 0.0).allowed.tolist() == [True]
+    assert relation.check_one(later, blank, 0.0, of_part=True).allowed.tolist() == [False]
+
+
+def test_of_many_pairs_each_is_of_a_part_or_not() -> None:
+    relation = Relation(0.3, agreement=0.3, match_parts=True)
+    kept = stacked_kept((kept_of(each, relation.parts) for each in (scene(2), BLANK)), relation.parts)
+    assert kept is not None
+    found = relation.check(
+        kept[:1],
+        np.zeros(4, dtype=np.intp),
+        kept[[0, 1, 0, 1]],
+        np.zeros(4),
+        of_part=np.array([False, False, True, True]),
+    )
+    assert found.allowed.tolist() == [True, True, True, False]
 
 
 def test_symmetries_are_what_they_are_called() -> None:
