@@ -32,8 +32,9 @@ from neardup.descriptors import load_descriptor
 from neardup.descriptors.base import Descriptor
 from neardup.relation.crops import CROPS, cropped
 from neardup.relation.describing import Describer
+from neardup.relation.look import look_of, stored_look
 from neardup.relation.rule import Relation
-from neardup.relation.second_look import DEFAULT_AGREEMENT, UNLIKE_L2, look_of, looks, stored_look
+from neardup.relation.second_look import DEFAULT_AGREEMENT, UNLIKE_L2, looks
 from neardup.search.distance import l2_distances
 from neardup.types import Box, Pixels
 
@@ -138,7 +139,7 @@ def parts(pixels: Pixels, boxes: Sequence[Box]) -> Iterator[Pixels]:
 
 def agreed(later: NDArray[np.uint8], stored: NDArray[np.uint8]) -> bool:
     """Return whether the second look finds the earlier picture in the later one."""
-    found = looks(later, stored[np.newaxis], np.full(1, UNLIKE_L2), DEFAULT_AGREEMENT, ())
+    found = looks(later, stored[np.newaxis], np.full(1, UNLIKE_L2), DEFAULT_AGREEMENT)
     return bool(found.agreement[0] >= found.needed[0])
 
 
@@ -214,7 +215,7 @@ def false_pairs(seen: Seen, radius: float) -> Row:
         through = np.flatnonzero(near[1:].any(axis=0) & ~near[0])
         counts["whole"] += int(near[0].sum())
         counts["crops"] += len(through)
-        found = looks(look, stored[through], np.full(len(through), UNLIKE_L2), DEFAULT_AGREEMENT, ())
+        found = looks(look, stored[through], np.full(len(through), UNLIKE_L2), DEFAULT_AGREEMENT)
         counts["crops_after_look"] += int((found.agreement >= found.needed).sum())
     return counts
 

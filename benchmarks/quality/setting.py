@@ -14,7 +14,7 @@ import numpy as np
 from neardup.decoding.decode import decode
 from neardup.descriptors import load_descriptor
 from neardup.descriptors.base import Descriptor
-from neardup.descriptors.names import DCT
+from neardup.descriptors.names import DCT, hardly_sees_turns
 from neardup.relation.comparison import Comparison, compare_described
 from neardup.relation.describing import Describer
 from neardup.relation.rule import Relation
@@ -64,7 +64,11 @@ def _setting(name: str, told: Mapping[str, Any]) -> Setting:
     """Return the setting that holds what is told; the radius is else the descriptor's own."""
     spec = str(told["descriptor"])
     known = {field.name: told[field.name] for field in fields(Relation) if field.name in told}
-    return Setting(name, spec, Relation(**{"radius": _loaded(spec).default_radius, **known}))
+    return Setting(
+        name,
+        spec,
+        Relation(**{"radius": _loaded(spec).default_radius, "turned_by_look": hardly_sees_turns(spec), **known}),
+    )
 
 
 @cache

@@ -10,6 +10,7 @@ from bootstrap.seeds.projecting import components_for, reusable
 from bootstrap.settings import OFF, Settings
 from neardup.descriptors import load_descriptor
 from neardup.descriptors.base import Descriptor
+from neardup.descriptors.names import hardly_sees_turns
 from neardup.descriptors.pca import Pca
 from neardup.errors import CorruptIndex, IndexMismatch
 from neardup.index.base import IndexMeta
@@ -154,7 +155,8 @@ def relation_by(settings: Settings, radius: float = 0.0) -> Relation:
     Misconfigured
         Parts are to be matched without a second look.
     """
-    return Relation(radius, settings.local_change, settings.agreement, **switches_of(settings))
+    turned_by_look = hardly_sees_turns(settings.descriptor)
+    return Relation(radius, settings.local_change, settings.agreement, turned_by_look, **switches_of(settings))
 
 
 def obstacle_to(meta: IndexMeta, fingerprint: str, parts: Parts) -> str:

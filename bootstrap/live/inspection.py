@@ -299,7 +299,7 @@ def _matched(relation: Relation, block: Block, row: int, variant: Variant, l2_di
     member = block.member(row)
     is_part = variant.part is not None
     found = relation.check_one(variant.kept, member.kept, float(l2_distance), of_part=is_part)
-    return Match(member, float(l2_distance), found.local_change(0), variant.symmetry, found.look(0))
+    return Match(member, float(l2_distance), found.local_change(0), found.symmetry(0, variant.symmetry), found.look(0))
 
 
 def _home(generation: LiveGeneration, descriptor: Descriptors) -> int:

@@ -52,6 +52,11 @@ SPECS = f"{', '.join(_FORMS[:-1])} or {_FORMS[-1]}"
 """The forms that a spec may take, for help texts."""
 
 
+def hardly_sees_turns(spec: str) -> bool:
+    """Return whether a descriptor gives nearly the same for a picture and for itself mirrored or turned."""
+    return spec.partition(":")[0] == COPYNET
+
+
 def unknown(spec: str) -> Misconfigured:
     """Return the error for a spec that matches no form of any descriptor."""
     near = difflib.get_close_matches(spec.partition(":")[0].lower(), DESCRIPTORS, n=1)

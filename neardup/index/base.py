@@ -5,6 +5,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass, field
 from typing import Any, Protocol
 
+from neardup.descriptors.names import hardly_sees_turns
 from neardup.descriptors.pca import Pca
 from neardup.errors import CorruptIndex, IndexMismatch, RelationMismatch
 from neardup.relation.kept import parts_of
@@ -90,7 +91,8 @@ class IndexMeta(Switches):
     @property
     def relation(self) -> Relation:
         """When an image is a duplicate of a member."""
-        return Relation(self.radius, self.local_change, self.agreement, **switches_of(self))
+        turned_by_look = hardly_sees_turns(self.descriptor)
+        return Relation(self.radius, self.local_change, self.agreement, turned_by_look, **switches_of(self))
 
     def to_json(self) -> bytes:
         """Return the metadata as UTF-8 JSON."""

@@ -64,6 +64,7 @@ class _Alike(NamedTuple):
     column: int
     l2_distance: float
     local_change: float | None
+    symmetry: Symmetry
     look: Look | None
 
 
@@ -134,7 +135,8 @@ class _Compared:
         near = zip(rows.tolist(), columns.tolist(), l2[rows, columns].tolist(), found.allowed.tolist(), strict=True)
         for pair, (row, column, l2_distance, allowed) in enumerate(near):
             if allowed:
-                yield _Alike(first_row + row, column, l2_distance, found.local_change(pair), found.look(pair))
+                symmetry = found.symmetry(pair, self.symmetries[first_row + row])
+                yield _Alike(first_row + row, column, l2_distance, found.local_change(pair), symmetry, found.look(pair))
 
 
 class Batch:
@@ -197,9 +199,8 @@ class Batch:
             if earlier not in matches or found.l2_distance < matches[earlier].l2_distance:
                 query = self._queries[earlier]
                 origin = Origin(query.key, query.captured_at_ms)
-                symmetry = compared.symmetries[found.row]
                 matches[earlier] = _Match(
-                    found.l2_distance, query.image_id, origin, found.local_change, symmetry, found.look
+                    found.l2_distance, query.image_id, origin, found.local_change, found.symmetry, found.look
                 )
         return alike
 
@@ -214,7 +215,10 @@ class Batch:
             return found
         hits: list[list[Hit]] = [[] for _ in self._queries[first:]]
         for row, theirs in enumerate(found, start=int(start)):
-            hits[compared.owner[row] - first] += [replace(hit, symmetry=compared.symmetries[row]) for hit in theirs]
+            own = compared.symmetries[row]
+            hits[compared.owner[row] - first] += [
+                replace(hit, symmetry=own) if hit.symmetry is Symmetry.NONE else hit for hit in theirs
+            ]
         return [sorted(theirs, key=attrgetter("slot")) for theirs in hits]
 
     def follow(self, events: Sequence[Event], first: int) -> None:
@@ -231,9 +235,17 @@ class Batch:
         l2 = l2_distances(compared.descriptors[start:], np.stack(rows))
         kept = stacked_kept((kept_in(event.record) for event in appended), self._meta.relation.parts)
         for found in compared.alike(l2, start, kept):
-            cell, symmetry = appended[found.column].cell, compared.symmetries[found.row]
+            cell = appended[found.column].cell
             self._hits[compared.owner[found.row]].append(
-                Hit(found.l2_distance, heads[found.column], cell, _LATEST, found.local_change, symmetry, found.look)
+                Hit(
+                    found.l2_distance,
+                    heads[found.column],
+                    cell,
+                    _LATEST,
+                    found.local_change,
+                    found.symmetry,
+                    found.look,
+                )
             )
 
     def draft(self, first: int) -> list[Draft]:

@@ -87,7 +87,9 @@ class MemoryIndex:
     def _measured(self, match: Match, variant: Variant) -> Match:
         relation, is_part = self.meta.relation, variant.part is not None
         found = relation.check_one(variant.kept, match.member.kept, match.l2_distance, of_part=is_part)
-        return replace(match, local_change=found.local_change(0), symmetry=variant.symmetry, look=found.look(0))
+        return replace(
+            match, local_change=found.local_change(0), symmetry=found.symmetry(0, variant.symmetry), look=found.look(0)
+        )
 
     def _counts(self, member: Member, query: Query) -> bool:
         return member.key != query.key and self._retention.counts(member.captured_at_ms, query.captured_at_ms)

@@ -331,7 +331,8 @@ class GenerationView:
             pair = pairs[number]
             cell, slot = int(cells[pair]), int(slots[pair])
             head, change = blocks[cell].heads[places[pair]], found.local_change(number)
-            hit = Hit(float(l2[pair]), head, cell, slot, change, look=found.look(number))
+            turned = found.symmetry(number, Symmetry.NONE)
+            hit = Hit(float(l2[pair]), head, cell, slot, change, turned, found.look(number))
             near.append((slot, int(rows[pair]), hit))
         return near
 

@@ -23,7 +23,7 @@ from neardup.search.duplicates import Duplicates
 from neardup.search.duplicates import find_duplicates as found_among
 from neardup.sources.files import find_images
 from neardup.sources.images import as_bad_input
-from neardup.types import Descriptors, Look
+from neardup.types import Descriptors, Look, Symmetry
 
 _NORM_SLACK = 2e-3
 _PAIRS_BYTES = 64 * 1024 * 1024
@@ -215,7 +215,6 @@ def _found(
 
 def _told(keys: list[K], images: Images, found: Duplicates, relation: Relation) -> Iterator[tuple[int, Duplicate[K]]]:
     """Iterate over (row, what is told of it) of the duplicates: the symmetry, too, which the finder leaves out."""
-    views = relation.views
     all_rows = np.flatnonzero(~found.is_unique)
     step = max(1, _PAIRS_BYTES // (8 * images.descriptors.shape[1]))
     for start in range(0, len(all_rows), step):
@@ -223,7 +222,7 @@ def _told(keys: list[K], images: Images, found: Duplicates, relation: Relation) 
         for row, near in zip(
             rows.tolist(), _nearest_variants(images, rows, found.unique_of[rows], relation), strict=True
         ):
-            symmetry, look = views[near.number].symmetry, near.look
+            symmetry, look = near.symmetry, near.look
             yield (
                 row,
                 Duplicate(
@@ -238,10 +237,10 @@ def _told(keys: list[K], images: Images, found: Duplicates, relation: Relation) 
 
 
 class _Nearest(NamedTuple):
-    """The nearest variant that is alike, by its number, and how it differs."""
+    """The nearest variant that is alike, and how it differs."""
 
     l2_distance: float
-    number: int
+    symmetry: Symmetry
     local_change: float | None = None
     look: Look | None = None
 
@@ -250,9 +249,9 @@ def _nearest_variants(
     images: Images, rows: NDArray[np.intp], others: NDArray[np.intp], relation: Relation
 ) -> list[_Nearest]:
     """Return for each pair the nearest variant that is alike; on a tie the first."""
-    nearest = [_Nearest(np.inf, 0)] * len(rows)
+    nearest = [_Nearest(np.inf, Symmetry.NONE)] * len(rows)
     kept = images.with_variants().at(others)
-    for number, variant in enumerate((images, *images.variants)):
+    for view, variant in zip(relation.views, (images, *images.variants), strict=True):
         l2 = paired_l2_distances(variant.descriptors[rows], kept.descriptors)
         near = np.flatnonzero(l2 <= relation.radius)
         found = relation.check(
@@ -265,5 +264,6 @@ def _nearest_variants(
         for place in np.flatnonzero(found.allowed).tolist():
             pair = int(near[place])
             if l2[pair] < nearest[pair].l2_distance:
-                nearest[pair] = _Nearest(float(l2[pair]), number, found.local_change(place), found.look(place))
+                symmetry = found.symmetry(place, view.symmetry)
+                nearest[pair] = _Nearest(float(l2[pair]), symmetry, found.local_change(place), found.look(place))
     return nearest

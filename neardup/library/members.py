@@ -116,7 +116,7 @@ class Members:
             )
             for place in np.flatnonzero(found.allowed)[:1].tolist():
                 best = int(part[place])
-                symmetry = compared[int(orders[best])].symmetry
+                symmetry = found.symmetry(place, compared[int(orders[best])].symmetry)
                 return Alike(int(rows[best]), float(l2[best]), symmetry, found.local_change(place), found.look(place))
         return None
 

@@ -4,6 +4,7 @@ from functools import lru_cache
 
 from neardup.descriptors import load_descriptor
 from neardup.descriptors.base import Descriptor
+from neardup.descriptors.names import hardly_sees_turns
 from neardup.errors import Misconfigured
 from neardup.relation.rule import Relation
 
@@ -58,6 +59,7 @@ def relation_of(
         float(radius),
         None if local_change is None else float(local_change),
         None if agreement is None else float(agreement),
+        hardly_sees_turns(descriptor.spec),
         **switches,
     )
 

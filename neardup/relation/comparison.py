@@ -128,7 +128,7 @@ def compare_described(
         verdict=Verdict.DUPLICATE if alike[best] else Verdict.UNIQUE,
         distance=float(l2[best]),
         radius=relation.radius,
-        symmetry=image[best].symmetry,
+        symmetry=checks.symmetry(best, image[best].symmetry),
         local_change=checks.local_change(best),
         most_local_change=relation.local_change,
         descriptor=fingerprint,

@@ -145,7 +145,7 @@ def transformed_kept(kept: Kept | None, symmetry: Symmetry) -> Kept | None:
         thumbnail = found[Parts.THUMBNAIL]
         found[Parts.THUMBNAIL] = turned(mirrored(thumbnail) if mirror else thumbnail, turns)
     if Parts.LOOK in found:
-        found[Parts.LOOK] = transformed_look(found[Parts.LOOK], mirror=mirror, turns=turns)
+        found[Parts.LOOK] = transformed_look(found[Parts.LOOK], mirror, turns)
     return joined(found)
 
 

@@ -4,7 +4,9 @@ Points that stand out in scale and place are Lowe's (IJCV 2004); a patch by its 
 perceptual hashes keep of a whole picture. `neardup.relation.second_look` compares two looks.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cache
 
 import numpy as np
 from numpy.typing import NDArray
@@ -70,6 +72,9 @@ _GRID = np.arange(1 - _PATCH, _PATCH + 1, 2)
 """Where a patch is sampled, in pixels of the level: every other one."""
 
 _UP_TO = np.tri(3 * (POINTS + 1), dtype=np.bool_)
+
+Way = tuple[bool, int]
+"""What may be done to a picture: mirrored left to right or not, then turned counter-clockwise by so many quarters."""
 
 _Floats = NDArray[np.float64]
 _Plane = NDArray[np.int16]
@@ -208,27 +213,37 @@ def _colours(pixels: Pixels, places: NDArray[np.uint8]) -> NDArray[np.uint8]:
     return np.asarray(np.minimum(cb // 16000, 15) << 4 | np.minimum(cr // 16000, 15), dtype=np.uint8)
 
 
-def transformed_look(look: NDArray[np.uint8], *, mirror: bool, turns: int) -> NDArray[np.uint8]:
+def transformed_look(look: NDArray[np.uint8], mirror: bool, turns: int) -> NDArray[np.uint8]:  # noqa: FBT001 - a `Way`
     """Return the look of the image mirrored left to right, if at all, then turned counter-clockwise by quarters."""
     head, rows = look[:HEAD_BYTES].copy(), look[HEAD_BYTES:].reshape(-1, POINT_BYTES).copy()
-    places, numbers = rows[:, PLACE].astype(np.int64), code_numbers(rows)
-    if mirror:
-        places[:, 0] = 255 - places[:, 0]
-        numbers = numbers * _ODD_ACROSS
+    taken = rows[: head[COUNT]]
+    numbers = transformed_codes(code_numbers(taken), [(mirror, turns)])[0] + 8
+    x, y = taken[:, PLACE].T
+    x = 255 - x if mirror else x
     for _ in range(turns % 4):
-        places = np.stack([places[:, 1], 255 - places[:, 0]], axis=1)
-        numbers = numbers[:, _EXCHANGED] * _ODD_DOWN
+        x, y = y, 255 - x
         head[[WIDTH, HEIGHT]] = head[[HEIGHT, WIDTH]]
-    taken = np.arange(len(rows)) < head[COUNT]
-    rows[taken, PLACE] = places[taken]
-    levels = numbers.astype(np.int8) + 8
-    rows[taken, CODE] = (levels[:, 0::2] << 4 | levels[:, 1::2])[taken]
+    taken[:, PLACE] = np.stack([x, y], axis=1)
+    taken[:, CODE] = numbers[:, 0::2] << 4 | numbers[:, 1::2]
     return np.concatenate([head, rows.reshape(-1)])
 
 
-_ODD_ACROSS = np.array([1 - 2 * (u % 2) for _, u in _FREQUENCIES])
-_ODD_DOWN = np.array([1 - 2 * (v % 2) for v, _ in _FREQUENCIES])
-_EXCHANGED = np.array([_FREQUENCIES.index((u, v)) for v, u in _FREQUENCIES])
+def transformed_codes(numbers: NDArray[np.int8], ways: Sequence[Way]) -> NDArray[np.int8]:
+    """Return the numbers of n codes after each of k ways, int8 (k, n, 20)."""
+    orders, signs = (np.array(each) for each in zip(*(_way_of_codes(*way) for way in ways), strict=True))
+    return np.asarray(numbers[:, orders].swapaxes(0, 1) * signs[:, np.newaxis], dtype=np.int8)
+
+
+@cache
+def _way_of_codes(mirror: bool, turns: int) -> tuple[list[int], list[int]]:  # noqa: FBT001 - a `Way`
+    """Return from where each number of a code is taken, and its sign: an odd wave changes it."""
+    order = np.arange(COEFFICIENTS)
+    signs = np.array([1 - 2 * (u % 2) * mirror for _, u in _FREQUENCIES])
+    odd_down = np.array([1 - 2 * (v % 2) for v, _ in _FREQUENCIES])
+    exchanged = np.array([_FREQUENCIES.index((u, v)) for v, u in _FREQUENCIES])
+    for _ in range(turns % 4):
+        order, signs = order[exchanged], signs[exchanged] * odd_down
+    return order.tolist(), signs.tolist()
 
 
 def stored_look(look: NDArray[np.uint8]) -> NDArray[np.uint8]:

@@ -11,7 +11,7 @@ from neardup.errors import Misconfigured
 from neardup.relation.crops import CROPS
 from neardup.relation.kept import Parts, divided, narrowed
 from neardup.relation.local_change import largest_change
-from neardup.relation.second_look import UNLIKE_L2, Looks, looks
+from neardup.relation.second_look import UNLIKE_L2, Looks, Ways, looks
 from neardup.relation.symmetry import Switches, motion, symmetries
 from neardup.types import Box, Kept, Look, Symmetry, Variant
 
@@ -34,15 +34,23 @@ class Checks:
         float64 (n,): the local change of each; None where it does not count.
     looks
         What a second look found, rounded; None where none is taken. Not a number in pairs that local change ruled out.
+    looked_for
+        The symmetries after which it looked again.
     """
 
     allowed: NDArray[np.bool_]
     changes: NDArray[np.float64] | None = None
     looks: Looks | None = None
+    looked_for: tuple[Symmetry, ...] = ()
 
     def local_change(self, pair: int) -> float | None:
         """Return the local change of a pair; None where it does not count."""
         return None if self.changes is None else float(self.changes[pair])
+
+    def symmetry(self, pair: int, of_variant: Symmetry) -> Symmetry:
+        """Return what was done to the later image of a pair, one of whose variants was compared."""
+        way = 0 if self.looks is None else int(self.looks.way[pair])
+        return self.looked_for[way - 1] if way else of_variant
 
     def look(self, pair: int) -> Look | None:
         """Return what the second look found for a pair; None where none was taken."""
@@ -84,6 +92,9 @@ class Relation(Switches):
     agreement
         Agreement that photos need in a second look, from which follows what each pair needs, inclusive
         (`neardup.relation.second_look.needed_agreement`); None when none is taken.
+    turned_by_look
+        Whether the descriptor hardly tells a picture from itself mirrored or turned: there are then no variants for
+        that, and the second look, if one is taken, tries each symmetry on the pairs that are near.
 
     The switches for symmetries and parts come on top; see `neardup.relation.symmetry.Switches`.
 
@@ -96,6 +107,7 @@ class Relation(Switches):
     radius: float
     local_change: float | None = None
     agreement: float | None = None
+    turned_by_look: bool = False
 
     def __post_init__(self) -> None:
         if self.match_parts and self.agreement is None:
@@ -120,7 +132,8 @@ class Relation(Switches):
     def views(self) -> tuple[View, ...]:
         """What each variant of an image shows: the image as it came, then its parts; the same after each symmetry."""
         boxes = (None, *CROPS) if self.match_parts else (None,)
-        return tuple(View(symmetry, part) for symmetry in (Symmetry.NONE, *self.symmetries) for part in boxes)
+        turned = () if self._looks_for_turns else self.symmetries
+        return tuple(View(symmetry, part) for symmetry in (Symmetry.NONE, *turned) for part in boxes)
 
     def allows(self, local_change: float | None, look: Look | None = None) -> bool:
         """Return whether an image that differs this much can still be a duplicate; None means not measured."""
@@ -175,7 +188,7 @@ class Relation(Switches):
             found = self._looks_at(firsts[Parts.LOOK], rows, seconds[Parts.LOOK], of_whole, left)
             # Where nobody looked it is not a number, which is not at least anything.
             allowed &= found.agreement >= found.needed
-        return Checks(allowed, changes, found)
+        return Checks(allowed, changes, found, self.symmetries if self._looks_for_turns else ())
 
     def check_one(
         self, later: Kept | None, earlier: Kept | None, l2_distance: float, *, of_part: bool = False
@@ -207,7 +220,7 @@ class Relation(Switches):
         found = Looks.of_nothing(len(rows))
         for row in np.unique(rows[wanted]).tolist():
             pairs = wanted[rows[wanted] == row]
-            seen = looks(ours[row], theirs[pairs], l2[pairs], self.agreement or 0.0, self._not_asked_for)
+            seen = looks(ours[row], theirs[pairs], l2[pairs], self.agreement or 0.0, self._ways)
             # Adding 0.0 turns -0.0 into 0.0.
             found.agreement[pairs] = np.round(seen.agreement, _AGREEMENT_DIGITS)
             found.needed[pairs] = np.round(seen.needed, _AGREEMENT_DIGITS)
@@ -215,13 +228,18 @@ class Relation(Switches):
             found.brightness[pairs] = np.round(seen.brightness, _BRIGHTNESS_DIGITS) + 0.0
             found.contrast[pairs] = np.round(seen.contrast, _CONTRAST_DIGITS)
             found.colour[pairs] = np.round(seen.colour, _BRIGHTNESS_DIGITS) + 0.0
+            found.way[pairs] = seen.way
         return found
 
     @property
-    def _not_asked_for(self) -> tuple[tuple[bool, int], ...]:
-        """What a duplicate may not have been done to it, as `motion` tells it: mirrored, turned by quarters."""
+    def _looks_for_turns(self) -> bool:
+        return self.turned_by_look and self.agreement is not None
+
+    @property
+    def _ways(self) -> Ways:
         asked = (Symmetry.NONE, *self.symmetries)
-        return tuple(motion(symmetry) for symmetry in Symmetry if symmetry not in asked)
+        forbidden = tuple(motion(symmetry) for symmetry in Symmetry if symmetry not in asked)
+        return Ways(tuple(map(motion, self.symmetries)) if self._looks_for_turns else (), forbidden)
 
     def is_wider_than(self, other: "Relation") -> bool:
         """Return whether two members, as stored, can be alike under this relation but not under the other."""

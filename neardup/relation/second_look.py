@@ -43,7 +43,9 @@ from neardup.relation.look import (
     STORED_LOOK_BYTES,
     STORED_POINTS,
     WIDTH,
+    Way,
     code_numbers,
+    transformed_codes,
     transformed_look,
 )
 
@@ -63,6 +65,11 @@ _STIFFNESS = 40.0
 """How much a map is held to the scale that its pairs tell: the more pairs, the less it matters."""
 _LEAST_PAIRS = 6
 """Fewer pairs of points say nothing: strangers have as many by chance."""
+_FIRST_POINTS, _FIRST_STORED_POINTS = 64, 32
+_LEAST_FIRST_PAIRS = 4
+"""A first comparison is of so many of the strongest points; with fewer pairs among them there is no second."""
+_LEAST_TURNED_PAIRS = 6
+"""Likewise after a mirroring or turn: there are seven of these, so that more strangers get here."""
 _LEAST_AGREED = 5
 """Likewise of those that agree on a map."""
 _LEAST_FOUND = 7
@@ -82,12 +89,33 @@ UNLIKE_L2: float = 2.0
 """The largest distance there is: nothing is blank within it, and all of the agreement is needed."""
 _SURE = 0.8
 """With that much agreement, nobody asks whether a mirrored or turned picture would agree better."""
+TURNED_L2 = 0.64
+"""Mirrored and turned copies are looked for up to here: beyond are too many strangers for seven more looks at each."""
 NEVER = 2.0
 """A needed agreement that no pair has."""
 DEFAULT_AGREEMENT = 0.3
 """What ``--agreement auto`` stands for."""
 
 _Floats = NDArray[np.float64]
+
+
+@dataclass(frozen=True, slots=True)
+class Ways:
+    """Mirrorings and turns of the later image, and whether a duplicate may have had them.
+
+    Attributes
+    ----------
+    looked_for
+        It may, and its descriptor hardly tells: each pair within `TURNED_L2` is compared after each of these, too.
+    forbidden
+        It may not. A pair that agrees better after one of these is no duplicate, however near it is.
+    """
+
+    looked_for: tuple[Way, ...] = ()
+    forbidden: tuple[Way, ...] = ()
+
+
+_NO_WAYS = Ways()
 
 
 @dataclass(frozen=True, slots=True)
@@ -110,6 +138,8 @@ class Looks:
         float64 (n,): the ratio of the later image's contrast to the earlier one's.
     colour
         float64 (n, 2): by how much the common part is bluer (Cb) and redder (Cr) in the later image, in levels of 256.
+    way
+        intp (n,): 0 for the later image as it was given, k where it agrees best after the k-th way that was asked for.
     """
 
     agreement: _Floats
@@ -118,12 +148,14 @@ class Looks:
     brightness: _Floats
     contrast: _Floats
     colour: _Floats
+    way: NDArray[np.intp]
 
     @classmethod
     def of_nothing(cls, count: int) -> "Looks":
         """Return rows of what is not a number, to be filled in."""
-        shapes = ((), (), (2, 3), (), (), (2,))
-        return cls(*(np.full((count, *shape), np.nan) for shape in shapes))
+        agreement, needed, brightness, contrast = (np.full(count, np.nan) for _ in range(4))
+        maps, colour = (np.full((count, *shape), np.nan) for shape in ((2, 3), (2,)))
+        return cls(agreement, needed, maps, brightness, contrast, colour, np.zeros(count, dtype=np.intp))
 
 
 @dataclass(frozen=True, slots=True)
@@ -142,7 +174,7 @@ def looks(
     many: NDArray[np.uint8],
     l2: _Floats,
     least: float,
-    not_asked_for: Sequence[tuple[bool, int]] = (),
+    ways: Ways = _NO_WAYS,
 ) -> Looks:
     """Compare the look of a later image with those of many earlier ones.
 
@@ -156,9 +188,8 @@ def looks(
         float64 (n,): the distance of each pair's descriptors.
     least
         Agreement that photos need; see `needed_agreement`.
-    not_asked_for
-        What a duplicate may not have been done to it: (mirrored, counter-clockwise quarter turns). A pair that agrees
-        better after one of these is none, however near it is.
+    ways
+        What may have been done to a duplicate besides, and what may not.
 
     Raises
     ------
@@ -168,15 +199,30 @@ def looks(
     _check(one, 1, "a look")
     _check(many, 2, "looks")
     found = _agreements(one, many)
+    unsure = np.flatnonzero((l2 <= TURNED_L2) & (found.agreement < _SURE))
+    if ways.looked_for and len(unsure):
+        for number, promising in enumerate(_promising(one, ways.looked_for, many[unsure]), 1):
+            if promising.any():
+                rows = unsure[promising]
+                turned = transformed_look(one, *ways.looked_for[number - 1])
+                _take_better(found, rows, _agreements(turned, many[rows]), number)
     blank = np.minimum(one[COUNT], many[:, COUNT]) < _FEWEST_POINTS
     found.needed[:] = np.where(
         blank, np.where(l2 <= _BLANK_L2, 0.0, NEVER), needed_agreement(least, many[:, PLAINNESS] / 255, l2)
     )
     for pair in np.flatnonzero((found.agreement >= found.needed) & (found.agreement < _SURE) & ~blank).tolist():
-        others = (transformed_look(one, mirror=mirror, turns=turns) for mirror, turns in not_asked_for)
-        if any(_agreements(each, many[pair : pair + 1]).agreement[0] > found.agreement[pair] for each in others):
+        others = (_agreements(transformed_look(one, *way), many[pair : pair + 1]) for way in ways.forbidden)
+        if any(each.agreement[0] > found.agreement[pair] for each in others):
             found.needed[pair] = NEVER
     return found
+
+
+def _take_better(found: Looks, rows: NDArray[np.intp], other: Looks, way: int) -> None:
+    """Replace what was found for these rows where the images agree better after a way."""
+    better = other.agreement > found.agreement[rows]
+    for name in ("agreement", "maps", "brightness", "contrast", "colour"):
+        getattr(found, name)[rows[better]] = getattr(other, name)[better]
+    found.way[rows[better]] = way
 
 
 def needed_agreement(least: float, plainness: _Floats, l2: _Floats) -> _Floats:
@@ -222,25 +268,69 @@ def _check(looked: NDArray[np.uint8], dimensions: int, what: str) -> None:
 
 
 def _compare(one: NDArray[np.uint8], many: NDArray[np.uint8], found: Looks, start: int) -> None:
-    ours = one[HEAD_BYTES:].reshape(-1, POINT_BYTES)[: int(one[COUNT])]
-    theirs = many[:, HEAD_BYTES:STORED_LOOK_BYTES].reshape(len(many), STORED_POINTS, POINT_BYTES)
+    ours, theirs = _points(one), _stored_points(many)
     if not len(ours):
         return
+    # Most strangers end after a quarter of the work: the strongest points of both come first.
+    first = _paired(_codes(ours[:_FIRST_POINTS]), _codes(theirs[:, :_FIRST_STORED_POINTS]))
+    rows = np.flatnonzero(first.paired.sum(axis=1) >= _LEAST_FIRST_PAIRS)
+    if not len(rows):
+        return
+    pairs = _paired(_codes(ours), _codes(theirs[rows]))
+    later = _read(one[:HEAD_BYTES], ours)
+    for place in np.flatnonzero(pairs.paired.sum(axis=1) >= _LEAST_PAIRS).tolist():
+        row = int(rows[place])
+        earlier = _read(many[row, :HEAD_BYTES], theirs[row, : int(many[row, COUNT])])
+        points = np.flatnonzero(pairs.paired[place])
+        fitted = _fitted(later, earlier, pairs.nearest[place, points], points)
+        if fitted is not None:
+            _measure(later, earlier, pairs.likeness[place], fitted, found, start + row)
+
+
+def _promising(one: NDArray[np.uint8], ways: Sequence[Way], many: NDArray[np.uint8]) -> NDArray[np.bool_]:
+    """Return for each way which pairs are worth a look after it, bool (k, n), by their first points."""
+    ours = _points(one)[:_FIRST_POINTS]
+    if not len(ours):
+        return np.zeros((len(ways), len(many)), dtype=np.bool_)
+    theirs = _codes(_stored_points(many)[:, :_FIRST_STORED_POINTS])
+    turned = _evened(transformed_codes(code_numbers(ours), ways))
+    pairs = [_paired(codes, theirs).paired.sum(axis=1) for codes in turned]
+    return np.stack(pairs) >= _LEAST_TURNED_PAIRS
+
+
+@dataclass(frozen=True, slots=True)
+class _Pairs:
+    """Points that look alike, for n pictures: which of ours is nearest to each of theirs, and which pairs are mutual.
+
+    `likeness` is float32 (n, theirs, ours), `nearest` intp (n, theirs), `paired` bool (n, theirs).
+    """
+
+    likeness: NDArray[np.float32]
+    nearest: NDArray[np.intp]
+    paired: NDArray[np.bool_]
+
+
+def _paired(ours: NDArray[np.float32], theirs: NDArray[np.float32]) -> _Pairs:
     # Integers, which the product holds exactly; a point that is none has a code of zeros, and is like no other.
-    codes, their_codes = _evened(code_numbers(ours)), _evened(code_numbers(theirs))
-    likeness = (their_codes.reshape(-1, COEFFICIENTS) @ codes.T).reshape(len(many), STORED_POINTS, len(ours))
+    likeness = (theirs.reshape(-1, COEFFICIENTS) @ ours.T).reshape(*theirs.shape[:2], len(ours))
     nearest = likeness.argmax(axis=2)
     most = np.take_along_axis(likeness, nearest[..., None], axis=2)[..., 0]
-    alike = most >= _ALIKE
     mutual = most == np.take_along_axis(likeness.max(axis=1), nearest, axis=1)
-    paired = alike & mutual
-    later = _read(one[:HEAD_BYTES], ours)
-    for row in np.flatnonzero(paired.sum(axis=1) >= _LEAST_PAIRS).tolist():
-        earlier = _read(many[row, :HEAD_BYTES], theirs[row, : int(many[row, COUNT])])
-        pairs = np.flatnonzero(paired[row])
-        fitted = _fitted(later, earlier, nearest[row, pairs], pairs)
-        if fitted is not None:
-            _measure(later, earlier, likeness[row], fitted, found, start + row)
+    return _Pairs(likeness, nearest, (most >= _ALIKE) & mutual)
+
+
+def _points(look: NDArray[np.uint8]) -> NDArray[np.uint8]:
+    """Return the points of a look, uint8 (k, POINT_BYTES)."""
+    return look[HEAD_BYTES:].reshape(-1, POINT_BYTES)[: int(look[COUNT])]
+
+
+def _stored_points(many: NDArray[np.uint8]) -> NDArray[np.uint8]:
+    """Return what is stored of the points of many looks, uint8 (n, STORED_POINTS, POINT_BYTES)."""
+    return many[:, HEAD_BYTES:STORED_LOOK_BYTES].reshape(len(many), STORED_POINTS, POINT_BYTES)
+
+
+def _codes(points: NDArray[np.uint8]) -> NDArray[np.float32]:
+    return _evened(code_numbers(points))
 
 
 def _evened(numbers: NDArray[np.int8]) -> NDArray[np.float32]:

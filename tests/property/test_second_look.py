@@ -6,7 +6,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from neardup.relation.look import look_of, stored_look, transformed_look, whole_look
-from neardup.relation.second_look import DEFAULT_AGREEMENT, Looks, looks
+from neardup.relation.second_look import DEFAULT_AGREEMENT, Looks, Ways, looks
 from neardup.relation.symmetry import motion, transformed
 from neardup.types import Kept, Pixels, Symmetry
 from tests.support.drawings import cropped, jpeg_of, photo, scaled
@@ -45,11 +45,11 @@ def test_a_pair_is_the_same_whatever_is_beside_it_and_however_the_earlier_is_kep
     later = look_of(picture)
     many = np.stack([kinds[turn % len(kinds)] for turn in turns])
     l2 = np.array([turn / 20 for turn in turns])
-    not_asked_for = ((True, 0), (False, 2))
-    together = looks(later, many, l2, DEFAULT_AGREEMENT, not_asked_for)
+    ways = Ways(((True, 0), (False, 1)), ((False, 2), (True, 2)))
+    together = looks(later, many, l2, DEFAULT_AGREEMENT, ways)
     keep = stored_look if stored else (lambda look: whole_look(stored_look(look)))
     for row in range(len(turns)):
-        alone = looks(later, keep(many[row])[np.newaxis], l2[row : row + 1], DEFAULT_AGREEMENT, not_asked_for)
+        alone = looks(later, keep(many[row])[np.newaxis], l2[row : row + 1], DEFAULT_AGREEMENT, ways)
         assert same(alone, 0, together, row)
 
 

@@ -10,6 +10,7 @@ import numpy as np
 import redis
 from numpy.typing import NDArray
 
+from neardup.descriptors.names import COPYNET
 from neardup.index.base import Index, IndexMeta
 from neardup.index.build import GenerationBuild
 from neardup.index.memory import MemoryIndex
@@ -117,7 +118,12 @@ def new_name() -> str:
 
 def with_relation(meta: IndexMeta, relation: Relation | None) -> IndexMeta:
     """Return metadata with another relation, if there is one."""
-    return meta if relation is None else replace(meta, **asdict(relation))
+    if relation is None:
+        return meta
+    fields = asdict(relation)
+    # Metadata tell that by the descriptor.
+    descriptor = COPYNET if fields.pop("turned_by_look") else meta.descriptor
+    return replace(meta, **fields, descriptor=descriptor)
 
 
 def start_build(

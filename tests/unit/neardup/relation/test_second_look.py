@@ -8,8 +8,8 @@ import pytest
 
 import neardup
 from neardup.errors import Misconfigured
-from neardup.relation.look import LOOK_BYTES, STORED_LOOK_BYTES, look_of, stored_look
-from neardup.relation.second_look import DEFAULT_AGREEMENT, NEVER, Looks, looks, needed_agreement
+from neardup.relation.look import LOOK_BYTES, STORED_LOOK_BYTES, Way, look_of, stored_look
+from neardup.relation.second_look import DEFAULT_AGREEMENT, NEVER, Looks, Ways, looks, needed_agreement
 from neardup.settings.profiles import AUTO_AGREEMENT
 from neardup.types import Pixels
 from tests.support.drawings import chess_board, cropped, jpeg_of, page, photo, qr_code, scaled
@@ -26,8 +26,8 @@ COPIES: dict[str, Callable[[Pixels], Pixels]] = {
 }
 
 
-def seen(later: Pixels, earlier: Pixels, l2: float = 1.0, not_asked_for: tuple[tuple[bool, int], ...] = ()) -> Looks:
-    return looks(look_of(later), look_of(earlier)[np.newaxis], np.array([l2]), DEFAULT_AGREEMENT, not_asked_for)
+def seen(later: Pixels, earlier: Pixels, l2: float = 1.0, forbidden: tuple[Way, ...] = ()) -> Looks:
+    return looks(look_of(later), look_of(earlier)[np.newaxis], np.array([l2]), DEFAULT_AGREEMENT, Ways((), forbidden))
 
 
 def alike(found: Looks) -> bool:
@@ -135,7 +135,7 @@ def test_a_blank_picture_goes_by_its_distance_alone(other: Pixels) -> None:
 def test_the_oddest_shapes_are_looked_at(shape: tuple[int, int]) -> None:
     noise = np.random.default_rng(1).integers(0, 256, (*shape, 3), dtype=np.uint8)
     for later, earlier in ((noise, noise), (noise, photo(1)), (photo(1), noise)):
-        found = seen(later, earlier, not_asked_for=((True, 0), (False, 1)))
+        found = seen(later, earlier, forbidden=((True, 0), (False, 1)))
         assert all(np.isfinite(getattr(found, name)).all() for name in Looks.__slots__)
     if min(shape) >= 10:
         assert alike(seen(noise, noise))
