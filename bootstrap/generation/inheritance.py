@@ -124,7 +124,7 @@ def begin(settings: Settings, client: redis.Redis) -> Start:
     """
     before = find_before(settings, client)
     if before.live is None:
-        _ = relation_by(settings)
+        relation_by(settings)  # refuses what contradicts itself before a seed is read
         return Start(settings, load_descriptor(settings.descriptor, settings.weights), before)
     meta = before.live.meta
     found: dict[str, Any] = {name: getattr(meta, name) for name in _FREE if not settings.says(name)}

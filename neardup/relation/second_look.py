@@ -16,7 +16,7 @@ is asked for that way is compared by a look of its own (`transformed_look`).
 The numbers kept are integers, all sums are of integers, and the rest is done number by number: the same on every
 machine, whatever else is in the batch. docs/second-look.md says how it was chosen, and what it misses.
 
-Source: votes for a common map are Lowe's (IJCV 2004). What is kept of each picture is in `neardup.relation.look`.
+What is kept of each picture is in `neardup.relation.look`, the map in `neardup.relation.common_map`.
 """
 
 from collections.abc import Sequence
@@ -26,23 +26,20 @@ import numpy as np
 from numpy.typing import NDArray
 
 from neardup.errors import Misconfigured
+from neardup.relation.common_map import FITTED_PX, CommonMap, ReadLook, fitted_map, read_look
 from neardup.relation.look import (
+    CODE,
     COEFFICIENTS,
     COLOUR,
     COUNT,
     GREY,
     HEAD_BYTES,
-    HEIGHT,
-    LEVEL,
     LEVELS,
     LOOK_BYTES,
-    PLACE,
     PLAINNESS,
     POINT_BYTES,
-    STEP,
     STORED_LOOK_BYTES,
     STORED_POINTS,
-    WIDTH,
     Way,
     code_numbers,
     transformed_codes,
@@ -57,12 +54,6 @@ _ALIKE = 0.8 * _NORM**2
 """Least product of the codes of two points that are paired: a cosine of 0.8."""
 _FOUND = 0.75 * _NORM**2
 """The same, where the map says that the two belong together."""
-_TOLERANCE_PX = 4.0
-_FIRST_SLACK = 0.12
-"""Of the distance between two points: how far a map that turns or squeezes moves one, seen from the other."""
-_FITTED_PX = 2.0
-_STIFFNESS = 40.0
-"""How much a map is held to the scale that its pairs tell: the more pairs, the less it matters."""
 _LEAST_PAIRS = 6
 """Fewer pairs of points say nothing: strangers have as many by chance."""
 _FIRST_POINTS, _FIRST_STORED_POINTS = 64, 32
@@ -70,11 +61,8 @@ _LEAST_FIRST_PAIRS = 4
 """A first comparison is of so many of the strongest points; with fewer pairs among them there is no second."""
 _LEAST_TURNED_PAIRS = 6
 """Likewise after a mirroring or turn: there are seven of these, so that more strangers get here."""
-_LEAST_AGREED = 5
-"""Likewise of those that agree on a map."""
 _LEAST_FOUND = 7
-"""Likewise of the earlier image's points that are found where the map puts them."""
-_MOST_SQUEEZED = 1.7
+"""Likewise of the earlier image's points that are found where a map puts them."""
 _FEWEST_POINTS = 8
 """With fewer than that, a picture is blank: there is nothing to compare."""
 _BLANK_L2 = 0.5
@@ -85,6 +73,8 @@ _MORE_IF_PLAIN = 4 / 3
 _AS_FAR_AS_L2 = 0.4
 _LESS_IF_NEAR = 0.3
 """From that distance on all of the agreement is needed, and with descriptors that are equal so much less."""
+_LEAST_COVER = 0.2
+_MORE_IF_TURNED = 1.3
 UNLIKE_L2: float = 2.0
 """The largest distance there is: nothing is blank within it, and all of the agreement is needed."""
 _SURE = 0.8
@@ -138,6 +128,9 @@ class Looks:
         float64 (n,): the ratio of the later image's contrast to the earlier one's.
     colour
         float64 (n, 2): by how much the common part is bluer (Cb) and redder (Cr) in the later image, in levels of 256.
+    cover
+        float64 (n,), in [0, 1]: the share of an image's points that lie within the common part, of the image that shows
+        less besides; 1 where there is no common part.
     way
         intp (n,): 0 for the later image as it was given, k where it agrees best after the k-th way that was asked for.
     """
@@ -149,24 +142,14 @@ class Looks:
     contrast: _Floats
     colour: _Floats
     way: NDArray[np.intp]
+    cover: _Floats
 
     @classmethod
     def of_nothing(cls, count: int) -> "Looks":
         """Return rows of what is not a number, to be filled in."""
-        agreement, needed, brightness, contrast = (np.full(count, np.nan) for _ in range(4))
+        agreement, needed, brightness, contrast, cover = (np.full(count, np.nan) for _ in range(5))
         maps, colour = (np.full((count, *shape), np.nan) for shape in ((2, 3), (2,)))
-        return cls(agreement, needed, maps, brightness, contrast, colour, np.zeros(count, dtype=np.intp))
-
-
-@dataclass(frozen=True, slots=True)
-class _Look:
-    """A look, read: places in working pixels."""
-
-    places: _Floats
-    steps: NDArray[np.int64]
-    levels: NDArray[np.int64]
-    size: _Floats
-    rows: NDArray[np.uint8]
+        return cls(agreement, needed, maps, brightness, contrast, colour, np.zeros(count, dtype=np.intp), cover)
 
 
 def looks(
@@ -208,7 +191,9 @@ def looks(
                 _take_better(found, rows, _agreements(turned, many[rows]), number)
     blank = np.minimum(one[COUNT], many[:, COUNT]) < _FEWEST_POINTS
     found.needed[:] = np.where(
-        blank, np.where(l2 <= _BLANK_L2, 0.0, NEVER), needed_agreement(least, many[:, PLAINNESS] / 255, l2)
+        blank,
+        np.where(l2 <= _BLANK_L2, 0.0, NEVER),
+        needed_agreement(least, many[:, PLAINNESS] / 255, l2, found.cover, turned=found.way > 0),
     )
     for pair in np.flatnonzero((found.agreement >= found.needed) & (found.agreement < _SURE) & ~blank).tolist():
         others = (_agreements(transformed_look(one, *way), many[pair : pair + 1]) for way in ways.forbidden)
@@ -220,16 +205,19 @@ def looks(
 def _take_better(found: Looks, rows: NDArray[np.intp], other: Looks, way: int) -> None:
     """Replace what was found for these rows where the images agree better after a way."""
     better = other.agreement > found.agreement[rows]
-    for name in ("agreement", "maps", "brightness", "contrast", "colour"):
+    for name in ("agreement", "maps", "brightness", "contrast", "colour", "cover"):
         getattr(found, name)[rows[better]] = getattr(other, name)[better]
     found.way[rows[better]] = way
 
 
-def needed_agreement(least: float, plainness: _Floats, l2: _Floats) -> _Floats:
-    """Return how much agreement pairs need to be duplicates.
+def needed_agreement(
+    least: float, plainness: _Floats, l2: _Floats, cover: _Floats, *, turned: NDArray[np.bool_]
+) -> _Floats:
+    """Return how much agreement pairs need to be duplicates, at most 1.
 
-    What two plain pictures have in common is often their layout, so they need more, and pictures whose descriptors are
-    next to equal need less: hardly anything but a copy is as near as that.
+    What two plain pictures have in common is often their layout, so they need more. So do pictures of which neither
+    lies within the other, as a crop or an inset does: regular patterns agree after a shift. And so do those that were
+    compared seven times more, mirrored and turned. Pictures whose descriptors are next to equal need less.
 
     Parameters
     ----------
@@ -239,15 +227,20 @@ def needed_agreement(least: float, plainness: _Floats, l2: _Floats) -> _Floats:
         float64 (n,), in [0, 1]: how much of the earlier picture is plain.
     l2
         float64 (n,): distances of descriptors.
+    cover
+        float64 (n,), in [0, 1]: see `Looks`.
+    turned
+        bool (n,): whether they agree after a mirroring or turn.
     """
     plain = np.minimum(plainness / _PLAIN_ENOUGH, 1.0)
     near = np.maximum(1 - l2 / _AS_FAR_AS_L2, 0.0)
-    return np.asarray(least * (1 + _MORE_IF_PLAIN * plain) * (1 - _LESS_IF_NEAR * near))
+    needed = least * (1 + _MORE_IF_PLAIN * plain) * (1 - _LESS_IF_NEAR * near) / np.maximum(cover, _LEAST_COVER)
+    return np.minimum(needed * np.where(turned, _MORE_IF_TURNED, 1.0), 1.0)
 
 
 def _agreements(one: NDArray[np.uint8], many: NDArray[np.uint8]) -> Looks:
     found = Looks.of_nothing(len(many))
-    found.contrast[:] = 1.0
+    found.contrast[:] = found.cover[:] = 1.0
     for numbers in (found.agreement, found.maps, found.brightness, found.colour):
         numbers[:] = 0.0
     for start in range(0, len(many), _TOGETHER):
@@ -277,12 +270,12 @@ def _compare(one: NDArray[np.uint8], many: NDArray[np.uint8], found: Looks, star
     if not len(rows):
         return
     pairs = _paired(_codes(ours), _codes(theirs[rows]))
-    later = _read(one[:HEAD_BYTES], ours)
+    later = read_look(one[:HEAD_BYTES], ours)
     for place in np.flatnonzero(pairs.paired.sum(axis=1) >= _LEAST_PAIRS).tolist():
         row = int(rows[place])
-        earlier = _read(many[row, :HEAD_BYTES], theirs[row, : int(many[row, COUNT])])
+        earlier = read_look(many[row, :HEAD_BYTES], theirs[row])
         points = np.flatnonzero(pairs.paired[place])
-        fitted = _fitted(later, earlier, pairs.nearest[place, points], points)
+        fitted = fitted_map(later, earlier, pairs.nearest[place, points], points)
         if fitted is not None:
             _measure(later, earlier, pairs.likeness[place], fitted, found, start + row)
 
@@ -340,98 +333,8 @@ def _evened(numbers: NDArray[np.int8]) -> NDArray[np.float32]:
     return np.asarray(np.rint(plane * (_NORM / norms)), dtype=np.float32)
 
 
-def _read(head: NDArray[np.uint8], rows: NDArray[np.uint8]) -> _Look:
-    size = 2 * head[[WIDTH, HEIGHT]].astype(np.float64)
-    places = rows[:, PLACE].astype(np.int64)
-    return _Look((places + 0.5) * size / 256, places, rows[:, LEVEL].astype(np.int64), size, rows)
-
-
-@dataclass(frozen=True, slots=True)
-class _Map:
-    """An affine map of working pixels, from the later image to the earlier: x, y -> (x, y) @ turn + shift."""
-
-    turn: _Floats
-    shift: _Floats
-
-    def __call__(self, places: _Floats) -> _Floats:
-        x, y = places[:, :1], places[:, 1:]
-        return np.asarray(x * self.turn[0] + y * self.turn[1] + self.shift)
-
-    @property
-    def area(self) -> float:
-        """How much larger things are in the earlier image."""
-        return float(self.turn[0, 0] * self.turn[1, 1] - self.turn[0, 1] * self.turn[1, 0])
-
-    def inverse(self) -> "_Map":
-        """Return the map back."""
-        (a, b), (c, d) = self.turn
-        turn = np.array([[d, -b], [-c, a]]) / self.area
-        x, y = self.shift
-        return _Map(turn, -(x * turn[0] + y * turn[1]))
-
-
-def _fitted(later: _Look, earlier: _Look, ours: NDArray[np.intp], theirs: NDArray[np.intp]) -> _Map | None:
-    """Return the map that most pairs of points agree on; None where too few do, or it is none that an edit makes."""
-    (x, y), (to_x, to_y) = later.places[ours].T, earlier.places[theirs].T
-    steps = earlier.levels[theirs] - later.levels[ours]
-    scales = _SCALES[steps]
-    right, down = (np.subtract.outer(at, at) * -scales[:, None] for at in (x, y))
-    errors = np.maximum(np.abs(right + np.subtract.outer(to_x, to_x)), np.abs(down + np.subtract.outer(to_y, to_y)))
-    slack = (_TOLERANCE_PX + _FIRST_SLACK * np.maximum(np.abs(right), np.abs(down))) * np.maximum(scales, 1)[:, None]
-    votes = (errors < slack) & (np.abs(np.subtract.outer(steps, steps)) <= 1)
-    agreed = votes[votes.sum(axis=1).argmax()]
-    fitted = None
-    scale = float(_SCALES[steps[agreed]].sum() / agreed.sum())
-    for _ in range(3):
-        if agreed.sum() < _LEAST_AGREED:
-            return None
-        fitted = _least_squares(later, earlier, ours[agreed], theirs[agreed], scale)
-        if fitted is None:
-            return None
-        away = np.abs(fitted(later.places[ours]) - earlier.places[theirs])
-        agreed = np.maximum(away[:, 0], away[:, 1]) < _FITTED_PX * max(scale, 1)
-    return fitted if fitted is not None and agreed.sum() >= _LEAST_AGREED and _is_an_edit(fitted) else None
-
-
-_SCALES = STEP ** np.concatenate([np.arange(LEVELS), np.arange(1 - LEVELS, 0)])
-"""By how many levels the earlier image's point lies above the later one's; a negative number counts from the end."""
-
-
-def _least_squares(
-    later: _Look, earlier: _Look, ours: NDArray[np.intp], theirs: NDArray[np.intp], scale: float
-) -> _Map | None:
-    """Return the affine map nearest to these pairs and, by a little, to the scale."""
-    count = len(ours)
-    both = np.concatenate([later.steps[ours], earlier.steps[theirs]], axis=1)
-    sums = both.sum(axis=0)
-    # Integers, times the count so that means need no division: the same in whatever order they are added.
-    spread = (count * (both.T @ both) - np.outer(sums, sums)) / count
-    (width, height), (to_width, to_height) = later.size / 256, earlier.size / 256
-    xx = spread[0, 0] * width * width + _STIFFNESS
-    yy = spread[1, 1] * height * height + _STIFFNESS
-    xy = spread[0, 1] * width * height
-    determinant = xx * yy - xy * xy
-    turn = np.empty((2, 2))
-    for axis, to_side in enumerate((to_width, to_height)):
-        along_x = spread[0, 2 + axis] * width * to_side + _STIFFNESS * scale * (axis == 0)
-        along_y = spread[1, 2 + axis] * height * to_side + _STIFFNESS * scale * (axis == 1)
-        turn[0, axis] = (yy * along_x - xy * along_y) / determinant
-        turn[1, axis] = (xx * along_y - xy * along_x) / determinant
-    centre, to_centre = (sums[:2] / count + 0.5) * later.size / 256, (sums[2:] / count + 0.5) * earlier.size / 256
-    fitted = _Map(turn, to_centre - (centre[0] * turn[0] + centre[1] * turn[1]))
-    return fitted if fitted.area > 0.05 * scale * scale else None
-
-
-def _is_an_edit(fitted: _Map) -> bool:
-    """Return whether the map is no mirror image, no turn by more than 45 degrees, and squeezes little."""
-    (a, b), (c, d) = fitted.turn
-    # Of the two singular values: their product is the area, the sum of their squares that of all four numbers.
-    squares, area = a * a + b * b + c * c + d * d, fitted.area
-    return bool(a > 0 and d > 0 and squares <= area * (_MOST_SQUEEZED + 1 / _MOST_SQUEEZED))
-
-
 def _measure(  # noqa: PLR0917 - two looks, what is known of the pair, and where it is written down
-    later: _Look, earlier: _Look, likeness: NDArray[np.float32], fitted: _Map, found: Looks, row: int
+    later: ReadLook, earlier: ReadLook, likeness: NDArray[np.float32], fitted: CommonMap, found: Looks, row: int
 ) -> None:
     """Write down how far two looks agree under a map."""
     back = fitted.inverse()
@@ -439,10 +342,12 @@ def _measure(  # noqa: PLR0917 - two looks, what is known of the pair, and where
     # A point's level in the later image; half a level is a factor of 2 ** 0.5 in area, which needs no logarithm.
     levels = earlier.levels + int(np.searchsorted(_HALF_LEVELS, back.area)) - LEVELS
     visible = (places > 1).all(axis=1) & (places < later.size - 1).all(axis=1) & (levels >= 0) & (levels < LEVELS)
+    there = earlier.rows[:, CODE].any(axis=1)
+    visible &= there
     if not visible.any():
         return
     away = np.maximum(*(np.abs(np.subtract.outer(places[:, axis], later.places[:, axis])) for axis in (0, 1)))
-    reach = _FITTED_PX * max(back.area, 1.0) ** 0.5
+    reach = FITTED_PX * max(back.area, 1.0) ** 0.5
     in_place = (away < reach) & (np.abs(np.subtract.outer(levels, later.levels)) <= 1)
     likeness = np.where(in_place, likeness[: len(places)], -1)
     best = likeness.argmax(axis=1)
@@ -450,6 +355,9 @@ def _measure(  # noqa: PLR0917 - two looks, what is known of the pair, and where
     if len(hits) < _LEAST_FOUND:
         return
     found.agreement[row] = len(hits) / visible.sum()
+    seen = fitted(later.places)
+    within = ((seen > 0) & (seen < earlier.size)).all(axis=1)
+    found.cover[row] = max(within.mean(), visible.sum() / there.sum())
     shares = fitted.turn * later.size[:, None] / earlier.size
     found.maps[row] = np.column_stack([shares.T, fitted.shift / earlier.size])
     ours, theirs = later.rows[best[hits]].astype(np.int64), earlier.rows[hits].astype(np.int64)

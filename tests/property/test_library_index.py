@@ -12,6 +12,8 @@ from neardup.index.base import IndexMeta
 from neardup.index.memory import MemoryIndex
 from neardup.library import members
 from neardup.library.members import Members
+from neardup.relation import rule
+from neardup.relation.crops import CROPS
 from neardup.relation.images import side_by_side
 from neardup.relation.rule import Relation
 from neardup.types import Decision, Query, Verdict
@@ -22,8 +24,12 @@ from tests.support.spectra import Scene, scenes
 
 
 @pytest.fixture(autouse=True)
-def many_fits() -> Iterator[None]:
-    with patch.object(members, "_REFIT_FACTOR", 3), patch.object(members, "_CHECKED_AT_ONCE", 2):
+def many_fits_and_few_crops() -> Iterator[None]:
+    with (
+        patch.object(members, "_REFIT_FACTOR", 3),
+        patch.object(members, "_CHECKED_AT_ONCE", 2),
+        patch.object(rule, "CROPS", CROPS[:2]),
+    ):
         yield
 
 
@@ -62,6 +68,7 @@ class Beside:
     agreement=st.sampled_from([None, 0.5, *AGREEMENTS]),
     match_flips=st.booleans(),
     match_rotations=st.booleans(),
+    match_parts=st.booleans(),
     again=st.booleans(),
 )
 def test_it_agrees_with_brute_force(
@@ -72,9 +79,12 @@ def test_it_agrees_with_brute_force(
     agreement: float | None,
     match_flips: bool,
     match_rotations: bool,
+    match_parts: bool,
     again: bool,
 ) -> None:
-    relation = Relation(scene.radius, local_change, agreement, match_flips=match_flips, match_rotations=match_rotations)
+    switches = {"match_flips": match_flips, "match_rotations": match_rotations}
+    switches["match_parts"] = match_parts and agreement is not None
+    relation = Relation(scene.radius, local_change, agreement, **switches)
     images = images_of(scene, relation)
     with small_filters(sizes):
         beside = Beside(scene, relation)

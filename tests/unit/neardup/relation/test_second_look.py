@@ -145,15 +145,33 @@ def test_the_oddest_shapes_are_looked_at(shape: tuple[int, int]) -> None:
 
 
 def test_plain_pictures_need_more_and_near_ones_less() -> None:
-    plainness, l2 = np.linspace(0, 1, 11), np.linspace(0, 2, 11)
-    by_plainness = needed_agreement(0.3, plainness, np.ones(11))
-    by_distance = needed_agreement(0.3, np.zeros(11), l2)
-    assert (np.diff(by_plainness) >= 0).all()
-    assert (np.diff(by_distance) >= 0).all()
-    assert by_plainness[0] == by_distance[-1] == pytest.approx(0.3)
+    plainness, l2, whole = np.linspace(0, 1, 11), np.linspace(0, 2, 11), np.ones(11)
+    as_it_came = np.zeros(11, dtype=np.bool_)
+    by_plainness = needed_agreement(0.3, plainness, np.ones(11), whole, turned=as_it_came)
+    by_distance = needed_agreement(0.3, np.zeros(11), l2, whole, turned=as_it_came)
+    by_cover = needed_agreement(0.3, np.zeros(11), np.ones(11), np.linspace(1, 0, 11), turned=as_it_came)
+    turned = needed_agreement(0.3, np.zeros(11), np.ones(11), whole, turned=~as_it_came)
+    assert (np.diff([by_plainness, by_distance, by_cover]) >= 0).all()
+    assert by_plainness[0] == by_distance[-1] == by_cover[0] == pytest.approx(0.3)
     assert by_plainness[-1] > by_plainness[0]
     assert by_distance[0] < by_distance[-1]
-    assert needed_agreement(0.0, plainness, l2).tolist() == [0.0] * 11
+    assert by_cover[-1] == 1.0
+    assert (turned > 0.3).all()
+    assert needed_agreement(0.0, plainness, l2, whole, turned=as_it_came).tolist() == [0.0] * 11
+    assert needed_agreement(0.9, np.ones(1), np.ones(1), np.ones(1), turned=as_it_came[:1]).tolist() == [1.0]
+
+
+@pytest.mark.parametrize("stored", [False, True])
+def test_a_wrong_byte_costs_agreement_and_nothing_else(*, stored: bool) -> None:
+    good = look_of(photo(1))
+    for at in (*range(4), 4, 6, 8, 9, 400, STORED_LOOK_BYTES - 1):
+        bad = (stored_look(good) if stored else good).copy()
+        for byte in (0, 1, 127, 255):
+            bad[at] = byte
+            found = looks(good, bad[np.newaxis], FAR, DEFAULT_AGREEMENT)
+            back = looks(bad, good[np.newaxis], FAR, DEFAULT_AGREEMENT)
+            assert 0.0 <= found.agreement[0] <= 1.0
+            assert 0.0 <= back.agreement[0] <= 1.0
 
 
 def test_auto_is_the_default() -> None:

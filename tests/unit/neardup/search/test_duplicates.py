@@ -16,7 +16,7 @@ from neardup.relation.kept import Parts, divided, joined
 from neardup.relation.local_change import largest_change
 from neardup.relation.look import LOOK_BYTES
 from neardup.relation.rule import Relation
-from neardup.relation.second_look import Looks
+from neardup.relation.second_look import UNLIKE_L2, Looks
 from neardup.search.distance import l2_distances, paired_l2_distances
 from neardup.search.duplicates import DuplicateFinder, Duplicates
 from neardup.search.duplicates import find_duplicates as found_among
@@ -148,17 +148,22 @@ def related_sets(draw: st.DrawFn) -> tuple[Images, Relation]:
     random = np.random.default_rng(draw(st.integers(0, 2**32)))
     local_change = draw(st.sampled_from([None, 0.0, 20.0, 40.0]))
     agreement = draw(st.sampled_from([None, 0.3, 0.7]))
-    flips, rotations = draw(st.booleans()), draw(st.booleans())
-    relation = Relation(radius, local_change, agreement, match_flips=flips, match_rotations=rotations)
+    flips, rotations, parts = draw(st.booleans()), draw(st.booleans()), agreement is not None and draw(st.booleans())
+    relation = Relation(
+        radius, local_change, agreement, match_flips=flips, match_rotations=rotations, match_parts=parts
+    )
 
-    def shown(descriptors: Descriptors) -> Images:
+    def shown(descriptors: Descriptors, *, of_part: bool = False) -> Images:
         every = {
             Parts.THUMBNAIL: KINDS[random.integers(0, 3, len(rows))],
             Parts.LOOK: random.integers(0, 7, (len(rows), 1), dtype=np.uint8).repeat(LOOK_BYTES, axis=1),
         }
-        return Images(descriptors, joined({part: every[part] for part in relation.parts}))
+        return Images(descriptors, joined({part: every[part] for part in relation.parts}), of_part=of_part)
 
-    variants = tuple(shown(rows[random.integers(0, len(rows), len(rows))]) for _ in relation.symmetries)
+    variants = tuple(
+        shown(rows[random.integers(0, len(rows), len(rows))], of_part=part is not None)
+        for _, part in relation.views[1:]
+    )
     return shown(rows).with_variants(variants), relation
 
 
@@ -176,7 +181,9 @@ def apart(images: Images, relation: Relation, *, as_stored: bool = False) -> NDA
         if relation.local_change is not None:
             alike &= changes_of(ones[Parts.THUMBNAIL], others[Parts.THUMBNAIL]) <= relation.local_change
         if relation.agreement is not None:
-            looked = [any_looks(one, others[Parts.LOOK], row) for one, row in zip(ones[Parts.LOOK], l2, strict=True)]
+            proving = np.full_like(l2, UNLIKE_L2) if variant.of_part else l2
+            pairs = zip(ones[Parts.LOOK], proving, strict=True)
+            looked = [any_looks(one, others[Parts.LOOK], row) for one, row in pairs]
             alike &= np.stack([each.agreement >= each.needed for each in looked])
         found = np.minimum(found, np.where(alike, l2, np.inf))
     return found

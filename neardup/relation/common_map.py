@@ -1,0 +1,157 @@
+"""The affine map that two pictures have in common, from points of both that look alike.
+
+Most pairs of points are chance, some agree on one scale and one shift: these have the map fitted to them.
+
+Source: votes for a common map are Lowe's (IJCV 2004).
+"""
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from neardup.relation.look import HEIGHT, LEVEL, LEVELS, PLACE, STEP, WIDTH
+
+_TOLERANCE_PX = 4.0
+_FIRST_SLACK = 0.12
+"""Of the distance between two points: how far a map that turns or squeezes moves one, seen from the other."""
+FITTED_PX = 2.0
+_STIFFNESS = 40.0
+"""How much a map is held to the scale that its pairs tell: the more pairs, the less it matters."""
+_LEAST_AGREED = 5
+"""Fewer pairs that agree on a map say nothing: strangers have as many by chance."""
+_MOST_SQUEEZED = 1.7
+
+_Floats = NDArray[np.float64]
+
+
+@dataclass(frozen=True, slots=True)
+class ReadLook:
+    """A look, read.
+
+    Attributes
+    ----------
+    places
+        float64 (n, 2): x and y of each point, in working pixels.
+    steps
+        int64 (n, 2): the same in 256ths of the frame, as they are kept.
+    levels
+        int64 (n,): how coarse each is.
+    size
+        float64 (2,): width and height in working pixels.
+    rows
+        uint8 (n, b): the points as they are kept.
+    """
+
+    places: _Floats
+    steps: NDArray[np.int64]
+    levels: NDArray[np.int64]
+    size: _Floats
+    rows: NDArray[np.uint8]
+
+
+def read_look(head: NDArray[np.uint8], rows: NDArray[np.uint8]) -> ReadLook:
+    """Read the head of a look, uint8 (4,), and its points, uint8 (n, b)."""
+    size = 2 * np.maximum(head[[WIDTH, HEIGHT]], 1).astype(np.float64)
+    places = rows[:, PLACE].astype(np.int64)
+    # A wrong byte in a record costs agreement, and nothing else.
+    levels = np.minimum(rows[:, LEVEL], LEVELS - 1).astype(np.int64)
+    return ReadLook((places + 0.5) * size / 256, places, levels, size, rows)
+
+
+@dataclass(frozen=True, slots=True)
+class CommonMap:
+    """An affine map of working pixels, from the later image to the earlier: x, y -> (x, y) @ turn + shift.
+
+    `turn` is float64 (2, 2), `shift` float64 (2,).
+    """
+
+    turn: _Floats
+    shift: _Floats
+
+    def __call__(self, places: _Floats) -> _Floats:
+        """Return where float64 (n, 2) places of the later image are in the earlier one."""
+        x, y = places[:, :1], places[:, 1:]
+        return np.asarray(x * self.turn[0] + y * self.turn[1] + self.shift)
+
+    @property
+    def area(self) -> float:
+        """How much larger things are in the earlier image."""
+        return float(self.turn[0, 0] * self.turn[1, 1] - self.turn[0, 1] * self.turn[1, 0])
+
+    def inverse(self) -> "CommonMap":
+        """Return the map back."""
+        (a, b), (c, d) = self.turn
+        turn = np.array([[d, -b], [-c, a]]) / self.area
+        x, y = self.shift
+        return CommonMap(turn, -(x * turn[0] + y * turn[1]))
+
+
+def fitted_map(
+    later: ReadLook, earlier: ReadLook, ours: NDArray[np.intp], theirs: NDArray[np.intp]
+) -> CommonMap | None:
+    """Return the map that most pairs of points agree on; None where too few do, or it is none that an edit makes.
+
+    Parameters
+    ----------
+    later, earlier
+        The two looks.
+    ours, theirs
+        intp (k,): the points of each that are paired.
+    """
+    (x, y), (to_x, to_y) = later.places[ours].T, earlier.places[theirs].T
+    steps = earlier.levels[theirs] - later.levels[ours]
+    scales = _SCALES[steps]
+    right, down = (np.subtract.outer(at, at) * -scales[:, None] for at in (x, y))
+    errors = np.maximum(np.abs(right + np.subtract.outer(to_x, to_x)), np.abs(down + np.subtract.outer(to_y, to_y)))
+    slack = (_TOLERANCE_PX + _FIRST_SLACK * np.maximum(np.abs(right), np.abs(down))) * np.maximum(scales, 1)[:, None]
+    votes = (errors < slack) & (np.abs(np.subtract.outer(steps, steps)) <= 1)
+    agreed = votes[votes.sum(axis=1).argmax()]
+    fitted = None
+    scale = float(_SCALES[steps[agreed]].sum() / agreed.sum())
+    for _ in range(3):
+        if agreed.sum() < _LEAST_AGREED:
+            return None
+        fitted = _least_squares(later, earlier, ours[agreed], theirs[agreed], scale)
+        if fitted is None:
+            return None
+        away = np.abs(fitted(later.places[ours]) - earlier.places[theirs])
+        agreed = np.maximum(away[:, 0], away[:, 1]) < FITTED_PX * max(scale, 1)
+    return fitted if fitted is not None and agreed.sum() >= _LEAST_AGREED and _is_an_edit(fitted) else None
+
+
+_SCALES = STEP ** np.concatenate([np.arange(LEVELS), np.arange(1 - LEVELS, 0)])
+"""By how many levels the earlier image's point lies above the later one's; a negative number counts from the end."""
+
+
+def _least_squares(
+    later: ReadLook, earlier: ReadLook, ours: NDArray[np.intp], theirs: NDArray[np.intp], scale: float
+) -> CommonMap | None:
+    """Return the affine map nearest to these pairs and, by a little, to the scale."""
+    count = len(ours)
+    both = np.concatenate([later.steps[ours], earlier.steps[theirs]], axis=1)
+    sums = both.sum(axis=0)
+    # Integers, times the count so that means need no division: the same in whatever order they are added.
+    spread = (count * (both.T @ both) - np.outer(sums, sums)) / count
+    (width, height), (to_width, to_height) = later.size / 256, earlier.size / 256
+    xx = spread[0, 0] * width * width + _STIFFNESS
+    yy = spread[1, 1] * height * height + _STIFFNESS
+    xy = spread[0, 1] * width * height
+    determinant = xx * yy - xy * xy
+    turn = np.empty((2, 2))
+    for axis, to_side in enumerate((to_width, to_height)):
+        along_x = spread[0, 2 + axis] * width * to_side + _STIFFNESS * scale * (axis == 0)
+        along_y = spread[1, 2 + axis] * height * to_side + _STIFFNESS * scale * (axis == 1)
+        turn[0, axis] = (yy * along_x - xy * along_y) / determinant
+        turn[1, axis] = (xx * along_y - xy * along_x) / determinant
+    centre, to_centre = (sums[:2] / count + 0.5) * later.size / 256, (sums[2:] / count + 0.5) * earlier.size / 256
+    fitted = CommonMap(turn, to_centre - (centre[0] * turn[0] + centre[1] * turn[1]))
+    return fitted if fitted.area > 0.05 * scale * scale else None
+
+
+def _is_an_edit(fitted: CommonMap) -> bool:
+    """Return whether the map is no mirror image, no turn by more than 45 degrees, and squeezes little."""
+    (a, b), (c, d) = fitted.turn
+    # Of the two singular values: their product is the area, the sum of their squares that of all four numbers.
+    squares, area = a * a + b * b + c * c + d * d, fitted.area
+    return bool(a > 0 and d > 0 and squares <= area * (_MOST_SQUEEZED + 1 / _MOST_SQUEEZED))
