@@ -32,8 +32,9 @@ from neardup.descriptors import load_descriptor
 from neardup.descriptors.base import Descriptor
 from neardup.relation.crops import CROPS, cropped
 from neardup.relation.describing import Describer
+from neardup.relation.look import look_of, stored_look
 from neardup.relation.rule import Relation
-from neardup.relation.second_look import DEFAULT_AGREEMENT, UNLIKE_L2, look_of, looks, stored_look
+from neardup.relation.second_look import DEFAULT_AGREEMENT, UNLIKE_L2, looks
 from neardup.search.distance import l2_distances
 from neardup.types import Box, Pixels
 

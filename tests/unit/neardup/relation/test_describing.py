@@ -12,8 +12,9 @@ from neardup.relation.crops import CROPS, cropped
 from neardup.relation.describing import Describer
 from neardup.relation.kept import Parts, divided
 from neardup.relation.local_change import SIDE_PX, thumbnail_of
+from neardup.relation.look import NEEDED_PX, look_of
 from neardup.relation.rule import Relation
-from neardup.relation.second_look import NEEDED_PX, look_of, looks
+from neardup.relation.second_look import looks
 from neardup.relation.symmetry import symmetries, transformed
 from neardup.search.distance import l2_distances
 from neardup.types import Pixels, Symmetry

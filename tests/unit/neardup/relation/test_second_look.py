@@ -8,17 +8,8 @@ import pytest
 
 import neardup
 from neardup.errors import Misconfigured
-from neardup.relation.second_look import (
-    DEFAULT_AGREEMENT,
-    LOOK_BYTES,
-    NEVER,
-    STORED_LOOK_BYTES,
-    Looks,
-    look_of,
-    looks,
-    needed_agreement,
-    stored_look,
-)
+from neardup.relation.look import LOOK_BYTES, STORED_LOOK_BYTES, look_of, stored_look
+from neardup.relation.second_look import DEFAULT_AGREEMENT, NEVER, Looks, looks, needed_agreement
 from neardup.settings.profiles import AUTO_AGREEMENT
 from neardup.types import Pixels
 from tests.support.drawings import chess_board, cropped, jpeg_of, page, photo, qr_code, scaled
