@@ -234,15 +234,16 @@ def test_clients_and_brute_force_agree(
         party.audit()
 
 
-@settings(max_examples=60, deadline=None, suppress_health_check=list(HealthCheck), database=None)
+@settings(max_examples=25, deadline=None, suppress_health_check=list(HealthCheck), database=None)
 @given(
-    scene=scenes(most_rows=100, most_numbers=40),
+    scene=scenes(most_rows=40, most_numbers=40),
     # Twice a square of 20 is one of 40: ties at the limit are common.
     local_change=st.sampled_from([None, 0.0, 20.0, 40.0, 1000.0]),
     agreement=st.sampled_from([None, 0.0, 0.5, *AGREEMENTS]),
     match_flips=st.booleans(),
     match_rotations=st.booleans(),
     match_parts=st.booleans(),
+    turned_by_look=st.booleans(),
     cache_bytes=st.sampled_from([0, 1 << 20]),
     log_events=st.sampled_from([3, 10_000]),
 )
@@ -254,13 +255,14 @@ def test_they_agree_whatever_the_relation(  # noqa: PLR0917 - hypothesis passes 
     match_flips: bool,  # noqa: FBT001
     match_rotations: bool,  # noqa: FBT001
     match_parts: bool,  # noqa: FBT001
+    turned_by_look: bool,  # noqa: FBT001
     cache_bytes: int,
     log_events: int,
 ) -> None:
     options = RedisIndexOptions(max_cluster=6, cache_bytes=cache_bytes)
     switches = {"match_flips": match_flips, "match_rotations": match_rotations}
     switches["match_parts"] = match_parts and agreement is not None
-    relation = Relation(scene.radius, local_change, agreement, **switches)
+    relation = Relation(scene.radius, local_change, agreement, turned_by_look, **switches)
     with connect(redis_url) as client, patch.object(scripts, "LOG_EVENTS", log_events):
         party = Party(client, scene, options, relation)
         while not party.done:
