@@ -35,10 +35,10 @@ _SLENDEREST = 5.0
 """More slender pictures are squeezed to this ratio of sides."""
 NEEDED_PX: int = _SIDE_PX
 """Sides that an image should keep before its look is taken."""
-LEVELS = 6
+LEVELS = 4
 STEP = 2**0.5
 """Ratio of sizes from one level to the next."""
-_SHARES = (0.30, 0.25, 0.20, 0.14, 0.08, 0.03)
+_SHARES = (0.34, 0.28, 0.22, 0.16)
 """Share of the points that each level may have: coarse ones are few, but survive blur and small copies."""
 _SMOOTH = 64
 """Of a smoothed plane: so many times the grey levels."""
