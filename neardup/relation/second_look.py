@@ -341,9 +341,9 @@ def _measure(  # noqa: PLR0917 - two looks, what is known of the pair, and where
     places = back(earlier.places)
     # A point's level in the later image; half a level is a factor of 2 ** 0.5 in area, which needs no logarithm.
     levels = earlier.levels + int(np.searchsorted(_HALF_LEVELS, back.area)) - LEVELS
-    visible = (places > 1).all(axis=1) & (places < later.size - 1).all(axis=1) & (levels >= 0) & (levels < LEVELS)
     there = earlier.rows[:, CODE].any(axis=1)
-    visible &= there
+    inside = there & (places > 1).all(axis=1) & (places < later.size - 1).all(axis=1)
+    visible = inside & (levels >= 0) & (levels < LEVELS)
     if not visible.any():
         return
     away = np.maximum(*(np.abs(np.subtract.outer(places[:, axis], later.places[:, axis])) for axis in (0, 1)))
@@ -357,7 +357,7 @@ def _measure(  # noqa: PLR0917 - two looks, what is known of the pair, and where
     found.agreement[row] = len(hits) / visible.sum()
     seen = fitted(later.places)
     within = ((seen > 0) & (seen < earlier.size)).all(axis=1)
-    found.cover[row] = max(within.mean(), visible.sum() / there.sum())
+    found.cover[row] = max(within.mean(), inside.sum() / there.sum())
     shares = fitted.turn * later.size[:, None] / earlier.size
     found.maps[row] = np.column_stack([shares.T, fitted.shift / earlier.size])
     ours, theirs = later.rows[best[hits]].astype(np.int64), earlier.rows[hits].astype(np.int64)

@@ -85,7 +85,7 @@ def test_looks_are_those_of_the_variants_and_follow_the_thumbnails() -> None:
         kept = divided(variant.kept)
         assert list(kept) == [Parts.THUMBNAIL, Parts.LOOK]
         expected = look_of(transformed(pixels_of(1), variant.symmetry))
-        assert looks(kept[Parts.LOOK], expected[np.newaxis], np.ones(1), 0.5).agreement[0] > 0.95
+        assert looks(kept[Parts.LOOK], expected[np.newaxis], np.ones(1), 0.5).agreement[0] > 0.8
 
 
 def test_each_part_is_described_from_its_own_pixels_and_keeps_what_the_whole_does() -> None:
