@@ -66,6 +66,8 @@ _SMOOTH = 64
 """Of a smoothed plane: so many times the grey levels."""
 _FAINTEST = 2
 """Grey levels by which a point must stand out from its surroundings."""
+_MOST_CURVED = 5**2 / 4
+"""Square of the sum of a point's two curvatures by their product: one is at most four times the other."""
 _NEIGHBOURHOOD_PX = 16
 """Points nearer than this make one another less wanted: a picture's points should not all be in one corner of it."""
 _PATCH = 8
@@ -77,18 +79,21 @@ _PLAIN_RANGE = 10
 
 _NORM = 100
 """Of a code, when it is compared: its numbers are rounded to integers."""
-_ALIKE = 0.85 * _NORM**2
-"""Least product of the codes of two points that are paired: a cosine of 0.85."""
+_ALIKE = 0.8 * _NORM**2
+"""Least product of the codes of two points that are paired: a cosine of 0.8."""
 _FOUND = 0.75 * _NORM**2
 """The same, where the map says that the two belong together."""
 _TOLERANCE_PX = 4.0
 _FIRST_SLACK = 0.12
 """Of the distance between two points: how far a map that turns or squeezes moves one, seen from the other."""
-_FITTED_PX = 3.0
+_FITTED_PX = 2.0
 _STIFFNESS = 40.0
 """How much a map is held to the scale that its pairs tell: the more pairs, the less it matters."""
 _LEAST_PAIRS = 6
 """Fewer pairs of points say nothing: strangers have as many by chance."""
+_FIRST_POINTS, _FIRST_STORED_POINTS = 64, 32
+_LEAST_FIRST_PAIRS = 4
+"""A first comparison is of so many of the strongest points; with fewer pairs among them there is no second."""
 _LEAST_AGREED = 5
 """Likewise of those that agree on a map."""
 _LEAST_FOUND = 7
@@ -99,10 +104,11 @@ _FEWEST_POINTS = 8
 _BLANK_L2 = 0.5
 """Blank pictures within that are the same."""
 _PLAIN_ENOUGH = 0.5
-_MORE_IF_PLAIN = 5 / 3
-"""A picture of which half or more is plain needs 8/3 of the agreement."""
-_NEXT_TO_EQUAL_L2, _AS_FAR_AS_L2 = 0.1, 0.4
-"""Below the one no agreement is needed, above the other all of it."""
+_MORE_IF_PLAIN = 4 / 3
+"""A picture of which half or more is plain needs 7/3 of the agreement."""
+_AS_FAR_AS_L2 = 0.4
+_LESS_IF_NEAR = 0.3
+"""From that distance on all of the agreement is needed, and with descriptors that are equal so much less."""
 _SURE = 0.8
 """With that much agreement, nobody asks whether a mirrored or turned picture would agree better."""
 NEVER = 2.0
@@ -119,7 +125,8 @@ def _basis() -> NDArray[np.float32]:
     return np.stack([np.outer(waves[v], waves[u]).ravel() for v, u in _FREQUENCIES], axis=1).astype(np.float32)
 
 
-_FREQUENCIES = [(v, u) for v in range(_PATCH) for u in range(_PATCH) if 0 < v + u <= 5]
+_HIGHEST = 5
+_FREQUENCIES = [(v, u) for v in range(_PATCH) for u in range(_PATCH) if 0 < v + u <= _HIGHEST]
 """Up and down, across."""
 _BASIS = _basis()
 _GRID = np.arange(1 - _PATCH, _PATCH + 1, 2)
@@ -210,9 +217,10 @@ def _points_of(grey: Image.Image, level: int) -> _Points:
     # All times 4 and then 64 times the grey levels: as fine as int16 holds, and twice as fast as floats.
     fine = _blurred(plane) >> 2
     coarse = _blurred(_blurred(fine) >> 4)
-    strength = np.abs((fine << 4) - coarse)
+    signed = (fine << 4) - coarse
+    strength = np.abs(signed)
     standing_out = (strength >= _highest_around(strength)) & (strength > _FAINTEST * _SMOOTH)
-    rows, columns = np.divmod(np.flatnonzero(standing_out), width)
+    rows, columns = _off_edges(signed, np.flatnonzero(standing_out))
     most = round(POINTS * _SHARES[level]) + 1
     strongest = np.argsort(-strength[rows, columns], kind="stable")[: 3 * most]
     rows, columns = rows[strongest], columns[strongest]
@@ -222,10 +230,27 @@ def _points_of(grey: Image.Image, level: int) -> _Points:
     down = np.clip(rows[:, None] + _GRID, 0, height - 1)
     across = np.clip(columns[:, None] + _GRID, 0, width - 1)
     return _Points(
-        rank=(np.arange(len(rows)) + 0.5) / _SHARES[level],
+        rank=np.asarray((np.arange(len(rows)) + 0.5) / _SHARES[level], dtype=np.float64),
         places=np.stack([(columns * 2 + 1) * 128 // width, (rows * 2 + 1) * 128 // height], axis=1).astype(np.uint8),
         patches=coarse[down[:, :, None], across[:, None]].reshape(len(rows), _PATCH**2),
     )
+
+
+def _off_edges(plane: _Plane, at: NDArray[np.intp]) -> tuple[NDArray[np.intp], NDArray[np.intp]]:
+    """Return rows and columns of those points that do not lie along an edge, where a point could be anywhere.
+
+    Along an edge the plane is curved one way much more than the other (Lowe 2004, section 4.1).
+    """
+    height, width = plane.shape
+    rows, columns = np.divmod(at, width)
+    inner = (rows > 0) & (rows < height - 1) & (columns > 0) & (columns < width - 1)
+    at, rows, columns = at[inner], rows[inner], columns[inner]
+    flat = plane.reshape(-1).astype(np.int32)
+    here = 2 * flat[at]
+    down, across = flat[at - width] + flat[at + width] - here, flat[at - 1] + flat[at + 1] - here
+    both = (flat[at + width + 1] + flat[at - width - 1] - flat[at + width - 1] - flat[at - width + 1]) / 4
+    pointed = np.square(down + across, dtype=np.float64) < _MOST_CURVED * (down * across - both * both)
+    return rows[pointed], columns[pointed]
 
 
 def _crowds(rows: NDArray[np.intp], columns: NDArray[np.intp]) -> NDArray[np.intp]:
@@ -394,8 +419,8 @@ def needed_agreement(least: float, plainness: _Floats, l2: _Floats) -> _Floats:
         float64 (n,): distances of descriptors.
     """
     plain = np.minimum(plainness / _PLAIN_ENOUGH, 1.0)
-    nearness = np.clip((l2 - _NEXT_TO_EQUAL_L2) / (_AS_FAR_AS_L2 - _NEXT_TO_EQUAL_L2), 0.0, 1.0)
-    return np.asarray(least * (1 + _MORE_IF_PLAIN * plain) * nearness)
+    near = np.maximum(1 - l2 / _AS_FAR_AS_L2, 0.0)
+    return np.asarray(least * (1 + _MORE_IF_PLAIN * plain) * (1 - _LESS_IF_NEAR * near))
 
 
 def _agreements(one: NDArray[np.uint8], many: NDArray[np.uint8]) -> Looks:
@@ -425,21 +450,45 @@ def _compare(one: NDArray[np.uint8], many: NDArray[np.uint8], found: Looks, star
     theirs = many[:, _HEAD_BYTES:STORED_LOOK_BYTES].reshape(len(many), STORED_POINTS, _POINT_BYTES)
     if not len(ours):
         return
+    # Most strangers end after a quarter of the work: the strongest points of both come first.
+    first = _paired(_codes_of(ours[:_FIRST_POINTS]), _codes_of(theirs[:, :_FIRST_STORED_POINTS]))
+    rows = np.flatnonzero(first.paired.sum(axis=1) >= _LEAST_FIRST_PAIRS)
+    if not len(rows):
+        return
+    pairs = _paired(_codes_of(ours), _codes_of(theirs[rows]))
+    later = _read(one[:_HEAD_BYTES], ours)
+    for place in np.flatnonzero(pairs.paired.sum(axis=1) >= _LEAST_PAIRS).tolist():
+        row = int(rows[place])
+        earlier = _read(many[row, :_HEAD_BYTES], theirs[row, : int(many[row, _COUNT])])
+        points = np.flatnonzero(pairs.paired[place])
+        fitted = _fitted(later, earlier, pairs.nearest[place, points], points)
+        if fitted is not None:
+            _measure(later, earlier, pairs.likeness[place], fitted, found, start + row)
+
+
+@dataclass(frozen=True, slots=True)
+class _Pairs:
+    """Points that look alike, for n pictures: which of ours is nearest to each of theirs, and which pairs are mutual.
+
+    `likeness` is float32 (n, theirs, ours), `nearest` intp (n, theirs), `paired` bool (n, theirs).
+    """
+
+    likeness: NDArray[np.float32]
+    nearest: NDArray[np.intp]
+    paired: NDArray[np.bool_]
+
+
+def _paired(ours: NDArray[np.float32], theirs: NDArray[np.float32]) -> _Pairs:
     # Integers, which the product holds exactly; a point that is none has a code of zeros, and is like no other.
-    codes, their_codes = _evened(_numbers(ours)), _evened(_numbers(theirs))
-    likeness = (their_codes.reshape(-1, _COEFFICIENTS) @ codes.T).reshape(len(many), STORED_POINTS, len(ours))
+    likeness = (theirs.reshape(-1, _COEFFICIENTS) @ ours.T).reshape(*theirs.shape[:2], len(ours))
     nearest = likeness.argmax(axis=2)
     most = np.take_along_axis(likeness, nearest[..., None], axis=2)[..., 0]
-    alike = most >= _ALIKE
     mutual = most == np.take_along_axis(likeness.max(axis=1), nearest, axis=1)
-    paired = alike & mutual
-    later = _read(one[:_HEAD_BYTES], ours)
-    for row in np.flatnonzero(paired.sum(axis=1) >= _LEAST_PAIRS).tolist():
-        earlier = _read(many[row, :_HEAD_BYTES], theirs[row, : int(many[row, _COUNT])])
-        pairs = np.flatnonzero(paired[row])
-        fitted = _fitted(later, earlier, nearest[row, pairs], pairs)
-        if fitted is not None:
-            _measure(later, earlier, likeness[row], fitted, found, start + row)
+    return _Pairs(likeness, nearest, (most >= _ALIKE) & mutual)
+
+
+def _codes_of(rows: NDArray[np.uint8]) -> NDArray[np.float32]:
+    return _evened(_numbers(rows))
 
 
 def _numbers(rows: NDArray[np.uint8]) -> NDArray[np.int8]:
@@ -459,7 +508,7 @@ def _evened(numbers: NDArray[np.int8]) -> NDArray[np.float32]:
 
 
 def _read(head: NDArray[np.uint8], rows: NDArray[np.uint8]) -> _Look:
-    size = 2.0 * head[[_WIDTH, _HEIGHT]]
+    size = 2 * head[[_WIDTH, _HEIGHT]].astype(np.float64)
     places = rows[:, _PLACE].astype(np.int64)
     return _Look((places + 0.5) * size / 256, places, rows[:, _LEVEL].astype(np.int64), size, rows)
 
@@ -548,7 +597,9 @@ def _is_an_edit(fitted: _Map) -> bool:
     return bool(a > 0 and d > 0 and squares <= area * (_MOST_SQUEEZED + 1 / _MOST_SQUEEZED))
 
 
-def _measure(later: _Look, earlier: _Look, likeness: NDArray[np.float32], fitted: _Map, found: Looks, row: int) -> None:
+def _measure(  # noqa: PLR0917 - two looks, what is known of the pair, and where it is written down
+    later: _Look, earlier: _Look, likeness: NDArray[np.float32], fitted: _Map, found: Looks, row: int
+) -> None:
     """Write down how far two looks agree under a map."""
     back = fitted.inverse()
     places = back(earlier.places)
