@@ -15,7 +15,7 @@ from neardup.descriptors.base import Descriptor
 from neardup.descriptors.dct import DctDescriptor
 from neardup.descriptors.pixels import PixelsDescriptor
 from neardup.sources.images import BrokenImage, BytesImage, SourceImage
-from neardup.types import Pixels
+from neardup.types import Pixels, Symmetry, Variant
 
 pytestmark = pytest.mark.slow
 
@@ -132,8 +132,10 @@ class TestEdits:
     def test_distances_are_those_of_the_images_asked_for(self) -> None:
         seeds = images(3)
         described = describe_seeds(seeds, DCT)
-        originals = {"1.png": described.descriptors[1]}
-        distances = edit_distances(seeds, originals, DCT, limits=LIMITS, workers=2)
+        originals = {"1.png": Variant(Symmetry.NONE, described.descriptors[1])}
+        found = edit_distances(seeds, originals, DCT, limits=LIMITS, workers=2)
+        distances = found.l2
+        assert np.isinf(found.passes_up_to).all()  # nobody looked
         assert len(distances) == len(EDITS) + len(MOVING_EDITS)
         assert distances[0] == 0.0  # PNG
         assert 0.0 < distances[-1] < DCT.default_radius
