@@ -29,7 +29,7 @@ from bootstrap.index_settings import (
     StatsSettings,
     VerifySettings,
 )
-from bootstrap.tool import client_of, decided, generation_of, kept, mebibytes, retention_of, table, written
+from bootstrap.tool import client_of, decided, differing, generation_of, kept, mebibytes, retention_of, table, written
 from neardup.cli.commands import family
 from neardup.cli.progress import shown_progress
 from neardup.cli.running import run_member
@@ -165,7 +165,7 @@ def _neighbour_lines(document: Document) -> Iterator[str]:
     yield f"It belongs to cell {document['cell']}."
     for near in document["neighbours"]:
         mark = "*" if near["within_radius"] else " "
-        yield f"{mark} {near['distance']:.6f}  {near['image_id']}  ({near['key']})"
+        yield f"{mark} {near['distance']:.6f}  {near['image_id']}  ({near['key']}){differing(near)}"
 
 
 def _verify_lines(document: Document) -> Iterator[str]:

@@ -3,8 +3,7 @@
 from collections.abc import Iterator, Sequence
 from typing import Any
 
-from bootstrap.tool import decided, kept, refusal, table
-from neardup.relation.edit import Edit
+from bootstrap.tool import decided, differing, kept, refusal, table
 
 Document = dict[str, Any]
 
@@ -43,7 +42,9 @@ def duplicates_lines(document: Document) -> Iterator[str]:
     if not document["members"] and not document["decisions"]["messages"]:
         return
     for member in document["members"]:
-        near = [f"{_called(other)}, {other['distance']:.6f} away" for other in member["within_radius"]]
+        near = [
+            f"{_called(other)}, {other['distance']:.6f} away{differing(other)}" for other in member["within_radius"]
+        ]
         yield f"{_called(member)} has {_counted(len(near), 'other member')} within the radius {document['radius']:g}"
         yield from _listed(near)
     messages = _named(document["decisions"])
@@ -64,11 +65,11 @@ def explain_lines(document: Document) -> Iterator[str]:
         known = f"member {_called(side)}" if side["is"] == "member" else f"file {side['name']}"
         pairs.append((name, known))
     for one in document["compared"]:
-        change = "" if one["local_change"] is None else f", local change {one['local_change']:.1f}"
-        change += "" if one["agreement"] is None else f", agreement {one['agreement']:.3f}"
         as_it_came = "as it came" if one["symmetry"] == "none" else one["symmetry"]
-        pairs.append((as_it_came, f"{one['distance']:.6f} apart{change}"))
+        pairs.append((as_it_came, f"{one['distance']:.6f} apart{differing(one)}"))
     if document["least_agreement"] is not None:
+        from neardup.relation.edit import Edit  # noqa: PLC0415 - numpy: not for --help
+
         edit = document["edit"]
         pairs.append(("edit", "no common part found" if edit is None else f"A {Edit(**edit)}"))
     yield from table(pairs)

@@ -80,6 +80,15 @@ def decided(decision: Document) -> str:
     return f"{decision['verdict']}{of}, by generation {decision['generation']}"
 
 
+def differing(measured: Document) -> str:
+    """Return in words what else was measured of a pair than its distance, to be added to a line."""
+    from neardup.relation.edit import told_agreement  # noqa: PLC0415 - numpy: not for --help
+
+    change, agreement = measured["local_change"], measured.get("agreement")
+    words = "" if change is None else f", local change {change:.1f}"
+    return words if agreement is None else f"{words}, {told_agreement(agreement, measured['agreement_needed'])}"
+
+
 def kept(previous: Document | None) -> str:
     """Return in words which generation a rollback would make live again."""
     if previous is None:

@@ -1,26 +1,80 @@
 """Tells copies from different images among the seeds, so that a pair of copies is not taken for a false pair."""
 
+from dataclasses import dataclass
+
 import numpy as np
 from numpy.typing import NDArray
 from scipy.sparse import coo_array
 from scipy.sparse.csgraph import connected_components
 
 from bootstrap.calibration.isolation import MOST_COPIES, originals_of
-from bootstrap.calibration.looking import LookedPairs
+from bootstrap.calibration.looking import MOST_LOOKED, LookedPairs, looked_at, pairs_within
+from bootstrap.calibration.radius import FEWEST_IMAGES
+from neardup.relation.images import Images
+from neardup.relation.rule import Relation
 from neardup.types import Descriptors
 
 Rows = NDArray[np.intp]
+
+
+@dataclass(frozen=True, slots=True)
+class Sifted:
+    """Images as far as they were compared, of which each shows something else, or is known to be a copy.
+
+    Attributes
+    ----------
+    rows
+        intp (m,): the rows compared; a sample where too many pairs are near.
+    originals
+        intp (m,): for each of these the place of the one it is a copy of, its own if it is none.
+    pairs
+        The pairs of those that are copies of none, in their order.
+    """
+
+    rows: Rows
+    originals: Rows
+    pairs: LookedPairs
+
+    @property
+    def different(self) -> Rows:
+        """The rows of those that are copies of none."""
+        return self.rows[stays(self.originals)]
+
+
+def sifted(images: Images, rows: Rows, relation: Relation, *, floor: float = 0.0, reach: float = 0.0) -> Sifted:
+    """Take a second look at all pairs of images within a relation's radius, and leave out the copies.
+
+    Parameters
+    ----------
+    images
+        With what is kept of them for the second look.
+    rows
+        Which of them, in an order that is as good as random: of too many the first are taken.
+    relation
+        As in `looked_at`.
+    floor
+        Nothing is known of pairs as near as that.
+    reach
+        As in `originals_by_look`.
+    """
+    while len(near := pairs_within(images.descriptors[rows], relation.radius, floor)) > MOST_LOOKED:
+        rows = rows[: max(FEWEST_IMAGES, len(rows) // 2)]
+    pairs = looked_at(near, images.at(rows), relation)
+    first = originals_by_look(pairs, reach)
+    pairs = pairs.among(stays(first))
+    second = originals_by_isolation(images.descriptors[rows[stays(first)]], pairs)
+    return Sifted(rows, joined(first, second), pairs.among(stays(second)))
 
 
 def originals_by_look(pairs: LookedPairs, reach: float = 0.0) -> Rows:
     """Return the row that each image is a copy of, its own if it is none, by what second looks found, intp (n,).
 
     Images that agree nearly everywhere are copies of one, and so are those that such pairs join; but more than
-    `MOST_COPIES` and one are a kind of image, such as the frames of a camera, and stay. Beside that, images within
-    `reach`, which light edits go as far as, are copies where the two agree at all.
+    `MOST_COPIES` and one are a kind of image, such as the frames of a camera, and stay. Only what is also within
+    `reach`, as far as light edits go, is a copy however many there are; of blank pictures that alone tells.
     """
     originals = _grouped(pairs.near.rows[pairs.copies], pairs.near.images)
-    light = (pairs.near.l2_distance <= reach) & (pairs.passes_up_to >= 0.0)
+    light = (pairs.near.l2_distance <= reach) & (pairs.copies | np.isposinf(pairs.passes_up_to))
     rows = pairs.near.rows[light]
     for one, two in rows[np.lexsort((rows[:, 1], rows[:, 0]))].tolist():
         # The first stays, and whatever is near it goes with it; what is only near a copy does not.

@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from bootstrap.calibration import radius
-from bootstrap.calibration.copies import joined, merged, originals_by_isolation, originals_by_look, stays
+from bootstrap.calibration.copies import joined, merged, originals_by_look, sifted, stays
 from bootstrap.calibration.distances import apart, in_order_of_digest, most_images, nearest_pairs
 from bootstrap.calibration.edits import EditDistances, edit_distances
 from bootstrap.calibration.isolation import originals_of
@@ -17,9 +17,7 @@ from bootstrap.calibration.looking import (
     AGREEMENTS,
     MOST_LOOKED,
     ReadLooks,
-    looked_at,
     looked_at_again,
-    pairs_within,
     read_looks,
 )
 from bootstrap.calibration.radius import Calibration
@@ -172,28 +170,22 @@ class _Sample:
 
     def by_both(self, second_look: SecondLook, candidate: float) -> _Found:
         """Choose radius and agreement, among images of which no two are copies."""
-        rows = self.rows
-        while len(near := pairs_within(self.descriptors[rows], candidate)) > MOST_LOOKED:
-            rows = rows[: max(radius.FEWEST_IMAGES, len(rows) // 2)]
-        pairs = looked_at(near, second_look.images.at(rows), second_look.within(candidate))
-        first = originals_by_look(pairs, radius.reach_of(self.edits.l2))
-        pairs = pairs.among(stays(first))
-        second = originals_by_isolation(self.descriptors[rows[stays(first)]], pairs)
-        originals, pairs = joined(first, second), pairs.among(stays(second))
-        chosen, images = None, pairs.near.images
-        if images >= radius.FEWEST_IMAGES:
+        relation = second_look.within(candidate)
+        found = sifted(second_look.images, self.rows, relation, reach=radius.reach_of(self.edits.l2))
+        chosen, different = None, found.different
+        if len(different) >= radius.FEWEST_IMAGES:
             chosen = choose_together(
-                pairs,
+                found.pairs,
                 self.edits,
                 self.false_pairs,
                 second_look.agreements,
                 candidate,
                 comparisons=self.comparisons,
-                names=self._ids(rows[stays(originals)]),
+                names=self._ids(different),
             )
-            sampled = None if len(rows) == len(self.rows) else len(self.rows)
+            sampled = None if len(found.rows) == len(self.rows) else len(self.rows)
             chosen = replace(chosen, sampled_from=sampled)
-        return _Found(chosen, images, _groups(rows, originals))
+        return _Found(chosen, len(different), _groups(found.rows, found.originals))
 
     def _ids(self, rows: Rows) -> list[str]:
         return [self.image_ids[row] for row in rows]

@@ -17,7 +17,7 @@ _WORTH = 0.95
 
 
 @dataclass(frozen=True, slots=True)
-class _Bound:
+class Bound:
     """What one agreement allows: a radius, the share of pairs that may be false within it, and the tail's fit."""
 
     agreement: float
@@ -57,13 +57,13 @@ def choose_together(
     rate = false_pairs / comparisons
     # An agreement that light edits do not reach is of no use; the first is what the user would have without a choice.
     usable = [each for each in agreements if each == agreements[0] or edits.agreeing(each) >= REACH]
-    bounds = [_bounded(pairs, each, rate, candidate) for each in usable]
+    bounds = [bounded(pairs, each, rate, candidate) for each in usable]
     largest = max(bound.radius for bound in bounds)
     bound = next(each for each in bounds if each.radius >= _WORTH * largest)
     reach = min(candidate, radius.reach_of(edits.l2))
     taken = max(bound.radius, reach)
     kept = bound.shown is None or bound.shown <= rate
-    shared = comparisons * _share_within(bound, taken)
+    shared = comparisons * share_within(bound, taken)
     return Calibration(
         radius=taken,
         method="edits" if bound.radius < reach else "pairs" if kept else "shown",
@@ -86,32 +86,33 @@ def choose_together(
     )
 
 
-def _bounded(pairs: LookedPairs, agreement: float, rate: float, candidate: float) -> _Bound:
+def bounded(pairs: LookedPairs, agreement: float, rate: float, candidate: float) -> Bound:
+    """Return what an agreement allows, up to the candidate radius, given all pairs within it."""
     false = pairs.near.at(pairs.passes_up_to >= agreement)
     counted = counted_bound(false, candidate, rate, CONFIDENCE)
     if counted.shown > rate and len(false) > FEWEST_PAIRS:
         # Counting cannot show so small a rate, but there are enough for the law that they follow.
         tail = tail_bound(false, rate, CONFIDENCE)
         if tail is not None:
-            return _Bound(agreement, min(candidate, radius.rounded_down(tail.radius)), None, false, tail)
-    return _Bound(agreement, counted.radius, counted.shown, false)
+            return Bound(agreement, min(candidate, radius.rounded_down(tail.radius)), None, false, tail)
+    return Bound(agreement, counted.radius, counted.shown, false)
 
 
-def _share_within(bound: _Bound, at: float) -> float:
+def share_within(bound: Bound, at: float) -> float:
     """Return the best estimate of the share of all pairs that are false within a radius."""
     if bound.tail is not None:
         return radius.rate_within(bound.false, bound.tail.fit, at)
     return float(np.searchsorted(bound.false.l2_distance, at, side="right") / max(1, bound.false.pairs))
 
 
-def _curve(bound: _Bound, edits: EditDistances, end: float, comparisons: int) -> dict[str, list[float]]:
+def _curve(bound: Bound, edits: EditDistances, end: float, comparisons: int) -> dict[str, list[float]]:
     def false_at(at: float) -> float:
-        return comparisons * _share_within(bound, at)
+        return comparisons * share_within(bound, at)
 
     return radius.curve_of(end, false_at, lambda at: edits.found(at, bound.agreement))
 
 
-def _warning(bound: _Bound, edits: EditDistances, taken: float, rate: float) -> str:
+def _warning(bound: Bound, edits: EditDistances, taken: float, rate: float) -> str:
     if bound.radius < taken:
         return (
             f"different images of this seed set that agree by {bound.agreement:g} and more are as near one another as "

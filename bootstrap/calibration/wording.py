@@ -13,7 +13,7 @@ def radius_origin(document: Mapping[str, Any]) -> str:
         return "default"
     share = f", {found:.1%} of light edits found" if isinstance(found, int | float) else ""
     sampled = document.get("sampled_from")
-    of = f"from {images} different images{f' of a sample of {sampled}' if sampled else ''}{share}"
+    of = f"from {images} different images{f', a sample of {sampled} seeds' if sampled else ''}{share}"
     if method == "edits":
         return f"as light edits need, {of}"
     rate, confidence = document.get("false_pairs"), document.get("confidence")

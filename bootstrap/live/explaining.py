@@ -235,6 +235,7 @@ def _compared(generation: LiveGeneration, first: Side, second: Side, comparison:
                 "distance": one.distance,
                 "local_change": one.local_change,
                 "agreement": one.agreement,
+                "agreement_needed": one.agreement_needed,
             }
             for one in each
         ],

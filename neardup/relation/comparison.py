@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from neardup.relation.edit import Edit, edit_of
+from neardup.relation.edit import Edit, edit_of, told_agreement
 from neardup.relation.kept import stacked_kept
 from neardup.relation.rule import Relation
 from neardup.search.distance import l2_distances
@@ -35,7 +35,7 @@ class Comparison:
     look
         What a second look at both found; None when it was not asked for.
     least_agreement
-        Least agreement at which an image is a duplicate, inclusive; None when it was not asked for.
+        The agreement that was asked for; `agreement_needed` is what this pair needs. None when it was not asked for.
 
     Examples
     --------
@@ -60,6 +60,11 @@ class Comparison:
         return None if self.look is None else self.look.agreement
 
     @property
+    def agreement_needed(self) -> float | None:
+        """The least agreement at which this pair is duplicates; above 1 where none is enough, None as above."""
+        return None if self.look is None else self.look.needed
+
+    @property
     def edit(self) -> Edit | None:
         """How the image differs from the other; None when it was not asked for, and with nothing in common."""
         return None if self.look is None else edit_of(self.look, self.symmetry)
@@ -72,9 +77,8 @@ class Comparison:
         if self.local_change is not None and self.most_local_change is not None:
             side = "within" if self.local_change <= self.most_local_change else "beyond"
             parts.append(f"local change {self.local_change:.1f} is {side} {self.most_local_change:.1f}")
-        if self.agreement is not None and self.least_agreement is not None:
-            side = "at least" if self.agreement >= self.least_agreement else "below"
-            parts.append(f"agreement {self.agreement:.3f} is {side} {self.least_agreement:.3f}")
+        if self.look is not None:
+            parts.append(told_agreement(self.look.agreement, self.look.needed))
         if self.symmetry is not Symmetry.NONE:
             parts.append(f"nearest after {self.symmetry}")
         return ", ".join(parts)

@@ -1,4 +1,4 @@
-"""What a second look found, in the terms of whoever edits pictures: mirrored, turned, cut, inset, brighter."""
+"""What a second look found, in the terms of whoever edits pictures: mirrored, turned, cut, inset, brighter, redder."""
 
 import math
 from collections.abc import Iterable
@@ -19,6 +19,8 @@ Box = tuple[float, float, float, float]
 
 _SHARE_DIGITS = 3
 _DEGREE_DIGITS = 1
+_LEAST_DEGREES = 1.0
+"""A smaller angle may be the map's own error: people are not told of it."""
 _SMALLEST = 1e-6
 """Area below which a map has no inverse, and a polygon is none."""
 _WHOLE_SHARE = 0.995
@@ -48,11 +50,13 @@ class Edit:
         By how many grey levels the image is brighter there.
     contrast
         The ratio of its contrast to the earlier one's.
+    colour
+        By how many of 256 levels it is bluer (Cb), and redder (Cr), there; negative is yellower, and greener.
 
     Examples
     --------
     >>> import neardup
-    >>> edit = neardup.compare("photos/cat_small.jpg", "photos/cat.jpg", agreement=0.7).edit
+    >>> edit = neardup.compare("photos/cat_small.jpg", "photos/cat.jpg", agreement=0.3).edit
     >>> edit.mirrored, edit.turned, edit.box
     (False, 0.0, (0.0, 0.0, 1.0, 1.0))
     """
@@ -64,6 +68,7 @@ class Edit:
     inset: Box
     brightness: float
     contrast: float
+    colour: tuple[float, float]
 
     def document(self) -> dict[str, Any]:
         """Return it as JSON can hold it."""
@@ -75,11 +80,12 @@ class Edit:
             "inset": list(self.inset),
             "brightness": self.brightness,
             "contrast": self.contrast,
+            "colour": list(self.colour),
         }
 
     def __str__(self) -> str:
         parts = ["mirrored"] if self.mirrored else []
-        if self.turned:
+        if abs(self.turned) >= _LEAST_DEGREES:
             parts.append(f"turned by {self.turned:g} degrees")
         parts.append(f"shows {_share(self.box)} of the earlier image")
         if not _is_whole(self.inset):
@@ -87,6 +93,7 @@ class Edit:
         if self.brightness:
             parts.append(f"{abs(self.brightness):g} grey levels {'brighter' if self.brightness > 0 else 'darker'}")
         parts.append(f"{self.contrast:g} times the contrast")
+        parts += _shift(self.colour[0], "bluer", "yellower") + _shift(self.colour[1], "redder", "greener")
         return ", ".join(parts)
 
 
@@ -110,15 +117,25 @@ def edit_of(look: Look, symmetry: Symmetry) -> Edit | None:
         inset=_box(later),
         brightness=look.brightness,
         contrast=look.contrast,
+        colour=look.colour,
     )
 
 
 def look_document(relation: Relation, look: Look | None, symmetry: Symmetry) -> dict[str, Any]:
-    """Return what documents tell of a second look: agreement and edit; empty where the relation takes none."""
+    """Return what documents tell of a second look: agreement, what is needed, and edit; empty where none is taken."""
     if look is None:
-        return {} if relation.agreement is None else {"agreement": None, "edit": None}
+        return {} if relation.agreement is None else dict.fromkeys(("agreement", "agreement_needed", "edit"))
     edit = edit_of(look, symmetry)
-    return {"agreement": look.agreement, "edit": None if edit is None else edit.document()}
+    return {
+        "agreement": look.agreement,
+        "agreement_needed": look.needed,
+        "edit": None if edit is None else edit.document(),
+    }
+
+
+def told_agreement(agreement: float, needed: float) -> str:
+    """Say how much agrees, and how much would have to."""
+    return f"agreement {agreement:g}, " + ("none is enough" if needed > 1 else f"{needed:g} is needed")
 
 
 def common_part(look: Look, symmetry: Symmetry) -> tuple[Points, Points] | None:
@@ -193,6 +210,10 @@ def _box(corners: Points) -> Box:
 
 def _rounded(number: float, digits: int = _SHARE_DIGITS) -> float:
     return round(number, digits) + 0.0  # not -0.0
+
+
+def _shift(levels: float, more: str, less: str) -> list[str]:
+    return [f"{abs(levels):g} levels {more if levels > 0 else less}"] if levels else []
 
 
 def _is_whole(box: Box) -> bool:

@@ -12,7 +12,7 @@ import numpy as np
 from neardup.errors import Misconfigured
 from neardup.relation.local_change import SIDE_PX as THUMBNAIL_PX
 from neardup.relation.local_change import THUMBNAIL_BYTES, mirrored, thumbnail_of, turned
-from neardup.relation.second_look import (
+from neardup.relation.look import (
     LOOK_BYTES,
     NEEDED_PX,
     STORED_LOOK_BYTES,
@@ -128,9 +128,9 @@ def narrowed(kept: Kept | None, parts: Parts) -> Kept | None:
 
 
 def stored_kept(kept: Kept | None) -> Kept | None:
-    """Return what is stored of an image, uint8 (b,), if it becomes a member."""
+    """Return what is stored of an image, uint8 (b,), if it becomes a member; of a member, what is stored already."""
     found = divided(kept)
-    if Parts.LOOK in found:
+    if Parts.LOOK in found and len(found[Parts.LOOK]) > STORED_LOOK_BYTES:
         found[Parts.LOOK] = stored_look(found[Parts.LOOK])
     return joined(found)
 

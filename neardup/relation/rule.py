@@ -70,7 +70,8 @@ class Relation(Switches):
         Largest local difference between thumbnails (`neardup.relation.local_change.largest_change`), inclusive; None
         when it does not count.
     agreement
-        Least agreement of the second look (`neardup.relation.second_look.looks`), inclusive; None when none is taken.
+        Agreement that photos need in a second look, from which follows what each pair needs, inclusive
+        (`neardup.relation.second_look.needed_agreement`); None when none is taken.
 
     The switches for symmetries come on top; see `neardup.relation.symmetry.Switches`.
     """

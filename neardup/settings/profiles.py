@@ -27,7 +27,8 @@ PROFILES: Mapping[str, Mapping[str, object]] = MappingProxyType(
             "local_change": CAMERA_LOCAL_CHANGE,
             "fps": 1.0,
         },
-        "scraper": {"descriptor": COPYNET},
+        # Copynet finds mirrored copies by itself, but the second look asks for both as they came: so they are mirrored.
+        "scraper": {"descriptor": COPYNET, "agreement": AUTO_AGREEMENT, "match_flips": True},
         "dataset": {"descriptor": DCT, "false_pairs": 1e-7},
     }
 )

@@ -45,7 +45,8 @@ class RelationSettings:
     )
     agreement: float | None = option(
         "--agreement",
-        "least share, 0 to 1, of what both images show that is the same in a duplicate, by a second look at each pair; "
+        "least share, 0 to 1, of what both images show that is the same in a duplicate, by a second look at each pair "
+        "(plain pictures need more, next to equal ones less); "
         f"off takes no second look (default: off), auto is {AUTO_AGREEMENT:g}",
         None,
         off_or(word_or("auto", AUTO_AGREEMENT, number(0, 1))),

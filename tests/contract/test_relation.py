@@ -9,7 +9,9 @@ import pytest
 from neardup.errors import CorruptIndex, RelationMismatch
 from neardup.index.redis import RedisIndex
 from neardup.index.stored.connection import connect
+from neardup.relation.kept import stored_kept
 from neardup.relation.local_change import largest_change
+from neardup.relation.look import stored_look, transformed_look
 from neardup.relation.rule import Relation
 from neardup.relation.second_look import looks
 from neardup.types import Decision, Descriptors, Kept, Member, Query, Symmetry, Variant
@@ -33,8 +35,9 @@ CHANGE = float(largest_change(STILL, PERSON[np.newaxis])[0])
 CAMERA = Relation(RADIUS, local_change=0.5 * CHANGE)
 SCRAPER = Relation(RADIUS, match_flips=True)
 SAME, HALF, OTHER = look(), look(2), look(4)
-AGREEMENTS = looks(HALF, np.stack([SAME, OTHER])).agreement.round(3).tolist()
-ALIKE = Relation(RADIUS, agreement=0.9)
+AGREEMENT = round(float(looks(HALF, SAME[np.newaxis], np.ones(1), 0.0).agreement[0]), 3)
+ALIKE = Relation(0.8, agreement=0.9)
+"""So wide that two can be within the radius and yet so far apart that all of the agreement is needed."""
 
 
 @pytest.fixture(params=["memory", *(pytest.param(kind, marks=pytest.mark.redis) for kind in ("redis", "cluster"))])
@@ -48,8 +51,13 @@ def frame(key: str, scene: Kept, angle: float = 0.0, cell: int = 0) -> Query:
     return replace(query(key, point(cell, angle)), kept=scene)
 
 
-def stored(key: str, scene: Kept, angle: float = 0.0) -> Member:
-    return replace(member(key, point(0, angle)), kept=scene)
+def stored(key: str, scene: Kept, angle: float = 0.0, plane: int = 0) -> Member:
+    return replace(member(key, point(0, angle, plane)), kept=scene)
+
+
+def view(key: str, scene: Kept, plane: int) -> Query:
+    """Return an image 0.61 from the views of other planes, and 0.45 from the middle of the cell."""
+    return replace(query(key, point(0, 0.45, plane)), kept=scene)
 
 
 def picture(key: str, seen: Descriptors, mirrored: Descriptors) -> Query:
@@ -122,61 +130,86 @@ class TestLocalChange:
 class TestSecondLook:
     def test_near_images_are_unique_where_they_show_something_else(self, backend: Backend) -> None:
         index = backend.make(relation=ALIKE)
-        frames = [frame("a", SAME), frame("b", OTHER, 0.01), frame("c", HALF, 0.02), frame("d", OTHER, 0.03)]
-        decisions = index.decide(frames)
+        views = [view("a", SAME, 0), view("b", OTHER, 1), view("c", HALF, 2), view("d", OTHER, 3)]
+        decisions = index.decide(views)
         assert said(decisions) == ["unique", "unique", "unique", "id of b"]
         assert [decision.look is None for decision in decisions] == [True, True, True, False]
-        assert said(index.decide([frame("e", SAME, 0.05), frame("f", HALF, 0.05)])) == ["id of a", "id of c"]
+        assert said(index.decide([frame("e", SAME), frame("f", HALF)])) == ["id of a", "id of c"]
         assert index.stats().members == 3
 
     @pytest.mark.parametrize("together", [True, False])
-    @pytest.mark.parametrize("above", [-1e-6, 0.0, 1e-6], ids=["above", "at", "below"])
+    @pytest.mark.parametrize("above", [-0.001, 0.0, 0.001], ids=["above", "at", "below"])
     def test_the_limit_is_inclusive_and_told_as_it_was_measured(
         self, backend: Backend, above: float, *, together: bool
     ) -> None:
-        index = backend.make(relation=Relation(RADIUS, agreement=AGREEMENTS[0] + above))
-        frames = [frame("a", SAME), frame("b", HALF)]
-        decisions = index.decide(frames) if together else [index.decide([each])[0] for each in frames]
+        index = backend.make(relation=replace(ALIKE, agreement=AGREEMENT + above))
+        views = [view("a", SAME, 0), view("b", HALF, 1)]
+        decisions = index.decide(views) if together else [index.decide([each])[0] for each in views]
         assert said(decisions) == ["unique", "unique" if above > 0 else "id of a"]
         found = decisions[1].look
-        assert (None if found is None else found.agreement) == (None if above > 0 else AGREEMENTS[0])
+        told = None if found is None else (found.agreement, found.needed)
+        assert told == (None if above > 0 else (AGREEMENT, round(AGREEMENT + above, 3)))
+
+    def test_the_nearer_two_are_the_less_agreement_they_need(self, backend: Backend) -> None:
+        index = backend.make(members=[stored("a", SAME)], relation=ALIKE)
+        near, far = (decision.look for decision in index.decide([frame("b", SAME, 0.05), view("c", SAME, 1)]))
+        assert near is not None
+        assert far is not None
+        assert near.needed < far.needed == ALIKE.agreement
+
+    def test_what_agrees_better_mirrored_is_a_duplicate_only_where_that_is_asked_for(self, backend: Backend) -> None:
+        mirrored = transformed_look(SAME, mirror=True, turns=0)
+        copy = replace(view("b", mirrored, 1), variants=(Variant(Symmetry.MIRROR, point(0, 0.45, 2), SAME),))
+        for relation, of in ((ALIKE, "unique"), (replace(ALIKE, match_flips=True), "id of a")):
+            index = backend.make(members=[stored("a", SAME)], relation=replace(relation, agreement=0.3))
+            (decision,) = index.decide([copy if relation.match_flips else replace(copy, variants=())])
+            assert (said([decision]), decision.symmetry is Symmetry.MIRROR) == ([of], relation.match_flips)
 
     def test_it_is_taken_of_what_local_change_leaves(self, backend: Backend) -> None:
-        index = backend.make(relation=replace(CAMERA, agreement=0.9))
-        still, person = (np.concatenate([each, SAME]) for each in (STILL, PERSON))
+        index = backend.make(relation=replace(ALIKE, local_change=CAMERA.local_change))
+        still, person, other = (np.concatenate(each) for each in ((STILL, SAME), (PERSON, SAME), (STILL, OTHER)))
         decisions = index.decide(
-            [frame("a", still), frame("b", person), frame("c", np.concatenate([STILL, OTHER])), frame("d", person)]
+            [
+                view("a", still, 0),
+                view("b", person, 1),
+                view("c", other, 2),
+                view("d", person, 3),
+            ]
         )
         assert said(decisions) == ["unique", "unique", "unique", "id of b"]
         assert decisions[3].local_change == 0.0
         assert decisions[3].look is not None
 
     def test_the_nearest_that_shows_the_same_is_named(self, backend: Backend) -> None:
-        members = [stored("near", OTHER), stored("far", SAME, 0.1), stored("farther", SAME, 0.11)]
+        members = [stored("near", OTHER, 0.42), stored("far", SAME, 0.45, 1), stored("farther", SAME, 0.5, 2)]
         index = backend.make(members=members, relation=ALIKE)
         (decision,) = index.decide([frame("b", SAME)])
         assert decision.duplicate_of == "id of far"
-        assert decision.l2_distance == l2_distance(point(0), point(0, 0.1))
+        assert decision.l2_distance == l2_distance(point(0), point(0, 0.45))
 
     def test_members_keep_their_looks(self, backend: Backend) -> None:
         index = backend.make(members=[stored("a", SAME)], relation=ALIKE)
-        index.decide([frame("b", OTHER)])
-        held = {each.key: b"" if each.kept is None else each.kept.tobytes() for each in index.members()}
-        assert held == {"a": SAME.tobytes(), "b": OTHER.tobytes()}
+        index.decide([view("b", OTHER, 1)])
+        held = {each.key: stored_kept(each.kept) for each in index.members()}
+        assert {key: b"" if kept is None else kept.tobytes() for key, kept in held.items()} == {
+            "a": stored_look(SAME).tobytes(),
+            "b": stored_look(OTHER).tobytes(),
+        }
 
     def test_delivered_again_it_says_the_same_to_the_last_digit(self, backend: Backend) -> None:
-        index = backend.make(relation=Relation(RADIUS, agreement=0.1))
-        frames = [frame("a", SAME), frame("b", HALF), frame("c", SAME)]
-        first = index.decide(frames)
-        assert index.decide(frames) == first
+        index = backend.make(relation=replace(ALIKE, agreement=0.1))
+        views = [view("a", SAME, 0), view("b", HALF, 1), view("c", SAME, 2)]
+        first = index.decide(views)
+        assert index.decide(views) == first
         assert said(first) == ["unique", "id of a", "id of a"]
         backend.forget_decisions(index)
-        assert index.decide(frames) == first
+        assert index.decide(views) == first
 
     def test_the_look_compared_is_that_of_the_variant(self, backend: Backend) -> None:
         index = backend.make(members=[stored("a", SAME)], relation=replace(ALIKE, match_flips=True))
-        turned = replace(frame("b", OTHER, cell=1), variants=(Variant(Symmetry.MIRROR, point(0), SAME),))
-        changed = replace(frame("c", SAME, cell=2), variants=(Variant(Symmetry.MIRROR, point(0), OTHER),))
+        near = point(0, 0.45)
+        turned = replace(frame("b", OTHER, cell=1), variants=(Variant(Symmetry.MIRROR, near, SAME),))
+        changed = replace(frame("c", SAME, cell=2), variants=(Variant(Symmetry.MIRROR, near, OTHER),))
         assert said(index.decide([turned, changed])) == ["id of a", "unique"]
 
 
@@ -283,8 +316,8 @@ class TestManyClients:
         self, backend: RedisBackend, theirs: Kept, expected: list[str]
     ) -> None:
         one, other = self.two(backend, ALIKE)
-        before_its_commit(one, lambda: other.decide([frame("theirs", theirs, 0.02)]))
-        decisions = one.decide([frame("a", SAME), frame("b", OTHER)])
+        before_its_commit(one, lambda: other.decide([view("theirs", theirs, 2)]))
+        decisions = one.decide([view("a", SAME, 0), view("b", OTHER, 1)])
         assert said(decisions) == expected
         assert [decision.look is None for decision in decisions] == [said == "unique" for said in expected]
 

@@ -159,11 +159,12 @@ def records() -> Iterator[bytes]:
         record = encode_member(Member("images-0-1", "camera/ä", numbers, 12345, kept))
         yield b"\0" + record
         yield b"\3" + record
+    look = Look(0.9, 0.3, (1.0, 0.0, 0.0, 0.0, 1.0, 0.0), 2.5, 1.25, (-4.0, 8.0))
     decisions = [
         Decision(Verdict.UNIQUE, None, None, None, 1),
         Decision(Verdict.DUPLICATE, "camera/1", 0.25, 3, 2, 1.5),
         Decision(Verdict.DUPLICATE, "camera/1", 0.25, 3, 2, origin=Origin("images-0-1", 12345)),
-        Decision(Verdict.DUPLICATE, "camera/1", 0.25, 3, 2, look=Look(0.9, (1.0, 0.0, 0.0, 0.0, 1.0, 0.0), 2.5, 1.25)),
+        Decision(Verdict.DUPLICATE, "camera/1", 0.25, 3, 2, look=look),
     ]
     for decision in decisions:
         yield b"\1" + encode_decision(decision)

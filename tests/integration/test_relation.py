@@ -15,6 +15,7 @@ from PIL import Image
 
 from bootstrap.generation.job import Outcome as JobOutcome
 from bootstrap.generation.job import run
+from bootstrap.index import _LINES
 from bootstrap.live.copies import copy_to
 from bootstrap.live.explaining import Picture, explain
 from bootstrap.live.inspection import neighbours, stats
@@ -241,8 +242,9 @@ def test_a_second_look_tells_scenes_apart(job: Job, client: redis.Redis, name: s
     outcomes = outcomes_of(client, name, news)
     assert [each.judged and each.judged.decision.duplicate_of for each in outcomes] == [None, "t-0-0", "1 60.jpg"]
     documents = [json.loads(sent.value or b"") for each in outcomes for sent in each.outgoing]
-    assert [document["edit"] and document["edit"]["turned"] for document in documents] == [None, 0.0, 0.0]
-    assert all(document["agreement"] >= DEFAULT_AGREEMENT for document in documents[1:])
+    assert documents[0]["edit"] is None
+    assert all(abs(document["edit"]["turned"]) < 1 for document in documents[1:])
+    assert all(document["agreement"] >= document["agreement_needed"] for document in documents[1:])
     # A message that comes again says the same to the last byte.
     again = [json.loads(sent.value or b"") for each in outcomes_of(client, name, news) for sent in each.outgoing]
     moments = dict.fromkeys(("decided_at", "latency_ms"))
@@ -252,7 +254,10 @@ def test_a_second_look_tells_scenes_apart(job: Job, client: redis.Redis, name: s
     assert stats(live)["agreement"] == outcome.meta.agreement == DEFAULT_AGREEMENT
     document = neighbours(live, str(mixed / "2 90.jpg"), 10, None)
     assert (document["verdict"], document["duplicate_of"]) == ("duplicate", "2 60.jpg")
-    assert [near["agreement"] >= DEFAULT_AGREEMENT for near in document["neighbours"]].count(True) == 1
+    lines = list(_LINES["neighbours"](document))
+    assert sum("agreement" in line and "is needed" in line for line in lines) == len(document["neighbours"])
+    agreed = [near["agreement"] >= near["agreement_needed"] for near in document["neighbours"]]
+    assert agreed == [near["image_id"] == "2 60.jpg" for near in document["neighbours"]]
 
 
 def test_looks_are_carried_over_alone_and_beside_thumbnails_and_dropped_when_nobody_needs_them(
@@ -316,13 +321,13 @@ def test_explain_tells_what_a_second_look_finds(
     files = str(mixed / "1 60.jpg"), str(mixed / "0 60.jpg")
     alike = explain(live, str(mirrored), "1 60.jpg", picture=Picture(tmp_path / "alike.png", (None, files[0])))
     assert (alike["verdict"], alike["symmetry"], alike["edit"]["mirrored"]) == ("duplicate", "mirror", True)
-    assert f"agreement {alike['agreement']:.3f} is at least {DEFAULT_AGREEMENT:.3f}" in alike["why"]
+    assert f"agreement {alike['agreement']:g}, {alike['agreement_needed']:g} is needed" in alike["why"]
     lines = "\n".join(explain_lines(alike))
     assert "A mirrored, shows all of the earlier image" in lines
-    assert all(f"agreement {one['agreement']:.3f}" in lines for one in alike["compared"])
+    assert all(f"agreement {one['agreement']:g}, {one['agreement_needed']:g}" in lines for one in alike["compared"])
     unlike = explain(live, files[0], "0 60.jpg")
     assert (unlike["verdict"], unlike["edit"] is None) == ("unique", unlike["agreement"] == 0.0)
-    assert f"is below {DEFAULT_AGREEMENT:.3f}" in unlike["why"]
+    assert unlike["agreement"] < unlike["agreement_needed"]
     job(mixed, "--threshold", "2", "--agreement", "off", "--match-flips", "--allow-dropping")
     [kept] = uniques_of(client, name)
     plain = explain(

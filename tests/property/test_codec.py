@@ -16,9 +16,9 @@ from neardup.types import Decision, Descriptors, Kept, Look, Member, Origin, Sym
 FLOAT16 = st.floats(width=16, allow_nan=False, allow_infinity=False)
 DESCRIPTORS = st.integers(1, 40).flatmap(lambda count: arrays.arrays(np.float16, count, elements=FLOAT16))
 TEXTS = st.text(st.characters(exclude_categories=["Cs"]), max_size=50)
-KEPT = st.none() | st.sampled_from(ALL_PARTS[1:]).flatmap(lambda parts: arrays.arrays(np.uint8, parts.nbytes))
+KEPT = st.none() | st.sampled_from(ALL_PARTS[1:]).flatmap(lambda parts: arrays.arrays(np.uint8, parts.stored_nbytes))
 NUMBERS = st.floats(-1e6, 1e6)
-LOOKS = st.builds(Look, NUMBERS, st.tuples(*[NUMBERS] * 6), NUMBERS, NUMBERS)
+LOOKS = st.builds(Look, NUMBERS, NUMBERS, st.tuples(*[NUMBERS] * 6), NUMBERS, NUMBERS, st.tuples(NUMBERS, NUMBERS))
 DISTANCES = st.floats(0, 2)
 COUNTS = st.integers(0, 2**40)
 

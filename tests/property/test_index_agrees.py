@@ -34,8 +34,8 @@ from tests.support.spectra import Scene, scenes
 pytestmark = pytest.mark.redis
 
 CLIENTS = 3
-AGREEMENTS = looks(look(), np.stack([look(2), look(3)])).agreement.round(3).tolist()
-"""Exactly at the limit is the interesting one."""
+AGREEMENTS = looks(look(), np.stack([look(2), look(3)]), np.ones(2), 0.0).agreement.round(3).tolist()
+"""Exactly at the limit is the interesting one: what two need that are far enough apart."""
 SETTLING_BATCHES = 60
 
 
@@ -156,7 +156,7 @@ class Party:
 def difference(variant: Variant, member: Member | Query, relation: Relation) -> tuple[float, Checks]:
     """Return the L2 distance, and what else decides."""
     l2 = paired_l2_distances(variant.descriptor[np.newaxis], member.descriptor[np.newaxis])
-    return float(l2[0]), relation.check_one(variant.kept, member.kept)
+    return float(l2[0]), relation.check_one(variant.kept, member.kept, float(l2[0]))
 
 
 def images_of(scene: Scene, relation: Relation) -> list[Query]:

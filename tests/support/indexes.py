@@ -17,8 +17,8 @@ from neardup.index.redis import RedisIndex
 from neardup.index.stored.connection import connect
 from neardup.index.stored.keys import IndexKeys
 from neardup.relation.local_change import SIDE_PX
+from neardup.relation.look import look_of
 from neardup.relation.rule import Relation
-from neardup.relation.second_look import look_of
 from neardup.search.cells import Cells
 from neardup.search.distance import l2_distances
 from neardup.search.sketches import Sketcher
@@ -52,11 +52,11 @@ def thumbnail(*changed: tuple[int, int], by: int = 100) -> Kept:
 
 def look(changed: int = 0) -> Kept:
     """Return the look of a scene full of detail, of whose four quarters so many show something else."""
-    scene, other = (np.random.default_rng(seed).integers(0, 256, (8, 8), dtype=np.uint8) for seed in (1, 2))
-    quarters = [(0, 0), (4, 4), (0, 4), (4, 0)]
+    scene, other = (np.random.default_rng(seed).integers(0, 256, (20, 20), dtype=np.uint8) for seed in (1, 2))
+    quarters = [(0, 0), (10, 10), (0, 10), (10, 0)]
     for row, column in quarters[:changed]:
-        scene[row : row + 4, column : column + 4] = other[row : row + 4, column : column + 4]
-    return look_of(np.repeat(scene.repeat(32, axis=0).repeat(32, axis=1)[:, :, np.newaxis], 3, axis=2))
+        scene[row : row + 10, column : column + 10] = other[row : row + 10, column : column + 10]
+    return look_of(np.repeat(scene.repeat(8, axis=0).repeat(8, axis=1)[:, :, np.newaxis], 3, axis=2))
 
 
 def l2_distance(one: Descriptors, other: Descriptors) -> float:

@@ -146,6 +146,8 @@ def test_a_part_alone_keeps_all_other_figures_and_shows_its_own(
     out.write_text(json.dumps({"seed": 5, "layouts": "of before"}))
     monkeypatch.setattr(layouts, "ProcessPoolExecutor", ThreadPoolExecutor)
     monkeypatch.setattr(layouts, "CLASSES", {"for choices": {"solid": CLASSES["solid"]}})
+    # By the radius alone: so wide, it takes all for duplicates.
+    monkeypatch.setattr(setting, "PROFILES", {"scraper": {"descriptor": "copynet"}})
     monkeypatch.setattr(sys, "argv", ["quality", "--layouts", "--radius", "2", "--out", str(out)])
     entry.main()
     results = json.loads(out.read_text())

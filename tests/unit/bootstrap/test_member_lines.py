@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from bootstrap.member_lines import remove_lines, set_radius_lines
+from bootstrap.member_lines import duplicates_lines, remove_lines, set_radius_lines
 from bootstrap.members import _user
 
 Document = dict[str, Any]
@@ -50,6 +50,21 @@ def test_what_was_removed_as_lines() -> None:
     assert list(remove_lines({**REMOVED, "dry_run": True, "saved": None}))[1] == "would remove  1 member, by legal"
     assert list(remove_lines({**REMOVED, "unknown": ["tom.jpg"]})) == [
         "nothing was removed, because of what is unknown"
+    ]
+
+
+def test_other_members_within_the_radius_as_lines() -> None:
+    near = {"image_id": "tom.jpg", "key": "images-0-2", "distance": 0.25, "local_change": None}
+    looked_at = {**near, "agreement": 0.2, "agreement_needed": 0.31}
+    document = {
+        "members": [{**CAT, "within_radius": [near, looked_at]}],
+        "radius": 0.3,
+        "decisions": {"remembered": 600, "messages": []},
+    }
+    assert list(duplicates_lines(document))[:3] == [
+        "cat.jpg (images-0-1) has 2 other members within the radius 0.3",
+        "  tom.jpg (images-0-2), 0.250000 away",
+        "  tom.jpg (images-0-2), 0.250000 away, agreement 0.2, 0.31 is needed",
     ]
 
 

@@ -152,7 +152,8 @@ def test_contradictions_are_told_together(arguments: list[str], names: list[str]
 def test_a_profile_sets_what_is_not_given() -> None:
     camera, scraper, dataset = (settings_of("photos", "--profile", name) for name in PROFILES)
     assert (camera.local_change, camera.match_flips) == (DEFAULT_LOCAL_CHANGE, False)
-    assert (scraper.local_change, scraper.match_flips, scraper.match_rotations) == (None, False, False)
+    assert (scraper.local_change, scraper.match_flips, scraper.match_rotations) == (None, True, False)
+    assert [each.agreement for each in (camera, scraper, dataset)] == [None, DEFAULT_AGREEMENT, None]
     assert [each.descriptor for each in (camera, scraper, dataset)] == ["dct", "copynet", "dct"]
     assert (dataset.local_change, dataset.match_flips, dataset.match_rotations) == (None, False, False)
     assert dataset.false_pairs < scraper.false_pairs == Settings().false_pairs
@@ -164,6 +165,7 @@ def test_what_is_given_wins_over_the_profile() -> None:
     assert (camera.local_change, camera.fps) == (None, 5.0)
     assert settings_of("photos", "--threshold", "auto", NEARDUP_PROFILE="camera").radius is None
     assert settings_of("photos", "--profile", "scraper", "--descriptor", "dct").descriptor == "dct"
+    assert settings_of("photos", "--profile", "scraper", "--agreement", "off").agreement is None
     assert settings_of("photos", "--profile", "scraper", NEARDUP_DESCRIPTOR="pixels").descriptor == "pixels"
 
 

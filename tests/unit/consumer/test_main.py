@@ -177,8 +177,10 @@ def test_what_stood_in_the_output_stays_when_it_cannot_be_judged(tmp_path: Path)
     [
         ([], {}, {"copy.png"}),
         (["--match-flips"], {}, {"copy.png", "mirrored.png"}),
-        (["--profile", "scraper"], {}, {"copy.png", "mirrored.png", "turned.png"}),
-        (["--profile", "scraper", "--descriptor", "dct"], {}, {"copy.png"}),
+        (["--profile", "scraper"], {}, {"copy.png", "mirrored.png"}),
+        (["--profile", "scraper", "--match-rotations"], {}, {"copy.png", "mirrored.png", "turned.png"}),
+        (["--profile", "scraper", "--agreement", "off"], {}, {"copy.png", "mirrored.png", "turned.png"}),
+        (["--profile", "scraper", "--descriptor", "dct", "--no-match-flips"], {}, {"copy.png"}),
         (["--match-rotations"], {}, {"copy.png", "turned.png"}),
         ([], {"NEARDUP_MATCH_FLIPS": "1", "NEARDUP_MATCH_ROTATIONS": "1"}, {"copy.png", "mirrored.png", "turned.png"}),
         (["--threshold", "2"], {}, {"changed.png", "copy.png", "mirrored.png", "turned.png"}),

@@ -40,8 +40,10 @@ UNIQUE = Decision(Verdict.UNIQUE, None, 0.9, 4, 3)
 DUPLICATE = Decision(Verdict.DUPLICATE, "seed/1.jpg", 0.1, 0, 2, origin=Origin("images-0-4", TIMESTAMP_MS - 86_400_001))
 
 LOOKED_AT = replace(META, agreement=0.7)
-SEEN = replace(DUPLICATE, symmetry=Symmetry.MIRROR, look=Look(0.917, (0.5, 0.0, 0.25, 0.0, 1.0, 0.0), -3.5, 1.25))
-UNLIKE = replace(DUPLICATE, look=Look(0.0, (1.0, 0.0, 2.0, 0.0, 1.0, 0.0), 0.0, 1.0))
+LOOK = Look(0.917, 0.31, (0.5, 0.0, 0.25, 0.0, 1.0, 0.0), -3.5, 1.25, (-4.0, 8.5))
+NOTHING_TO_SEE = Look(0.0, 0.0, (0.0, 0.0, 0.0, 0.0, 0.0, 0.0), 0.0, 1.0, (0.0, 0.0))
+SEEN = replace(DUPLICATE, symmetry=Symmetry.MIRROR, look=LOOK)
+BLANK = replace(DUPLICATE, look=NOTHING_TO_SEE)
 
 
 def is_date_time(text: object) -> bool:
@@ -69,14 +71,14 @@ def test_a_verdict_has_every_field_of_its_schema() -> None:
     assert list(document["edit"]) == list(schema()["properties"]["edit"]["properties"])
 
 
-@pytest.mark.parametrize("decision", [FIRST, UNIQUE, SEEN, UNLIKE], ids=["empty-index", "unique", "seen", "unlike"])
+@pytest.mark.parametrize("decision", [FIRST, UNIQUE, SEEN, BLANK], ids=["empty-index", "unique", "seen", "blank"])
 def test_a_verdict_after_a_second_look_is_as_its_schema_says(decision: Decision) -> None:
     valid_verdict(verdict_document(judged(decision, meta=LOOKED_AT)))
 
 
 def test_a_verdict_says_what_a_second_look_found() -> None:
     document = verdict_document(judged(SEEN, meta=LOOKED_AT))
-    assert document["agreement"] == 0.917
+    assert (document["agreement"], document["agreement_needed"]) == (0.917, 0.31)
     assert document["edit"] == {
         "mirrored": True,
         "turned": 0.0,
@@ -85,14 +87,15 @@ def test_a_verdict_says_what_a_second_look_found() -> None:
         "inset": [0.0, 0.0, 1.0, 1.0],
         "brightness": -3.5,
         "contrast": 1.25,
+        "colour": [-4.0, 8.5],
     }
 
 
 def test_agreement_and_edit_are_there_where_a_second_look_is_taken_and_only_there() -> None:
-    unique, unlike = (verdict_document(judged(decision, meta=LOOKED_AT)) for decision in (UNIQUE, UNLIKE))
-    assert (unique["agreement"], unique["edit"]) == (None, None)
-    assert (unlike["agreement"], unlike["edit"]) == (0.0, None)
-    assert {"agreement", "edit"}.isdisjoint(verdict_document(judged(DUPLICATE)))
+    unique, blank = (verdict_document(judged(decision, meta=LOOKED_AT)) for decision in (UNIQUE, BLANK))
+    assert (unique["agreement"], unique["agreement_needed"], unique["edit"]) == (None, None, None)
+    assert (blank["agreement"], blank["agreement_needed"], blank["edit"]) == (0.0, 0.0, None)
+    assert {"agreement", "agreement_needed", "edit"}.isdisjoint(verdict_document(judged(DUPLICATE)))
 
 
 def test_a_decision_that_comes_again_is_told_in_full_though_no_second_look_is_taken_by_now() -> None:

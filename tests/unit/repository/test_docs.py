@@ -255,17 +255,20 @@ def test_symmetries_are_documented() -> None:
 def test_what_a_member_keeps_besides_is_documented() -> None:
     costs = {row[0].strip("`"): row[2] for row in rows(section(text_of("docs/index.md"), "What a duplicate is"))}
     assert costs["--local-change X"].startswith(f"{Parts.THUMBNAIL.nbytes:,} bytes per member")
-    assert costs["--agreement A"].startswith(f"{Parts.LOOK.nbytes:,} bytes per member")
-    both = f"takes {Parts.THUMBNAIL.nbytes:,} bytes more, with `--agreement` {Parts.LOOK.nbytes:,}."
+    assert costs["--agreement A"].startswith(f"{Parts.LOOK.stored_nbytes:,} bytes per member")
+    both = f"takes {Parts.THUMBNAIL.nbytes:,} bytes more, with `--agreement` {Parts.LOOK.stored_nbytes:,}."
     assert both in text_of("docs/index-performance.md")
-    more = f"{Parts.THUMBNAIL.nbytes:,} more in an index with `--local-change` and {Parts.LOOK.nbytes:,} with"
+    more = f"{Parts.THUMBNAIL.nbytes:,} more in an index with `--local-change` and {Parts.LOOK.stored_nbytes:,} with"
     assert f"{more} `--agreement`" in " ".join(text_of("docs/operations.md").split())
+    kept = [row[1] for row in rows(section(text_of("docs/second-look.md"), "What is kept"))]
+    assert kept == [f"{Parts.LOOK.stored_nbytes:,}", f"{Parts.LOOK.nbytes:,}"]
 
 
 def test_the_default_agreement_is_documented() -> None:
     [row] = [row for row in documented(DUPLICATES) if row[0] == "`--agreement`"]
     assert f"`auto` is {DEFAULT_AGREEMENT:g};" in row[4]
     assert f"{DEFAULT_AGREEMENT:g} is what `--agreement auto` stands for" in text_of("docs/library.md")
+    assert f"`auto` is {DEFAULT_AGREEMENT:g}." in section(text_of("docs/second-look.md"), "How much is needed")
 
 
 def test_switches_of_symmetries_are_settings_of_the_bootstrap_and_of_folder_mode_and_told_of() -> None:

@@ -12,7 +12,8 @@ def unit_rows(count: int, seed: int, about: Descriptors | None = None) -> Descri
     """Return float16 (count, 16), anywhere or near others."""
     noise = np.random.default_rng(seed).standard_normal((count, 16))
     rows = noise if about is None else about + 0.002 * noise
-    return (rows / np.linalg.norm(rows, axis=1, keepdims=True)).astype(np.float16)
+    unit: Descriptors = (rows / np.linalg.norm(rows, axis=1, keepdims=True)).astype(np.float16)
+    return unit
 
 
 def looked(links: dict[tuple[int, int], tuple[float, float, bool]], images: int) -> LookedPairs:
@@ -33,11 +34,14 @@ def test_too_many_that_agree_are_a_kind_of_image(count: int) -> None:
     assert originals_by_look(pairs).tolist() == ([0] * count if copied else list(range(count)))
 
 
-def test_what_light_edits_reach_is_a_copy_if_it_agrees() -> None:
+def test_what_light_edits_reach_is_a_copy_if_it_agrees_nearly_everywhere_or_is_blank() -> None:
     near, far = 0.05, 0.2
-    pairs = looked({(0, 1): (near, 0.3, False), (1, 2): (near, 0.3, False), (0, 3): (near, -1.0, False)}, 5)
+    blank = np.inf
+    pairs = looked({(0, 1): (near, blank, False), (1, 2): (near, blank, False), (0, 3): (near, 0.3, False)}, 5)
     assert originals_by_look(pairs, 0.1).tolist() == [0, 0, 2, 3, 4]  # 2 is near a copy only
-    assert originals_by_look(looked({(0, 1): (far, 0.3, False)}, 2), 0.1).tolist() == [0, 1]
+    assert originals_by_look(looked({(0, 1): (far, blank, False)}, 2), 0.1).tolist() == [0, 1]
+    many = looked({(0, number): (near, 0.9, True) for number in range(1, 40)}, 40)
+    assert originals_by_look(many, 0.1).tolist() == [0] * 40
 
 
 def test_copies_by_both_rules_are_joined() -> None:

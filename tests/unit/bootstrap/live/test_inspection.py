@@ -177,6 +177,34 @@ def test_who_removed_a_member_is_shown() -> None:
     assert lines_of("show", document) == ["removed     2026-01-01T00:00:00+00:00, by legal"]
 
 
+NEAR = {"distance": 0.25, "within_radius": True, "image_id": "a.jpg", "key": "images-0-1", "local_change": None}
+FAR = {"distance": 0.75, "within_radius": False, "image_id": "b.jpg", "key": "images-0-2", "local_change": None}
+NEIGHBOURS: Document = {"image": "c.jpg", "verdict": "duplicate", "duplicate_of": "a.jpg", "radius": 0.3, "cell": 7}
+
+
+@pytest.mark.parametrize(
+    ("measured", "told"),
+    [
+        ({}, ""),
+        ({"local_change": 2.5}, ", local change 2.5"),
+        ({"agreement": 0.42, "agreement_needed": 0.31}, ", agreement 0.42, 0.31 is needed"),
+        ({"agreement": 0.1, "agreement_needed": 2.0}, ", agreement 0.1, none is enough"),
+        (
+            {"local_change": 2.5, "agreement": 1.0, "agreement_needed": 0.3},
+            ", local change 2.5, agreement 1, 0.3 is needed",
+        ),
+    ],
+)
+def test_neighbours_as_lines(measured: Document, told: str) -> None:
+    lines = lines_of("neighbours", {**NEIGHBOURS, "neighbours": [{**NEAR, **measured}, {**FAR, **measured}]})
+    assert lines == [
+        "c.jpg would be duplicate of a.jpg; radius 0.3",
+        "It belongs to cell 7.",
+        f"* 0.250000  a.jpg  (images-0-1){told}",
+        f"  0.750000  b.jpg  (images-0-2){told}",
+    ]
+
+
 def test_verify_as_lines() -> None:
     check = {"check": "keys", "holds": "no", "examined": 5, "wrong": 12, "says": "no two", "examples": ["a", "b"]}
     lines = lines_of("verify", {"holds": False, "checks": [check]})

@@ -73,7 +73,7 @@ def test_a_corrupt_thumbnail_is_refused(record: bytes, why: str) -> None:
 
 @pytest.mark.parametrize("parts", ALL_PARTS, ids=str)
 def test_each_kind_of_record_comes_back(parts: Parts) -> None:
-    kept = (np.arange(parts.nbytes) % 253).astype(np.uint8) if parts else None
+    kept = (np.arange(parts.stored_nbytes) % 253).astype(np.uint8) if parts else None
     record = encode_member(replace(MEMBER, kept=kept))
     assert record[1] == parts
     found = divided(decode_member(record, 4).kept)
@@ -155,8 +155,8 @@ def test_a_decoded_descriptor_holds_no_reference_to_its_record() -> None:
         b'["duplicate","a",0,0,1,2.5,"sideways"]',
         b'["duplicate","a",0,0,1,"much","mirror"]',
         b'["duplicate","a",0,0,1,2.5,"mirror",7]',
-        b'["duplicate","a",0,0,1,2.5,"mirror",[0.9,1,0,0,0,1,0,0]]',
-        b'["duplicate","a",0,0,1,2.5,"mirror",[0.9,1,0,0,0,1,0,0,"1"]]',
+        b'["duplicate","a",0,0,1,2.5,"mirror",[0.9,0.3,1,0,0,0,1,0,0,1,0]]',
+        b'["duplicate","a",0,0,1,2.5,"mirror",[0.9,0.3,1,0,0,0,1,0,0,1,0,"0"]]',
         b'["duplicate","a",0,0,1,2.5,"mirror","k",7,[]]',
         b'"uniqu"',
         b"[" * 100_000,
@@ -196,12 +196,12 @@ def test_the_member_that_it_matched_comes_back(symmetry: Symmetry) -> None:
 @pytest.mark.parametrize("origin", [None, Origin("images-0-4", 1_700_000_000_000)])
 @pytest.mark.parametrize("symmetry", [Symmetry.NONE, Symmetry.MIRROR])
 def test_what_a_second_look_found_comes_back(symmetry: Symmetry, origin: Origin | None) -> None:
-    look = Look(0.917, (0.5, -0.0123, 0.25, 0.0, 1.0, 0.0), -3.5, 1.25)
+    look = Look(0.917, 0.31, (0.5, -0.0123, 0.25, 0.0, 1.0, 0.0), -3.5, 1.25, (-4.0, 8.5))
     decision = Decision(Verdict.DUPLICATE, "a", 0.25, 7, 1, None, symmetry, origin, look)
     recorded = encode_decision(decision)
     assert decode_decision(recorded) == decision
     assert encode_decision(decode_decision(recorded)) == recorded
-    assert recorded.endswith(b"[0.917,0.5,-0.0123,0.25,0.0,1.0,0.0,-3.5,1.25]]")
+    assert recorded.endswith(b"[0.917,0.31,0.5,-0.0123,0.25,0.0,1.0,0.0,-3.5,1.25,-4.0,8.5]]")
 
 
 def test_a_decision_of_before_is_read() -> None:

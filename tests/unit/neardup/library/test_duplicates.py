@@ -25,8 +25,8 @@ OPTIONS: list[dict[str, Any]] = [
     {},
     {"match_flips": True},
     {"local_change": 2.5},
-    {"agreement": 0.7},
-    {"agreement": 0.7, "local_change": 100.0, "match_flips": True, "match_rotations": True, "radius": 1.0},
+    {"agreement": 0.3},
+    {"agreement": 0.3, "local_change": 100.0, "match_flips": True, "match_rotations": True, "radius": 1.0},
     {"local_change": 2.5, "match_flips": True, "match_rotations": True, "radius": 0.3},
     {"descriptor": "pixels:16", "radius": 0.05},
 ]

@@ -15,6 +15,7 @@ import neardup
 from neardup.descriptors import load_descriptor
 from neardup.relation.symmetry import SWITCHES
 from neardup.search.distance import l2_distances
+from tests.support.drawings import photo
 from tests.support.odd_files import encoded, scene
 from tests.support.pictures import generated
 from tests.support.small_pictures import make_photos
@@ -177,14 +178,19 @@ def test_a_small_change_makes_an_image_unique_and_the_record_says_why() -> None:
 
 
 def test_what_a_second_look_finds_is_told() -> None:
-    same = neardup.compare(PICTURE, PICTURE, agreement=0.9)
+    same = neardup.compare(photo(1), photo(1), agreement=0.3)
     assert (same.verdict, same.agreement) == ("duplicate", 1.0)
     assert same.edit is not None
     assert (same.edit.box, same.edit.inset) == ((0.0, 0.0, 1.0, 1.0), (0.0, 0.0, 1.0, 1.0))
-    other = neardup.compare(generated(2), PICTURE, radius=2.0, agreement=0.9)
+    other = neardup.compare(photo(2), photo(1), radius=2.0, agreement=0.3)
     assert other.verdict == "unique"
-    assert "is below 0.900" in other.why
-    assert neardup.compare(generated(2), PICTURE, radius=2.0).edit is None
+    assert same.agreement_needed is not None
+    assert other.agreement is not None
+    assert other.agreement_needed is not None
+    assert other.agreement < 0.3 <= other.agreement_needed
+    assert same.agreement_needed <= other.agreement_needed
+    assert f"agreement {other.agreement:g}, {other.agreement_needed:g} is needed" in other.why
+    assert neardup.compare(photo(2), photo(1), radius=2.0).edit is None
 
 
 @pytest.mark.parametrize("function", [neardup.compare, neardup.find_duplicates, neardup.Index])

@@ -53,16 +53,20 @@ def test_one_that_has_changed_gives_way_to_a_farther_one_that_has_not() -> None:
 
 
 def test_one_that_shows_something_else_is_unique_and_told_how_little_agrees() -> None:
-    relation = Relation(0.1, agreement=0.9)
-    image, same, other = (variant(0.0, kept=look(changed)) for changed in (0, 0, 4))
+    relation = Relation(0.6, agreement=0.9)
+    image, same, other = (variant(angle, kept=look(changed)) for angle, changed in ((0.5, 0), (0.0, 0), (0.0, 4)))
     found = compare_described([image], [same], relation, "test")
-    assert (found.verdict, found.agreement, found.least_agreement) == (Verdict.DUPLICATE, 1.0, 0.9)
-    assert "agreement 1.000 is at least 0.900" in found.why
+    assert (found.verdict, found.agreement, found.agreement_needed) == (Verdict.DUPLICATE, 1.0, 0.9)
+    assert found.least_agreement == 0.9
+    assert "agreement 1, 0.9 is needed" in found.why
     assert found.look is not None
     assert found.edit == edit_of(found.look, Symmetry.NONE)
     unlike = compare_described([image], [other], relation, "test")
     assert unlike.verdict is Verdict.UNIQUE
-    assert f"agreement {unlike.agreement:.3f} is below 0.900" in unlike.why
+    assert "agreement 0, 0.9 is needed" in unlike.why
+    near = compare_described([variant(0.25, kept=look())], [other], relation, "test")
+    assert near.agreement_needed is not None
+    assert 0 < near.agreement_needed < 0.9
 
 
 def test_agreement_is_told_of_images_that_differ_by_distance_or_local_change_as_well() -> None:
@@ -75,5 +79,5 @@ def test_agreement_is_told_of_images_that_differ_by_distance_or_local_change_as_
 
 def test_without_a_second_look_nothing_is_told_of_one() -> None:
     found = compare_described([variant(0.0)], [variant(0.0)], Relation(0.1), "test")
-    assert (found.agreement, found.edit, found.least_agreement) == (None, None, None)
+    assert (found.agreement, found.agreement_needed, found.edit, found.least_agreement) == (None, None, None, None)
     assert "agreement" not in found.why

@@ -11,8 +11,9 @@ from neardup.descriptors.pixels import PixelsDescriptor
 from neardup.relation.describing import Describer
 from neardup.relation.kept import Parts, divided
 from neardup.relation.local_change import SIDE_PX, thumbnail_of
+from neardup.relation.look import NEEDED_PX, look_of
 from neardup.relation.rule import Relation
-from neardup.relation.second_look import NEEDED_PX, look_of, looks
+from neardup.relation.second_look import looks
 from neardup.relation.symmetry import symmetries, transformed
 from neardup.search.distance import l2_distances
 from neardup.types import Pixels, Symmetry
@@ -81,7 +82,7 @@ def test_looks_are_those_of_the_variants_and_follow_the_thumbnails() -> None:
         kept = divided(variant.kept)
         assert list(kept) == [Parts.THUMBNAIL, Parts.LOOK]
         expected = look_of(transformed(pixels_of(1), variant.symmetry))
-        assert looks(kept[Parts.LOOK], expected[np.newaxis]).agreement[0] > 0.95
+        assert looks(kept[Parts.LOOK], expected[np.newaxis], np.ones(1), 0.5).agreement[0] > 0.95
 
 
 def test_nothing_is_described_from_nothing() -> None:

@@ -7,15 +7,17 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from neardup.relation.edit import Points, common_part, edit_of
+from neardup.relation.edit import Points, common_part, edit_of, told_agreement
 from neardup.types import Look, Symmetry
 
 Map = tuple[float, float, float, float, float, float]
 SAME: Map = (1.0, 0.0, 0.0, 0.0, 1.0, 0.0)
 
 
-def look(affine: Map = SAME, brightness: float = 0.0, contrast: float = 1.0) -> Look:
-    return Look(1.0, affine, brightness, contrast)
+def look(
+    affine: Map = SAME, brightness: float = 0.0, contrast: float = 1.0, colour: tuple[float, float] = (0.0, 0.0)
+) -> Look:
+    return Look(1.0, 0.3, affine, brightness, contrast, colour)
 
 
 def turned_by(degrees: float) -> Map:
@@ -58,6 +60,11 @@ def test_the_angle_of_a_map(degrees: float) -> None:
     assert edit is not None
     assert (edit.mirrored, edit.turned) == (False, degrees)
     assert edit.scale == (1.0, 1.0)
+
+
+def test_an_angle_within_the_error_of_a_map_is_not_put_into_words() -> None:
+    words = [str(edit_of(look(turned_by(degrees)), Symmetry.NONE)) for degrees in (-0.9, 0.4, 1.5)]
+    assert ["turned" in each for each in words] == [False, False, True]
 
 
 @pytest.mark.parametrize(
@@ -107,10 +114,23 @@ def test_the_inset_is_a_place_of_the_image_as_it_came() -> None:
 
 
 def test_light_is_told_as_it_is() -> None:
-    edit = edit_of(look(brightness=-12.5, contrast=1.25), Symmetry.NONE)
+    edit = edit_of(look(brightness=-12.5, contrast=1.25, colour=(-3.5, 8.0)), Symmetry.NONE)
     assert edit is not None
-    assert (edit.brightness, edit.contrast) == (-12.5, 1.25)
-    assert str(edit).endswith("12.5 grey levels darker, 1.25 times the contrast")
+    assert (edit.brightness, edit.contrast, edit.colour) == (-12.5, 1.25, (-3.5, 8.0))
+    assert str(edit).endswith("12.5 grey levels darker, 1.25 times the contrast, 3.5 levels yellower, 8 levels redder")
+    assert edit.document()["colour"] == [-3.5, 8.0]
+
+
+@pytest.mark.parametrize(
+    ("needed", "told"),
+    [
+        (0.31, "agreement 0.42, 0.31 is needed"),
+        (1.0, "agreement 0.42, 1 is needed"),
+        (2.0, "agreement 0.42, none is enough"),
+    ],
+)
+def test_an_agreement_is_told_beside_what_is_needed(needed: float, told: str) -> None:
+    assert told_agreement(0.42, needed) == told
 
 
 @pytest.mark.parametrize(

@@ -2,6 +2,7 @@
 
 import numpy as np
 import pytest
+from numpy.typing import NDArray
 
 from neardup.errors import Misconfigured
 from neardup.relation import rule
@@ -17,8 +18,9 @@ from neardup.relation.kept import (
     transformed_kept,
 )
 from neardup.relation.local_change import SIDE_PX, thumbnail_of
+from neardup.relation.look import NEEDED_PX, look_of, transformed_look
 from neardup.relation.rule import Relation
-from neardup.relation.second_look import NEEDED_PX, Looks, look_of, transformed_look
+from neardup.relation.second_look import Looks
 from neardup.relation.symmetry import motion
 from neardup.types import Kept, Symmetry
 from tests.support.indexes import look, thumbnail
@@ -101,26 +103,29 @@ PAIRS = np.stack([np.concatenate(each) for each in ((STILL, SAME), (PERSON, SAME
 
 def test_both_let_a_pair_pass_and_local_change_comes_first() -> None:
     relation = Relation(0.1, local_change=1.0, agreement=0.9)
-    found = relation.check(PAIRS[:1], np.zeros(4, dtype=np.intp), PAIRS)
+    found = relation.check(PAIRS[:1], np.zeros(4, dtype=np.intp), PAIRS, np.ones(4))
     assert found.allowed.tolist() == [True, False, False, False]
     assert [found.look(pair) is None for pair in range(4)] == [False, True, False, True]
     assert [found.local_change(pair) == 0.0 for pair in range(4)] == [True, False, True, False]
-    every = relation.check(PAIRS[:1], np.zeros(4, dtype=np.intp), PAIRS, all_looks=True)
+    every = relation.check(PAIRS[:1], np.zeros(4, dtype=np.intp), PAIRS, np.ones(4), all_looks=True)
     assert every.allowed.tolist() == found.allowed.tolist()
     assert [every.look(pair) is None for pair in range(4)] == [False] * 4
 
 
 def test_of_two_whose_order_nobody_knows_both_have_to_be_like_the_other(monkeypatch: pytest.MonkeyPatch) -> None:
-    def first_byte(one: Kept, many: Kept) -> Looks:
-        nothing = np.zeros(len(many))
-        return Looks((one[0] >= many[:, 0]).astype(np.float64), np.zeros((len(many), 2, 3)), nothing, nothing)
+    def first_byte(one: Kept, many: Kept, l2: NDArray[np.float64], *_: object) -> Looks:
+        found = Looks.of_nothing(len(many))
+        found.agreement[:] = one[0] >= many[:, 0]
+        found.needed[:] = l2
+        return found
 
     monkeypatch.setattr(rule, "looks", first_byte)
     kept = np.arange(3, dtype=np.uint8)[:, np.newaxis].repeat(Parts.LOOK.nbytes, axis=1)
     rows, others = np.array([0, 1, 2, 1]), np.array([1, 0, 2, 1])
     relation = Relation(0.1, agreement=0.5)
-    assert relation.check(kept, rows, kept[others]).allowed.tolist() == [False, True, True, True]
-    assert relation.allow_both_ways(kept, rows, kept[others]).tolist() == [False, False, True, True]
+    l2 = np.full(4, 0.5)
+    assert relation.check(kept, rows, kept[others], l2).allowed.tolist() == [False, True, True, True]
+    assert relation.allow_both_ways(kept, rows, kept[others], l2).tolist() == [False, False, True, True]
 
 
 @pytest.mark.parametrize("local_change", [None, 1.0])
@@ -130,9 +135,11 @@ def test_a_pair_told_is_allowed_as_it_was_when_measured(local_change: float | No
     kept = stacked_kept(PAIRS, relation.parts)
     rows = np.array([0, 1, 2, 3, 0, 0, 1])
     others = np.array([1, 1, 0, 3, 2, 3, 3])
-    found = relation.check(kept, rows, None if kept is None else kept[others])
+    l2 = np.linspace(0.2, 0.5, len(rows))
+    found = relation.check(kept, rows, None if kept is None else kept[others], l2)
     for pair, (row, other) in enumerate(zip(rows.tolist(), others.tolist(), strict=True)):
         assert relation.allows(found.local_change(pair), found.look(pair)) is bool(found.allowed[pair])
-        alone = relation.check_one(*((None, None) if kept is None else (kept[row], kept[other])))
+        first, second = (None, None) if kept is None else (kept[row], kept[other])
+        alone = relation.check_one(first, second, float(l2[pair]))
         told = (bool(found.allowed[pair]), found.local_change(pair), found.look(pair))
         assert (bool(alone.allowed[0]), alone.local_change(0), alone.look(0)) == told

@@ -1,80 +1,183 @@
-"""The second look: what agrees, whatever else is compared with it."""
+"""The second look: what agrees, what does not, and how much is needed."""
+
+from collections.abc import Callable
+from typing import Any
 
 import numpy as np
 import pytest
 
+import neardup
 from neardup.errors import Misconfigured
-from neardup.relation.second_look import DEFAULT_AGREEMENT, LOOK_BYTES, look_of, looks, transformed_look
-from neardup.relation.symmetry import motion, transformed
+from neardup.relation.look import LOOK_BYTES, STORED_LOOK_BYTES, look_of, stored_look
+from neardup.relation.second_look import DEFAULT_AGREEMENT, NEVER, Looks, looks, needed_agreement
 from neardup.settings.profiles import AUTO_AGREEMENT
-from neardup.types import Pixels, Symmetry
-from tests.support.indexes import look
+from neardup.types import Pixels
+from tests.support.drawings import chess_board, cropped, jpeg_of, page, photo, qr_code, scaled
+from tests.support.pictures import flat
 
-SCENE, HALF, OTHER = look(), look(2), look(4)
+FAR = np.ones(1)
+"""A distance at which all of the agreement is needed."""
+DRAWN = pytest.mark.parametrize("drawn", [page, qr_code, chess_board])
+COPIES: dict[str, Callable[[Pixels], Pixels]] = {
+    "the same": lambda pixels: pixels,
+    "JPEG": jpeg_of,
+    "crop of 5 %": lambda pixels: cropped(pixels, 0.05),
+    "half size": lambda pixels: scaled(pixels, 0.5),
+}
 
 
-def picture(seed: int) -> Pixels:
-    coarse = np.random.default_rng(seed).integers(0, 256, (7, 7, 3), dtype=np.uint8)
-    return coarse.repeat(40, axis=0).repeat(40, axis=1)
+def seen(later: Pixels, earlier: Pixels, l2: float = 1.0, not_asked_for: tuple[tuple[bool, int], ...] = ()) -> Looks:
+    return looks(look_of(later), look_of(earlier)[np.newaxis], np.array([l2]), DEFAULT_AGREEMENT, not_asked_for)
+
+
+def alike(found: Looks) -> bool:
+    return bool(found.agreement[0] >= found.needed[0])
+
+
+@DRAWN
+def test_pictures_of_one_layout_that_say_something_else_do_not_agree(drawn: Callable[[int], Pixels]) -> None:
+    one, other = drawn(1), drawn(2)
+    assert not alike(seen(one, other))
+    assert not alike(seen(other, one))
+
+
+@pytest.mark.parametrize("copy", COPIES)
+@DRAWN
+def test_their_copies_do(drawn: Callable[[int], Pixels], copy: str) -> None:
+    assert alike(seen(COPIES[copy](drawn(1)), drawn(1)))
 
 
 def test_a_picture_agrees_with_itself() -> None:
-    found = looks(SCENE, SCENE[np.newaxis])
-    assert found.agreement.tolist() == [1.0]
+    found = seen(photo(1), photo(1))
+    assert (found.agreement.tolist(), found.brightness.tolist(), found.contrast.tolist()) == ([1.0], [0.0], [1.0])
+    assert found.colour.tolist() == [[0.0, 0.0]]
     assert found.maps.round(9).tolist() == [[[1.0, 0.0, 0.0], [0.0, 1.0, 0.0]]]
-    assert found.brightness.tolist() == [0.0]
-    assert found.contrast.tolist() == [1.0]
 
 
-def test_the_more_shows_something_else_the_less_agrees() -> None:
-    agreement = looks(SCENE, np.stack([SCENE, look(1), HALF, OTHER])).agreement
-    assert (np.diff(agreement) < 0).all()
-    assert agreement[0] > DEFAULT_AGREEMENT > agreement[-1]
+def test_strangers_have_no_common_part() -> None:
+    found = seen(photo(1), photo(2))
+    assert found.agreement.tolist() == [0.0]
+    assert not found.maps.any()
 
 
-def test_light_is_told_and_does_not_count() -> None:
-    bright = look_of((picture(1) // 2 + 60).astype(np.uint8))
-    found = looks(bright, look_of((picture(1) // 2 + 40).astype(np.uint8))[np.newaxis])
-    assert found.agreement[0] == 1.0
-    assert found.brightness[0] == pytest.approx(20.0, abs=1.0)
-    faint = looks(look_of((picture(1) // 2).astype(np.uint8)), look_of(picture(1))[np.newaxis])
-    assert faint.agreement[0] >= DEFAULT_AGREEMENT
-    assert faint.contrast[0] == pytest.approx(0.5, abs=0.05)
+# -- mirrored and turned ----------------------------------------------------------------------------------------------
 
 
-def test_a_plain_picture_agrees_with_another_and_not_with_one_full_of_detail() -> None:
-    plain = [look_of(np.full((50, 50, 3), level, dtype=np.uint8)) for level in (90, 200)]
-    found = looks(plain[0], np.stack([plain[1], SCENE]))
-    assert np.isfinite([found.agreement, found.brightness, found.contrast]).all()
-    assert found.agreement[1] < DEFAULT_AGREEMENT
+@pytest.mark.parametrize(
+    ("turn", "switch", "symmetry"),
+    [
+        (lambda pixels: pixels[:, ::-1], "match_flips", "mirror"),
+        (np.rot90, "match_rotations", "rotate270"),
+        (lambda pixels: pixels[::-1, ::-1], "match_rotations", "rotate180"),
+    ],
+)
+def test_a_symmetry_counts_only_where_it_is_asked_for(turn: Any, switch: str, symmetry: str) -> None:  # noqa: ANN401
+    copy = np.ascontiguousarray(turn(photo(3)))
+    plain = neardup.compare(copy, photo(3), radius=2.0, agreement=DEFAULT_AGREEMENT)
+    switches: dict[str, Any] = {switch: True}
+    asked = neardup.compare(copy, photo(3), radius=2.0, agreement=DEFAULT_AGREEMENT, **switches)
+    assert plain.verdict == "unique"
+    assert (asked.verdict, asked.symmetry) == ("duplicate", symmetry)
 
 
-def test_a_pair_is_the_same_to_the_last_bit_whatever_is_compared_beside_it() -> None:
-    many = np.stack([look_of(picture(seed)) for seed in range(40)])
-    together = looks(SCENE, many)
-    for row in range(len(many)):
-        alone = looks(SCENE, many[row : row + 1])
-        for field in ("agreement", "maps", "brightness", "contrast"):
-            assert getattr(alone, field)[0].tobytes() == getattr(together, field)[row].tobytes()
-    assert looks(SCENE, many[:0]).maps.shape == (0, 2, 3)
+def nearly_symmetric() -> Pixels:
+    """Return a picture whose outer thirds mirror one another, while the middle does not."""
+    side, middle = photo(5, 90, 180), photo(6, 90, 180)
+    return np.concatenate([side, middle, side[:, ::-1]], axis=1)
 
 
-@pytest.mark.parametrize("symmetry", Symmetry)
-def test_a_look_is_turned_as_its_image(symmetry: Symmetry) -> None:
-    mirror, turns = motion(symmetry)
-    turned = transformed_look(look_of(picture(3)), mirror=mirror, turns=turns)
-    found = looks(turned, look_of(transformed(picture(3), symmetry))[np.newaxis])
-    assert (turned.nbytes, len(turned)) == (LOOK_BYTES, LOOK_BYTES)
-    assert found.agreement[0] == 1.0
+def test_what_agrees_better_mirrored_is_no_duplicate_however_near_it_is() -> None:
+    picture = nearly_symmetric()
+    copy = np.ascontiguousarray(picture[:, ::-1])
+    assert alike(seen(copy, picture))
+    for l2 in (0.0, 1.0):
+        assert seen(copy, picture, l2, ((True, 0),)).needed[0] == NEVER
+        assert alike(seen(picture, picture, l2, ((True, 0),)))
 
 
-def test_looks_of_another_size_or_type_are_refused() -> None:
-    for one, many in ((SCENE[:-1], SCENE[np.newaxis]), (SCENE, SCENE[np.newaxis, :-1])):
-        with pytest.raises(Misconfigured, match="bootstrap it again"):
-            looks(one, many)
-    with pytest.raises(Misconfigured, match="looks of int16"):
-        looks(SCENE, SCENE[np.newaxis].astype(np.int16))
+# -- light and colour -------------------------------------------------------------------------------------------------
+
+DIMMED = (photo(7) // 2 + 64).astype(np.uint8)
+
+
+def test_brightness_is_told_with_its_sign() -> None:
+    for by in (-30, 30):
+        found = seen((DIMMED.astype(np.int16) + by).astype(np.uint8), DIMMED)
+        assert alike(found)
+        assert found.brightness[0] == pytest.approx(by, abs=1)
+        assert found.contrast[0] == pytest.approx(1, abs=0.02)
+
+
+def test_contrast_is_told_as_a_ratio() -> None:
+    assert seen(DIMMED, photo(7)).contrast[0] == pytest.approx(0.5, abs=0.03)
+    assert seen(photo(7), DIMMED).contrast[0] == pytest.approx(2.0, abs=0.12)
+
+
+@pytest.mark.parametrize(("red", "green", "blue", "cb", "cr"), [(28, -14, 0, 0, 20), (0, -7, 35, 20, 0)])
+def test_colour_is_told_as_bluer_and_redder(red: int, green: int, blue: int, cb: float, cr: float) -> None:
+    for sign in (1, -1):
+        shifted = (DIMMED + sign * np.array([red, green, blue])).astype(np.uint8)
+        assert seen(shifted, DIMMED).colour[0] == pytest.approx([sign * cb, sign * cr], abs=4)
+
+
+# -- blank and odd pictures -------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("other", [flat(200, 200, 200), photo(1)], ids=["another blank one", "a full one"])
+def test_a_blank_picture_goes_by_its_distance_alone(other: Pixels) -> None:
+    for one, two in ((flat(90, 90, 90), other), (other, flat(90, 90, 90))):
+        assert alike(seen(one, two, 0.1))
+        assert not alike(seen(one, two, 1.0))
+        assert seen(one, two, 0.1).agreement[0] == 0.0
+
+
+@pytest.mark.parametrize("shape", [(8, 8), (1, 1), (1, 300), (300, 1), (40, 200), (200, 40), (10, 200), (200, 10)])
+def test_the_oddest_shapes_are_looked_at(shape: tuple[int, int]) -> None:
+    noise = np.random.default_rng(1).integers(0, 256, (*shape, 3), dtype=np.uint8)
+    for later, earlier in ((noise, noise), (noise, photo(1)), (photo(1), noise)):
+        found = seen(later, earlier, not_asked_for=((True, 0), (False, 1)))
+        assert all(np.isfinite(getattr(found, name)).all() for name in Looks.__slots__)
+    if min(shape) >= 10:
+        assert alike(seen(noise, noise))
+
+
+# -- how much is needed -----------------------------------------------------------------------------------------------
+
+
+def test_plain_pictures_need_more_and_near_ones_less() -> None:
+    plainness, l2 = np.linspace(0, 1, 11), np.linspace(0, 2, 11)
+    by_plainness = needed_agreement(0.3, plainness, np.ones(11))
+    by_distance = needed_agreement(0.3, np.zeros(11), l2)
+    assert (np.diff(by_plainness) >= 0).all()
+    assert (np.diff(by_distance) >= 0).all()
+    assert by_plainness[0] == by_distance[-1] == pytest.approx(0.3)
+    assert by_plainness[-1] > by_plainness[0]
+    assert by_distance[0] < by_distance[-1]
+    assert needed_agreement(0.0, plainness, l2).tolist() == [0.0] * 11
 
 
 def test_auto_is_the_default() -> None:
     assert AUTO_AGREEMENT == DEFAULT_AGREEMENT
+
+
+# -- their bytes ------------------------------------------------------------------------------------------------------
+
+
+def test_looks_have_one_size_as_they_come_and_one_as_they_are_stored() -> None:
+    for pixels in (photo(1), flat(0, 0, 0), page(1)):
+        assert (look_of(pixels).nbytes, stored_look(look_of(pixels)).nbytes) == (LOOK_BYTES, STORED_LOOK_BYTES)
+        assert stored_look(stored_look(look_of(pixels))).tobytes() == stored_look(look_of(pixels)).tobytes()
+
+
+def test_looks_of_another_size_or_type_are_refused() -> None:
+    scene = look_of(photo(1))
+    for one, many in ((scene[:-1], scene[np.newaxis]), (scene, scene[np.newaxis, :-1])):
+        with pytest.raises(Misconfigured, match="bootstrap it again"):
+            looks(one, many, FAR, 0.3)
+    with pytest.raises(Misconfigured, match="looks of int16"):
+        looks(scene, scene[np.newaxis].astype(np.int16), FAR, 0.3)
+
+
+def test_none_may_be_compared() -> None:
+    found = looks(look_of(photo(1)), np.empty((0, STORED_LOOK_BYTES), dtype=np.uint8), np.empty(0), 0.3)
+    assert (found.maps.shape, found.agreement.shape) == ((0, 2, 3), (0,))

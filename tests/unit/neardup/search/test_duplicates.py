@@ -14,8 +14,9 @@ from neardup.relation import rule
 from neardup.relation.images import Images
 from neardup.relation.kept import Parts, divided, joined
 from neardup.relation.local_change import largest_change
+from neardup.relation.look import LOOK_BYTES
 from neardup.relation.rule import Relation
-from neardup.relation.second_look import LOOK_BYTES, Looks
+from neardup.relation.second_look import Looks
 from neardup.search.distance import l2_distances, paired_l2_distances
 from neardup.search.duplicates import DuplicateFinder, Duplicates
 from neardup.search.duplicates import find_duplicates as found_among
@@ -175,17 +176,18 @@ def apart(images: Images, relation: Relation, *, as_stored: bool = False) -> NDA
         if relation.local_change is not None:
             alike &= changes_of(ones[Parts.THUMBNAIL], others[Parts.THUMBNAIL]) <= relation.local_change
         if relation.agreement is not None:
-            looked = [any_looks(each, others[Parts.LOOK]).agreement for each in ones[Parts.LOOK]]
-            alike &= np.stack(looked) >= relation.agreement
+            looked = [any_looks(one, others[Parts.LOOK], row) for one, row in zip(ones[Parts.LOOK], l2, strict=True)]
+            alike &= np.stack([each.agreement >= each.needed for each in looked])
         found = np.minimum(found, np.where(alike, l2, np.inf))
     return found
 
 
-def any_looks(one: NDArray[np.uint8], many: NDArray[np.uint8]) -> Looks:
-    """Stand for whatever a second look may find: here it depends on which image is the later one."""
-    nothing = np.zeros(len(many))
-    agreement = (2 * int(one[0]) + 3 * many[:, 0].astype(np.int64)) % 7 / 7
-    return Looks(agreement.round(3), np.zeros((len(many), 2, 3)), nothing, nothing)
+def any_looks(one: NDArray[np.uint8], many: NDArray[np.uint8], l2: NDArray[np.float64], *_: object) -> Looks:
+    """Stand for whatever a second look may find: here it depends on which image is the later one, and on l2."""
+    found = Looks.of_nothing(len(many))
+    found.agreement[:] = ((2 * int(one[0]) + 3 * many[:, 0].astype(np.int64)) % 7 / 7).round(3)
+    found.needed[:] = np.round(l2 % 1.0, 3)
+    return found
 
 
 @pytest.fixture(scope="module", autouse=True)
