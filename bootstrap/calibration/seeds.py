@@ -119,6 +119,9 @@ def calibrate_seeds(
     )
     found = sample.by_both(second_look, candidate) if second_look else sample.by_distance(looks)
     chosen = found.calibration or fallback(found.images, _too_few(found.images))
+    if chosen.radius == chosen.candidate and not descriptor.radius_is_measured and not chosen.warning:
+        guess = f"the radius {candidate:g} is the most that is taken, a guess: nobody measured this descriptor"
+        chosen = replace(chosen, warning=guess)
     return replace(chosen, copies=[tuple(image_ids[row] for row in group) for group in found.copies])
 
 

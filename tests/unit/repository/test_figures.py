@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from benchmarks import calibration_copies, calibration_coverage, projection, symmetries
+from benchmarks import calibration_copies, calibration_coverage, calibration_second_look, projection, symmetries
 from benchmarks.pages import BEGIN, with_tables
 
 ROOT = Path(__file__).resolve().parents[3]
@@ -17,6 +17,7 @@ ROOT = Path(__file__).resolve().parents[3]
     [
         ("calibration", "calibration", calibration_coverage.tables),
         ("calibration", "calibration_copies", calibration_copies.tables),
+        ("calibration", "calibration_second_look", calibration_second_look.tables),
         ("descriptors", "projection", projection.tables),
         ("descriptors", "symmetries", symmetries.tables),
     ],
