@@ -83,10 +83,21 @@ def _about_proposal(document: Document) -> Iterator[tuple[str, str]]:
     if document["proposed"] is None:
         yield "proposed", f"none, {_FEW}"
         return
-    promise = f"at most {document['false_pairs']:g} false pairs with {document['confidence']:.0%} confidence"
+    rate = document["false_pairs"]
+    if (document["shown"] or 0.0) > rate:
+        promise = f"too few members to show {rate:g}; they show at most {document['shown']:g}"
+    else:
+        promise = f"at most {rate:g}"
+    promise += f" false pairs with {document['confidence']:.0%} confidence"
     if document["proposed"] > document["bound"]:
         promise = f"light edits need it; {promise} would be {document['bound']:g}"
     yield "proposed", f"{document['proposed']:g} ({promise}); about {document['rate_proposed']:.2g} false pairs"
+    if document["agreement"] is not None:
+        agreed = f"{document['agreed']} agree by {document['agreement']:g} and more"
+        seen = (
+            f"of {document['looked']} pairs of members beyond the radius and within {document['candidate']:g}, {agreed}"
+        )
+        yield "", f"{seen}; nearer ones that agree never became members"
     if document["extrapolated"]:
         yield "", "members are beyond the radius from one another: below it, this continues what was seen above"
 

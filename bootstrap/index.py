@@ -21,7 +21,7 @@ import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
-from bootstrap.calibration.wording import radius_origin
+from bootstrap.calibration.wording import agreement_origin, radius_origin
 from bootstrap.index_settings import (
     NeighboursSettings,
     RepairSettings,
@@ -123,7 +123,7 @@ def _stats_lines(document: Document) -> Iterator[str]:
             ("descriptor", f"{document['descriptor']} ({document['fingerprint']}), {document['dimension']} numbers"),
             ("radius", f"{document['radius']:g} ({radius_origin(document['calibration'])})"),
             ("change", "any" if document["local_change"] is None else f"{document['local_change']:g} at most, locally"),
-            ("agreement", "off" if document["agreement"] is None else f"{document['agreement']:g} at least"),
+            ("agreement", _agreement(document)),
             ("symmetries", ", ".join(document["symmetries"]) or "none"),
             ("parts", "matched" if document["match_parts"] else "not matched"),
             ("seed", seed),
@@ -137,6 +137,13 @@ def _stats_lines(document: Document) -> Iterator[str]:
             ("a member", f"{each:g} bytes" if each is not None else "no members"),
         ]
     )
+
+
+def _agreement(document: Document) -> str:
+    if document["agreement"] is None:
+        return "off"
+    origin = agreement_origin(document["calibration"])
+    return f"{document['agreement']:g} at least{f' ({origin})' if origin else ''}"
 
 
 def _show_lines(document: Document) -> Iterator[str]:

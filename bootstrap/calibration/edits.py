@@ -1,21 +1,26 @@
 """Light edits, which a person would not notice or mind, and how far they move an image's descriptor."""
 
 import io
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
 from functools import partial
 
 import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, ImageEnhance, ImageFilter
 
+from bootstrap.calibration.looking import passing_up_to
 from neardup.decoding.decode import decode
 from neardup.decoding.limits import DecodeLimits
 from neardup.descriptors.base import Descriptor
 from neardup.errors import BadInput
+from neardup.relation.describing import Describer, PreparedImage
+from neardup.relation.images import side_by_side
+from neardup.relation.rule import Relation
 from neardup.search.distance import l2_distances
 from neardup.sources.images import SourceImage
-from neardup.types import Descriptors
+from neardup.types import Variant
 
 Edit = Callable[[Image.Image], bytes]
 
@@ -73,24 +78,56 @@ def edited(image: Image.Image) -> Iterator[bytes]:
         yield edit(image)
 
 
+@dataclass(frozen=True, slots=True)
+class EditDistances:
+    """How far light edits moved images.
+
+    Attributes
+    ----------
+    l2
+        float64 (k,), ascending: distances of the descriptors.
+    passes_up_to
+        float64 (k,): the largest agreement at which each is a duplicate of its original, as in
+        `bootstrap.calibration.looking.LookedPairs`; infinite where no second look is taken.
+    """
+
+    l2: NDArray[np.float64]
+    passes_up_to: NDArray[np.float64]
+
+    def __len__(self) -> int:
+        """Return the number of edits."""
+        return len(self.l2)
+
+    def found(self, radius: float, agreement: float = 0.0) -> float:
+        """Return the fraction that is found."""
+        return float(((self.l2 <= radius) & (self.passes_up_to >= agreement)).sum() / max(1, len(self)))
+
+    def agreeing(self, agreement: float) -> float:
+        """Return the fraction that agrees enough, near or far."""
+        return self.found(np.inf, agreement)
+
+
 def edit_distances(
     seeds: Iterable[SourceImage],
-    originals: dict[str, Descriptors],
+    originals: Mapping[str, Variant],
     descriptor: Descriptor,
+    relation: Relation | None = None,
     *,
     limits: DecodeLimits,
     workers: int,
-) -> NDArray[np.float64]:
-    """Return how far light edits move the requested seeds, float64 (k,), ascending.
+) -> EditDistances:
+    """Return how far light edits move the requested seeds.
 
     Parameters
     ----------
     seeds
         All seeds; the requested ones are read again.
     originals
-        Their descriptors, float16 (d,) each, by image id.
+        What these are compared by, by image id.
     descriptor
         The descriptor that described them.
+    relation
+        What else decides; None for nothing. Its radius and symmetries do not matter.
     limits
         What an image may cost.
     workers
@@ -100,22 +137,26 @@ def edit_distances(
     -----
     Images that can no longer be read, or cannot be described after an edit, are left out.
     """
+    relation = Relation(2.0, agreement=relation.agreement if relation else None)
+    describer = Describer(descriptor, relation)
     # Reading clips takes long: skip it if nothing is wanted.
     wanted = [seed for seed in seeds if seed.image_id in originals] if originals else []
-    found: list[NDArray[np.float64]] = [np.empty(0)]
+    found = [(np.empty(0), np.empty(0))]
     with ThreadPoolExecutor(workers, thread_name_prefix="edit") as pool:
-        prepare = partial(_prepared_copies, descriptor=descriptor, limits=limits)
+        prepare = partial(_prepared_copies, describer=describer, limits=limits)
         for seed, copies in zip(wanted, pool.map(prepare, wanted), strict=True):
-            found.append(_distances(originals[seed.image_id], copies, descriptor))
-    return np.sort(np.concatenate(found))
+            found.append(_distances(originals[seed.image_id], copies, describer, relation))
+    l2, passes = (np.concatenate(each) for each in zip(*found, strict=True))
+    order = np.argsort(l2, kind="stable")
+    return EditDistances(l2[order], passes[order])
 
 
-def _prepared_copies(seed: SourceImage, descriptor: Descriptor, limits: DecodeLimits) -> list[NDArray[np.uint8]]:
+def _prepared_copies(seed: SourceImage, describer: Describer, limits: DecodeLimits) -> list[PreparedImage]:
     try:
-        image = Image.fromarray(seed.pixels(max(SIDE_PX, descriptor.reduce_to_px), limits))
+        image = Image.fromarray(seed.pixels(max(SIDE_PX, describer.reduce_to_px), limits))
         return [
             # Without the seeds' limits, which may exclude what we encode.
-            descriptor.prepare(decode(copy, reduce_to_px=descriptor.reduce_to_px))
+            describer.prepare(decode(copy, reduce_to_px=describer.reduce_to_px))
             for copy in edited(image)
         ]
     except (BadInput, OSError):
@@ -123,11 +164,16 @@ def _prepared_copies(seed: SourceImage, descriptor: Descriptor, limits: DecodeLi
 
 
 def _distances(
-    original: Descriptors, copies: Sequence[NDArray[np.uint8]], descriptor: Descriptor
-) -> NDArray[np.float64]:
+    original: Variant, copies: Sequence[PreparedImage], describer: Describer, relation: Relation
+) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
     try:
-        described = descriptor.describe(copies)
+        described = describer.describe(copies)
     except BadInput:
-        return np.empty(0)
-    distances: NDArray[np.float64] = l2_distances(original[np.newaxis], described)[0]
-    return distances
+        described = []
+    if not described:
+        return np.empty(0), np.empty(0)
+    images, seed = side_by_side(described, relation.parts), side_by_side([[original]], relation.parts)
+    l2 = l2_distances(seed.descriptors, images.descriptors)[0]
+    earlier = None if seed.kept is None else seed.kept.repeat(len(l2), axis=0)
+    checks = relation.check(images.kept, np.arange(len(l2)), earlier, l2, all_looks=True)
+    return l2, passing_up_to(checks, relation)

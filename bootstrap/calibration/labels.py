@@ -115,7 +115,7 @@ def errors_at(labels: Sequence[LabelledPair], l2_distances: NDArray[np.float64],
     labels
         n labelled pairs.
     l2_distances
-        float64 (n,), one for each pair.
+        float64 (n,), one for each pair; infinite where they are no duplicates at any radius.
     radius
         Inclusive.
     """
@@ -139,7 +139,8 @@ def fewest_errors(labels: Sequence[LabelledPair], l2_distances: NDArray[np.float
     same = np.array([label.same for label in labels], dtype=np.int64)[order]
     gained = np.concatenate([[0], np.cumsum(2 * same - 1)])
     # Pairs at the same distance fall within a radius together: only the last of them counts.
-    last = np.append(np.diff(distances) > 0.0, True)
+    with np.errstate(invalid="ignore"):  # infinity less infinity
+        last = np.append(np.diff(distances) > 0.0, True) & np.isfinite(distances)
     best = np.flatnonzero(last)[int(gained[last].argmax())]
     return errors_at(labels, l2_distances, float(distances[best]))
 

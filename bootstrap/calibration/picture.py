@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 
-from bootstrap.calibration.wording import radius_origin
+from bootstrap.calibration.wording import agreement_origin, radius_origin
 
 if TYPE_CHECKING:
     from bootstrap.calibration.radius import Calibration
@@ -32,6 +32,9 @@ def calibration_figure(calibration: "Calibration") -> Figure:
     found.plot(curve["radius"], [100.0 * part for part in curve["edits_found"]], color="tab:blue")
     found.set_ylim(0, 105)
     found.set_ylabel("light edits found, %", color="tab:blue")
-    title = f"radius {calibration.radius:g}: {radius_origin(calibration.document())}"
-    rates.set_title("\n".join(part for part in (title, calibration.warning) if part), fontsize=9, wrap=True)
+    document = calibration.document()
+    title = [f"radius {calibration.radius:g}: {radius_origin(document)}", calibration.warning]
+    if calibration.agreement is not None:
+        title.insert(1, f"agreement {calibration.agreement:g}: {agreement_origin(document) or 'not calibrated'}")
+    rates.set_title("\n".join(part for part in title if part), fontsize=9, wrap=True)
     return figure

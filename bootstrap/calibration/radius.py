@@ -1,6 +1,6 @@
 """Chooses the radius, given what light edits need and what different images allow."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -34,8 +34,8 @@ class Calibration:
     radius
         Largest L2 distance that counts as a duplicate.
     method
-        ``pairs`` when the false-pair bound decided, ``edits`` when light edits need more, ``default`` when the seed
-        set says too little.
+        ``pairs`` when the false-pair bound decided; ``shown`` when no false pair was found, but in a set that is too
+        small to show so low a rate; ``edits`` when light edits need more; ``default`` when the set says too little.
     false_pairs, confidence
         The rate asked for, and how surely the bound keeps it.
     images
@@ -58,6 +58,21 @@ class Calibration:
         Exponent of the tail: how fast false pairs grow with the radius.
     copies
         Ids of the images taken for edited copies of one image, and counted once: one tuple per such image.
+    agreement
+        Least agreement of a duplicate, chosen with the radius; None when no second look is taken.
+    agreements
+        What it was chosen from.
+    candidate
+        The largest radius that was considered.
+    looked
+        Pairs of different images within it, all of which were looked at.
+    agreed
+        How many of these agree, and so are false where the radius includes them.
+    shown
+        The largest rate at the bound that what was counted leaves room for, with this confidence; None when the rate
+        asked for is kept by the law of the tail.
+    sampled_from
+        Images that those compared were drawn from; None when all were compared.
     """
 
     radius: float
@@ -74,6 +89,13 @@ class Calibration:
     nearest: list[tuple[str, str, float]] = field(default_factory=list)
     exponent: float | None = None
     copies: list[tuple[str, ...]] = field(default_factory=list)
+    agreement: float | None = None
+    agreements: tuple[float, ...] = ()
+    candidate: float | None = None
+    looked: int = 0
+    agreed: int = 0
+    shown: float | None = None
+    sampled_from: int | None = None
 
     @property
     def copied(self) -> int:
@@ -83,16 +105,24 @@ class Calibration:
     @property
     def warnings(self) -> list[str]:
         """What to tell the user, with image names."""
-        return [text for text in (self.warning, self._about_copies()) if text]
+        return [text for text in (self.warning, self._about_nearest(), self._about_copies()) if text]
 
     def _about_copies(self) -> str:
         if not self.copies:
             return ""
         some = "; ".join(", ".join(group[:_SHOWN_COPIES]) for group in self.copies[:_SHOWN_GROUPS])
+        mostly = "; a set of mostly copies calibrates badly: bootstrap again from its uniques alone"
         return (
-            f"{self.copied} images are so close to another that they were taken for edited copies, and left out of the "
-            f"calibration: {some}{'; ...' if len(self.copies) > _SHOWN_GROUPS else ''}"
+            f"{self.copied} of {self.images + self.copied} images were taken for edited copies of others, and left out "
+            f"of the calibration: {some}{'; ...' if len(self.copies) > _SHOWN_GROUPS else ''}"
+            f"{mostly if self.copied > self.images else ''}"
         )
+
+    def _about_nearest(self) -> str:
+        if self.method != "edits" or not self.nearest:
+            return ""
+        some = "; ".join(f"{one} and {other}, {l2:g} apart" for one, other, l2 in self.nearest[:_SHOWN_GROUPS])
+        return f"the nearest images that were taken for different ones: {some}"
 
     @property
     def pairs(self) -> int:
@@ -102,7 +132,11 @@ class Calibration:
     def document(self) -> Document:
         """Return it as the index keeps it, without image names."""
         names = ("radius", "method", "false_pairs", "confidence", "images", "pairs", "bound", "rate", "found")
-        return {name: getattr(self, name) for name in (*names, "copied", "exponent", "edits", "warning", "curve")}
+        document = {name: getattr(self, name) for name in (*names, "copied", "exponent", "edits", "warning", "curve")}
+        if self.agreement is None:
+            return document
+        looked = ("agreement", "candidate", "looked", "agreed", "shown", "sampled_from")
+        return {**document, "agreements": list(self.agreements), **{name: getattr(self, name) for name in looked}}
 
 
 def reach_of(edits: NDArray[np.float64]) -> float:
@@ -154,7 +188,7 @@ def choose(
         edits=quantiles(edits),
         warning=_warning(allowed, edits, rate, false_pairs),
         curve=curve(near, bound, edits, radius, comparisons),
-        nearest=_nearest(near, names),
+        nearest=nearest(near, names),
         exponent=round(bound.fit.exponent, 2),
     )
 
@@ -206,11 +240,22 @@ def curve(
 ) -> dict[str, list[float]]:
     """Return false pairs and edits found at a range of radii, as the index keeps them."""
     end = min(float(near.l2_distance[-1]), max(1.5 * radius, float(edits[-1]) if len(edits) else 0.0))
-    radii = np.linspace(0.0, max(end, radius), _CURVE_POINTS + 1)[1:]
+    return curve_of(
+        max(end, radius),
+        lambda at: comparisons * rate_within(near, bound.fit, at),
+        (lambda at: _part_within(edits, at)) if len(edits) else None,
+    )
+
+
+def curve_of(
+    end: float, false_pairs: Callable[[float], float], edits_found: Callable[[float], float] | None
+) -> dict[str, list[float]]:
+    """Return both, which are functions of the radius, at radii up to the end, as the index keeps them."""
+    radii = [float(at) for at in np.linspace(0.0, end, _CURVE_POINTS + 1)[1:]]
     return {
-        "radius": [round(float(at), _DIGITS) for at in radii],
-        "false_pairs": [shown_rate(comparisons * rate_within(near, bound.fit, float(at))) for at in radii],
-        "edits_found": [round(_part_within(edits, float(at)), 4) for at in radii] if len(edits) else [],
+        "radius": [round(at, _DIGITS) for at in radii],
+        "false_pairs": [shown_rate(false_pairs(at)) for at in radii],
+        "edits_found": [round(edits_found(at), 4) for at in radii] if edits_found else [],
     }
 
 
@@ -226,7 +271,8 @@ def quantiles(edits: NDArray[np.float64]) -> dict[str, float]:
     return {f"{part:g}": round(float(np.quantile(edits, part)), _DIGITS) for part in (0.5, REACH, WANTED, 1.0)}
 
 
-def _nearest(near: NearPairs, names: Sequence[str]) -> list[tuple[str, str, float]]:
+def nearest(near: NearPairs, names: Sequence[str]) -> list[tuple[str, str, float]]:
+    """Return the nearest pairs by the names of their rows, with their distances."""
     if not names:
         return []
     pairs = zip(near.rows[:_NEAREST].tolist(), near.l2_distance[:_NEAREST].tolist(), strict=True)

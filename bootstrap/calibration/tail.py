@@ -64,6 +64,14 @@ class NearPairs:
         """How many pairs the set has, near or far."""
         return self.images * (self.images - 1) // 2
 
+    def __len__(self) -> int:
+        """Return how many there are, k."""
+        return len(self.l2_distance)
+
+    def at(self, which: NDArray[np.bool_]) -> "NearPairs":
+        """Return some of the pairs of the same set."""
+        return NearPairs(self.l2_distance[which], self.rows[which], self.images, self.floor)
+
 
 @dataclass(frozen=True, slots=True)
 class TailFit:

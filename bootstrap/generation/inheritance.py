@@ -20,6 +20,7 @@ from neardup.index.live import Live, live_generation
 from neardup.relation.kept import Parts
 from neardup.relation.rule import Relation
 from neardup.relation.symmetry import SWITCHES, switches_of
+from neardup.settings.profiles import Auto
 
 _FREE = ("local_change", "agreement", *SWITCHES)
 """Inherited one by one, under the name that the settings have for it, too."""
@@ -139,7 +140,7 @@ def begin(settings: Settings, client: redis.Redis) -> Start:
             inherited["pca"] = meta.pca
         found |= projection
         obstacle = _another_projection(replace(settings, **found), before.live, raw)
-    if not obstacle and not settings.says("radius") and not settings.says("false_pairs"):
+    if not obstacle and not settings.says("radius") and not settings.says("false_pairs") and not _chooses(settings):
         found["radius"] = inherited["radius"] = meta.radius
         inherited["calibration"] = meta.calibration
     complete = replace(settings, **found)
@@ -157,6 +158,11 @@ def relation_by(settings: Settings, radius: float = 0.0) -> Relation:
     """
     turned_by_look = hardly_sees_turns(settings.descriptor)
     return Relation(radius, settings.local_change, settings.agreement, turned_by_look, **switches_of(settings))
+
+
+def _chooses(settings: Settings) -> bool:
+    """Return whether the agreement is to be calibrated, which is done together with the radius."""
+    return settings.says("agreement") and isinstance(settings.agreement, Auto)
 
 
 def obstacle_to(meta: IndexMeta, fingerprint: str, parts: Parts) -> str:

@@ -12,8 +12,9 @@ import numpy as np
 import redis
 from numpy.typing import NDArray
 
+from bootstrap.calibration.looking import AGREEMENTS
 from bootstrap.calibration.radius import Calibration
-from bootstrap.calibration.seeds import calibrate_seeds
+from bootstrap.calibration.seeds import SecondLook, calibrate_seeds
 from bootstrap.generation.assembly import Assembly, assemble
 from bootstrap.generation.dropping import Dropping
 from bootstrap.generation.importing import import_snapshot
@@ -47,6 +48,7 @@ from neardup.index.stored.keys import IndexKeys
 from neardup.relation.images import images_of
 from neardup.relation.rule import Relation
 from neardup.settings.decoding import decode_limits, work_limits
+from neardup.settings.profiles import Auto
 from neardup.sources.clip_report import ClipReport
 from neardup.sources.files import ImageSet
 from neardup.sources.images import SourceImage
@@ -187,13 +189,16 @@ def _run_seeds(settings: Settings, client: redis.Redis) -> Outcome:
     if settings.radius is None:
         with stopwatch.phase("calibrate"):
             calibration = _calibrate(settings, seeds, described, descriptor, limits)
-    predecessor = _predecessor(settings, client, before, descriptor.fingerprint, relation_by(settings))
+    relation = relation_by(settings, settings.radius or 0.0)
+    if calibration is not None:
+        relation = replace(relation, radius=calibration.radius, agreement=calibration.agreement)
+    predecessor = _predecessor(settings, client, before, descriptor.fingerprint, relation)
     result = analyse_seeds(
         described,
         descriptor,
         clusters=settings.clusters,
-        radius=settings.radius if calibration is None else calibration.radius,
-        relation=relation_by(settings),
+        radius=relation.radius,
+        relation=relation,
         predecessor=predecessor,
         stopwatch=stopwatch,
     )
@@ -242,13 +247,18 @@ def _describe(
 def _calibrate(
     settings: Settings, seeds: ImageSet, described: DescribedSeeds, descriptor: Descriptor, limits: DecodeLimits
 ) -> Calibration:
+    relation, second_look = relation_by(settings), None
+    if relation.agreement is not None:
+        agreements = AGREEMENTS if isinstance(settings.agreement, Auto) else (relation.agreement,)
+        second_look = SecondLook(described.compared, relation, agreements)
     calibration = calibrate_seeds(
         seeds,
         [image.image_id for image in described.images],
         described.descriptors,
         descriptor,
         settings.false_pairs,
-        comparisons=len(relation_by(settings).views),
+        comparisons=len(relation.views),
+        second_look=second_look,
         limits=limits,
         workers=settings.workers,
     )

@@ -4,13 +4,14 @@ from collections.abc import Iterator
 
 import numpy as np
 
-from bootstrap.calibration.wording import radius_origin
+from bootstrap.calibration.wording import agreement_origin, radius_origin
 from bootstrap.generation.assembly import Assembly
 from bootstrap.generation.inheritance import changes, told
 from bootstrap.generation.job import Outcome
 from bootstrap.seeds.describe import reasons
 from bootstrap.seeds.result import SeedResult
 from bootstrap.settings import Settings
+from neardup.index.base import IndexMeta
 from neardup.index.stored.connection import masked
 from neardup.index.stored.generations import Previous
 from neardup.relation.rule import Relation
@@ -38,10 +39,8 @@ def _lines(outcome: Outcome, settings: Settings) -> Iterator[tuple[str, str]]:
         yield "carried", _about_carried(outcome)
     yield from _about_change(outcome)
     yield "clusters", _about_clusters(outcome)
-    yield "radius", f"{meta.radius:g} ({radius_origin(meta.calibration)})"
-    if meta.calibration.get("warning"):
-        yield "warning", meta.calibration["warning"]
-    yield from _about_relation(meta.relation)
+    yield from _about_calibration(meta)
+    yield from _about_relation(meta.relation, agreement_origin(meta.calibration))
     yield "descriptor", f"{meta.descriptor}, {meta.dimension} numbers"
     if settings.profile:
         second = ", where the index itself says nothing" if outcome.inherited else ""
@@ -84,11 +83,19 @@ def _about_previous(previous: Previous, settings: Settings) -> str:
     return f"generation {previous.generation}, kept for {settings.keep_previous}: {again}"
 
 
-def _about_relation(relation: Relation) -> Iterator[tuple[str, str]]:
+def _about_calibration(meta: IndexMeta) -> Iterator[tuple[str, str]]:
+    yield "radius", f"{meta.radius:g} ({radius_origin(meta.calibration)})"
+    if meta.calibration.get("warning"):
+        yield "warning", meta.calibration["warning"]
+    if meta.calibration.get("copied"):
+        yield "copies", f"{meta.calibration['copied']} images, left out of the calibration as edited copies of others"
+
+
+def _about_relation(relation: Relation, agreed: str) -> Iterator[tuple[str, str]]:
     if relation.local_change is not None:
         yield "change", f"{relation.local_change:g} grey levels at most, locally"
     if relation.agreement is not None:
-        yield "agreement", f"{relation.agreement:g} at least, by a second look"
+        yield "agreement", f"{relation.agreement:g} at least, by a second look{f' ({agreed})' if agreed else ''}"
     if relation.symmetries:
         yield "symmetries", ", ".join(relation.symmetries)
     if relation.match_parts:

@@ -41,6 +41,11 @@ class Descriptor(ABC):
     default_radius: float
     radius_is_measured: bool = True
 
+    @property
+    def candidate_radius(self) -> float:
+        """Most that calibration takes where a second look decides between what is near; see docs/calibration.md."""
+        return self.default_radius
+
     @abstractmethod
     def prepare(self, pixels: Pixels) -> NDArray[np.uint8]:
         """Shrink uint8 (height, width, 3) RGB pixels to the descriptor's own fixed-size input."""

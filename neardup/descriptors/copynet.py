@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from neardup.descriptors.base import Descriptor, thumbnail
 from neardup.descriptors.dct import YCBCR_OF_RGB, dct_basis
 from neardup.descriptors.faint import FREQUENCIES, FinePart
-from neardup.descriptors.names import unknown
+from neardup.descriptors.names import COPYNET, unknown
 from neardup.descriptors.trim import TRIMMING, trimmed
 from neardup.errors import Misconfigured
 from neardup.types import Pixels
@@ -27,6 +27,9 @@ _BATCH = 32
 _FEW = 8
 _LARGEST_ANGLE = 0.7
 """Most that its fine part turns a faint image's vector, in radians; docs/copynet.md says how it was chosen."""
+_CANDIDATE_RADIUS = 0.75
+"""Wider than the default, which has to do without a second look: between the two lie copies that were cut or built into
+something else, and strangers whom a look tells apart. Beyond, hardly any copy is left to be found."""
 _LEAST = 1e-4
 """Activations are at least this before they are raised to a power; see `training.network.GeneralisedMean`."""
 
@@ -75,6 +78,11 @@ class CopynetDescriptor(Descriptor):
     def prepare(self, pixels: Pixels) -> NDArray[np.uint8]:
         """Return the uint8 (64, 64, 3) thumbnail of what is inside the bars."""
         return as_seen(pixels, self._side_px)
+
+    @property
+    def candidate_radius(self) -> float:
+        """Most that calibration takes with a second look; a model of one's own has only the radius of its card."""
+        return _CANDIDATE_RADIUS if self.spec == COPYNET else self.default_radius
 
     @property
     def preparer(self) -> Callable[[Pixels], NDArray[np.uint8]]:

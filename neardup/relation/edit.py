@@ -152,6 +152,12 @@ def common_part(look: Look, symmetry: Symmetry) -> tuple[Points, Points] | None:
     return (earlier - shift) @ np.linalg.inv(linear).T, earlier
 
 
+def common_shares(look: Look) -> tuple[float, float]:
+    """Return how much of the later image's area, and of the earlier one's, is the part that both show, 0 to 1."""
+    common = common_part(look, Symmetry.NONE)
+    return (0.0, 0.0) if common is None else (_area(common[0]), _area(common[1]))
+
+
 def _matrix(look: Look) -> Points:
     return np.array(look.map).reshape(2, 3)
 

@@ -7,7 +7,13 @@ from neardup.descriptors.names import COPYNET, DCT
 
 CAMERA_LOCAL_CHANGE = 2.5
 """As `neardup.relation.local_change.DEFAULT_LOCAL_CHANGE`, repeated here so that settings need no numpy."""
-AUTO_AGREEMENT = 0.3
+
+
+class Auto(float):
+    """A number that stands for ``auto``: the one to take where nothing is measured. Calibration may choose another."""
+
+
+AUTO_AGREEMENT = Auto(0.3)
 """As `neardup.relation.second_look.DEFAULT_AGREEMENT`, repeated here for the same reason."""
 CAMERA_RADIUS = 0.36
 """The radius of ``dct`` for photos: frames of one camera are so close to one another that a radius calibrated on them

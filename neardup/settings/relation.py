@@ -47,7 +47,7 @@ class RelationSettings:
         "--agreement",
         "least share, 0 to 1, of what both images show that is the same in a duplicate, by a second look at each pair "
         "(plain pictures need more, next to equal ones less); "
-        f"off takes no second look (default: off), auto is {AUTO_AGREEMENT:g}",
+        f"off takes no second look (default: off), auto is {AUTO_AGREEMENT:g}, or what calibration on seeds asks for",
         None,
         off_or(word_or("auto", AUTO_AGREEMENT, number(0, 1))),
         subject=DUPLICATES,

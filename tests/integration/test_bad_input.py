@@ -170,5 +170,5 @@ def test_copies_among_the_seeds_are_named(command: Command, tmp_path: Path, capl
     calibration = json.loads(command("index", "stats", "--json")[1])["calibration"]
     assert calibration["images"] == 130
     assert calibration["copied"] >= 1
-    warning = f"{calibration['copied']} images are so close to another that they were taken for edited copies"
+    warning = f"{calibration['copied']} of {130 + calibration['copied']} images were taken for edited copies of others"
     assert any(warning in line and "007-copy-" in line for line in caplog.messages)

@@ -10,17 +10,21 @@ from typing import Any
 import numpy as np
 import pytest
 import redis
-from PIL import Image
+from PIL import Image, ImageDraw, ImageFont
 
 import bootstrap.__main__
 import bootstrap.calibrate
 import bootstrap.index
 from bootstrap.calibrate_settings import CalibrateSettings
+from bootstrap.calibration.looking import AGREEMENTS
 from bootstrap.live.reading import LiveGeneration
 from neardup.cli.running import EXIT_MISCONFIGURED, EXIT_UNAVAILABLE
 from neardup.descriptors import load_descriptor
 from neardup.index.stored.keys import IndexKeys
+from neardup.relation.second_look import DEFAULT_AGREEMENT
+from tests.support.drawings import cropped, photo
 from tests.support.live_index import build, queries, remove_keys, stream
+from tests.support.odd_files import encoded
 from tests.support.told import Told
 
 pytestmark = pytest.mark.redis
@@ -144,6 +148,117 @@ class TestBootstrap:
         assert "calibrated" in said["radius"]
         commands.bootstrap("--import", tmp_path / "index.json", "--fresh", "--threshold", "0.1")
         assert LiveGeneration(client, index).meta.calibration == {}
+
+
+def card(number: int) -> bytes:
+    """Return one of many cards: the same frame, bar and labels, with other words."""
+    random = np.random.default_rng([5, number])
+    image = Image.new("RGB", (320, 200), (235, 240, 250))
+    draw, font = ImageDraw.Draw(image), ImageFont.load_default(22)
+    draw.rectangle((4, 4, 315, 195), outline=(20, 40, 90), width=3)
+    draw.rectangle((4, 4, 315, 36), fill=(20, 40, 90))
+    for line in range(5):
+        words = "".join(chr(97 + letter) for letter in random.integers(0, 26, 18))
+        draw.text((14, 42 + 30 * line), words, (0, 0, 0), font)
+    return encoded(image, "PNG")
+
+
+@pytest.fixture(scope="module")
+def cards(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Return a folder of cards of one layout among photos, and a second of copies of some of these cards."""
+    folder = tmp_path_factory.mktemp("cards")
+    for name in ("seeds", "copies"):
+        (folder / name).mkdir()
+    for number in range(50):
+        (folder / "seeds" / f"card-{number:02d}.png").write_bytes(card(number))
+        picture = Image.fromarray(photo(number))
+        (folder / "seeds" / f"photo-{number:02d}.png").write_bytes(encoded(picture, "PNG"))
+        (folder / "seeds" / f"other-{number:02d}.png").write_bytes(encoded(Image.fromarray(photo(100 + number)), "PNG"))
+    for number in range(4):
+        copy = Image.open(io.BytesIO(card(number))).convert("RGB")
+        (folder / "copies" / f"card-{number:02d}.jpg").write_bytes(encoded(copy, "JPEG", quality=70))
+    return folder
+
+
+@pytest.mark.slow
+class TestTogether:
+    def test_cards_of_one_layout_are_kept_apart_and_their_copies_found(
+        self, commands: Commands, client: redis.Redis, index: str, cards: Path
+    ) -> None:
+        asked = ("--profile", "scraper", "--agreement", "auto")
+        said = commands.bootstrap(cards / "seeds", *asked)
+        meta = LiveGeneration(client, index).meta
+        assert (said["images"], said["unique"]) == ("150", "150")
+        assert meta.radius == meta.calibration["radius"] <= load_descriptor("copynet").candidate_radius
+        assert meta.agreement == meta.calibration["agreement"]
+        assert said["radius"].startswith(
+            f"{meta.radius:g} (calibrated: too few images to show 1e-06; they show at most"
+        )
+        assert said["agreement"].startswith(
+            f"{meta.agreement:g} at least, by a second look (calibrated, the least of 0.3"
+        )
+        # By distances alone most of these cards would be one.
+        alone = commands.bootstrap(cards / "seeds", *asked, "--agreement", "off", "--radius", meta.radius, "--fresh")
+        assert int(alone["unique"]) < 130
+        again = commands.bootstrap(cards / "seeds", cards / "copies", *asked, "--fresh")
+        assert int(again["duplicates"].split()[0]) == 4
+
+    def test_what_was_chosen_is_inherited_and_chosen_anew_when_asked(
+        self, commands: Commands, client: redis.Redis, index: str, cards: Path
+    ) -> None:
+        commands.bootstrap(cards / "copies", "--agreement", "0.4", "--radius", "0.2")
+        said = commands.bootstrap(cards / "seeds")
+        first = LiveGeneration(client, index).meta
+        assert (said["radius"], first.agreement, first.calibration) == ("0.2 (given)", 0.4, {})
+        said = commands.bootstrap(cards / "seeds", "--radius", "auto", "--allow-dropping")
+        fixed = LiveGeneration(client, index).meta
+        assert (fixed.agreement, fixed.calibration["agreements"]) == (0.4, [0.4])
+        assert said["agreement"].startswith("0.4 at least, by a second look (given; of ")
+        commands.bootstrap(cards / "seeds", "--agreement", "auto", "--allow-dropping")
+        assert LiveGeneration(client, index).meta.calibration["agreements"] == list(AGREEMENTS)
+
+    def test_a_radius_that_is_given_takes_the_least_agreement(
+        self, commands: Commands, client: redis.Redis, index: str, cards: Path
+    ) -> None:
+        said = commands.bootstrap(cards / "copies", "--agreement", "auto", "--radius", "0.3")
+        assert said["agreement"] == f"{DEFAULT_AGREEMENT:g} at least, by a second look"
+        assert LiveGeneration(client, index).meta.calibration == {}
+
+    def test_a_live_index_is_calibrated_by_both(
+        self, commands: Commands, client: redis.Redis, index: str, cards: Path, tmp_path: Path
+    ) -> None:
+        commands.bootstrap(cards / "seeds", "--agreement", "0.3", "--radius", "auto")
+        chosen = LiveGeneration(client, index).meta
+        commands.bootstrap(cards / "seeds", "--radius", "0.1", "--allow-dropping")
+        document = json.loads(commands.calibrate("--json")[1])
+        assert (document["agreement"], document["candidate"], document["proposed"]) == (0.3, 0.1, 0.1)
+        commands.bootstrap(cards / "seeds", "--radius", "auto", "--allow-dropping")
+        code, text = commands.calibrate()
+        assert (code, "too few members to show 1e-06; they show at most" in text) == (0, True)
+        assert "nearer ones that agree never became members" in text
+        document = json.loads(commands.calibrate("--json")[1])
+        assert chosen.radius <= document["proposed"] <= document["candidate"] == chosen.calibration["candidate"]
+        pairs = tmp_path / "pairs.csv"
+        pairs.write_text(f"card-00.png,{cards / 'copies' / 'card-00.jpg'},same\ncard-01.png,card-02.png,different\n")
+        marked = json.loads(commands.calibrate("--pairs", pairs, "--json")[1])["marked"]
+        assert [pair["allowed"] for pair in marked["pairs"]] == [True, False]
+        assert (marked["now"]["right"], marked["fewest_errors"]["right"]) == (2, 2)
+
+    def test_a_seed_set_full_of_copies_is_told(
+        self, commands: Commands, client: redis.Redis, index: str, tmp_path: Path, caplog: pytest.LogCaptureFixture
+    ) -> None:
+        for number in range(110):
+            picture = photo(number)
+            for copy, share in enumerate((0.0, 0.08, 0.16)):
+                image = Image.fromarray(cropped(picture, share))
+                (tmp_path / f"{number:03d}-{copy}.png").write_bytes(encoded(image, "PNG"))
+        said = commands.bootstrap(tmp_path)
+        calibration = LiveGeneration(client, index).meta.calibration
+        assert calibration["copied"] > 180
+        assert (
+            said["copies"] == f"{calibration['copied']} images, left out of the calibration as edited copies of others"
+        )
+        assert any("were taken for edited copies of others" in line and "000-" in line for line in caplog.messages)
 
 
 class TestLive:

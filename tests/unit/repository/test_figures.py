@@ -6,7 +6,14 @@ from typing import Any
 
 import pytest
 
-from benchmarks import calibration_copies, calibration_coverage, part_crops, projection, symmetries
+from benchmarks import (
+    calibration_copies,
+    calibration_coverage,
+    calibration_second_look,
+    part_crops,
+    projection,
+    symmetries,
+)
 from benchmarks.pages import BEGIN, with_tables
 
 ROOT = Path(__file__).resolve().parents[3]
@@ -18,6 +25,7 @@ ROOT = Path(__file__).resolve().parents[3]
         ("calibration", "calibration", calibration_coverage.tables),
         ("calibration", "calibration_copies", calibration_copies.tables),
         ("parts", "part_crops", part_crops.tables),
+        ("calibration", "calibration_second_look", calibration_second_look.tables),
         ("descriptors", "projection", projection.tables),
         ("descriptors", "symmetries", symmetries.tables),
     ],

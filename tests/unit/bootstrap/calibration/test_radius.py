@@ -55,6 +55,9 @@ def test_edits_that_are_missed_are_told() -> None:
 
 def test_most_edits_are_found_whatever_that_costs() -> None:
     found = chosen(edits_up_to(0.5))
+    one, other, l2 = found.nearest[0]
+    named = f"the nearest images that were taken for different ones: {one} and {other}, {l2:g} apart; "
+    assert found.warnings[1].startswith(named)
     assert found.method == "edits"
     assert found.radius == pytest.approx(0.45)
     assert found.bound is not None
