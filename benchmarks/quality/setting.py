@@ -61,13 +61,17 @@ def settings(radius: float | None = None) -> tuple[Setting, ...]:
 
 
 def _setting(name: str, told: Mapping[str, Any]) -> Setting:
-    """Return the setting that holds what is told; the radius is else the descriptor's own."""
-    spec = str(told["descriptor"])
+    """Return the setting that holds what is told.
+
+    The radius is else what calibration takes at most: ordinary photos allow it.
+    """
+    spec, descriptor = str(told["descriptor"]), _loaded(str(told["descriptor"]))
+    radius = descriptor.default_radius if told.get("agreement") is None else descriptor.candidate_radius
     known = {field.name: told[field.name] for field in fields(Relation) if field.name in told}
     return Setting(
         name,
         spec,
-        Relation(**{"radius": _loaded(spec).default_radius, "turned_by_look": hardly_sees_turns(spec), **known}),
+        Relation(**{"radius": radius, "turned_by_look": hardly_sees_turns(spec), **known}),
     )
 
 
