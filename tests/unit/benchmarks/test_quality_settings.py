@@ -35,8 +35,9 @@ def encoded(seeds: range) -> list[bytes]:
 def test_the_profile_is_measured_as_it_ships_and_dct_beside_it() -> None:
     scraper, dct = settings()
     assert (scraper.name, scraper.spec, dct.spec) == ("scraper", PROFILES["scraper"]["descriptor"], "dct")
-    for each in (scraper, dct):
-        assert each.relation.radius == load_descriptor(each.spec).default_radius
+    assert scraper.relation.agreement == PROFILES["scraper"]["agreement"]
+    assert scraper.relation.radius == load_descriptor(scraper.spec).candidate_radius
+    assert dct.relation == Relation(load_descriptor(dct.spec).default_radius)
 
 
 def test_another_radius_is_that_of_the_profile_alone() -> None:
