@@ -8,6 +8,7 @@ from typing import Any
 import redis
 
 from demo.services import RedisProgram, RedisServer
+from demo.services.process import free_port
 
 _SLOTS = 16_384
 _DEADLINE_S = 60.0
@@ -17,13 +18,15 @@ _DEADLINE_S = 60.0
 def two_nodes(program: RedisProgram) -> Iterator[str]:
     """Yield the URL of two nodes in cluster mode, with half of the slots each."""
     settings = {"cluster-enabled": "yes", "cluster-config-file": "nodes.conf", "cluster-node-timeout": "15000"}
+    # By itself a node takes its port plus 10,000 for the others: among those that any connection may have been given.
+    buses = [free_port() for _ in range(2)]
     with ExitStack() as stack:
-        servers = [stack.enter_context(RedisServer(program, settings)) for _ in range(2)]
+        servers = [stack.enter_context(RedisServer(program, {**settings, "cluster-port": str(bus)})) for bus in buses]
         nodes = [stack.enter_context(redis.Redis(*server.address)) for server in servers]
         for number, node in enumerate(nodes):
             half = range(number * _SLOTS // 2, (number + 1) * _SLOTS // 2)
             _command(node, "CLUSTER ADDSLOTS", *half)
-        _command(nodes[0], "CLUSTER MEET", *servers[1].address)
+        _command(nodes[0], "CLUSTER MEET", *servers[1].address, buses[1])
         deadline_s = time.monotonic() + _DEADLINE_S
         while not all(_agrees(node) for node in nodes):
             assert time.monotonic() < deadline_s, "the cluster does not come up"
