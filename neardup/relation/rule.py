@@ -217,10 +217,10 @@ class Relation(Switches):
         wanted: NDArray[np.intp],
     ) -> Looks:
         """Take a second look at the wanted ones of n pairs; the others are not a number."""
-        found = Looks.of_nothing(len(rows))
+        found, ways = Looks.of_nothing(len(rows)), self._ways
         for row in np.unique(rows[wanted]).tolist():
             pairs = wanted[rows[wanted] == row]
-            seen = looks(ours[row], theirs[pairs], l2[pairs], self.agreement or 0.0, self._ways)
+            seen = looks(ours[row], theirs[pairs], l2[pairs], self.agreement or 0.0, ways)
             # Adding 0.0 turns -0.0 into 0.0.
             found.agreement[pairs] = np.round(seen.agreement, _AGREEMENT_DIGITS)
             found.needed[pairs] = np.round(seen.needed, _AGREEMENT_DIGITS)

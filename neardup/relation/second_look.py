@@ -195,10 +195,10 @@ def looks(
         np.where(l2 <= _BLANK_L2, 0.0, NEVER),
         needed_agreement(least, many[:, PLAINNESS] / 255, l2, found.cover, turned=found.way > 0),
     )
-    for pair in np.flatnonzero((found.agreement >= found.needed) & (found.agreement < _SURE) & ~blank).tolist():
-        others = (_agreements(transformed_look(one, *way), many[pair : pair + 1]) for way in ways.forbidden)
-        if any(each.agreement[0] > found.agreement[pair] for each in others):
-            found.needed[pair] = NEVER
+    doubtful = np.flatnonzero((found.agreement >= found.needed) & (found.agreement < _SURE) & ~blank)
+    for way in ways.forbidden if len(doubtful) else ():
+        other = _agreements(transformed_look(one, *way), many[doubtful])
+        found.needed[doubtful[other.agreement > found.agreement[doubtful]]] = NEVER
     return found
 
 
@@ -243,8 +243,10 @@ def _agreements(one: NDArray[np.uint8], many: NDArray[np.uint8]) -> Looks:
     found.contrast[:] = found.cover[:] = 1.0
     for numbers in (found.agreement, found.maps, found.brightness, found.colour):
         numbers[:] = 0.0
-    for start in range(0, len(many), _TOGETHER):
-        _compare(one, many[start : start + _TOGETHER], found, start)
+    ours = _points(one)
+    later, codes = read_look(one[:HEAD_BYTES], ours), _codes(ours)
+    for start in range(0, len(many), _TOGETHER) if len(ours) else ():
+        _compare(later, codes, many[start : start + _TOGETHER], found, start)
     return found
 
 
@@ -260,17 +262,14 @@ def _check(looked: NDArray[np.uint8], dimensions: int, what: str) -> None:
         )
 
 
-def _compare(one: NDArray[np.uint8], many: NDArray[np.uint8], found: Looks, start: int) -> None:
-    ours, theirs = _points(one), _stored_points(many)
-    if not len(ours):
-        return
+def _compare(later: ReadLook, codes: NDArray[np.float32], many: NDArray[np.uint8], found: Looks, start: int) -> None:
+    theirs = _stored_points(many)
     # Most strangers end after a quarter of the work: the strongest points of both come first.
-    first = _paired(_codes(ours[:_FIRST_POINTS]), _codes(theirs[:, :_FIRST_STORED_POINTS]))
+    first = _paired(codes[:_FIRST_POINTS], _codes(theirs[:, :_FIRST_STORED_POINTS]))
     rows = np.flatnonzero(first.paired.sum(axis=1) >= _LEAST_FIRST_PAIRS)
     if not len(rows):
         return
-    pairs = _paired(_codes(ours), _codes(theirs[rows]))
-    later = read_look(one[:HEAD_BYTES], ours)
+    pairs = _paired(codes, _codes(theirs[rows]))
     for place in np.flatnonzero(pairs.paired.sum(axis=1) >= _LEAST_PAIRS).tolist():
         row = int(rows[place])
         earlier = read_look(many[row, :HEAD_BYTES], theirs[row])
