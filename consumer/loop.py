@@ -200,11 +200,12 @@ class Loop:
 
     def _wait_out(self, operation: str, error: Unavailable) -> None:
         wait_s = self._backoff.next_wait_s()
-        _log.warning("%s: %s; retrying in %.1f s", operation, error, wait_s)
         self._health.not_ready(f"{error.service} is away")
         self._metrics.ready.set(0)
         self._metrics.retries.labels(operation).inc()
         self._metrics.errors_of(error.service).inc()
+        # Last: who reads this line finds the state that it tells of.
+        _log.warning("%s: %s; retrying in %.1f s", operation, error, wait_s)
         self._check_shutdown(error)
         self._pause(wait_s)
         self._check_shutdown(error)
