@@ -34,7 +34,7 @@ from neardup.decoding.decode import decode
 from neardup.descriptors import load_descriptor
 from neardup.descriptors.base import Descriptor
 from neardup.descriptors.names import COPYNET
-from neardup.relation import common_map, look, second_look
+from neardup.relation import common_map, points, second_look
 from neardup.relation.describing import Describer
 from neardup.relation.rule import Relation
 from neardup.relation.second_look import DEFAULT_AGREEMENT
@@ -65,12 +65,12 @@ class Choice:
 
 
 def _levels(count: int, shares: Sequence[float]) -> tuple[tuple[ModuleType, str, Any], ...]:
-    scales = look.STEP ** np.concatenate([np.arange(count), np.arange(1 - count, 0)])
+    scales = points.STEP ** np.concatenate([np.arange(count), np.arange(1 - count, 0)])
     halves = 2.0 ** (np.arange(-count, count) + 0.5)
-    levels = [(module, "LEVELS", count) for module in (look, common_map, second_look)]
+    levels = [(module, "LEVELS", count) for module in (points, common_map, second_look)]
     return (
         *levels,
-        (look, "_SHARES", tuple(shares)),
+        (points, "_SHARES", tuple(shares)),
         (common_map, "_SCALES", scales),
         (second_look, "_HALF_LEVELS", halves),
     )
@@ -79,7 +79,7 @@ def _levels(count: int, shares: Sequence[float]) -> tuple[tuple[ModuleType, str,
 CHOICES = (
     Choice("as it is"),
     Choice("plain pictures need no more", ((second_look, "_MORE_IF_PLAIN", 0.0),)),
-    Choice("points along edges, too", ((look, "_MOST_CURVED", 1e9),)),
+    Choice("points along edges, too", ((points, "_MOST_CURVED", 1e9),)),
     Choice("a map held to 3 pixels", ((common_map, "FITTED_PX", 3.0), (second_look, "FITTED_PX", 3.0))),
     Choice("no more needed where neither lies within the other", ((second_look, "_LEAST_COVER", 1.0),)),
     Choice("no more needed after a turn", ((second_look, "_MORE_IF_TURNED", 1.0),)),

@@ -5,17 +5,16 @@ perceptual hashes keep of a whole picture. `neardup.relation.second_look` compar
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from functools import cache
 
 import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
+from neardup.relation.points import POINTS, SMOOTH, level_sizes, standing_points
+from neardup.relation.pyramid import canvas_of
 from neardup.types import Pixels
 
-POINTS = 128
-"""Points kept of an image that arrives."""
 STORED_POINTS = 64
 """Points kept of a member: the first of them."""
 COEFFICIENTS = 20
@@ -35,22 +34,11 @@ _SLENDEREST = 5.0
 """More slender pictures are squeezed to this ratio of sides."""
 NEEDED_PX: int = _SIDE_PX
 """Sides that an image should keep before its look is taken."""
-LEVELS = 4
-STEP = 2**0.5
-"""Ratio of sizes from one level to the next."""
-_SHARES = (0.34, 0.28, 0.22, 0.16)
-"""Share of the points that each level may have: coarse ones are few, but survive blur and small copies."""
-_SMOOTH = 64
-"""Of a smoothed plane: so many times the grey levels."""
-_FAINTEST = 2
-"""Grey levels by which a point must stand out from its surroundings."""
-_MOST_CURVED = 5**2 / 4
-"""Square of the sum of a point's two curvatures by their product: one is at most four times the other."""
-_NEIGHBOURHOOD_PX = 16
-"""Points nearer than this make one another less wanted: a picture's points should not all be in one corner of it."""
 _PATCH = 8
 _CODE_SCALE = 14.0
 """Codes have unit norm before they are rounded: a number above 0.5 is cut."""
+_CB_CR = np.array([[-169, 500], [-331, -419], [500, -81]])
+"""Of red, green and blue, times 1000."""
 _PLAIN_TILE_PX = 8
 _PLAIN_RANGE = 10
 """A tile whose grey levels differ by less is plain."""
@@ -68,44 +56,34 @@ _HIGHEST = 5
 _FREQUENCIES = [(v, u) for v in range(_PATCH) for u in range(_PATCH) if 0 < v + u <= _HIGHEST]
 """Up and down, across."""
 _BASIS = _basis()
+_MEAN = np.full(_PATCH**2, 1 / (_PATCH**2 * SMOOTH), dtype=np.float32)
+"""Whole numbers by a power of two: exact."""
 _GRID = np.arange(1 - _PATCH, _PATCH + 1, 2)
 """Where a patch is sampled, in pixels of the level: every other one."""
 
-_UP_TO = np.tri(3 * (POINTS + 1), dtype=np.bool_)
-
 Way = tuple[bool, int]
 """What may be done to a picture: mirrored left to right or not, then turned counter-clockwise by so many quarters."""
-
-_Floats = NDArray[np.float64]
-_Plane = NDArray[np.int16]
 
 
 def look_of(pixels: Pixels) -> NDArray[np.uint8]:
     """Return the look of an image, uint8 (LOOK_BYTES,), from uint8 (height, width, 3) RGB pixels."""
     image = Image.fromarray(pixels)
     width, height = _working_size(image.width, image.height)
-    grey = image.convert("L").resize((width, height), Image.Resampling.BILINEAR)
-    found = [_points_of(grey, level) for level in range(LEVELS)]
-    order = np.argsort(np.concatenate([points.rank for points in found]), kind="stable")[:POINTS]
-    places = np.concatenate([points.places for points in found])[order]
-    patches = np.concatenate([points.patches for points in found])[order].astype(np.float32)
-    rows = np.zeros((POINTS, POINT_BYTES), dtype=np.uint8)
-    rows[: len(order), PLACE] = places
-    rows[: len(order), LEVEL] = np.repeat(np.arange(LEVELS), [len(points.rank) for points in found])[order]
-    rows[: len(order), GREY] = patches.mean(axis=1) / _SMOOTH
-    rows[: len(order), COLOUR] = _colours(pixels, places)
-    rows[: len(order), CODE] = _codes(patches @ _BASIS)
-    head = (width // 2, height // 2, round(255 * _plainness(grey)), len(order))
-    return np.concatenate([np.array(head, dtype=np.uint8), rows.reshape(-1)])
-
-
-@dataclass(frozen=True, slots=True)
-class _Points:
-    """Points of one level, the most wanted first: by rank, in 256ths of the frame, and what each looks like."""
-
-    rank: _Floats
-    places: NDArray[np.uint8]
-    patches: _Plane
+    canvas = canvas_of(level_sizes(width, height))
+    plane = canvas.plane(image.convert("L").resize((width, height), Image.Resampling.BILINEAR))
+    found, smooth = standing_points(canvas, plane)
+    sides = canvas.sizes[found.levels].T
+    places = ((2 * found.places + 1) * 128 // sides).T.astype(np.uint8)
+    patches = canvas.patches(smooth, found, _GRID).astype(np.float32)
+    count = len(found.levels)
+    points = np.zeros((POINTS, POINT_BYTES), dtype=np.uint8)
+    points[:count, PLACE] = places
+    points[:count, LEVEL] = found.levels
+    points[:count, GREY] = patches @ _MEAN
+    points[:count, COLOUR] = _colours(pixels, places)
+    points[:count, CODE] = _codes(patches @ _BASIS)
+    head = (width // 2, height // 2, round(255 * _plainness(canvas.level(plane, 0))), count)
+    return np.concatenate([np.array(head, dtype=np.uint8), points.reshape(-1)])
 
 
 def _working_size(width: int, height: int) -> tuple[int, int]:
@@ -113,104 +91,33 @@ def _working_size(width: int, height: int) -> tuple[int, int]:
     return round(_SIDE_PX * ratio / 2) * 2, round(_SIDE_PX / ratio / 2) * 2
 
 
-def _points_of(grey: Image.Image, level: int) -> _Points:
-    scale = STEP**-level
-    width, height = max(12, round(grey.width * scale)), max(12, round(grey.height * scale))
-    plane = np.array(grey.resize((width, height), Image.Resampling.BILINEAR) if level else grey).astype(np.int16)
-    # All times 4 and then 64 times the grey levels: as fine as int16 holds, and twice as fast as floats.
-    fine = _blurred(plane) >> 2
-    coarse = _blurred(_blurred(fine) >> 4)
-    signed = (fine << 4) - coarse
-    strength = np.abs(signed)
-    standing_out = (strength >= _highest_around(strength)) & (strength > _FAINTEST * _SMOOTH)
-    rows, columns = _off_edges(signed, np.flatnonzero(standing_out))
-    most = round(POINTS * _SHARES[level]) + 1
-    strongest = np.argsort(-strength[rows, columns], kind="stable")[: 3 * most]
-    rows, columns = rows[strongest], columns[strongest]
-    power = np.square(strength[rows, columns].astype(np.int32))
-    wanted = np.argsort(-power / _crowds(rows, columns), kind="stable")[:most]
-    rows, columns = rows[wanted], columns[wanted]
-    down = np.clip(rows[:, None] + _GRID, 0, height - 1)
-    across = np.clip(columns[:, None] + _GRID, 0, width - 1)
-    return _Points(
-        rank=np.asarray((np.arange(len(rows)) + 0.5) / _SHARES[level], dtype=np.float64),
-        places=np.stack([(columns * 2 + 1) * 128 // width, (rows * 2 + 1) * 128 // height], axis=1).astype(np.uint8),
-        patches=coarse[down[:, :, None], across[:, None]].reshape(len(rows), _PATCH**2),
-    )
-
-
-def _off_edges(plane: _Plane, at: NDArray[np.intp]) -> tuple[NDArray[np.intp], NDArray[np.intp]]:
-    """Return rows and columns of those points that do not lie along an edge, where a point could be anywhere.
-
-    Along an edge the plane is curved one way much more than the other (Lowe 2004, section 4.1).
-    """
-    height, width = plane.shape
-    rows, columns = np.divmod(at, width)
-    inner = (rows > 0) & (rows < height - 1) & (columns > 0) & (columns < width - 1)
-    at, rows, columns = at[inner], rows[inner], columns[inner]
-    flat = plane.reshape(-1).astype(np.int32)
-    here = 2 * flat[at]
-    down, across = flat[at - width] + flat[at + width] - here, flat[at - 1] + flat[at + 1] - here
-    both = (flat[at + width + 1] + flat[at - width - 1] - flat[at + width - 1] - flat[at - width + 1]) / 4
-    pointed = np.square(down + across, dtype=np.float64) < _MOST_CURVED * (down * across - both * both)
-    return rows[pointed], columns[pointed]
-
-
-def _crowds(rows: NDArray[np.intp], columns: NDArray[np.intp]) -> NDArray[np.intp]:
-    """Return how many points there are in each one's neighbourhood, of those up to it."""
-    down, across = rows.astype(np.int16), columns.astype(np.int16)
-    near = np.abs(down[:, None] - down) < _NEIGHBOURHOOD_PX
-    near &= np.abs(across[:, None] - across) < _NEIGHBOURHOOD_PX
-    return np.asarray((near & _UP_TO[: len(down), : len(down)]).sum(axis=1))
-
-
-def _blurred(plane: _Plane) -> _Plane:
-    """Return the plane smoothed by 1-2-1 both ways, times 16; the outermost pixels are repeated outwards."""
-    for _ in range(2):
-        smooth = plane + plane
-        smooth[1:] += plane[:-1]
-        smooth[:-1] += plane[1:]
-        smooth[0] += plane[0]
-        smooth[-1] += plane[-1]
-        plane = smooth.T
-    return plane
-
-
-def _highest_around(plane: _Plane) -> _Plane:
-    """Return the largest of each pixel and its eight neighbours."""
-    across = plane.copy()
-    np.maximum(across[:, 1:], plane[:, :-1], out=across[:, 1:])
-    np.maximum(across[:, :-1], plane[:, 1:], out=across[:, :-1])
-    both = across.copy()
-    np.maximum(both[1:], across[:-1], out=both[1:])
-    np.maximum(both[:-1], across[1:], out=both[:-1])
-    return both
-
-
 def _codes(features: NDArray[np.float32]) -> NDArray[np.uint8]:
     """Return (n, 20) features as unit vectors of 4 bits a number, two to a byte, uint8 (n, 10)."""
     norms = np.sqrt(np.square(features).sum(axis=1, keepdims=True))
-    levels = np.clip(np.rint(features / np.maximum(norms, 1e-6) * _CODE_SCALE), -7, 7).astype(np.int8) + 8
+    numbers = np.rint(features / np.maximum(norms, 1e-6) * _CODE_SCALE)
+    levels = np.minimum(np.maximum(numbers, -7), 7).astype(np.int8) + 8
     return np.asarray(levels[:, 0::2] << 4 | levels[:, 1::2], dtype=np.uint8)
 
 
-def _plainness(grey: Image.Image) -> float:
-    """Return the share of tiles with next to nothing in them."""
-    tile, plane = _PLAIN_TILE_PX, np.asarray(grey)
-    rows, columns = plane.shape[0] // tile, plane.shape[1] // tile
-    strips = plane[: rows * tile, : columns * tile].reshape(rows, tile, columns * tile)
-    lightest = strips.max(axis=1).reshape(rows, columns, tile).max(axis=2)
-    darkest = strips.min(axis=1).reshape(rows, columns, tile).min(axis=2)
-    return float((lightest - darkest < _PLAIN_RANGE).mean())
+def _plainness(grey: NDArray[np.int16]) -> float:
+    """Return the share of tiles with next to nothing in them, of (height, width) grey levels."""
+    tile = _PLAIN_TILE_PX
+    rows, columns = (side // tile for side in grey.shape)
+    strips = grey[: rows * tile, : columns * tile].reshape(rows, tile, columns * tile)
+    lightest, darkest = strips.max(axis=1), strips.min(axis=1)
+    # By halves: numpy is slow at the extremes of only eight numbers.
+    while lightest.shape[1] > columns:
+        lightest = np.maximum(lightest[:, 0::2], lightest[:, 1::2])
+        darkest = np.minimum(darkest[:, 0::2], darkest[:, 1::2])
+    return float(np.count_nonzero(lightest - darkest < _PLAIN_RANGE) / lightest.size)
 
 
 def _colours(pixels: Pixels, places: NDArray[np.uint8]) -> NDArray[np.uint8]:
     """Return Cb and Cr of the pixel at each place, 4 bits each (ITU-R BT.601)."""
-    x, y = places.T.astype(np.int64)
-    red, green, blue = pixels[y * pixels.shape[0] >> 8, x * pixels.shape[1] >> 8].T.astype(np.int64)
-    cb = 128 * 1000 - 169 * red - 331 * green + 500 * blue
-    cr = 128 * 1000 + 500 * red - 419 * green - 81 * blue
-    return np.asarray(np.minimum(cb // 16000, 15) << 4 | np.minimum(cr // 16000, 15), dtype=np.uint8)
+    columns, rows = places.T.astype(np.int64)
+    shown = pixels[rows * pixels.shape[0] >> 8, columns * pixels.shape[1] >> 8]
+    cb, cr = np.minimum((128 * 1000 + shown @ _CB_CR) // 16000, 15).T
+    return np.asarray(cb << 4 | cr, dtype=np.uint8)
 
 
 def transformed_look(look: NDArray[np.uint8], mirror: bool, turns: int) -> NDArray[np.uint8]:  # noqa: FBT001 - a `Way`

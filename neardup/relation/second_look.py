@@ -34,7 +34,6 @@ from neardup.relation.look import (
     COUNT,
     GREY,
     HEAD_BYTES,
-    LEVELS,
     LOOK_BYTES,
     PLAINNESS,
     POINT_BYTES,
@@ -45,6 +44,7 @@ from neardup.relation.look import (
     transformed_codes,
     transformed_look,
 )
+from neardup.relation.points import LEVELS
 
 VERSION = 1
 """Changes whenever the bytes of a look, or what is computed from them, would."""
