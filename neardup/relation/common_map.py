@@ -53,7 +53,7 @@ class ReadLook:
 
 def read_look(head: NDArray[np.uint8], rows: NDArray[np.uint8]) -> ReadLook:
     """Read the head of a look, uint8 (4,), and its points, uint8 (n, b)."""
-    size = 2 * np.maximum(head[[WIDTH, HEIGHT]], 1).astype(np.float64)
+    size = np.array([2.0 * max(int(head[side]), 1) for side in (WIDTH, HEIGHT)])
     places = rows[:, PLACE].astype(np.int64)
     # A wrong byte in a record costs agreement, and nothing else.
     levels = np.minimum(rows[:, LEVEL], LEVELS - 1).astype(np.int64)
@@ -78,11 +78,12 @@ class CommonMap:
     @property
     def area(self) -> float:
         """How much larger things are in the earlier image."""
-        return float(self.turn[0, 0] * self.turn[1, 1] - self.turn[0, 1] * self.turn[1, 0])
+        (a, b), (c, d) = self.turn.tolist()
+        return float(a * d - b * c)
 
     def inverse(self) -> "CommonMap":
         """Return the map back."""
-        (a, b), (c, d) = self.turn
+        (a, b), (c, d) = self.turn.tolist()
         turn = np.array([[d, -b], [-c, a]]) / self.area
         x, y = self.shift
         return CommonMap(turn, -(x * turn[0] + y * turn[1]))
@@ -100,59 +101,78 @@ def fitted_map(
     ours, theirs
         intp (k,): the points of each that are paired.
     """
-    (x, y), (to_x, to_y) = later.places[ours].T, earlier.places[theirs].T
+    places, to_places = later.places[ours], earlier.places[theirs]
     steps = earlier.levels[theirs] - later.levels[ours]
     scales = _SCALES[steps]
-    right, down = (np.subtract.outer(at, at) * -scales[:, None] for at in (x, y))
-    errors = np.maximum(np.abs(right + np.subtract.outer(to_x, to_x)), np.abs(down + np.subtract.outer(to_y, to_y)))
-    slack = (_TOLERANCE_PX + _FIRST_SLACK * np.maximum(np.abs(right), np.abs(down))) * np.maximum(scales, 1)[:, None]
+    moves = _differences(places) * -scales[:, None]
+    errors = _longest(moves + _differences(to_places))
+    slack = (_TOLERANCE_PX + _FIRST_SLACK * _longest(moves)) * np.maximum(scales, 1)[:, None]
     votes = (errors < slack) & (np.abs(np.subtract.outer(steps, steps)) <= 1)
     agreed = votes[votes.sum(axis=1).argmax()]
     fitted = None
-    scale = float(_SCALES[steps[agreed]].sum() / agreed.sum())
+    scale = float(scales[agreed].sum() / np.count_nonzero(agreed))
+    both = np.concatenate([later.steps[ours], earlier.steps[theirs]], axis=1)
     for _ in range(3):
-        if agreed.sum() < _LEAST_AGREED:
+        if np.count_nonzero(agreed) < _LEAST_AGREED:
             return None
-        fitted = _least_squares(later, earlier, ours[agreed], theirs[agreed], scale)
+        fitted = _least_squares(both[agreed], later.size, earlier.size, scale)
         if fitted is None:
             return None
-        away = np.abs(fitted(later.places[ours]) - earlier.places[theirs])
-        agreed = np.maximum(away[:, 0], away[:, 1]) < FITTED_PX * max(scale, 1)
-    return fitted if fitted is not None and agreed.sum() >= _LEAST_AGREED and _is_an_edit(fitted) else None
+        agreed = _longest(np.transpose(fitted(places) - to_places)) < FITTED_PX * max(scale, 1)
+    enough = np.count_nonzero(agreed) >= _LEAST_AGREED
+    return fitted if fitted is not None and enough and _is_an_edit(fitted) else None
+
+
+def _differences(places: _Floats) -> _Floats:
+    """Return how far it is from each of (n, 2) places to each, (2, n, n)."""
+    lines = np.ascontiguousarray(places.T)
+    return np.asarray(lines[:, :, None] - lines[:, None])
+
+
+def _longest(moves: _Floats) -> _Floats:
+    """Return the larger of right and down, whichever way, of (2, ...) moves."""
+    right, down = np.abs(moves)
+    return np.asarray(np.maximum(right, down))
 
 
 _SCALES = STEP ** np.concatenate([np.arange(LEVELS), np.arange(1 - LEVELS, 0)])
 """By how many levels the earlier image's point lies above the later one's; a negative number counts from the end."""
 
 
-def _least_squares(
-    later: ReadLook, earlier: ReadLook, ours: NDArray[np.intp], theirs: NDArray[np.intp], scale: float
-) -> CommonMap | None:
-    """Return the affine map nearest to these pairs and, by a little, to the scale."""
-    count = len(ours)
-    both = np.concatenate([later.steps[ours], earlier.steps[theirs]], axis=1)
-    sums = both.sum(axis=0)
+def _least_squares(both: NDArray[np.int64], size: _Floats, to_size: _Floats, scale: float) -> CommonMap | None:
+    """Return the affine map nearest to these pairs and, by a little, to the scale.
+
+    `both` is (n, 4): x and y in the later image, of that size, and in the earlier one, in steps. What follows is done
+    with Python's own numbers, of which there are few: the same as numpy's, and several times faster.
+    """
+    count = len(both)
+    sums, products = both.sum(axis=0).tolist(), (both.T @ both).tolist()
     # Integers, times the count so that means need no division: the same in whatever order they are added.
-    spread = (count * (both.T @ both) - np.outer(sums, sums)) / count
-    (width, height), (to_width, to_height) = later.size / 256, earlier.size / 256
-    xx = spread[0, 0] * width * width + _STIFFNESS
-    yy = spread[1, 1] * height * height + _STIFFNESS
-    xy = spread[0, 1] * width * height
+    spread = [
+        [(count * product - one * other) / count for product, other in zip(row, sums, strict=True)]
+        for row, one in zip(products[:2], sums[:2], strict=True)
+    ]
+    sides: list[float] = [*size.tolist(), *to_size.tolist()]
+    width, height, to_width, to_height = (side / 256 for side in sides)
+    xx = spread[0][0] * width * width + _STIFFNESS
+    yy = spread[1][1] * height * height + _STIFFNESS
+    xy = spread[0][1] * width * height
     determinant = xx * yy - xy * xy
-    turn = np.empty((2, 2))
+    centre = [(total / count + 0.5) * side / 256 for total, side in zip(sums, sides, strict=True)]
+    columns, shift = [], []
     for axis, to_side in enumerate((to_width, to_height)):
-        along_x = spread[0, 2 + axis] * width * to_side + _STIFFNESS * scale * (axis == 0)
-        along_y = spread[1, 2 + axis] * height * to_side + _STIFFNESS * scale * (axis == 1)
-        turn[0, axis] = (yy * along_x - xy * along_y) / determinant
-        turn[1, axis] = (xx * along_y - xy * along_x) / determinant
-    centre, to_centre = (sums[:2] / count + 0.5) * later.size / 256, (sums[2:] / count + 0.5) * earlier.size / 256
-    fitted = CommonMap(turn, to_centre - (centre[0] * turn[0] + centre[1] * turn[1]))
+        along_x = spread[0][2 + axis] * width * to_side + _STIFFNESS * scale * (axis == 0)
+        along_y = spread[1][2 + axis] * height * to_side + _STIFFNESS * scale * (axis == 1)
+        by_x, by_y = (yy * along_x - xy * along_y) / determinant, (xx * along_y - xy * along_x) / determinant
+        columns.append((by_x, by_y))
+        shift.append(centre[2 + axis] - (centre[0] * by_x + centre[1] * by_y))
+    fitted = CommonMap(np.array(columns).T, np.array(shift))
     return fitted if fitted.area > 0.05 * scale * scale else None
 
 
 def _is_an_edit(fitted: CommonMap) -> bool:
     """Return whether the map is no mirror image, no turn by more than 45 degrees, and squeezes little."""
-    (a, b), (c, d) = fitted.turn
+    (a, b), (c, d) = fitted.turn.tolist()
     # Of the two singular values: their product is the area, the sum of their squares that of all four numbers.
     squares, area = a * a + b * b + c * c + d * d, fitted.area
     return bool(a > 0 and d > 0 and squares <= area * (_MOST_SQUEEZED + 1 / _MOST_SQUEEZED))

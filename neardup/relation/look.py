@@ -167,10 +167,11 @@ def whole_look(look: NDArray[np.uint8]) -> NDArray[np.uint8]:
     return whole
 
 
+_TWO_NUMBERS = np.array([(byte // 16 - 8, byte % 16 - 8) for byte in range(256)], dtype=np.int8).view(np.int16)
+"""The two numbers that each byte of a code holds, as one."""
+
+
 def code_numbers(rows: NDArray[np.uint8]) -> NDArray[np.int8]:
     """Return the codes of points as integers from -7 to 7, int8 (..., 20); zeros for a point that is none."""
     codes = rows[..., CODE]
-    numbers = np.empty((*codes.shape[:-1], COEFFICIENTS), dtype=np.int8)
-    numbers[..., 0::2] = codes >> 4
-    numbers[..., 1::2] = codes & 15
-    return np.asarray((numbers - 8) * (codes[..., :1] != 0), dtype=np.int8)
+    return np.asarray(_TWO_NUMBERS.take(codes).view(np.int8) * (codes[..., :1] != 0))

@@ -151,6 +151,14 @@ class Looks:
         maps, colour = (np.full((count, *shape), np.nan) for shape in ((2, 3), (2,)))
         return cls(agreement, needed, maps, brightness, contrast, colour, np.zeros(count, dtype=np.intp), cover)
 
+    @classmethod
+    def of_strangers(cls, count: int) -> "Looks":
+        """Return rows of pairs that have no part in common; how much they need is yet to be filled in."""
+        agreement, needed, brightness = np.zeros((3, count))
+        contrast, cover = np.ones((2, count))
+        maps, colour = np.zeros((count, 2, 3)), np.zeros((count, 2))
+        return cls(agreement, needed, maps, brightness, contrast, colour, np.zeros(count, dtype=np.intp), cover)
+
 
 def looks(
     one: NDArray[np.uint8],
@@ -239,10 +247,7 @@ def needed_agreement(
 
 
 def _agreements(one: NDArray[np.uint8], many: NDArray[np.uint8]) -> Looks:
-    found = Looks.of_nothing(len(many))
-    found.contrast[:] = found.cover[:] = 1.0
-    for numbers in (found.agreement, found.maps, found.brightness, found.colour):
-        numbers[:] = 0.0
+    found = Looks.of_strangers(len(many))
     ours = _points(one)
     later, codes = read_look(one[:HEAD_BYTES], ours), _codes(ours)
     for start in range(0, len(many), _TOGETHER) if len(ours) else ():
@@ -252,6 +257,8 @@ def _agreements(one: NDArray[np.uint8], many: NDArray[np.uint8]) -> Looks:
 
 _TOGETHER = 16
 """Pairs compared at a time: what is made of them stays in the processor's cache."""
+_TURNED_TOGETHER = 4
+"""The same where each is compared after every mirroring and turn."""
 
 
 def _check(looked: NDArray[np.uint8], dimensions: int, what: str) -> None:
@@ -265,11 +272,11 @@ def _check(looked: NDArray[np.uint8], dimensions: int, what: str) -> None:
 def _compare(later: ReadLook, codes: NDArray[np.float32], many: NDArray[np.uint8], found: Looks, start: int) -> None:
     theirs = _stored_points(many)
     # Most strangers end after a quarter of the work: the strongest points of both come first.
-    first = _paired(codes[:_FIRST_POINTS], _codes(theirs[:, :_FIRST_STORED_POINTS]))
+    first = _paired(_likeness(codes[:_FIRST_POINTS], _codes(theirs[:, :_FIRST_STORED_POINTS])))
     rows = np.flatnonzero(first.paired.sum(axis=1) >= _LEAST_FIRST_PAIRS)
     if not len(rows):
         return
-    pairs = _paired(codes, _codes(theirs[rows]))
+    pairs = _paired(_likeness(codes, _codes(theirs[rows])))
     for place in np.flatnonzero(pairs.paired.sum(axis=1) >= _LEAST_PAIRS).tolist():
         row = int(rows[place])
         earlier = read_look(many[row, :HEAD_BYTES], theirs[row])
@@ -285,16 +292,19 @@ def _promising(one: NDArray[np.uint8], ways: Sequence[Way], many: NDArray[np.uin
     if not len(ours):
         return np.zeros((len(ways), len(many)), dtype=np.bool_)
     theirs = _codes(_stored_points(many)[:, :_FIRST_STORED_POINTS])
-    turned = _evened(transformed_codes(code_numbers(ours), ways))
-    pairs = [_paired(codes, theirs).paired.sum(axis=1) for codes in turned]
-    return np.stack(pairs) >= _LEAST_TURNED_PAIRS
+    turned = _evened(transformed_codes(code_numbers(ours), ways))[:, np.newaxis]
+    counts = [
+        _paired(_likeness(turned, theirs[start : start + _TURNED_TOGETHER])).paired.sum(axis=2)
+        for start in range(0, len(theirs), _TURNED_TOGETHER)
+    ]
+    return np.concatenate(counts, axis=1) >= _LEAST_TURNED_PAIRS
 
 
 @dataclass(frozen=True, slots=True)
 class _Pairs:
     """Points that look alike, for n pictures: which of ours is nearest to each of theirs, and which pairs are mutual.
 
-    `likeness` is float32 (n, theirs, ours), `nearest` intp (n, theirs), `paired` bool (n, theirs).
+    `likeness` is float32 (..., theirs, ours), `nearest` intp (..., theirs), `paired` bool (..., theirs).
     """
 
     likeness: NDArray[np.float32]
@@ -302,13 +312,18 @@ class _Pairs:
     paired: NDArray[np.bool_]
 
 
-def _paired(ours: NDArray[np.float32], theirs: NDArray[np.float32]) -> _Pairs:
-    # Integers, which the product holds exactly; a point that is none has a code of zeros, and is like no other.
-    likeness = (theirs.reshape(-1, COEFFICIENTS) @ ours.T).reshape(*theirs.shape[:2], len(ours))
-    nearest = likeness.argmax(axis=2)
-    most = np.take_along_axis(likeness, nearest[..., None], axis=2)[..., 0]
-    mutual = most == np.take_along_axis(likeness.max(axis=1), nearest, axis=1)
+def _paired(likeness: NDArray[np.float32]) -> _Pairs:
+    nearest, most = likeness.argmax(axis=-1), likeness.max(axis=-1)
+    most_of_ours = likeness.max(axis=-2)
+    starts = np.arange(0, most_of_ours.size, likeness.shape[-1]).reshape(*nearest.shape[:-1], 1)
+    mutual = most == most_of_ours.take(starts + nearest)
     return _Pairs(likeness, nearest, (most >= _ALIKE) & mutual)
+
+
+def _likeness(ours: NDArray[np.float32], theirs: NDArray[np.float32]) -> NDArray[np.float32]:
+    """Return the products of codes, (..., theirs, ours), from (..., ours, 20) and (n, theirs, 20)."""
+    # Integers, which the product holds exactly; a point that is none has a code of zeros, and is like no other.
+    return np.asarray(theirs @ ours.swapaxes(-1, -2))
 
 
 def _points(look: NDArray[np.uint8]) -> NDArray[np.uint8]:
@@ -328,8 +343,11 @@ def _codes(points: NDArray[np.uint8]) -> NDArray[np.float32]:
 def _evened(numbers: NDArray[np.int8]) -> NDArray[np.float32]:
     """Return the numbers scaled to one norm and rounded to integers."""
     plane = numbers.astype(np.float32)
-    norms = np.sqrt(np.maximum(np.square(plane).sum(axis=-1, keepdims=True), 1))
+    norms = np.sqrt(np.maximum(np.square(plane) @ _ONES, 1))
     return np.asarray(np.rint(plane * (_NORM / norms)), dtype=np.float32)
+
+
+_ONES = np.ones((COEFFICIENTS, 1), dtype=np.float32)
 
 
 def _measure(  # noqa: PLR0917 - two looks, what is known of the pair, and where it is written down
@@ -341,33 +359,38 @@ def _measure(  # noqa: PLR0917 - two looks, what is known of the pair, and where
     # A point's level in the later image; half a level is a factor of 2 ** 0.5 in area, which needs no logarithm.
     levels = earlier.levels + int(np.searchsorted(_HALF_LEVELS, back.area)) - LEVELS
     there = earlier.rows[:, CODE].any(axis=1)
-    inside = there & (places > 1).all(axis=1) & (places < later.size - 1).all(axis=1)
+    inside = there & ((places > 1) & (places < later.size - 1)).all(axis=1)
     visible = inside & (levels >= 0) & (levels < LEVELS)
     if not visible.any():
         return
-    away = np.maximum(*(np.abs(np.subtract.outer(places[:, axis], later.places[:, axis])) for axis in (0, 1)))
-    reach = FITTED_PX * max(back.area, 1.0) ** 0.5
-    in_place = (away < reach) & (np.abs(np.subtract.outer(levels, later.levels)) <= 1)
-    likeness = np.where(in_place, likeness[: len(places)], -1)
-    best = likeness.argmax(axis=1)
-    hits = np.flatnonzero(visible & (likeness[np.arange(len(best)), best] > _FOUND))
+    # Few points are alike at all, so that only these are measured.
+    alike = np.flatnonzero((likeness > _FOUND) & visible[:, None])
+    theirs, ours = np.divmod(alike, likeness.shape[1])
+    right, down = np.abs(places[theirs] - later.places[ours]).T
+    near = np.maximum(right, down) < FITTED_PX * max(back.area, 1.0) ** 0.5
+    in_place = alike[near & (np.abs(levels[theirs] - later.levels[ours]) <= 1)]
+    found_again = np.zeros_like(likeness)
+    found_again.put(in_place, likeness.take(in_place))
+    best = found_again.argmax(axis=1)
+    hits = np.flatnonzero(found_again.any(axis=1))
     if len(hits) < _LEAST_FOUND:
         return
-    found.agreement[row] = len(hits) / visible.sum()
+    found.agreement[row] = len(hits) / np.count_nonzero(visible)
     seen = fitted(later.places)
     within = ((seen > 0) & (seen < earlier.size)).all(axis=1)
     found.cover[row] = max(within.mean(), inside.sum() / there.sum())
     shares = fitted.turn * later.size[:, None] / earlier.size
     found.maps[row] = np.column_stack([shares.T, fitted.shift / earlier.size])
-    ours, theirs = later.rows[best[hits]].astype(np.int64), earlier.rows[hits].astype(np.int64)
+    ours, theirs = later.rows[best[hits]], earlier.rows[hits]
     count = len(hits)
-    grey, their_grey = ours[:, GREY], theirs[:, GREY]
-    found.brightness[row] = (grey.sum() - their_grey.sum()) / count
-    power, their_power = (float(count * (each * each).sum() - each.sum() ** 2 + count) for each in (grey, their_grey))
+    greys, colours = np.array([ours.T[GREY : COLOUR + 1], theirs.T[GREY : COLOUR + 1]], dtype=np.int64).swapaxes(0, 1)
+    sums, squares = greys.sum(axis=1).tolist(), (greys * greys).sum(axis=1).tolist()
+    found.brightness[row] = (sums[0] - sums[1]) / count
+    power, their_power = (count * square - one * one + count for one, square in zip(sums, squares, strict=True))
     found.contrast[row] = (power / their_power) ** 0.5
     for axis, shift in enumerate((4, 0)):
-        difference = (ours[:, COLOUR] >> shift & 15) - (theirs[:, COLOUR] >> shift & 15)
-        found.colour[row, axis] = 16 * difference.sum() / count
+        later_sum, earlier_sum = (colours >> shift & 15).sum(axis=1).tolist()
+        found.colour[row, axis] = 16 * (later_sum - earlier_sum) / count
 
 
 _HALF_LEVELS = 2.0 ** (np.arange(-LEVELS, LEVELS) + 0.5)
