@@ -56,7 +56,9 @@ def command_line() -> argparse.ArgumentParser:
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--batch", type=int, default=128, metavar="N", help="pictures in a batch")
     parser.add_argument("--width", type=float, default=1.0, help="width of the network: 2 has twice the channels")
-    parser.add_argument("--start", type=Path, metavar="FOLDER", help="start from the weights of another run's --out, or of a model")
+    parser.add_argument(
+        "--start", type=Path, metavar="FOLDER", help="start from the weights of another run's --out, or of a model"
+    )
     parser.add_argument(
         "--learning-rate", type=float, default=2e-3, metavar="RATE", help="peak learning rate (default: 0.002)"
     )

@@ -81,5 +81,6 @@ def _convolutions(body: Path) -> list[tuple[Floats, Floats]]:
         whole = interpreter.get_tensor(index)
         return np.asarray(whole * scales.reshape(-1, *[1] * (whole.ndim - 1)), dtype=np.float32)
 
-    used = [each["inputs"] for each in interpreter._get_ops_details() if each["op_name"] == "CONV_2D"]  # noqa: SLF001 - there is no public way
+    operations = interpreter._get_ops_details()  # noqa: SLF001 - there is no public way
+    used = [each["inputs"] for each in operations if each["op_name"] == "CONV_2D"]
     return [(values(kernel).transpose(1, 2, 3, 0), values(bias)) for _, kernel, bias in used]

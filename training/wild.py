@@ -1,4 +1,4 @@
-"""Copies far from their pictures: cut hard, seen askew, covered, drawn over, shown within others, lit and printed otherwise.
+"""Copies far from their pictures: cut hard, seen askew, covered, redrawn, shown within others, lit and printed anew.
 
 The families are those of public policies for copy detection: AugLy's image module (Papakipos and Bitton, "AugLy: Data
 Augmentations for Robustness", 2022) and the advanced policy of SSCD (Pizzi et al., CVPR 2022, section 5). Each is drawn
@@ -7,7 +7,6 @@ with wide strengths, and no code is shared with the quality evaluation.
 
 import io
 import math
-from collections.abc import Callable
 
 import numpy as np
 from numpy.typing import NDArray
@@ -176,7 +175,9 @@ def _page(random: Random) -> Image.Image:
         draw.rectangle((0, first, SIDE, first + long), fill=any_colour(random))
     size = int(random.integers(5, 12))
     for line in range(0, SIDE, size + int(random.integers(2, 8))):
-        draw.text((int(random.integers(0, 12)), line), words(random, int(random.integers(1, 6))), ink_on(ground), font(size))
+        draw.text(
+            (int(random.integers(0, 12)), line), words(random, int(random.integers(1, 6))), ink_on(ground), font(size)
+        )
     return canvas
 
 
@@ -204,7 +205,7 @@ def _relit(image: Image.Image, random: Random) -> Image.Image:
 
 
 def _of_other_make(image: Image.Image, random: Random) -> Image.Image:
-    makes: tuple[Callable[[Image.Image, Random], Image.Image], ...] = (
+    makes = (
         _drawn, _few_colours, _tinted, _striped, _noisy, _dithered, _creased, _channels_moved,
     )  # fmt: skip
     return makes[random.integers(len(makes))](image, random)
