@@ -56,12 +56,17 @@ def command_line() -> argparse.ArgumentParser:
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--batch", type=int, default=128, metavar="N", help="pictures in a batch")
     parser.add_argument("--width", type=float, default=1.0, help="width of the network: 2 has twice the channels")
-    parser.add_argument("--start", type=Path, metavar="FOLDER", help="start from the weights in another run's --out")
+    parser.add_argument(
+        "--start", type=Path, metavar="FOLDER", help="start from the weights of another run's --out, or of a model"
+    )
     parser.add_argument(
         "--learning-rate", type=float, default=2e-3, metavar="RATE", help="peak learning rate (default: 0.002)"
     )
     parser.add_argument(
         "--mixed", type=float, default=0.0, metavar="SHARE", help="share of copies that show two photos"
+    )
+    parser.add_argument(
+        "--wild", type=float, default=0.0, metavar="SHARE", help="share of copies that are far from their photos"
     )
     parser.add_argument("--drawn", type=float, default=0.125, metavar="SHARE", help="drawn pictures for each photo")
     parser.add_argument(
@@ -82,9 +87,9 @@ def _arguments() -> argparse.Namespace:
         parser.error("--steps: 0 or more")
     if given.learning_rate <= 0:
         parser.error("--learning-rate: more than 0")
-    if given.start and not (given.start / "progress.json").exists():
-        parser.error(f"--start: {str(given.start)!r} holds no run")
-    for name in ("mixed", "drawn"):
+    if given.start and not any((given.start / name).exists() for name in ("progress.json", "copynet.json")):
+        parser.error(f"--start: {str(given.start)!r} holds no run and no model")
+    for name in ("mixed", "drawn", "wild"):
         if not 0 <= getattr(given, name) <= 1:
             parser.error(f"--{name}: a share from 0 to 1")
     if given.batch < 4:
@@ -135,6 +140,7 @@ def _train(given: argparse.Namespace) -> None:
         seed=given.seed,
         mixed=given.mixed,
         drawn=given.drawn,
+        wild=given.wild,
         start=str(given.start.resolve()) if given.start else "",
     )
     exports = keras.backend.backend() == "tensorflow"
@@ -146,7 +152,7 @@ def _train(given: argparse.Namespace) -> None:
         return make_model(network, samples, trial, facts, given.out / "model").figures()
 
     train(
-        Feed(pictures, given.batch, given.seed, given.mixed),
+        Feed(pictures, given.batch, given.seed, given.mixed, given.wild),
         recipe,
         given.out,
         model,

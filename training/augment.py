@@ -31,17 +31,17 @@ def as_seen(pixels: Pixels) -> Pixels:
 def strong_copy(photo: Pixels, random: Random) -> Pixels:
     """Return uint8 (64, 64, 3), a copy of uint8 (128, 128, 3) changed in several ways at once."""
     image = _moved(Image.fromarray(photo), random)
-    overlaid, framed = _happens(random, 0.4), _happens(random, 0.35)
-    below_frame = _happens(random, 0.5)
+    overlaid, framed = happens(random, 0.4), happens(random, 0.35)
+    below_frame = happens(random, 0.5)
     if overlaid and below_frame:
         image = _overlaid(image, random)
     if framed:
         image = _framed(image, random)
     if overlaid and not below_frame:
         image = _overlaid(image, random)
-    if _happens(random, 0.85):
+    if happens(random, 0.85):
         image = _regraded(image, random)
-    if _happens(random, 0.5):
+    if happens(random, 0.5):
         image = image.transpose(Image.Transpose.FLIP_LEFT_RIGHT)
     return as_seen(np.asarray(image))
 
@@ -49,15 +49,16 @@ def strong_copy(photo: Pixels, random: Random) -> Pixels:
 def light_copy(photo: Pixels, random: Random) -> Pixels:
     """Return uint8 (64, 64, 3), the photo as it is or nearly so."""
     image = Image.fromarray(photo)
-    if _happens(random, 0.3):
+    if happens(random, 0.3):
         cut = random.uniform(0, 0.075) * SIDE
         image = _zoomed(image, (cut, cut, SIDE - cut, SIDE - cut))
-    if _happens(random, 0.3):
+    if happens(random, 0.3):
         image = ImageEnhance.Brightness(image).enhance(random.uniform(0.8, 1.2))
     return as_seen(np.asarray(image))
 
 
-def _happens(random: Random, chance: float) -> bool:
+def happens(random: Random, chance: float) -> bool:
+    """Tell whether something happens that has a chance."""
     return bool(random.random() < chance)
 
 
@@ -93,21 +94,21 @@ def _zoomed(image: Image.Image, box: tuple[float, float, float, float]) -> Image
 
 def _moved(image: Image.Image, random: Random) -> Image.Image:
     """Turn by a few degrees, cut, turn by a quarter: each now and then."""
-    if _happens(random, 0.25):
-        corner = _bar_colour(random) if _happens(random, 0.3) else BLACK
+    if happens(random, 0.25):
+        corner = _bar_colour(random) if happens(random, 0.3) else BLACK
         image = image.rotate(random.uniform(-6, 6), Image.Resampling.BILINEAR, fillcolor=corner)
-    if _happens(random, 0.75):
+    if happens(random, 0.75):
         image = _zoomed(image, _cut(random))
-    if _happens(random, 0.12):
+    if happens(random, 0.12):
         image = image.transpose(_TURNS[random.integers(3)])
     return image
 
 
 def _cut(random: Random) -> tuple[float, float, float, float]:
     """Return what is left after up to a third of each side is gone, more rather than less; of both alike in half."""
-    alike = _happens(random, 0.5)
+    alike = happens(random, 0.5)
     width, height = np.full(2, 0.33 * random.random() ** 0.5) if alike else 0.33 * random.random(2) ** 0.5
-    left, top = (0.5, 0.5) if _happens(random, 0.5) else random.random(2)
+    left, top = (0.5, 0.5) if happens(random, 0.5) else random.random(2)
     return (
         SIDE * left * width,
         SIDE * top * height,
@@ -126,10 +127,10 @@ def _framed(image: Image.Image, random: Random) -> Image.Image:
 
 def _with_bars(image: Image.Image, random: Random) -> Image.Image:
     first = round(random.uniform(0.03, 0.3) * SIDE)
-    last = first if _happens(random, 0.8) else round(random.uniform(0, 0.3) * SIDE)
+    last = first if happens(random, 0.8) else round(random.uniform(0, 0.3) * SIDE)
     left = max(_SMALLEST_PICTURE, SIDE - first - last)
     canvas = Image.new("RGB", (SIDE, SIDE), _bar_colour(random))
-    if _happens(random, 0.5):
+    if happens(random, 0.5):
         canvas.paste(image.resize((SIDE, left)), (0, first))
     else:
         canvas.paste(image.resize((left, SIDE)), (first, 0))
@@ -139,40 +140,41 @@ def _with_bars(image: Image.Image, random: Random) -> Image.Image:
 def _with_caption(image: Image.Image, random: Random) -> Image.Image:
     """Put a band with lines of text above, below, or both."""
     band = round(random.uniform(0.1, 0.3) * SIDE)
-    above, both = _happens(random, 0.7), _happens(random, 0.15)
-    ground = WHITE if _happens(random, 0.7) else _bar_colour(random)
+    above, both = happens(random, 0.7), happens(random, 0.15)
+    ground = WHITE if happens(random, 0.7) else _bar_colour(random)
     canvas = Image.new("RGB", (SIDE, SIDE), ground)
     height = SIDE - band * (2 if both else 1)
     canvas.paste(image.resize((SIDE, height)), (0, band if above or both else 0))
     draw, lines = ImageDraw.Draw(canvas), int(random.integers(1, 4))
     for top in ([0] if above or both else []) + ([SIDE - band] if both or not above else []):
         for line in range(lines):
-            place = (SIDE * (0.5 if _happens(random, 0.7) else 0.4), top + band * (line + 0.5) / lines)
+            place = (SIDE * (0.5 if happens(random, 0.7) else 0.4), top + band * (line + 0.5) / lines)
             size = round(band * 0.7 / lines)
-            draw.text(place, words(random, int(random.integers(2, 6))), _ink(ground), font(size), anchor="mm")
+            draw.text(place, words(random, int(random.integers(2, 6))), ink_on(ground), font(size), anchor="mm")
     return canvas
 
 
-def _ink(ground: Colour) -> Colour:
+def ink_on(ground: Colour) -> Colour:
+    """Return black or white, whichever is legible."""
     return BLACK if sum(ground) > 380 else WHITE
 
 
 def _in_window(image: Image.Image, random: Random) -> Image.Image:
     """Show it in a window: title bar with text and buttons, a frame around, sometimes a bar below."""
     bar, frame = round(random.uniform(0.04, 0.15) * SIDE), round(random.uniform(0, 0.06) * SIDE)
-    below = round(random.uniform(0, 0.12) * SIDE) if _happens(random, 0.3) else frame
-    grey = int(random.integers(180, 256) if _happens(random, 0.7) else random.integers(0, 80))
+    below = round(random.uniform(0, 0.12) * SIDE) if happens(random, 0.3) else frame
+    grey = int(random.integers(180, 256) if happens(random, 0.7) else random.integers(0, 80))
     ground = (grey, grey, min(255, grey + 3))
     canvas = Image.new("RGB", (SIDE, SIDE), ground)
     canvas.paste(image.resize((SIDE - 2 * frame, SIDE - bar - below)), (frame, bar))
     draw = ImageDraw.Draw(canvas)
-    left, usual = _happens(random, 0.6), _happens(random, 0.6)
+    left, usual = happens(random, 0.6), happens(random, 0.6)
     for number, colour in enumerate(_BUTTONS if usual else [any_colour(random)] * 3):
         x = frame + bar * (0.5 + 0.7 * number)
         draw.circle((x if left else SIDE - x, bar / 2), bar * 0.2, fill=colour)
-    draw.text((SIDE / 2, bar / 2), words(random, 2), _ink(ground), font(bar // 2), anchor="mm")
+    draw.text((SIDE / 2, bar / 2), words(random, 2), ink_on(ground), font(bar // 2), anchor="mm")
     if below > bar // 2:
-        draw.text((SIDE / 2, SIDE - below / 2), words(random, 3), _ink(ground), font(below // 2), anchor="mm")
+        draw.text((SIDE / 2, SIDE - below / 2), words(random, 3), ink_on(ground), font(below // 2), anchor="mm")
     return canvas
 
 
@@ -196,7 +198,7 @@ def _overlaid(image: Image.Image, random: Random) -> Image.Image:
 def _stamp(image: Image.Image, random: Random) -> None:
     year, month, day, hour, minute = random.integers([2010, 1, 1, 0, 0], [2030, 13, 29, 24, 60])
     place = (SIDE * random.choice([0.3, 0.7]), SIDE * random.choice([0.08, 0.98]))
-    ink = any_colour(random) if _happens(random, 0.3) else WHITE
+    ink = any_colour(random) if happens(random, 0.3) else WHITE
     size = round(random.uniform(0.04, 0.09) * SIDE)
     text = f"{year}-{month:02}-{day:02} {hour:02}:{minute:02}"
     ImageDraw.Draw(image).text(place, text, ink, font(size), anchor="ms")
@@ -205,7 +207,7 @@ def _stamp(image: Image.Image, random: Random) -> None:
 def _logo(image: Image.Image, random: Random) -> None:
     """Draw a disc, a box, a polygon or a smiling face with a letter, in a corner or anywhere."""
     side, margin = random.uniform(0.1, 0.3) * SIDE, 0.03 * SIDE
-    if _happens(random, 0.6):
+    if happens(random, 0.6):
         left, top = random.choice([margin, SIDE - side - margin], 2)
     else:
         left, top = random.uniform(0, SIDE - side, 2)
@@ -240,14 +242,14 @@ def _watermark(image: Image.Image, random: Random) -> None:
     ImageDraw.Draw(layer).text((diagonal / 2, diagonal / 2), text, strength, font(size), anchor="mm")
     turned = layer.rotate(float(random.choice([45, -45, 0]) + random.uniform(-15, 15)))
     edge = (diagonal - SIDE) // 2
-    ink = WHITE if _happens(random, 0.8) else any_colour(random)
+    ink = WHITE if happens(random, 0.8) else any_colour(random)
     image.paste(ink, mask=turned.crop((edge, edge, edge + SIDE, edge + SIDE)))
 
 
 def _write(image: Image.Image, random: Random) -> None:
     draw = ImageDraw.Draw(image)
     for _ in range(int(random.integers(1, 4))):
-        ink = any_colour(random) if _happens(random, 0.5) else WHITE
+        ink = any_colour(random) if happens(random, 0.5) else WHITE
         size, stroke = round(random.uniform(0.06, 0.16) * SIDE), int(random.integers(2))
         place = tuple(random.uniform(0, SIDE, 2))
         text = words(random, int(random.integers(1, 4)))
@@ -258,25 +260,25 @@ def _write(image: Image.Image, random: Random) -> None:
 
 
 def _regraded(image: Image.Image, random: Random) -> Image.Image:
-    if _happens(random, 0.5):
+    if happens(random, 0.5):
         image = ImageEnhance.Brightness(image).enhance(random.uniform(0.65, 1.45))
-    if _happens(random, 0.4):
+    if happens(random, 0.4):
         image = ImageEnhance.Contrast(image).enhance(random.uniform(0.65, 1.45))
     colour = random.random()
     if colour < 0.2:
         image = image.convert("L").convert("RGB")
     elif colour < 0.45:
         image = ImageEnhance.Color(image).enhance(random.uniform(0.3, 1.7))
-    if _happens(random, 0.35):
+    if happens(random, 0.35):
         image = _toned(image, random)
     focus = random.random()
     if focus < 0.18:
         image = image.filter(ImageFilter.GaussianBlur(random.uniform(0.2, 1.6)))
     elif focus < 0.28:
         image = image.filter(ImageFilter.UnsharpMask(1, int(random.uniform(50, 200)), 0))
-    if _happens(random, 0.15):
+    if happens(random, 0.15):
         image = _with_noise(image, random)
-    if _happens(random, 0.25):
+    if happens(random, 0.25):
         image = _compressed(image, random)
     return image
 

@@ -14,6 +14,7 @@ from PIL import Image
 from benchmarks.quality.evaluate import FALSE_RATE
 from benchmarks.quality.pairs import near_pairs, point_at_rate
 from benchmarks.quality.transforms import CORE, CORE_UPRIGHT, TRANSFORMS, make_copy, photo_seed
+from benchmarks.quality.widened import WIDENED
 from neardup.decoding.decode import decode
 from neardup.descriptors.base import Descriptor
 from neardup.types import Pixels
@@ -21,6 +22,7 @@ from training.augment import as_seen
 from training.photos import INPUT_PX
 
 COPIED = 300
+_KINDS = {**TRANSFORMS, **WIDENED}
 
 
 @dataclass(frozen=True)
@@ -59,7 +61,7 @@ class Quality:
 
     def figures(self) -> dict[str, Any]:
         """Return what a learning curve and a model card tell."""
-        means = {"of_20": CORE_UPRIGHT, "of_22": CORE, "of_all": list(TRANSFORMS)}
+        means = {"of_20": CORE_UPRIGHT, "of_22": CORE, "of_all": list(TRANSFORMS), "of_widened": list(WIDENED)}
         recall = {name: round(float(np.mean([self.by_transform[one] for one in of])), 4) for name, of in means.items()}
         return {"threshold": round(self.radius, 4), "pairs": self.pairs, "recall": recall}
 
@@ -79,7 +81,7 @@ def load_trial(photos: Sequence[Path], cache: Path, seed: int = 0) -> Trial:
 
 def _copies(path: Path, seed: int) -> Pixels:
     photo = Image.fromarray(decode(path.read_bytes()))
-    encoded = [make_copy(name, photo, photo_seed(seed, path.name)) for name in TRANSFORMS]
+    encoded = [make_copy(name, photo, photo_seed(seed, path.name), _KINDS) for name in _KINDS]
     return np.stack([_decoded(data) for data in [path.read_bytes(), *encoded]])
 
 
@@ -98,7 +100,7 @@ def measure(trial: Trial, descriptor: Descriptor) -> Quality:
     found = near_pairs(different, min(count, int(count * FALSE_RATE) + 1), 0.0)
     radius = point_at_rate(np.sqrt(found.squared), count, FALSE_RATE, whole=False).threshold or 0.0
     recall = np.mean([_found(descriptor, images, radius) for images in trial.copied], axis=0)
-    return Quality(radius, count, {name: float(share) for name, share in zip(TRANSFORMS, recall, strict=True)})
+    return Quality(radius, count, {name: float(share) for name, share in zip(_KINDS, recall, strict=True)})
 
 
 def _found(descriptor: Descriptor, images: Pixels, radius: float) -> list[bool]:

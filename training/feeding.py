@@ -17,6 +17,7 @@ from neardup.types import Pixels
 from training.augment import light_copy, strong_copy
 from training.mixing import Parts, mixed
 from training.training_set import TrainingSet
+from training.wild import wild_copy
 
 _AHEAD = 6
 _LOOK_ALIKE_SHARE = 0.25
@@ -55,12 +56,15 @@ class Feed:
         What is drawn depends on the seed and on the number of the batch alone: a resumed run goes on as if whole.
     mixed
         Share of the copies that show a second photo.
+    wild
+        Share of the copies that are far from their pictures.
     """
 
     pictures: TrainingSet
     batch_size: int
     seed: int
     mixed: float = 0.0
+    wild: float = 0.0
 
     @property
     def look_alikes(self) -> int:
@@ -100,8 +104,15 @@ def make_batch(feed: Feed, number: int) -> Batch:
     near = _mapped(feed.pictures.look_alikes)[chosen[: feed.look_alikes]]
     chosen = np.concatenate([chosen, near[np.arange(len(near)), random.integers(near.shape[1], size=len(near))]])
     squares = _mapped(feed.pictures.squares)
-    photos, copies = (
-        np.stack([make(squares[index], random) for index in chosen]) for make in (light_copy, strong_copy)
+    photos = np.stack([light_copy(squares[index], random) for index in chosen])
+    others = np.roll(chosen, 1)
+    copies = np.stack(
+        [
+            wild_copy(squares[index], squares[other], random)
+            if random.random() < feed.wild
+            else strong_copy(squares[index], random)
+            for index, other in zip(chosen, others, strict=True)
+        ]
     )
     copies, parts = mixed(copies, feed.mixed, random)
     return Batch(np.stack([photos, copies]), chosen.astype(np.int32), parts)

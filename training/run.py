@@ -12,10 +12,12 @@ from typing import Any
 import keras
 import numpy as np
 
+from neardup.descriptors.copynet import CARD
 from neardup.errors import Misconfigured
-from training.feeding import Feed
+from training.feeding import Feed, make_batch
 from training.learning import CopyLearner
 from training.network import build_network
+from training.shipped import load_model_weights
 from training.training_set import DRAWN_SHARE
 
 _STATE, _PROGRESS, _CURVE = "state.weights.h5", "progress.json", "curve.jsonl"
@@ -31,7 +33,7 @@ class Recipe:
 
     It ends when its minutes are over, or earlier after so many steps, if they are not 0. One that ends by steps gives
     the same weights again, as far as the machine adds up in the same order. `start` is the folder of an earlier run
-    whose weights it begins with.
+    whose weights it begins with, or of a model.
     """
 
     minutes: float
@@ -44,6 +46,7 @@ class Recipe:
     seed: int = 0
     mixed: float = 0.0
     drawn: float = DRAWN_SHARE
+    wild: float = 0.0
     start: str = ""
 
     def share(self, progress: "Progress") -> float:
@@ -55,7 +58,7 @@ class Recipe:
         """Return what a model card tells of it, and of the run that it began with."""
         facts = asdict(self)
         start = facts.pop("start")
-        return {**facts, "before": _saved(Path(start))} if start else facts
+        return {**facts, "before": _begun_with(Path(start))} if start else facts
 
 
 @dataclass
@@ -111,7 +114,7 @@ def train(
     # Compiling as a whole makes convolutions slower on processors.
     learner.compile(optimizer=optimizer, jit_compile=False)
     optimizer.build(learner.trainable_variables)
-    progress = _resumed(learner, recipe, folder)
+    progress = _resumed(learner, recipe, folder, feed)
     now_s = time.monotonic()
     began_s, noted_s, modelled_s = now_s - progress.seconds, now_s, now_s
     with closing(feed.batches(progress.steps, workers)) as batches:
@@ -161,7 +164,7 @@ def _rate(recipe: Recipe, progress: Progress) -> float:
     return float(recipe.learning_rate * warm * (_LEAST_RATE + (1 - _LEAST_RATE) * fallen))
 
 
-def _resumed(learner: CopyLearner, recipe: Recipe, folder: Path) -> Progress:
+def _resumed(learner: CopyLearner, recipe: Recipe, folder: Path, feed: Feed) -> Progress:
     if (folder / _PROGRESS).exists():
         saved = _saved(folder)
         if saved["recipe"] != asdict(recipe):
@@ -170,13 +173,28 @@ def _resumed(learner: CopyLearner, recipe: Recipe, folder: Path) -> Progress:
             )
         learner.load_weights(folder / _STATE)
         return Progress(**saved["progress"])
-    if recipe.start:
+    if recipe.start and _is_model(Path(recipe.start)):
+        seen = np.concatenate(make_batch(feed, 0).pairs)
+        load_model_weights(learner.network, Path(recipe.start), seen)
+    elif recipe.start:
         width = _saved(Path(recipe.start))["recipe"]["width"]
         if width != recipe.width:
             raise Misconfigured(f"--start: the run in {recipe.start!r} is of width {width}, this one of {recipe.width}")
         learner.load_weights(Path(recipe.start) / _STATE)
         learner.forget()
     return Progress()
+
+
+def _is_model(folder: Path) -> bool:
+    return (folder / CARD).is_file()
+
+
+def _begun_with(folder: Path) -> dict[str, Any]:
+    """Return what a model card tells of the run, or of the model, that a run began with."""
+    if not _is_model(folder):
+        return _saved(folder)
+    card = json.loads((folder / CARD).read_text("utf-8"))
+    return {"sha256": card["sha256"], "training": card["training"]}
 
 
 def _saved(folder: Path) -> dict[str, Any]:

@@ -10,6 +10,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from neardup.descriptors import load_descriptor
+from neardup.descriptors.copynet import HEAD
 from neardup.errors import Misconfigured
 from tests.support.forms import scene
 from training.augment import light_copy, strong_copy
@@ -18,7 +20,9 @@ from training.feeding import Feed, make_batch
 from training.head import fit_rotation
 from training.mixing import mixed
 from training.photos import held_out, image_files
+from training.ship import WEIGHTS
 from training.training_set import LOOK_ALIKES, TrainingSet, make_training_set
+from training.wild import wild_copy
 
 pytestmark = pytest.mark.slow
 
@@ -81,8 +85,31 @@ class TestCopies:
             assert one.dtype == np.uint8
             assert (one == again).all()
 
+    def test_far_copies_show_their_picture_more_than_the_other(self, pictures: TrainingSet) -> None:
+        squares = np.load(pictures.squares)
+        random = np.random.default_rng(3)
+        nearer = []
+        for number in range(200):
+            own, other = squares[number % 80], squares[(number + 1) % 80]
+            state = random.bit_generator.state
+            made = wild_copy(own, other, random)
+            random.bit_generator.state = state
+            assert (wild_copy(own, other, random) == made).all()
+            assert made.shape == (64, 64, 3)
+            assert made.dtype == np.uint8
+            nearer.append(_colours_apart(made, own) < _colours_apart(made, other))
+        assert 0.55 < np.mean(nearer) < 0.95
+
+    def test_a_share_of_a_batch_is_far(self, pictures: TrainingSet) -> None:
+        none, half, all_of_it = (make_batch(Feed(pictures, 64, 2, wild=share), 0) for share in (0.0, 0.5, 1.0))
+        assert (none.pairs[0] == all_of_it.pairs[0]).all()
+        copynet = load_descriptor("copynet")
+        rows = [[copynet.describe(list(side)) for side in batch.pairs] for batch in (none, half, all_of_it)]
+        away = [np.linalg.norm(photos - copies, axis=1).mean() for photos, copies in rows]
+        assert away[0] < away[1] < away[2]
+
     def test_a_batch_depends_on_its_number_alone(self, pictures: TrainingSet) -> None:
-        feed = Feed(pictures, batch_size=16, seed=5)
+        feed = Feed(pictures, batch_size=16, seed=5, wild=0.5)
         made = [make_batch(feed, number) for number in range(3)]
         for workers in (1, 2):
             fed = feed.batches(1, workers)
@@ -116,6 +143,16 @@ class TestCopies:
         whole, parts = mixed(copies, 0.0, random)
         assert (whole == copies).all()
         assert (parts == np.eye(400)).all()
+
+
+def _colours_apart(one: np.ndarray, other: np.ndarray) -> float:
+    """Return how far two pictures' colours are apart, wherever they are."""
+    ends = np.linspace(0, 256, 9)
+    counts = [
+        np.concatenate([np.histogram(picture[:, :, c], ends, density=True)[0] for c in range(3)])
+        for picture in (one, other)
+    ]
+    return float(np.abs(counts[0] - counts[1]).sum())
 
 
 class TestHead:
@@ -226,3 +263,28 @@ class TestLearning:
         assert np.mean([json.loads(line)["contrast"] for line in lines]) < 0.9 * first
         with pytest.raises(Misconfigured, match=r"--start: .* is of width 0\.25, this one of 1\.0"):
             train(feed, Recipe(1, start=str(tmp_path)), tmp_path / "wider", model)
+        # So may one of which nothing but the model is left.
+        of_model = replace(recipe, steps=20, start=str(tmp_path / "model"))
+        train(feed, of_model, tmp_path / "of-model", model, note_every_s=0.0)
+        lines = (tmp_path / "of-model" / "curve.jsonl").read_text("utf-8").splitlines()[:-1]
+        assert np.mean([json.loads(line)["contrast"] for line in lines]) < 0.9 * first
+        with pytest.raises(Misconfigured, match=r"the model in .* is of another width"):
+            train(feed, Recipe(1, start=str(tmp_path / "model")), tmp_path / "other-width", model)
+
+
+@pytest.mark.tensorflow
+def test_a_network_begins_with_what_a_model_knows(pictures: TrainingSet) -> None:
+    import keras  # noqa: PLC0415 - takes seconds
+
+    from training.network import GeneralisedMean, build_network  # noqa: PLC0415
+    from training.shipped import load_model_weights  # noqa: PLC0415
+
+    network, batch = build_network(), make_batch(Feed(pictures, 64, 0), 0)
+    load_model_weights(network, WEIGHTS, np.concatenate(batch.pairs))
+    asked = make_batch(Feed(pictures, 64, 1), 0).pairs[1]
+    pooling = next(layer for layer in network.layers if isinstance(layer, GeneralisedMean))
+    pooled = np.asarray(keras.Model(network.input, pooling.output)(asked.astype(np.float32)))
+    with np.load(WEIGHTS / HEAD) as head:
+        rows = pooled @ head["matrix"] + head["offset"]
+    rows /= np.linalg.norm(rows, axis=1, keepdims=True)
+    assert (rows * load_descriptor("copynet").describe(list(asked))).sum(axis=1).min() > 0.99
