@@ -44,20 +44,19 @@ _PLAIN_RANGE = 10
 """A tile whose grey levels differ by less is plain."""
 
 
-def _basis() -> NDArray[np.float32]:
-    """Return the lowest cosine frequencies of a patch without its mean, float32 (64, 20)."""
+def _basis() -> NDArray[np.float64]:
+    """Return the lowest cosine frequencies of a patch, times 512 as whole numbers, float64 (64, 20)."""
     at = np.arange(_PATCH)
     waves = np.cos(np.pi * (at[None] + 0.5) * at[:, None] / _PATCH) * np.sqrt(2 / _PATCH)
     waves[0] /= np.sqrt(2)
-    return np.stack([np.outer(waves[v], waves[u]).ravel() for v, u in _FREQUENCIES], axis=1).astype(np.float32)
+    fractions = np.stack([np.outer(waves[v], waves[u]).ravel() for v, u in _FREQUENCIES], axis=1)
+    return np.asarray(np.rint(512 * fractions))
 
 
 _HIGHEST = 5
 _FREQUENCIES = [(v, u) for v in range(_PATCH) for u in range(_PATCH) if 0 < v + u <= _HIGHEST]
 """Up and down, across."""
 _BASIS = _basis()
-_MEAN = np.full(_PATCH**2, 1 / (_PATCH**2 * SMOOTH), dtype=np.float32)
-"""Whole numbers by a power of two: exact."""
 _GRID = np.arange(1 - _PATCH, _PATCH + 1, 2)
 """Where a patch is sampled, in pixels of the level: every other one."""
 
@@ -74,14 +73,14 @@ def look_of(pixels: Pixels) -> NDArray[np.uint8]:
     found, smooth = standing_points(canvas, plane)
     sides = canvas.sizes[found.levels].T
     places = ((2 * found.places + 1) * 128 // sides).T.astype(np.uint8)
-    patches = canvas.patches(smooth, found, _GRID).astype(np.float32)
+    patches = canvas.patches(smooth, found, _GRID)
     count = len(found.levels)
     points = np.zeros((POINTS, POINT_BYTES), dtype=np.uint8)
     points[:count, PLACE] = places
     points[:count, LEVEL] = found.levels
-    points[:count, GREY] = patches @ _MEAN
+    points[:count, GREY] = patches.sum(axis=1, dtype=np.int32) // (SMOOTH * _PATCH**2)
     points[:count, COLOUR] = _colours(pixels, places)
-    points[:count, CODE] = _codes(patches @ _BASIS)
+    points[:count, CODE] = _codes(patches)
     head = (width // 2, height // 2, round(255 * _plainness(canvas.level(plane, 0))), count)
     return np.concatenate([np.array(head, dtype=np.uint8), points.reshape(-1)])
 
@@ -91,10 +90,12 @@ def _working_size(width: int, height: int) -> tuple[int, int]:
     return round(_SIDE_PX * ratio / 2) * 2, round(_SIDE_PX / ratio / 2) * 2
 
 
-def _codes(features: NDArray[np.float32]) -> NDArray[np.uint8]:
-    """Return (n, 20) features as unit vectors of 4 bits a number, two to a byte, uint8 (n, 10)."""
+def _codes(patches: NDArray[np.int16]) -> NDArray[np.uint8]:
+    """Return the codes of (n, 64) patches: unit vectors of 4 bits a number, two to a byte, uint8 (n, 10)."""
+    # Whole numbers, and the sums of their squares stay below 2 ** 53: any processor adds them up to the same.
+    features = (patches >> 3).astype(np.float64) @ _BASIS
     norms = np.sqrt(np.square(features).sum(axis=1, keepdims=True))
-    numbers = np.rint(features / np.maximum(norms, 1e-6) * _CODE_SCALE)
+    numbers = np.rint(features / np.maximum(norms, 1) * _CODE_SCALE)
     levels = np.minimum(np.maximum(numbers, -7), 7).astype(np.int8) + 8
     return np.asarray(levels[:, 0::2] << 4 | levels[:, 1::2], dtype=np.uint8)
 
