@@ -1,6 +1,10 @@
-"""What the profiles do: by those for photos, the radius, copies found and false pairs; by the camera's, low texture.
+"""What the profiles do: calibration by photos, copies found and false pairs; by the camera's, low texture.
 
-    .venv/bin/python -m benchmarks.quality.profiles
+    .venv/bin/python -m benchmarks.quality.profiles [--write-docs]
+
+A profile is calibrated as a bootstrap does it, by photos of the half *chosen*. Copies and false pairs are of either
+half apart, photos that it was not calibrated by. Beside the profiles stands `dataset` with a second look, to tell
+whether it should take one: that is chosen by the half *chosen*, and reported by the other.
 
 The clips are measured by `benchmarks.quality.camera`. The photos are not part of the project: NEARDUP_DATA names
 their folder (default: ../shared/data).
@@ -8,137 +12,214 @@ their folder (default: ../shared/data).
 
 import argparse
 import json
+from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import ProcessPoolExecutor
-from functools import cache, partial
+from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 from PIL import Image
 
+from benchmarks.pages import share, table, with_tables
 from benchmarks.quality import low_texture
 from benchmarks.quality.__main__ import data_folder
 from benchmarks.quality.evaluate import cores, evenly
+from benchmarks.quality.halves import HALVES, Half, half_of
+from benchmarks.quality.setting import (
+    Setting,
+    compared,
+    count_pairs,
+    described,
+    duplicate_pairs,
+    is_found,
+    setting_of,
+)
 from benchmarks.quality.tools import TRAINED
 from benchmarks.quality.transforms import CORE, CORE_UPRIGHT, TRANSFORMS, jpeg, make_copy, photo_seed
-from bootstrap.calibration.seeds import calibrate_seeds
+from benchmarks.quality.widened import WIDENED
+from bootstrap.calibration.radius import Calibration
+from bootstrap.calibration.seeds import SecondLook, calibrate_seeds
+from bootstrap.seeds.describe import describe_seeds
 from neardup.decoding.decode import decode
 from neardup.descriptors import DEFAULT, load_descriptor
-from neardup.descriptors.base import Descriptor
-from neardup.relation.describing import Describer
+from neardup.relation.images import Images
 from neardup.relation.local_change import largest_change, thumbnail_of
 from neardup.relation.rule import Relation
 from neardup.search.distance import l2_distances, paired_l2_distances
 from neardup.search.sketch_trees import SketchTrees
 from neardup.search.sketches import fit_sketcher
-from neardup.settings.profiles import CAMERA_LOCAL_CHANGE, CAMERA_RADIUS, PROFILES
+from neardup.settings.profiles import AUTO_AGREEMENT, CAMERA_LOCAL_CHANGE, CAMERA_RADIUS, PROFILES
 from neardup.sources.files import find_images
-from neardup.types import Descriptors
 from training.photos import held_out
 
 ROOT = Path(__file__).resolve().parents[2]
+PAGE, RESULTS = ROOT / "docs/quality.md", ROOT / "benchmarks/results/profiles.json"
 DEFAULT_FALSE_PAIRS = 1e-6
-NAMES = ("none", "scraper", "dataset")
+MEASURED: dict[str, Mapping[str, object]] = {
+    "none": {},
+    "scraper": PROFILES["scraper"],
+    "dataset": PROFILES["dataset"],
+    "dataset, looking twice": {**PROFILES["dataset"], "agreement": AUTO_AGREEMENT},
+}
+KINDS = TRANSFORMS | WIDENED
+COPIES = (*CORE, "crop20", "meme", *WIDENED)
+PICTURES = 12
+"""Of each drawn class."""
 _QUERIES = 512
 
-
-@cache
-def _loaded(spec: str) -> Descriptor:
-    return load_descriptor(spec)
+Row = dict[str, Any]
 
 
-def described(spec: str, relation: Relation, images: list[bytes]) -> Descriptors:
-    """Return float16 (images, variants, d), the image as it came first."""
-    describer = Describer(_loaded(spec), relation)
-    prepared = [describer.prepare(decode(image, reduce_to_px=describer.reduce_to_px)) for image in images]
-    rows: Descriptors = np.stack([[variant.descriptor for variant in image] for image in describer.describe(prepared)])
-    return rows
+@dataclass(frozen=True)
+class Photos:
+    """Photos to calibrate by, and by half different ones and those to copy."""
+
+    seeds: list[Path]
+    others: dict[Half, list[Path]]
+    copied: dict[Half, list[Path]]
+
+    def unseen(self) -> "Photos":
+        """Return those that no training has seen; nobody trains on those that are copied."""
+        others = {half: [file for file in files if held_out(file.name)] for half, files in self.others.items()}
+        return replace(self, seeds=[file for file in self.seeds if held_out(file.name)], others=others)
 
 
-def described_file(spec: str, relation: Relation, file: Path) -> Descriptors:
-    """Return float16 (variants, d) of a photo."""
-    rows: Descriptors = described(spec, relation, [file.read_bytes()])[0]
-    return rows
+def choose_photos(folder: Path, seeds: int, different: int, copied: int) -> Photos:
+    """Return at most as many photos as are told: to calibrate by, and of each half different ones and those to copy."""
+    small, large = (
+        {half: [file for file in files if half_of(file.name) == half] for half in HALVES}
+        for files in (sorted((folder / name).glob("*.jpg")) for name in ("photos_small", "photos_eval"))
+    )
+    chosen = evenly(small["chosen"], seeds)
+    others = {half: evenly(sorted(set(small[half]) - set(chosen)), different) for half in HALVES}
+    return Photos(chosen, others, {half: evenly(large[half], copied) for half in HALVES})
 
 
-def copy_distances(spec: str, relation: Relation, file: Path) -> NDArray[np.float64]:
-    """Return float64 (transforms,): of each copy of a photo, by its nearest variant."""
-    data = file.read_bytes()
-    image = Image.fromarray(decode(data))
-    copies = [make_copy(name, image, photo_seed(0, file.name)) for name in TRANSFORMS]
-    (original,) = described(spec, relation, [data])[:, :1]
-    rows = described(spec, relation, copies)
-    distances = l2_distances(rows.reshape(-1, rows.shape[2]), original).reshape(rows.shape[:2])
-    return np.asarray(distances.min(axis=1))
+def photos_for(setting: Setting, photos: Photos) -> Photos:
+    """Return the photos that a setting is measured on."""
+    return photos.unseen() if setting.spec in TRAINED else photos
 
 
-def false_pairs(rows: Descriptors, radius: float) -> int:
-    """Count pairs of float16 (n, variants, d) images of which a variant of the later one is near the earlier one."""
-    stored = np.ascontiguousarray(rows[:, 0])
-    sketcher = fit_sketcher(stored)
-    trees = SketchTrees(sketcher.size, radius)
-    trees.add(sketcher.sketch(stored), np.arange(len(stored), dtype=np.int32))
+def images_of(files: Sequence[Path], setting: Setting) -> tuple[list[str], Images]:
+    """Return the ids of files, and what they are compared by."""
+    found = describe_seeds(
+        find_images([str(file) for file in files]), load_descriptor(setting.spec), setting.relation, workers=cores()
+    )
+    return [image.image_id for image in found.images], found.compared
+
+
+def calibrated(setting: Setting, false_pairs: float, seeds: Sequence[Path]) -> Calibration:
+    """Calibrate as a bootstrap with ``--radius auto`` does, and ``--agreement auto`` where a second look is taken."""
+    ids, images = images_of(seeds, setting)
+    return calibrate_seeds(
+        find_images([str(seed) for seed in seeds]),
+        ids,
+        images.descriptors,
+        load_descriptor(setting.spec),
+        false_pairs,
+        comparisons=len(setting.relation.views),
+        second_look=None if setting.relation.agreement is None else SecondLook(images, setting.relation),
+        workers=cores(),
+    )
+
+
+def false_pairs(images: Images, relation: Relation) -> int:
+    """Count the pairs of n images of which the later one is called a duplicate of the earlier."""
+    sketcher = fit_sketcher(images.descriptors)
+    trees = SketchTrees(sketcher.size, relation.radius)
+    trees.add(sketcher.sketch(images.descriptors), np.arange(len(images), dtype=np.int32))
     found: set[tuple[int, int]] = set()
-    for variant in range(rows.shape[1]):
-        compared = np.ascontiguousarray(rows[:, variant])
-        for start in range(0, len(rows), _QUERIES):
-            place, other = trees.within(sketcher.sketch(compared[start : start + _QUERIES]), radius)
+    for variant in (images, *images.variants):
+        for start in range(0, len(images), _QUERIES):
+            place, other = trees.within(sketcher.sketch(variant.descriptors[start : start + _QUERIES]), relation.radius)
             later = other < place + start
             place, other = place[later] + start, other[later]
-            near = paired_l2_distances(compared[place], stored[other]) <= radius
-            found |= set(zip(place[near].tolist(), other[near].tolist(), strict=True))
+            l2 = paired_l2_distances(variant.descriptors[place], images.descriptors[other])
+            near = l2 <= relation.radius
+            place, other, l2 = place[near], other[near], l2[near]
+            earlier = None if images.kept is None else images.kept[other]
+            allowed = relation.check(variant.kept, place, earlier, l2, of_part=variant.of_part).allowed
+            found |= set(zip(place[allowed].tolist(), other[allowed].tolist(), strict=True))
     return len(found)
 
 
-def measure(name: str, seeds: list[Path], copied: list[Path], others: list[Path]) -> dict[str, Any]:
-    """Return the figures of a profile; of one whose descriptor was trained, on photos that were held out."""
-    profile = PROFILES.get(name, {})
-    spec = str(profile.get("descriptor", DEFAULT))
-    if spec in TRAINED:
-        seeds, others = ([file for file in files if held_out(file.name)] for files in (seeds, others))
-    relation = Relation(0.0, match_flips=bool(profile.get("match_flips")))
-    rate = float(str(profile.get("false_pairs", DEFAULT_FALSE_PAIRS)))
+def copies_found(settings: Sequence[Setting], file: Path) -> list[list[bool]]:
+    """Return for each setting which copies of a photo are found."""
+    data = file.read_bytes()
+    image = Image.fromarray(decode(data))
+    copies = [make_copy(name, image, photo_seed(0, file.name), KINDS) for name in COPIES]
+    return [_found(setting, data, copies) for setting in settings]
+
+
+def _found(setting: Setting, original: bytes, copies: Sequence[bytes]) -> list[bool]:
+    first, *others = described(setting, [original, *copies])
+    return [is_found(compared(setting, copy, first)) for copy in others]
+
+
+def of_one_layout(settings: Sequence[Setting], name: str) -> list[tuple[float, float]]:
+    """Return for each setting the share of pairs of a drawn class called duplicates, and of light edits found."""
+    images = [low_texture.picture(name, number, 0) for number in range(PICTURES)]
+    originals = [jpeg(image) for image in images]
+    edits = [list(low_texture.drawn_edits(image, photo_seed(0, name)).values()) for image in images]
+    figures = []
+    for setting in settings:
+        false = len(duplicate_pairs(setting, described(setting, originals))) / count_pairs(len(originals))
+        found = [_found(setting, *each) for each in zip(originals, edits, strict=True)]
+        figures.append((false, float(np.mean(found))))
+    return figures
+
+
+def measure(photos: Photos) -> Iterator[Row]:
+    """Yield the figures of each profile."""
+    rows, settings = [], []
+    for name, profile in MEASURED.items():
+        setting, row = _by_photos(name, profile, photos)
+        rows.append(row)
+        settings.append(setting)
     with ProcessPoolExecutor(cores()) as pool:
-        rows = np.stack(list(pool.map(partial(described_file, spec, relation), others, chunksize=64)))
-        of_seeds = np.stack(list(pool.map(partial(described_file, spec, relation), seeds, chunksize=64)))[:, 0]
-        distances = np.stack(list(pool.map(partial(copy_distances, spec, relation), copied, chunksize=4)))
-    sources = find_images([str(seed) for seed in seeds])
-    descriptor = load_descriptor(spec)
-    comparisons = len(relation.views)
-    ids = [source.image_id for source in sources]
-    calibration = calibrate_seeds(sources, ids, of_seeds, descriptor, rate, comparisons=comparisons)
-    recall = dict(zip(TRANSFORMS, (distances <= calibration.radius).mean(axis=0).tolist(), strict=True))
-    pairs = len(rows) * (len(rows) - 1) // 2
-    false = false_pairs(rows, calibration.radius)
-    return {
-        "profile": name,
-        "descriptor": descriptor.fingerprint,
+        found = {
+            half: np.array(list(pool.map(partial(copies_found, settings), photos.copied[half]))) for half in HALVES
+        }
+        classes = np.array(list(pool.map(partial(of_one_layout, settings), low_texture.LAYOUTS)))
+    for number, row in enumerate(rows):
+        recall = {half: dict(zip(COPIES, found[half][:, number].mean(axis=0).tolist(), strict=True)) for half in HALVES}
+        layouts = dict(zip(low_texture.LAYOUTS, classes[:, number].tolist(), strict=True))
+        yield row | {"recall": recall, "layouts": layouts}
+
+
+def _by_photos(name: str, profile: Mapping[str, object], photos: Photos) -> tuple[Setting, Row]:
+    """Return the setting that a profile comes to by calibration, with what it says of different photos."""
+    setting = setting_of(name, {"descriptor": DEFAULT, **profile})
+    photos, rate = photos_for(setting, photos), float(str(profile.get("false_pairs", DEFAULT_FALSE_PAIRS)))
+    chosen = calibrated(setting, rate, photos.seeds)
+    setting = replace(setting, relation=replace(setting.relation, radius=chosen.radius, agreement=chosen.agreement))
+    row = {
+        **setting.facts,
+        "fingerprint": load_descriptor(setting.spec).fingerprint,
         "false_pairs_asked": rate,
-        "comparisons": comparisons,
-        "seeds": len(seeds),
-        "radius": calibration.radius,
-        "method": calibration.method,
-        "warning": calibration.warning,
-        "pairs": pairs,
-        "false_pairs": false,
-        "rate": false / pairs,
-        "recall_of_20": float(np.mean([recall[each] for each in CORE_UPRIGHT])),
-        "recall_of_22": float(np.mean([recall[each] for each in CORE])),
-        "flip": recall["flip"],
-        "crop10": recall["crop10"],
-        "crop20": recall["crop20"],
-        "meme": recall["meme"],
+        "seeds": len(photos.seeds),
+        "method": chosen.method,
+        "shown": chosen.shown,
+        "warning": chosen.warning,
+        "different": {},
     }
+    for half, files in photos.others.items():
+        _, images = images_of(files, setting)
+        row["different"][half] = {"pairs": count_pairs(len(images)), "false": false_pairs(images, setting.relation)}
+    print(row, flush=True)
+    return setting, row
 
 
 def measure_low_texture(name: str) -> dict[str, Any]:
     """Return how many pairs of different pictures of a class are duplicates by the camera profile, and edits found."""
+    by_distance = setting_of("dct", {"descriptor": DEFAULT})
     rows, thumbnails = [], []
     edits = near_edits = found_edits = 0
     for number in range(low_texture.COUNT):
         images = [jpeg(low_texture.picture(name, number, 0)), *low_texture.edits(name, number, 0).values()]
-        described_images = described(DEFAULT, Relation(0.0), images)[:, 0]
+        described_images = np.stack([each[0].descriptor for each in described(by_distance, images)])
         thumbs = np.stack([thumbnail_of(decode(image)) for image in images])
         near = l2_distances(described_images[:1], described_images[1:])[0] <= CAMERA_RADIUS
         unchanged = largest_change(thumbs[0], thumbs[1:]) <= CAMERA_LOCAL_CHANGE
@@ -164,28 +245,62 @@ def measure_low_texture(name: str) -> dict[str, Any]:
     }
 
 
+def tables(result: Row) -> dict[str, str]:
+    """Return the page's table by the name of its place."""
+    head = [
+        *("profile", "false pairs asked for", "radius", "agreement", "half", "false pairs", "per million"),
+        *(
+            "20 kinds",
+            "22 kinds",
+            "`flip`",
+            "`crop10`",
+            "`crop20`",
+            "14 wider kinds",
+            "light edits, drawn",
+            "one layout",
+        ),
+    ]
+    return {"profiles": table(head, [_line(row, half) for row in result["profiles"] for half in HALVES])}
+
+
+def _line(row: Row, half: Half) -> list[str]:
+    different, recall = row["different"][half], row["recall"][half]
+    false, found = np.array(list(row["layouts"].values())).mean(axis=0).tolist()
+    kinds = (CORE_UPRIGHT, CORE, ("flip",), ("crop10",), ("crop20",), tuple(WIDENED))
+    return [
+        *(row["setting"], f"{row['false_pairs_asked']:g}", f"{row['radius']:.3f}"),
+        "" if row["agreement"] is None else f"{row['agreement']:g}",
+        *(
+            half,
+            f"{different['false']} of {different['pairs']:,}",
+            f"{1e6 * different['false'] / different['pairs']:.2g}",
+        ),
+        *(share(float(np.mean([recall[each] for each in group]))) for group in kinds),
+        *(share(found), share(false)),
+    ]
+
+
 def main() -> None:
-    """Measure, print, write JSON."""
+    """Measure, print, write."""
     parser = argparse.ArgumentParser(prog="python -m benchmarks.quality.profiles")
     parser.add_argument("--seeds", type=int, default=5000, metavar="N", help="photos to calibrate by")
-    parser.add_argument("--photos", type=int, default=300, metavar="N", help="photos to copy")
-    parser.add_argument("--out", type=Path, default=ROOT / "benchmarks/results/profiles.json")
+    parser.add_argument(
+        "--different", type=int, default=21_916, metavar="N", help="photos for false pairs, of each half"
+    )
+    parser.add_argument("--photos", type=int, default=100, metavar="N", help="photos to copy, of each half")
+    parser.add_argument("--out", type=Path, default=RESULTS)
+    parser.add_argument("--write-docs", action="store_true")
     given = parser.parse_args()
-    folder = data_folder()
-    small = sorted((folder / "photos_small").glob("*.jpg"))
-    seeds = evenly(small, given.seeds)
-    others = sorted(set(small) - set(seeds))
-    copied = evenly(sorted((folder / "photos_eval").glob("*.jpg")), given.photos)
-    rows = [measure(name, seeds, copied, others) for name in NAMES]
-    of_camera = [measure_low_texture(name) for name in low_texture.CLASSES]
-    for row in [*rows, *of_camera]:
-        print(row)
+    photos = choose_photos(data_folder(), given.seeds, given.different, given.photos)
     result = {
-        "photos": len(copied),
-        "profiles": rows,
-        "camera_on_low_texture": of_camera,
+        "photos": {half: len(files) for half, files in photos.copied.items()},
+        "profiles": list(measure(photos)),
+        "camera_on_low_texture": [measure_low_texture(name) for name in low_texture.CLASSES],
     }
     given.out.write_text(json.dumps(result, indent=1) + "\n", encoding="utf-8")
+    print(tables(result)["profiles"])
+    if given.write_docs:
+        PAGE.write_text(with_tables(PAGE.read_text("utf-8"), tables(result)), "utf-8")
 
 
 if __name__ == "__main__":

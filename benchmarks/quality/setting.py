@@ -57,10 +57,10 @@ class Setting:
 def settings(radius: float | None = None) -> tuple[Setting, ...]:
     """Return the measured profile, by another radius if one is told, and ``dct`` as it ships beside it."""
     given = {} if radius is None else {"radius": radius}
-    return _setting(MEASURED, {**PROFILES[MEASURED], **given}), _setting(DCT, {"descriptor": DCT})
+    return setting_of(MEASURED, {**PROFILES[MEASURED], **given}), setting_of(DCT, {"descriptor": DCT})
 
 
-def _setting(name: str, told: Mapping[str, Any]) -> Setting:
+def setting_of(name: str, told: Mapping[str, Any]) -> Setting:
     """Return the setting that holds what is told.
 
     The radius is else what calibration takes at most: ordinary photos allow it.

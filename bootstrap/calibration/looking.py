@@ -32,8 +32,8 @@ _ANY_RADIUS = 2.0
 _MOST_OF_IT = 0.6
 """Of a copy or its original: patterns, such as blobs or squares, may agree by chance where a small part overlaps."""
 _NEARLY_EVERYWHERE = 0.9
-"""Pictures that agree in so much are copies, and so are those that the highest agreement above lets pass, which plain
-pictures never reach. Of 11,458 near pairs of drawn pages and cards of one layout 10 are then taken for copies; of 3,398
+"""Pictures that agree in so much are copies, and so are those that the highest agreement above lets pass, as plain
+pictures hardly do. Of 11,458 near pairs of drawn pages and cards of one layout 10 are then taken for copies; of 3,398
 near pairs of copies of photos three quarters are, and most of the others are joined by a third copy."""
 
 
@@ -47,7 +47,8 @@ class LookedPairs:
         The pairs.
     passes_up_to
         float64 (k,): the largest ``--agreement`` at which the pair is one of duplicates, whichever of the two is the
-        later one; infinite where it is at any, negative where it is at none that is tried.
+        later one, to the thousandth that what is needed is rounded to; 1 where they agree everywhere, infinite where
+        blank pictures are near or no look is taken, negative where it is at none that is tried.
     copies
         bool (k,): whether the two agree nearly everywhere, or as much as the highest agreement that is tried asks for,
         and in most of one of them.
@@ -97,7 +98,7 @@ def looked_at(near: NearPairs, images: Images, relation: Relation) -> LookedPair
         for variant in (images, *images.variants):
             l2 = paired_l2_distances(variant.descriptors[later], images.descriptors[earlier])
             kept = None if images.kept is None else images.kept[earlier]
-            checks = relation.check(variant.kept, later, kept, l2, all_looks=True)
+            checks = relation.check(variant.kept, later, kept, l2, of_part=variant.of_part, all_looks=True)
             up_to = passing_up_to(checks, relation)
             np.maximum(passes, np.where(l2 <= relation.radius, up_to, -1.0), out=passes)
             copies |= _are_copies(checks, up_to)
@@ -130,6 +131,8 @@ def passing_up_to(checks: Checks, relation: Relation) -> NDArray[np.float64]:
     # What is needed is a multiple of the agreement asked for, and nothing where blank pictures are near.
     asked = looks.needed / (relation.agreement or 1.0)
     up_to = np.divide(looks.agreement, asked, out=np.full(len(asked), np.inf), where=asked > 0.0)
+    # But at most 1: pictures that agree everywhere pass at any.
+    up_to = np.where((looks.agreement >= 1.0) & (asked > 0.0), 1.0, up_to)
     return np.where(checks.allowed, np.maximum(up_to, relation.agreement), -1.0)
 
 

@@ -20,15 +20,20 @@ from neardup.index.live import wrong_count
 from neardup.index.retention import Retention
 from neardup.index.stored.codec import decode_head, head_key
 from neardup.index.stored.events import Appended, Rewritten, Split, decode_event
+from neardup.relation.kept import Parts, divided
+from neardup.relation.look import COUNT, STORED_POINTS
 from neardup.relation.rule import Relation
 from neardup.search.distance import l2_distances, paired_l2_distances
 from neardup.search.sketch_trees import SketchTrees
 from neardup.search.sketches import Sketcher
-from neardup.types import Descriptors
+from neardup.types import Descriptors, Kept
 
 _NORM_SLACK = 2e-3
 """Rounding a unit vector to float16 changes its length by at most 2**-11, and a little for its smallest numbers."""
 _BASIS_SLACK = 1e-4
+_CERTAIN = 0.8
+"""With that much agreement two pictures show the same, whichever of their points are compared: the second look itself
+asks no further then."""
 _QUERIES = 256
 _PAIRS_MEASURED = 20_000
 
@@ -135,8 +140,13 @@ class Members:
     ) -> Iterator[Suspect]:
         """Yield the pairs (row, row, distance) that should not be within the radius, each as stored."""
         for one, other, l2_distance in self._unchanged(pairs, relation):
+            ours, theirs = (None if self.kept is None else self.kept[row] for row in (one, other))
             yield from close_pair(
-                (self.heads[one], self.cells[one]), (self.heads[other], self.cells[other]), l2_distance, retention
+                (self.heads[one], self.cells[one]),
+                (self.heads[other], self.cells[other]),
+                l2_distance,
+                retention,
+                is_certain=is_certain(relation, ours, theirs, l2_distance),
             )
 
     def _unchanged(
@@ -153,15 +163,31 @@ class Members:
             )
 
 
+def is_certain(relation: Relation, one: Kept | None, other: Kept | None, l2_distance: float) -> bool:
+    """Return whether two members that agree as they are stored agreed as well when the later one was judged.
+
+    It was judged by up to twice the points. That says the same where all are stored, of both, as nobody knows which was
+    later; and where nearly everything agrees, from either side. Blank pictures go by their distance.
+    """
+    if relation.agreement is None or one is None or other is None:
+        return True
+    looks = (divided(one)[Parts.LOOK], divided(other)[Parts.LOOK])
+    if all(look[COUNT] < STORED_POINTS for look in looks):
+        return True
+    found = (relation.check_one(*pair, l2_distance).look(0) for pair in ((one, other), (other, one)))
+    return all(look is not None and (look.agreement >= _CERTAIN or look.needed == 0.0) for look in found)
+
+
 def close_pair(
-    one: tuple[bytes, int], other: tuple[bytes, int], l2_distance: float, retention: Retention
+    one: tuple[bytes, int], other: tuple[bytes, int], l2_distance: float, retention: Retention, *, is_certain: bool
 ) -> Iterator[Suspect]:
     """Tell of two members (head, cell) within the radius, unless one never counted for the other."""
     first, second = sorted((head_key(one[0]), head_key(other[0])))
     if first == second or _one_is_too_old(one[0], other[0], retention):
         return
     text = f"{_text(first)} and {_text(second)} are {l2_distance:.6f} apart"
-    yield Suspect("distances", first + b"\0" + second, frozenset({one[1], other[1]}), text)
+    check = "distances" if is_certain else "looks"
+    yield Suspect(check, first + b"\0" + second, frozenset({one[1], other[1]}), text)
 
 
 def _one_is_too_old(one: bytes, other: bytes, retention: Retention) -> bool:

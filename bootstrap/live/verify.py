@@ -23,6 +23,7 @@ from bootstrap.live.checks import (
     close_pairs,
     doubles,
     head_suspects,
+    is_certain,
     member_suspects,
 )
 from bootstrap.live.reading import Block, LiveGeneration
@@ -116,6 +117,11 @@ class Verification:
                 Check("homes", "every member is in its own cell, and none in a cell that was divided"),
                 Check("keys", "no two members have one key"),
                 Check("distances", f"no member duplicates another ({pairs} compared with all)"),
+                Check(
+                    "looks",
+                    "no members agree by the points stored of them: by all those that one was judged by they need not",
+                    is_warning=True,
+                ),
                 Check("log", "the log's events agree with the splits and the cells"),
                 Check("orphans", "Redis holds no keys under the index's prefix but its own"),
                 Check("sizes", f"no cluster has more than {max_cluster} members", is_warning=True),
@@ -206,25 +212,33 @@ class Verification:
         if self._sample is not None:
             yield from self._sampled_pairs(generation, members, self._sample)
             return
-        self._checks["distances"].examined = members
+        self._examine(generation, members)
         everyone = Members(blocks)
         if len(everyone):
             with self._shown("compare", len(everyone), "members") as progress:
                 pairs = close_pairs(everyone.descriptors, generation.sketcher, generation.meta.radius, progress)
                 yield from everyone.suspects(pairs, generation.meta.relation, self._retention)
 
+    def _examine(self, generation: LiveGeneration, members: int) -> None:
+        self._checks["distances"].examined = members
+        self._checks["looks"].examined = members if generation.meta.relation.agreement is not None else 0
+
     def _sampled_pairs(self, generation: LiveGeneration, members: int, wanted: int) -> Iterator[Suspect]:
         chosen = set(random.sample(range(members), min(wanted, members)))
         sample = Members(list(_chosen(generation, chosen)))
-        self._checks["distances"].examined = len(sample)
+        self._examine(generation, len(sample))
         if not len(sample):
             return
         for block in generation.blocks(strict=False):
             distances = l2_distances(sample.descriptors, block.descriptors)
-            for row, other in _alike(distances, sample, block, generation.meta.relation):
-                one = (sample.heads[row], sample.cells[row])
+            relation = generation.meta.relation
+            for row, other in _alike(distances, sample, block, relation):
+                one, l2_distance = (sample.heads[row], sample.cells[row]), float(distances[row, other])
+                ours = None if sample.kept is None else sample.kept[row]
+                theirs = None if block.kept is None else block.kept[other]
+                certain = is_certain(relation, ours, theirs, l2_distance)
                 pair = (block.heads[other], block.cell)
-                yield from close_pair(one, pair, float(distances[row, other]), self._retention)
+                yield from close_pair(one, pair, l2_distance, self._retention, is_certain=certain)
 
     # -- looking again ------------------------------------------------------------------------------------------------
 

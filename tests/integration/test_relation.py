@@ -36,9 +36,11 @@ from neardup.descriptors import load_descriptor
 from neardup.errors import IndexMismatch, Misconfigured
 from neardup.index.redis import RedisIndex, RedisIndexOptions
 from neardup.index.stored.codec import encode_member
-from neardup.relation.kept import Parts, parts_of
+from neardup.index.stored.keys import IndexKeys
+from neardup.relation.kept import Parts, kept_of, parts_of, stored_kept
 from neardup.relation.second_look import DEFAULT_AGREEMENT
 from neardup.settings.reading import read_settings
+from tests.support.drawings import photo
 
 pytestmark = pytest.mark.redis
 
@@ -258,6 +260,28 @@ def test_a_second_look_tells_scenes_apart(job: Job, client: redis.Redis, name: s
     assert sum("agreement" in line and "is needed" in line for line in lines) == len(document["neighbours"])
     agreed = [near["agreement"] >= near["agreement_needed"] for near in document["neighbours"]]
     assert agreed == [near["image_id"] == "2 60.jpg" for near in document["neighbours"]]
+
+
+@pytest.mark.parametrize("sample", [None, 100])
+def test_verify_warns_of_members_that_agree_by_the_points_stored_of_them_alone(
+    job: Job, client: redis.Redis, name: str, tmp_path: Path, sample: int | None
+) -> None:
+    whole, half = photo(0), photo(0)
+    half[:, 130:] = photo(1)[:, 130:]
+    job(written(tmp_path / "one", {"a.jpg": jpeg(Image.fromarray(whole), 90)}), *LOOKED_AT)
+    (stored,) = RedisIndex(client, name).members()
+    # The same place, behind the index's back: such a pair may have been told apart, by points that nobody stored.
+    pretender = replace(stored, key="pretender", image_id="pretender", kept=stored_kept(kept_of(half, Parts.LOOK)))
+    client.rpush(IndexKeys(name).cell(1, 0), encode_member(pretender))
+    document = Verification(client, name, sample=sample).run()
+    wrong = {check["check"]: (check["holds"], check["wrong"]) for check in document["checks"]}
+    assert wrong["distances"] == ("yes", 0)
+    assert wrong["looks"] == ("warning", 1)
+    # What agrees everywhere was never told apart.
+    client.rpush(IndexKeys(name).cell(1, 0), encode_member(replace(stored, key="copy")))
+    document = Verification(client, name, sample=sample).run()
+    wrong = {check["check"]: (check["holds"], check["wrong"]) for check in document["checks"]}
+    assert wrong["distances"] == ("no", 1)
 
 
 def test_looks_are_carried_over_alone_and_beside_thumbnails_and_dropped_when_nobody_needs_them(

@@ -9,6 +9,7 @@ from pathlib import Path
 
 from demo.services import open_redis
 from tests.stress.drive import Plan, Report, Run
+from tests.stress.looks import RELATIONS
 from tests.stress.withdraw import DEFECTS, WHOLE_CACHE
 
 
@@ -17,6 +18,7 @@ def main() -> int:
     parser.add_argument("--images", type=int, default=100_000, help="messages over all partitions (default: 100000)")
     parser.add_argument("--seed", type=int, default=1, help="of messages and mishaps (default: 1)")
     parser.add_argument("--max-cluster", type=int, default=60, help="members of a cell (default: 60)")
+    parser.add_argument("--relation", choices=RELATIONS, default="plain", help="what decides (default: plain)")
     parser.add_argument("--unchecked", action="store_true", help="switch the commit's check off: must be found out")
     parser.add_argument("--believing", action="store_true", help="believe wrong clocks: must be found out")
     parser.add_argument("--defect", choices=DEFECTS, default="", help="of removal or rollback: must be found out")
@@ -36,6 +38,7 @@ def main() -> int:
         rebuilt=not args.workers_only,
         rest_s=2.0,
         defect=args.defect,
+        relation=args.relation,
     )
     with open_redis(os.environ, _say) as url, tempfile.TemporaryDirectory(prefix="neardup-stress-") as folder:
         report = Run(plan, url, Path(folder)).run()

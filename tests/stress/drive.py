@@ -19,10 +19,11 @@ from neardup.index.redis import RedisIndex, RedisIndexOptions
 from neardup.index.stored.connection import connect
 from neardup.index.stored.keys import IndexKeys
 from neardup.search.sketches import fit_sketcher
-from neardup.types import Descriptors, Query
-from tests.stress.audit import Contents, pairs_within
-from tests.stress.history import History, Recorder, Switch
-from tests.stress.material import PARTITIONS, RADIUS, RETENTION, Material, key_of, make_material
+from tests.stress.audit import Contents
+from tests.stress.history import History, Recorder, Switch, Told
+from tests.stress.looks import RADIUS
+from tests.stress.material import DIMENSION, PARTITIONS, RETENTION, Material, key_of, make_material
+from tests.stress.pairs import near_pairs
 from tests.stress.rebuild import REST_S, Rebuilding, rebuild
 from tests.stress.withdraw import Withdrawing, read_notes, withdraw
 from tests.stress.worker import Order, time_ms, work
@@ -70,6 +71,8 @@ class Plan:
         Of the latter, after each step; up to twice this long, as above.
     defect
         Of removals or rollbacks, one of `tests.stress.withdraw.DEFECTS`.
+    relation
+        What decides, one of `tests.stress.looks.RELATIONS`.
     """
 
     images: int
@@ -83,6 +86,7 @@ class Plan:
     rebuilt: bool = False
     rest_s: float = 0.25
     defect: str = ""
+    relation: str = "plain"
 
 
 @dataclass
@@ -101,6 +105,9 @@ class Report:
     lost_by_rollbacks: int = 0
     operators_killed: int = 0
     unique_again: int = 0
+    pairs_kept_apart: int = 0
+    turned: int = 0
+    pairs_seen_inside: int = 0
     retries: int = 0
     splits: int = 0
     members: int = 0
@@ -162,13 +169,13 @@ class Run:
         self.report = Report()
 
     def run(self) -> Report:
-        material = make_material(self._plan.images, self._plan.seed)
+        material = make_material(self._plan.images, self._plan.seed, self._plan.relation)
         material.save(self._folder)
-        history = self._history(material.by_key())
+        history = self._history(material)
         recorder = Recorder(self._url, self._name, history)
         with connect(self._url) as client:
-            sample = material.partitions[:, :500].reshape(-1, material.partitions.shape[2])
-            build_anew(client, self._name, RADIUS, material.centroids, fit_sketcher(sample))
+            sketcher = fit_sketcher(material.partitions[:, :500, 0].reshape(-1, DIMENSION))
+            build_anew(client, self._name, RADIUS, material.centroids, sketcher, relation=material.rule)
         try:
             self._deliver()
         finally:
@@ -177,16 +184,16 @@ class Run:
         self._audit(material, history, recorder)
         return self.report
 
-    def _history(self, rows: dict[str, Descriptors]) -> History:
-        keys, near = list(rows), defaultdict(list)
-        for one, other, distance in pairs_within(np.stack(list(rows.values())), RADIUS):
-            near[keys[one]].append((distance, keys[other]))
-            near[keys[other]].append((distance, keys[one]))
-        slots = range(len(rows) // PARTITIONS)
+    def _history(self, material: Material) -> History:
+        keys, near = material.keys, defaultdict(list)
+        pairs = near_pairs(material)
+        self.report.pairs_kept_apart = int((~pairs.duplicates).sum())
+        self.report.pairs_seen_inside = int((pairs.duplicates & pairs.of_part).sum())
+        for later, earlier, distance in pairs.found():
+            near[keys[later]].append((distance, keys[earlier]))
         times_ms = {
             key_of(partition, offset): time_ms(partition, offset, believing=self._plan.believing)
-            for partition in range(PARTITIONS)
-            for offset in slots
+            for partition, offset in np.ndindex(material.shown.shape)
         }
         return History(self._name, near, times_ms, RETENTION)
 
@@ -233,6 +240,7 @@ class Run:
             *(self._folder, self._url, self._name, partition, self._seeds, self._options),
             checked=self._plan.checked,
             believing=self._plan.believing,
+            relation=self._plan.relation,
         )
         worker = self._processes.Process(target=work, args=(order,), daemon=True)
         worker.start()
@@ -329,17 +337,17 @@ class Run:
 
     def _audit(self, material: Material, history: History, recorder: Recorder) -> None:
         report = self.report
-        rows = material.by_key()
+        keys = material.keys
         with connect(self._url) as client:
-            self._settle(rows)
+            self._settle(material)
             recorder.end()
             contents = Contents(client, self._name)
             for key in client.scan_iter(match=IndexKeys(self._name).pattern, count=1000):
                 client.unlink(key)
         verdicts = self._read_notes()
-        report.images = len(rows)
+        report.images = len(keys)
         report.images_per_s = round(report.images / report.seconds, 1)
-        report.lost = len(rows.keys() - verdicts.keys())
+        report.lost = len(set(keys) - verdicts.keys())
         report.changed = sum(
             set(history.told[key]) != told or len(history.told[key]) > 1 for key, told in verdicts.items()
         )
@@ -347,6 +355,7 @@ class Run:
         report.judged_by_removed = history.by_removed
         report.pairs_within_radius = history.unexplained
         report.unique_again = history.again
+        report.turned = sum(symmetry != "none" for told in verdicts.values() for *_, symmetry, _ in told)
         uniques = {key for key, told in verdicts.items() if any(verdict == "unique" for verdict, *_ in told)}
         self._audit_contents(contents, history, uniques)
         self._audit_withdrawn(contents, history)
@@ -380,23 +389,22 @@ class Run:
         told = Counter(_switch_of(note) for note in rollbacks)
         report.faults += [f"a rollback told another story: {switch}" for switch in told - Counter(history.switches)]
 
-    def _settle(self, rows: dict[str, Descriptors]) -> None:
+    def _settle(self, material: Material) -> None:
         """Let what the last batches made too large be divided, as the next ones would."""
         with connect(self._url) as client:
             index = RedisIndex(client, self._name, options=self._options)
-            key = next(iter(rows))
             while index._view.grown:
-                index.decide([Query(key, f"id of {key}", rows[key])])
+                index.decide([material.query(0, 0)])
 
-    def _read_notes(self) -> dict[str, set[tuple[str, str | None, float | None]]]:
-        verdicts: dict[str, set[tuple[str, str | None, float | None]]] = defaultdict(set)
+    def _read_notes(self) -> dict[str, set[Told]]:
+        verdicts: dict[str, set[Told]] = defaultdict(set)
         for path in self._folder.glob("notes-*"):
             lines = [json.loads(line) for line in path.read_bytes().splitlines()]
             self.report.retries += max((line["retries"] for line in lines), default=0)
             for line in lines:
                 self.report.deliveries += len(line["verdicts"])
-                for key, verdict, duplicate_of, l2_distance in line["verdicts"]:
-                    verdicts[key].add((verdict, duplicate_of, l2_distance))
+                for key, *told in line["verdicts"]:
+                    verdicts[key].add(tuple(told))
         return verdicts
 
 

@@ -17,13 +17,19 @@ from neardup.index.retention import Retention
 from neardup.index.stored.codec import decode_decision, head_key
 from neardup.index.stored.connection import connect
 from neardup.index.stored.keys import IndexKeys
-from neardup.types import Verdict
+from neardup.types import Decision, Verdict
 
 _END = b"the end of "
 _COMMANDS = {b"RPUSH", b"LREM", b"DEL", b"UNLINK", b"SET", b"HSET"}
 """All that changes a cell, a decision, the live generation or the notes of removals."""
-Told = tuple[str, str | None, float | None]
-"""Verdict, what it is a duplicate of, and the distance."""
+Told = tuple[str, str | None, float | None, str, float | None]
+"""Verdict, what it is a duplicate of, the distance, the symmetry, and how much agrees."""
+
+
+def told_of(decision: Decision) -> Told:
+    """Return what is told of a decision."""
+    agreement = None if decision.look is None else decision.look.agreement
+    return decision.verdict.value, decision.duplicate_of, decision.l2_distance, decision.symmetry.value, agreement
 
 
 @dataclass(frozen=True)
@@ -74,7 +80,7 @@ class History:
     name
         Of the index.
     near
-        For the key of each message, distance and key of all others within the radius.
+        For the key of each message, distance and key of all others that it duplicates if they come before it.
     times_ms
         For the key of each message, when its image was captured.
     retention
@@ -91,9 +97,9 @@ class History:
     switches
         From one generation to another.
     again
-        How many are unique although one within the radius was, which had been removed or dropped before.
+        How many are unique although one that they duplicate was, which had been removed or dropped before.
     unexplained
-        Pairs of uniques within the radius of which the earlier one had not.
+        Pairs of uniques of which the later duplicates the earlier one, which had not.
     wrong
         Verdicts that brute force would not give.
     by_removed
@@ -178,7 +184,7 @@ class History:
 
     def _judge(self, key: str, recorded: bytes) -> None:
         decision = decode_decision(recorded)
-        told = (decision.verdict.value, decision.duplicate_of, decision.l2_distance)
+        told = told_of(decision)
         members, time_ms = self._generations[self._live].members, self._times_ms[key]
         near = [
             (distance, other)

@@ -11,12 +11,13 @@ from numpy.typing import NDArray
 
 from neardup.descriptors.base import unit_float16
 from neardup.index.retention import Retention
-from neardup.types import Descriptors
+from neardup.relation.rule import Relation
+from neardup.types import Descriptors, Kept, Query, Variant
+from tests.stress.looks import FORMS, INSIDE, PICTURES, RADIUS, RELATIONS, make_looks, shown
 
 PARTITIONS = 4
 DIMENSION = 24
 CLUSTERS = 16
-RADIUS = 0.1
 START_MS = 1_767_225_600_000
 RETENTION = Retention(60 * 60 * 1000)
 """Nothing is too old by a clock that is right, if there are fewer than 360,000 messages in a partition."""
@@ -28,6 +29,8 @@ _WRONG_MS = (
 """Of 2036, in microseconds, forty days ahead, twenty hours ahead, in seconds, none, none, and before 1970."""
 _AHEAD = 200
 """How far back a near copy may have its original: near enough that both are still on their way."""
+_INSIDE = 0.5
+"""Share of the fresh slots in which one shows an earlier picture inside."""
 
 
 @dataclass(frozen=True)
@@ -36,24 +39,54 @@ class Material:
 
     Attributes
     ----------
+    relation
+        What decides, a name of `tests.stress.looks.RELATIONS`.
     centroids
         float32 (k, d), unit norm.
     partitions
-        float16 (PARTITIONS, n, d), unit norm.
+        float16 (PARTITIONS, n, views, d), unit norm: the image as it came, then its parts.
+    looks
+        uint8 (m, LOOK_BYTES): what images show.
+    shown
+        intp (PARTITIONS, n): the look of each.
     """
 
+    relation: str
     centroids: NDArray[np.float32]
     partitions: Descriptors
+    looks: Kept
+    shown: NDArray[np.intp]
+
+    @property
+    def rule(self) -> Relation:
+        """What decides."""
+        return RELATIONS[self.relation]
+
+    @property
+    def keys(self) -> list[str]:
+        """Of all messages, partition by partition."""
+        return [key_of(partition, offset) for partition, offset in np.ndindex(self.shown.shape)]
 
     def save(self, folder: Path) -> None:
         np.save(folder / "partitions.npy", self.partitions)
+        np.save(folder / "centroids.npy", self.centroids)
+        np.save(folder / "looks.npy", self.looks)
+        np.save(folder / "shown.npy", self.shown)
 
-    def by_key(self) -> dict[str, Descriptors]:
-        return {
-            key_of(partition, offset): row
-            for partition, rows in enumerate(self.partitions)
-            for offset, row in enumerate(rows)
-        }
+    @classmethod
+    def load(cls, folder: Path, relation: str) -> "Material":
+        """Return what was saved, as far as it is looked at."""
+        names = ("centroids", "partitions", "looks", "shown")
+        return cls(relation, *(np.asarray(np.load(folder / f"{name}.npy", mmap_mode="r")) for name in names))
+
+    def query(self, partition: int, offset: int, captured_at_ms: int = 0) -> Query:
+        """Return a message as an index is asked of it."""
+        key, (whole, *parts) = key_of(partition, offset), self.partitions[partition, offset]
+        kept = None if self.rule.agreement is None else self.looks[self.shown[partition, offset]]
+        variants = tuple(
+            Variant(view.symmetry, part, kept, view.part) for view, part in zip(self.rule.views[1:], parts, strict=True)
+        )
+        return Query(key, f"id of {key}", whole, captured_at_ms, kept, variants)
 
 
 def sent_at_ms(offset: int) -> int:
@@ -71,17 +104,20 @@ def key_of(partition: int, offset: int) -> str:
     return f"images-{partition}-{offset}"
 
 
-def load_partitions(folder: Path) -> Descriptors:
-    return np.asarray(np.load(folder / "partitions.npy", mmap_mode="r"))
+def make_material(images: int, seed: int, relation: str = "plain") -> Material:
+    """Return messages that lie at the same offset of several partitions, where they are to collide.
 
-
-def make_material(images: int, seed: int) -> Material:
-    """Return messages that lie at the same offset of several partitions, where they are to collide."""
+    Each shows a picture in some form. Whether near ones show the same is a matter of chance, mostly they do.
+    """
     rng = np.random.default_rng(seed)
     centroids = _unit(rng.standard_normal((CLUSTERS, DIMENSION)))
     slots = -(-images // PARTITIONS)
     rows = np.stack([_fresh(rng, centroids, slots) for _ in range(PARTITIONS)])
     kinds = rng.choice(["fresh", "border", "copies", "near", "again"], slots, p=[0.3, 0.2, 0.15, 0.2, 0.15])
+    # Drawn apart, so that the rows are the same whatever decides.
+    taste = np.random.default_rng([seed, 1])
+    show = np.stack([shown(taste, picture, PARTITIONS) for picture in taste.integers(0, PICTURES, slots)], axis=1)
+    inside: list[tuple[int, int, NDArray[np.float64]]] = []
     for slot, kind in enumerate(kinds):
         order = rng.permutation(PARTITIONS)
         if kind == "border":
@@ -89,11 +125,25 @@ def make_material(images: int, seed: int) -> Material:
         elif kind == "copies":
             rows[:, slot] = rows[0, slot]
         elif kind == "near":
-            original = rows[order[0], rng.integers(max(0, slot - _AHEAD), slot + 1)]
+            place = order[0], rng.integers(max(0, slot - _AHEAD), slot + 1)
+            original = rows[place]
             rows[order, slot] = [_moved(rng, original, share) for share in (0.3, 0.7, 0.99, 1.2)]
+            show[:, slot] = shown(taste, show[place] // FORMS, PARTITIONS)
         elif kind == "again":
-            rows[:, slot] = rows[order, rng.integers(0, slot + 1, PARTITIONS)]
-    return Material(centroids.astype(np.float32), unit_float16(rows.reshape(-1, DIMENSION)).reshape(rows.shape))
+            offsets = rng.integers(0, slot + 1, PARTITIONS)
+            rows[:, slot] = rows[order, offsets]
+            show[:, slot] = shown(taste, show[order, offsets] // FORMS, PARTITIONS)
+        elif taste.random() < _INSIDE:
+            place = taste.integers(PARTITIONS), taste.integers(max(0, slot - _AHEAD), slot + 1)
+            show[0, slot] = show[place] // FORMS * FORMS + INSIDE
+            inside.append((0, slot, _moved(taste, rows[place], taste.uniform(0.1, 1.1))))
+    views = np.repeat(rows[:, :, np.newaxis], len(RELATIONS[relation].views), axis=2)
+    # Opposite the whole, where nothing else is.
+    views[:, :, 1:] *= -1
+    for partition, slot, row in inside if views.shape[2] > 1 else ():
+        views[partition, slot, taste.integers(1, views.shape[2])] = row
+    unit = unit_float16(views.reshape(-1, DIMENSION)).reshape(views.shape)
+    return Material(relation, centroids.astype(np.float32), unit, make_looks(), show)
 
 
 def _unit(rows: NDArray[np.float64]) -> NDArray[np.float64]:

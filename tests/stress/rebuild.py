@@ -14,7 +14,7 @@ from bootstrap.seeds.analyse import cluster_seeds
 from neardup.errors import CorruptIndex, Misconfigured
 from neardup.index.carry import Predecessor, find_predecessor
 from neardup.index.stored.connection import connect
-from neardup.relation.images import Images
+from neardup.relation.images import Images, images_of
 from neardup.types import Member
 from tests.stress.withdraw import KEEP_MS
 
@@ -74,7 +74,8 @@ def _build(client: redis.Redis, task: Rebuilding) -> None:
 def _next(predecessor: Predecessor, carried: list[Member]) -> tuple[Snapshot, CarryOver]:
     meta = predecessor.meta
     assert meta is not None
-    nothing = Images(np.empty((0, meta.dimension), dtype=np.float16))
+    kept = images_of(carried, meta.relation.parts).kept
+    nothing = Images(np.empty((0, meta.dimension), np.float16), None if kept is None else kept[:0])
     assembly = Assembly(carried, [], nothing, meta.relation, meta.relation)
     members = [assembly.rows[row] for row in assembly.members]
     cells, clusters = cluster_seeds(np.stack([member.descriptor for member in members]))

@@ -24,6 +24,17 @@ def test_four_workers_that_are_killed_and_stopped(server: str, tmp_path: Path, r
     assert report.retries > 0
 
 
+@pytest.mark.parametrize("relation", ["look", "symmetries", "parts"])
+def test_a_second_look_says_the_same_to_all_workers(relation: str, redis_url: str, tmp_path: Path) -> None:
+    plan = Plan(images=1000, seed=3, max_cluster=12, cache_bytes=20_000, mishap_s=1.0, relation=relation)
+    report = Run(plan, redis_url, tmp_path).run()
+    assert report.sound, report.to_json()
+    assert report.kills + report.zombies > 0
+    assert report.pairs_kept_apart > 0
+    assert (report.turned > 0) == (relation != "look")
+    assert (report.pairs_seen_inside > 0) == (relation == "parts")
+
+
 def test_generations_built_and_rolled_back_and_members_removed_meanwhile(redis_url: str, tmp_path: Path) -> None:
     plan = Plan(images=3000, seed=2, max_cluster=12, mishap_s=0.5, rebuilt=True)
     report = Run(plan, redis_url, tmp_path).run()

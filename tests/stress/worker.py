@@ -19,8 +19,9 @@ from neardup.capture_time import capture_time, now_ms
 from neardup.errors import IndexMismatch, RedisUnavailable
 from neardup.index.redis import RedisIndex, RedisIndexOptions
 from neardup.index.stored.connection import connect
-from neardup.types import Decision, Descriptors, Query
-from tests.stress.material import captured_at_ms, key_of, load_partitions, sent_at_ms
+from neardup.types import Decision, Query
+from tests.stress.history import told_of
+from tests.stress.material import Material, captured_at_ms, sent_at_ms
 
 LARGEST_BATCH = 48
 FAR_OFF_MS = 2**62
@@ -35,7 +36,8 @@ class Worker:
 
     def __init__(self, order: "Order") -> None:
         self._order = order
-        self._rows: Descriptors = load_partitions(order.folder)[order.partition]
+        self._material = Material.load(order.folder, order.relation)
+        self._count = self._material.shown.shape[1]
         self._partition = order.partition
         self._believing = order.believing
         self._index = open_index(order)
@@ -45,17 +47,16 @@ class Worker:
 
     def run(self) -> None:
         position = self._committed()
-        while position < len(self._rows):
-            end = min(position + self._random.randint(1, LARGEST_BATCH), len(self._rows))
+        while position < self._count:
+            end = min(position + self._random.randint(1, LARGEST_BATCH), self._count)
             queries = [self._query(offset) for offset in range(position, end)]
             self._note(queries, *self._decide(queries))
             self._commit(end)
             position = max(0, end - self._random.randint(1, 100)) if self._random.random() < AGAIN else end
 
     def _query(self, offset: int) -> Query:
-        key = key_of(self._partition, offset)
         known_ms = time_ms(self._partition, offset, believing=self._believing)
-        return Query(key, f"id of {key}", self._rows[offset], known_ms)
+        return self._material.query(self._partition, offset, known_ms)
 
     def _decide(self, queries: list[Query]) -> tuple[list[Decision], int]:
         """Return the decisions, and how many commits were repeated until now."""
@@ -69,10 +70,7 @@ class Worker:
         raise SystemExit("Redis is gone, and whoever started this worker may be, too")
 
     def _note(self, queries: list[Query], decisions: list[Decision], retries: int) -> None:
-        verdicts = [
-            [query.key, decision.verdict.value, decision.duplicate_of, decision.l2_distance]
-            for query, decision in zip(queries, decisions, strict=True)
-        ]
+        verdicts = [[query.key, *told_of(decision)] for query, decision in zip(queries, decisions, strict=True)]
         # One write: a line is there or it is not.
         self._notes.write(json.dumps({"retries": retries, "verdicts": verdicts}).encode() + b"\n")
 
@@ -111,6 +109,7 @@ class Order:
     options: RedisIndexOptions
     checked: bool
     believing: bool
+    relation: str
 
     @property
     def notes(self) -> Path:

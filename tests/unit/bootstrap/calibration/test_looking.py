@@ -61,11 +61,11 @@ def test_copies_pass_and_pages_of_other_words_do_not() -> None:
 
 
 def test_what_a_pair_passes_at_is_what_the_relation_says() -> None:
-    # What is needed is a multiple of the agreement asked for: else one look would not tell for all of them.
+    # What is needed is a multiple of the agreement asked for, at most 1: else one look would not tell for all of them.
     picture = photo(0)
     half = picture.copy()
     half[:, 110:] = photo(1)[:, 110:]
-    pictures = [picture, half, cropped(picture, 0.3), chess_board(0), chess_board(1), page(0)]
+    pictures = [picture, half, cropped(picture, 0.3), chess_board(0), chess_board(1), page(0), page(0)]
     images, pairs = images_of(pictures), looks_at(pictures)
     assert images.kept is not None
     ones, twos = pairs.near.rows.T
@@ -77,6 +77,25 @@ def test_what_a_pair_passes_at_is_what_the_relation_says() -> None:
         assert ((pairs.passes_up_to >= agreement) == either)[~near_the_limit].all()
     between = (pairs.passes_up_to > AGREEMENTS[0]) & (pairs.passes_up_to < 1.0)
     assert between.any()
+
+
+def test_plain_pictures_that_agree_everywhere_pass_at_any_agreement() -> None:
+    # Of them 7/3 of the agreement is needed, but never more than 1.
+    pairs = looks_at([page(0), page(0)])
+    assert pairs.passes_up_to.tolist() == [1.0]
+
+
+def test_what_is_near_by_a_part_alone_needs_all_of_the_agreement() -> None:
+    blank = np.full((64, 64, 3), 40, np.uint8)
+    whole = images_of([blank, blank])
+    assert whole.kept is not None
+    far = Images(np.eye(2, 16, dtype=np.float16), whole.kept)
+    by_part = far.with_variants((Images(far.descriptors[::-1], whole.kept, of_part=True),))
+    near = NearPairs(np.array([0.1]), np.array([[0, 1]], dtype=np.intp), 2)
+    relation = Relation(RADIUS, agreement=AGREEMENTS[0], match_parts=True)
+    # Blank pictures are duplicates if near enough as wholes, and a part says nothing of that.
+    assert looked_at(near, whole, relation).passes_up_to.tolist() == [np.inf]
+    assert looked_at(near, by_part, relation).passes_up_to.tolist() == [-1.0]
 
 
 def test_half_of_another_picture_is_no_copy_but_a_crop_is() -> None:
