@@ -105,7 +105,7 @@ def measure(name: str, seeds: list[Path], copied: list[Path], others: list[Path]
         distances = np.stack(list(pool.map(partial(copy_distances, spec, relation), copied, chunksize=4)))
     sources = find_images([str(seed) for seed in seeds])
     descriptor = load_descriptor(spec)
-    comparisons = len(relation.views)
+    comparisons = len(relation.described_after)
     ids = [source.image_id for source in sources]
     calibration = calibrate_seeds(sources, ids, of_seeds, descriptor, rate, comparisons=comparisons)
     recall = dict(zip(TRANSFORMS, (distances <= calibration.radius).mean(axis=0).tolist(), strict=True))
