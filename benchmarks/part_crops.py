@@ -120,7 +120,7 @@ def _near(rows: NDArray[np.float32], members: NDArray[np.float32], radius: float
 
 
 def _agreed(later: NDArray[np.uint8], stored: NDArray[np.uint8]) -> NDArray[np.bool_]:
-    """Return in which of the earlier pictures, (n, b), the second look finds the same as in the later one, bool (n,)."""
+    """Return in which of the earlier pictures, (n, b), a second look finds the later one's, bool (n,)."""
     found = looks(later, stored, np.full(len(stored), UNLIKE_L2), DEFAULT_AGREEMENT)
     return np.asarray(found.agreement >= found.needed)
 
