@@ -128,11 +128,11 @@ def _lines(plane: _Plane) -> _Lines:
     np.add.accumulate(_edges(plane).T, axis=0, dtype=np.uint8, out=edges[1:, 1 : count - 1])
     window = math.ceil(_LINE_SHARE * length)
     most = (edges[window:] - edges[:-window]).max(axis=0)
-    candidates = np.flatnonzero(most >= _EDGE_SHARE * window)
     taken: list[int] = []
     # A sharp edge between two rows is a step across either, and begins at the second.
-    candidates = candidates[::-1]
-    for place in candidates[np.argsort(-most[candidates].astype(np.intp), kind="stable")].tolist():
+    candidates = np.flatnonzero(most >= _EDGE_SHARE * window)[::-1]
+    strength = most[candidates] * np.intp(length + 1) + edges[-1, candidates]
+    for place in candidates[np.argsort(-strength, kind="stable")].tolist():
         if all(abs(place - other) >= _APART_PX for other in taken):
             taken.append(place)
             if len(taken) == _MOST_LINES:
