@@ -105,6 +105,7 @@ def _query(
         kept=image.kept,
         variants=tuple(variants),
         frames=prepared.frames if isinstance(prepared, PreparedImage) else 1,
+        seeks_parts=isinstance(prepared, PreparedImage) and prepared.seeks_parts,
     )
 
 

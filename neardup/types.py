@@ -109,9 +109,12 @@ class Query:
     kept
         As in `Variant`.
     variants
-        What else of the image is compared (`neardup.relation.rule.Relation.views`): all but the image as it came.
+        What else of the image is compared: all but the image as it came, in the order of
+        `neardup.relation.describing.PreparedImage.views`.
     frames
         How many frames or pages its file has.
+    seeks_parts
+        Whether parts of it were looked for, though there may be none.
     """
 
     key: str
@@ -121,6 +124,7 @@ class Query:
     kept: Kept | None = None
     variants: tuple[Variant, ...] = ()
     frames: int = 1
+    seeks_parts: bool = False
 
     @property
     def compared(self) -> tuple[Variant, ...]:

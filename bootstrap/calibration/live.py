@@ -131,7 +131,7 @@ def _proposal(generation: LiveGeneration, members: Members, false_pairs: float) 
 
 def _by_distance(meta: IndexMeta, sample: Images, false_pairs: float, reach: float) -> Document:
     """Return what the distances of members beyond the radius propose."""
-    comparisons = len(meta.relation.views)
+    comparisons = len(meta.relation.described_after)
     different = sample.descriptors[stays(originals_of(sample.descriptors))]
     found: Document = {"copied": len(sample) - len(different)}
     if len(different) < radius.FEWEST_IMAGES:
@@ -159,7 +159,7 @@ def _by_both(meta: IndexMeta, sample: Images, false_pairs: float, reach: float) 
     Of nearer ones nothing is known: those that agree never became members.
     """
     assert meta.agreement is not None  # noqa: S101 - else they are compared by distance
-    comparisons = len(meta.relation.views)
+    comparisons = len(meta.relation.described_after)
     candidate = max(meta.radius, _number(meta.calibration.get("candidate")))
     relation = replace(meta.relation, radius=candidate)
     sift = sifted(sample, np.arange(len(sample)), relation, floor=meta.radius)

@@ -257,7 +257,7 @@ def _calibrate(
         described.descriptors,
         descriptor,
         settings.false_pairs,
-        comparisons=len(relation.views),
+        comparisons=len(relation.described_after),
         second_look=second_look,
         limits=limits,
         workers=settings.workers,

@@ -12,7 +12,7 @@ from neardup.relation.kept import parts_of
 from neardup.relation.rule import Relation
 from neardup.relation.second_look import VERSION as LOOK_VERSION
 from neardup.relation.symmetry import SWITCHES, Switches, switches_of
-from neardup.types import Decision, Match, Member, Origin, Query, Verdict
+from neardup.types import Decision, Match, Member, Origin, Query, Symmetry, Verdict
 
 FORMAT_VERSION = 3
 """Version of the metadata and of the member records."""
@@ -253,13 +253,21 @@ def require_fit(queries: Sequence[Query], relation: Relation, *, as_stored: bool
     RelationMismatch
         One would be compared in another way than the index promises.
     """
-    variants = 0 if as_stored else len(relation.views) - 1
+    symmetries = () if as_stored else relation.described_after[1:]
+    with_parts = relation.match_parts and not as_stored
     for query in queries:
-        if len(query.variants) != variants or parts_of(query.kept) != relation.parts:
+        described = tuple(variant.symmetry for variant in query.variants if variant.part is None)
+        fits = described == symmetries and query.seeks_parts == with_parts
+        if not fits or parts_of(query.kept) != relation.parts:
             raise RelationMismatch(
-                f"{query.key} was described with {len(query.variants)} variants and {parts_of(query.kept)} kept, the "
-                f"index compares {variants} and {relation.parts}: describe it again"
+                f"{query.key} was described {_told(described, query.seeks_parts)} and has {parts_of(query.kept)} kept, "
+                f"the index compares images {_told(symmetries, with_parts)} and {relation.parts}: describe it again"
             )
+
+
+def _told(symmetries: Sequence[Symmetry], with_parts: bool) -> str:  # noqa: FBT001 - told with the first
+    after = f"after {', '.join(symmetries)}" if symmetries else "as it came"
+    return f"{after}, {'with' if with_parts else 'without'} parts,"
 
 
 class Index(Protocol):

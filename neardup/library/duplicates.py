@@ -251,19 +251,21 @@ def _nearest_variants(
     """Return for each pair the nearest variant that is alike; on a tie the first."""
     nearest = [_Nearest(np.inf, Symmetry.NONE)] * len(rows)
     kept = images.with_variants().at(others)
-    for view, variant in zip(relation.views, (images, *images.variants), strict=True):
+    for variant in (images, *images.variants):
         l2 = paired_l2_distances(variant.descriptors[rows], kept.descriptors)
         near = np.flatnonzero(l2 <= relation.radius)
+        if variant.of_part is not None:
+            near = near[variant.of_part[rows[near]]]
         found = relation.check(
             variant.kept,
             rows[near],
             None if kept.kept is None else kept.kept[near],
             l2[near],
-            of_part=variant.of_part,
+            of_part=variant.of_part is not None,
         )
         for place in np.flatnonzero(found.allowed).tolist():
             pair = int(near[place])
             if l2[pair] < nearest[pair].l2_distance:
-                symmetry = found.symmetry(place, view.symmetry)
+                symmetry = found.symmetry(place, variant.symmetry)
                 nearest[pair] = _Nearest(float(l2[pair]), symmetry, found.local_change(place), found.look(place))
     return nearest

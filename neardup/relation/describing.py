@@ -3,19 +3,26 @@
 Seeds, the stream and inspection all use it.
 """
 
-import math
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
 from neardup.descriptors.base import Descriptor
-from neardup.relation.crops import SMALLEST_SHARE, cropped
+from neardup.relation.insets import cropped, insets
 from neardup.relation.kept import Parts, kept_of, transformed_kept
-from neardup.relation.rule import Relation, View
-from neardup.relation.symmetry import transformed
-from neardup.types import Descriptors, Kept, Pixels, Variant
+from neardup.relation.rule import Relation
+from neardup.relation.symmetry import transformed, transformed_box
+from neardup.types import Box, Descriptors, Kept, Pixels, Symmetry, Variant
+
+
+class View(NamedTuple):
+    """What a variant of an image shows; as in `neardup.types.Variant`."""
+
+    symmetry: Symmetry
+    part: Box | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,17 +31,23 @@ class PreparedImage:
 
     Attributes
     ----------
+    views
+        What its variants show: the image as it came, then its parts; the same after each symmetry.
     inputs
-        The descriptor's input for each variant (`Relation.views`).
+        The descriptor's input for each of them.
     kept
         uint8 (b,), of the image as it came; None where nothing but descriptors is compared.
     frames
         How many frames or pages its file has.
+    seeks_parts
+        Whether pictures in it were looked for, though there may be none.
     """
 
+    views: tuple[View, ...]
     inputs: tuple[NDArray[np.uint8], ...]
     kept: Kept | None
     frames: int = 1
+    seeks_parts: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,8 +58,10 @@ class Preparation:
     ----------
     prepare_input
         Makes the descriptor's input from pixels.
-    views
-        What the variants show, the image as it came first.
+    symmetries
+        After which the image is described, none first.
+    seeks_parts
+        Whether the pictures found in it are described, too.
     parts
         What is kept of it besides.
     reduce_to_px
@@ -54,22 +69,25 @@ class Preparation:
     """
 
     prepare_input: Callable[[Pixels], NDArray[np.uint8]]
-    views: tuple[View, ...]
+    symmetries: tuple[Symmetry, ...]
+    seeks_parts: bool
     parts: Parts
     reduce_to_px: int
 
     def prepare(self, pixels: Pixels, frames: int = 1) -> PreparedImage:
         """Shrink uint8 (height, width, 3) RGB pixels to what is compared; nothing full-size is kept."""
-        inputs = tuple(self.prepare_input(shown) for shown in self._shown(pixels))
-        return PreparedImage(inputs, kept_of(pixels, self.parts), frames)
+        boxes = insets(pixels) if self.seeks_parts else ()
+        views, inputs = zip(*self._shown(pixels, boxes), strict=True)
+        return PreparedImage(views, inputs, kept_of(pixels, self.parts), frames, self.seeks_parts)
 
-    def _shown(self, pixels: Pixels) -> Iterator[Pixels]:
-        """Iterate over what the variants show."""
-        whole = pixels
-        for symmetry, part in self.views:
-            if part is None:
-                whole = transformed(pixels, symmetry)
-            yield whole if part is None else cropped(whole, part)
+    def _shown(self, pixels: Pixels, boxes: Sequence[Box]) -> Iterator[tuple[View, NDArray[np.uint8]]]:
+        """Iterate over what the variants show, and the descriptor's input for each."""
+        for symmetry in self.symmetries:
+            whole = transformed(pixels, symmetry)
+            yield View(symmetry), self.prepare_input(whole)
+            for box in boxes:
+                part = transformed_box(box, symmetry)
+                yield View(symmetry, part), self.prepare_input(cropped(whole, part))
 
 
 class Describer:
@@ -85,19 +103,19 @@ class Describer:
 
     def __init__(self, descriptor: Descriptor, relation: Relation) -> None:
         self.descriptor = descriptor
-        self.views = relation.views
+        self.symmetries = relation.described_after
+        self.seeks_parts = relation.match_parts
         self.parts = relation.parts
 
     @property
     def reduce_to_px(self) -> int:
         """A JPEG may be decoded smaller as long as both sides keep this many pixels."""
-        smallest_share = SMALLEST_SHARE if any(view.part for view in self.views) else 1
-        return max(math.ceil(self.descriptor.reduce_to_px / smallest_share), self.parts.needed_px)
+        return max(self.descriptor.reduce_to_px, self.parts.needed_px)
 
     @property
     def preparation(self) -> Preparation:
         """What `prepare` does, as an object that can be pickled."""
-        return Preparation(self.descriptor.preparer, self.views, self.parts, self.reduce_to_px)
+        return Preparation(self.descriptor.preparer, self.symmetries, self.seeks_parts, self.parts, self.reduce_to_px)
 
     def prepare(self, pixels: Pixels) -> PreparedImage:
         """Shrink uint8 (height, width, 3) RGB pixels to what is compared; nothing full-size is kept."""
@@ -116,7 +134,7 @@ class Describer:
 
     def _variants(self, image: PreparedImage, rows: Iterator[Descriptors]) -> Iterator[Variant]:
         kept = image.kept
-        for symmetry, part in self.views:
+        for symmetry, part in image.views:
             if part is None:
                 kept = transformed_kept(image.kept, symmetry)
             yield Variant(symmetry, next(rows), kept, part)

@@ -2,18 +2,16 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
 from neardup.errors import Misconfigured
-from neardup.relation.crops import CROPS
 from neardup.relation.kept import Parts, divided, narrowed
 from neardup.relation.local_change import largest_change
 from neardup.relation.second_look import UNLIKE_L2, Looks, Ways, looks
 from neardup.relation.symmetry import Switches, motion, symmetries
-from neardup.types import Box, Kept, Look, Symmetry, Variant
+from neardup.types import Kept, Look, Symmetry, Variant
 
 _AGREEMENT_DIGITS = 3
 _MAP_DIGITS = 4
@@ -65,13 +63,6 @@ class Checks:
             float(self.looks.contrast[pair]),
             (float(self.looks.colour[pair, 0]), float(self.looks.colour[pair, 1])),
         )
-
-
-class View(NamedTuple):
-    """What a variant of an image shows; as in `neardup.types.Variant`."""
-
-    symmetry: Symmetry
-    part: Box | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -129,11 +120,9 @@ class Relation(Switches):
         return symmetries(self)
 
     @property
-    def views(self) -> tuple[View, ...]:
-        """What each variant of an image shows: the image as it came, then its parts; the same after each symmetry."""
-        boxes = (None, *CROPS) if self.match_parts else (None,)
-        turned = () if self._looks_for_turns else self.symmetries
-        return tuple(View(symmetry, part) for symmetry in (Symmetry.NONE, *turned) for part in boxes)
+    def described_after(self) -> tuple[Symmetry, ...]:
+        """The symmetries after which an image, and each of its parts, is described: none first."""
+        return (Symmetry.NONE,) if self._looks_for_turns else (Symmetry.NONE, *self.symmetries)
 
     def allows(self, local_change: float | None, look: Look | None = None) -> bool:
         """Return whether an image that differs this much can still be a duplicate; None means not measured."""

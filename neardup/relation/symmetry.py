@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 from PIL import Image
 
-from neardup.types import Pixels, Symmetry
+from neardup.types import Box, Pixels, Symmetry
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -24,7 +24,7 @@ class Switches:
     match_rotations
         Whether it is also compared turned by 90, 180 and 270 degrees.
     match_parts
-        Whether each of these is also compared by parts of it (`neardup.relation.crops`).
+        Whether each of these is also compared by the pictures found in it (`neardup.relation.insets`).
     """
 
     match_flips: bool = False
@@ -90,3 +90,14 @@ def transformed(pixels: Pixels, symmetry: Symmetry) -> Pixels:
         return pixels
     # Pillow turns a small image, such as a JPEG decoded at reduced size, in a quarter of NumPy's time.
     return np.asarray(Image.fromarray(pixels).transpose(_WAYS[symmetry].transpose), dtype=np.uint8)
+
+
+def transformed_box(box: Box, symmetry: Symmetry) -> Box:
+    """Return where a part of an image lies after a symmetry."""
+    mirror, turns = motion(symmetry)
+    left, top, right, bottom = box
+    if mirror:
+        left, right = 1 - right, 1 - left
+    for _ in range(turns):
+        left, top, right, bottom = top, 1 - right, bottom, 1 - left
+    return left, top, right, bottom

@@ -244,11 +244,13 @@ class DuplicateFinder:
     def _within(self, block: Rows, sketches: Sketches) -> Pairs:
         """Return each place in the block paired with each unique row that it duplicates, and their distance."""
         settled = bool(self._settled[block[:1]].any())
-        mirrored = [
-            self._alike(variant, self.sketcher.sketch(variant.descriptors), settled=settled)
-            for variant in self._variants_of(block)
-        ]
-        return _joined([self._alike(self._images(block), sketches, settled=settled), *mirrored])
+        found = [self._alike(self._images(block), sketches, settled=settled)]
+        for variant in self._variants_of(block):
+            present = variant.present
+            shown = variant.at(present)
+            places, others, l2 = self._alike(shown, self.sketcher.sketch(shown.descriptors), settled=settled)
+            found.append((present[places], others, l2))
+        return _joined(found)
 
     def _alike(self, images: Images, sketches: Sketches, *, settled: bool) -> Pairs:
         places, slots = self._filter.within(sketches, self._relation.radius)
@@ -325,7 +327,8 @@ class DuplicateFinder:
         paired = self._images(others)
         apart = self._unless_changed(self._images(block), paired)
         for variant in self._variants_of(block):
-            np.minimum(apart, self._unless_changed(variant, paired), out=apart)
+            present = variant.present
+            apart[present] = np.minimum(apart[present], self._unless_changed(variant.at(present), paired))
         return apart
 
     def _unless_changed(self, images: Images, others: Images) -> NDArray[np.float64]:
@@ -341,15 +344,16 @@ class DuplicateFinder:
     ) -> NDArray[np.bool_]:
         """Return whether each pair (row of the images, row of the earlier others) passes what else decides."""
         kept = None if others.kept is None else others.kept[columns]
-        return self._relation.check(images.kept, rows, kept, l2, of_part=images.of_part).allowed
+        return self._relation.check(images.kept, rows, kept, l2, of_part=images.of_part is not None).allowed
 
     def _accept(self, rows: Rows, sketches: Sketches) -> None:
         if not len(rows):
             return
         self._filter.add(sketches, rows.astype(np.int32))
         for number, variant in enumerate(self._variants_of(rows)):
-            slots = (rows - self._variant_rows.start) * len(self._variants) + number
-            self._variant_filter.add(self.sketcher.sketch(variant.descriptors), slots.astype(np.int32))
+            present = variant.present
+            slots = (rows[present] - self._variant_rows.start) * len(self._variants) + number
+            self._variant_filter.add(self.sketcher.sketch(variant.descriptors[present]), slots.astype(np.int32))
 
     def _sketch(self, rows: Rows) -> Sketches:
         return self.sketcher.sketch(self._descriptors[rows])

@@ -28,7 +28,13 @@ PROFILES: Mapping[str, Mapping[str, object]] = MappingProxyType(
             "fps": 1.0,
         },
         # Copynet finds mirrored copies by itself, but the second look asks for both as they came: so they are mirrored.
-        "scraper": {"descriptor": COPYNET, "agreement": AUTO_AGREEMENT, "match_flips": True, "match_rotations": True},
+        "scraper": {
+            "descriptor": COPYNET,
+            "agreement": AUTO_AGREEMENT,
+            "match_flips": True,
+            "match_rotations": True,
+            "match_parts": True,
+        },
         "dataset": {"descriptor": DCT, "false_pairs": 1e-7},
     }
 )

@@ -72,5 +72,7 @@ class RelationSettings:
     def implied(cls, given: Mapping[str, Any]) -> Mapping[str, Any]:
         """Return the profile's values for settings not given; see `read_settings`."""
         known = {field.name for field in fields(cls)}
-        profile = PROFILES[given["profile"]] if "profile" in given else {}
+        profile = dict(PROFILES[given["profile"]]) if "profile" in given else {}
+        if given.get("agreement", AUTO_AGREEMENT) is None:
+            profile.pop("match_parts", None)  # works only with a second look, which was turned off
         return {name: value for name, value in profile.items() if name in known}

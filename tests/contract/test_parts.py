@@ -18,6 +18,7 @@ INSIDE, OTHER = scene(3), scene(4)
 BOTH = collage(INSIDE, OTHER)
 BLANK = np.full((240, 320, 3), 255, dtype=np.uint8)
 FAR = point(3, 0.5, 3)
+BOXES = {1: (0.0, 0.0, 0.5, 1.0), 2: (0.5, 0.0, 1.0, 1.0), 3: (0.1, 0.3, 0.9, 0.7)}
 
 
 @pytest.fixture(params=["memory", *(pytest.param(kind, marks=pytest.mark.redis) for kind in ("redis", "cluster"))])
@@ -34,13 +35,14 @@ def seen(
     parts: Mapping[int, Descriptors] | None = None,
     relation: Relation = PARTS,
 ) -> Query:
-    """Return an image whose variants, by their number, lie at these points, and the others near nothing."""
+    """Return an image with these parts, by their number, at these points, and after each symmetry near nothing."""
     kept = kept_of(pixels, relation.parts)
     variants = tuple(
-        Variant(symmetry, (parts or {}).get(number, FAR), kept, part)
-        for number, (symmetry, part) in enumerate(relation.views[1:], start=1)
+        Variant(symmetry, descriptor if symmetry is Symmetry.NONE else FAR, kept, part)
+        for symmetry in relation.described_after
+        for part, descriptor in ((None, whole), *((BOXES[number], at) for number, at in (parts or {}).items()))
     )
-    return replace(query(key, whole), kept=kept, variants=variants)
+    return replace(query(key, whole), kept=kept, variants=variants[1:], seeks_parts=relation.match_parts)
 
 
 def said(decisions: list[Decision]) -> list[str]:
@@ -93,9 +95,9 @@ def test_parts_are_compared_after_each_symmetry(backend: Backend) -> None:
     relation = replace(PARTS, match_flips=True)
     index = backend.make(relation=relation)
     index.decide([seen("a", INSIDE, point(0), relation=relation)])
-    flipped = seen("b", BOTH, point(1), relation=relation)
-    number = next(at for at, view in enumerate(relation.views[1:]) if view.symmetry is Symmetry.MIRROR and view.part)
+    flipped = seen("b", BOTH, point(1), {1: FAR}, relation)
     variants = list(flipped.variants)
+    number = next(at for at, each in enumerate(variants) if each.symmetry is Symmetry.MIRROR and each.part)
     variants[number] = replace(variants[number], descriptor=point(0))
     (decision,) = index.decide([replace(flipped, variants=tuple(variants))])
     assert (decision.duplicate_of, decision.symmetry) == ("id of a", Symmetry.MIRROR)
@@ -114,7 +116,12 @@ def test_a_batch_decides_as_single_images_do(backend: Backend) -> None:
     shown = [INSIDE, OTHER, BOTH, BLANK]
     random = np.random.default_rng(5)
     images = [
-        seen(f"k{number}", shown[number % 4], somewhere(random), {part: somewhere(random) for part in (1, 2, 5)})
+        seen(
+            f"k{number}",
+            shown[number % 4],
+            somewhere(random),
+            parts_of_one(number, random),
+        )
         for number in range(40)
     ]
     together, one_by_one = backend.make(relation=PARTS), backend.make(relation=PARTS)
@@ -123,6 +130,11 @@ def test_a_batch_decides_as_single_images_do(backend: Backend) -> None:
     for found, truth in zip(together.decide(images), expected, strict=True):
         assert found == replace(truth, l2_distance=truth.l2_distance if truth.duplicate_of else found.l2_distance)
     assert {decision.duplicate_of is None for decision in expected} == {True, False}
+
+
+def parts_of_one(number: int, random: np.random.Generator) -> dict[int, Descriptors]:
+    """Return no part, one, two or three."""
+    return {part: somewhere(random) for part in range(1, 1 + number % 4)}
 
 
 def somewhere(random: np.random.Generator) -> Descriptors:

@@ -5,7 +5,7 @@ memory and are read again, the log is so short that clients fall behind, generat
 its commit, and messages come again.
 """
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from unittest.mock import patch
 
 import numpy as np
@@ -20,8 +20,6 @@ from neardup.index.redis import RedisIndex, RedisIndexOptions
 from neardup.index.stored import scripts
 from neardup.index.stored.connection import connect
 from neardup.index.stored.scripts import CommitReply, Item, Position
-from neardup.relation import rule
-from neardup.relation.crops import CROPS
 from neardup.relation.kept import Parts, joined, transformed_kept
 from neardup.relation.local_change import SIDE_PX, THUMBNAIL_BYTES
 from neardup.relation.rule import Checks, Relation
@@ -39,13 +37,8 @@ CLIENTS = 3
 AGREEMENTS = looks(look(), np.stack([look(2), look(3)]), np.ones(2), 0.0).agreement.round(3).tolist()
 """Exactly at the limit is the interesting one: what two need that are far enough apart."""
 SETTLING_BATCHES = 60
-
-
-@pytest.fixture(scope="module", autouse=True)
-def fewer_crops() -> Iterator[None]:
-    """Work grows with the variants, and here two crops are as good as six."""
-    with patch.object(rule, "CROPS", CROPS[:2]):
-        yield
+BOXES = ((0.0, 0.0, 0.5, 1.0), (0.5, 0.0, 1.0, 1.0))
+"""Some images have no such part, some one, some both."""
 
 
 class Party:
@@ -178,11 +171,14 @@ def images_of(scene: Scene, relation: Relation) -> list[Query]:
     for number, (row, (thumbnail, seen)) in enumerate(zip(rows, shown, strict=True)):
         every = {Parts.THUMBNAIL: thumbnail, Parts.LOOK: seen}
         kept = joined({part: every[part] for part in relation.parts})
+        boxes = BOXES[: rng.integers(0, len(BOXES) + 1)] if relation.match_parts else ()
         variants = tuple(
             Variant(symmetry, rows[rng.integers(0, len(rows))], transformed_kept(kept, symmetry), part)
-            for symmetry, part in relation.views[1:]
+            for symmetry in relation.described_after
+            for part in (None, *boxes)
         )
-        images.append(Query(f"key {number}", f"id {number}", row, 0, kept, variants))
+        seeks_parts = relation.match_parts
+        images.append(Query(f"key {number}", f"id {number}", row, 0, kept, variants[1:], seeks_parts=seeks_parts))
     return images
 
 

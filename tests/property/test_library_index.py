@@ -1,6 +1,7 @@
 """The library's index gives the verdicts of brute force, whatever comes in whatever order."""
 
 from collections.abc import Iterator
+from dataclasses import replace
 from unittest.mock import patch
 
 import numpy as np
@@ -12,8 +13,6 @@ from neardup.index.base import IndexMeta
 from neardup.index.memory import MemoryIndex
 from neardup.library import members
 from neardup.library.members import Members
-from neardup.relation import rule
-from neardup.relation.crops import CROPS
 from neardup.relation.images import side_by_side
 from neardup.relation.rule import Relation
 from neardup.types import Decision, Query, Verdict
@@ -24,12 +23,8 @@ from tests.support.spectra import Scene, scenes
 
 
 @pytest.fixture(autouse=True)
-def many_fits_and_few_crops() -> Iterator[None]:
-    with (
-        patch.object(members, "_REFIT_FACTOR", 3),
-        patch.object(members, "_CHECKED_AT_ONCE", 2),
-        patch.object(rule, "CROPS", CROPS[:2]),
-    ):
+def many_fits() -> Iterator[None]:
+    with patch.object(members, "_REFIT_FACTOR", 3), patch.object(members, "_CHECKED_AT_ONCE", 2):
         yield
 
 
@@ -98,6 +93,6 @@ def test_it_agrees_with_brute_force(
             assert len(beside.members) == len(whole)
         for number in np.random.default_rng(scene.seed).integers(0, len(images), 10).tolist():
             asked = images[number]
-            once_more = Query("again", "again", asked.descriptor, 0, asked.kept, asked.variants)
+            once_more = replace(asked, key="again", image_id="again")
             (truth,) = MemoryIndex(beside.memory.meta, members=list(beside.memory.members())).decide([once_more])
             beside.agree(once_more, truth)

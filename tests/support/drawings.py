@@ -3,7 +3,7 @@
 import io
 
 import numpy as np
-from PIL import Image, ImageDraw, ImageFont
+from PIL import Image, ImageDraw, ImageFilter, ImageFont
 
 from neardup.types import Pixels
 
@@ -55,6 +55,17 @@ def photo(seed: int, width: int = 240, height: int = 180) -> Pixels:
 def rgb(image: Image.Image) -> Pixels:
     """Return the pixels of an image."""
     return np.asarray(image.convert("RGB"), dtype=np.uint8)
+
+
+def dark_photo(seed: int) -> Pixels:
+    """Return a picture as `photo` does, a little blurred and in dark colours: photos are calmer than that is."""
+    soft = Image.fromarray(photo(seed)).filter(ImageFilter.GaussianBlur(1))
+    return (np.asarray(soft) // 2).astype(np.uint8)
+
+
+def pale_photo(seed: int) -> Pixels:
+    """Return the same in light colours: beside a dark one it stands out without a gap."""
+    return dark_photo(seed) + np.uint8(128)
 
 
 def jpeg_of(pixels: Pixels, quality: int = 60) -> Pixels:

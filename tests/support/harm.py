@@ -5,6 +5,7 @@ import os
 import signal
 import sys
 import time
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 
@@ -13,8 +14,7 @@ from numpy.typing import NDArray
 
 from neardup.relation.describing import Preparation
 from neardup.relation.kept import Parts
-from neardup.relation.rule import Relation
-from neardup.types import Pixels
+from neardup.types import Pixels, Symmetry
 
 BAD_PX = 77
 """Height of the image that does harm."""
@@ -78,7 +78,7 @@ HARM = {
 
 def harm(how: str, flag: str = "") -> Preparation:
     """Return what prepares good images, and does harm by the bad one."""
-    return Preparation(partial(harmed, how=how, flag=flag), Relation(0.0).views, parts=Parts.NOTHING, reduce_to_px=8)
+    return replace(HARMLESS, prepare_input=partial(harmed, how=how, flag=flag))
 
 
-HARMLESS = Preparation(mean, Relation(0.0).views, parts=Parts.NOTHING, reduce_to_px=8)
+HARMLESS = Preparation(mean, symmetries=(Symmetry.NONE,), seeks_parts=False, parts=Parts.NOTHING, reduce_to_px=8)

@@ -155,6 +155,7 @@ def test_a_profile_sets_what_is_not_given() -> None:
     camera, scraper, dataset = (settings_of("photos", "--profile", name) for name in PROFILES)
     assert (camera.local_change, camera.match_flips) == (DEFAULT_LOCAL_CHANGE, False)
     assert (scraper.local_change, scraper.match_flips, scraper.match_rotations) == (None, True, True)
+    assert [each.match_parts for each in (camera, scraper, dataset)] == [False, True, False]
     assert [each.agreement for each in (camera, scraper, dataset)] == [None, DEFAULT_AGREEMENT, None]
     assert [each.descriptor for each in (camera, scraper, dataset)] == ["dct", "copynet", "dct"]
     assert (dataset.local_change, dataset.match_flips, dataset.match_rotations) == (None, False, False)
@@ -167,7 +168,9 @@ def test_what_is_given_wins_over_the_profile() -> None:
     assert (camera.local_change, camera.fps) == (None, 5.0)
     assert settings_of("photos", "--threshold", "auto", NEARDUP_PROFILE="camera").radius is None
     assert settings_of("photos", "--profile", "scraper", "--descriptor", "dct").descriptor == "dct"
-    assert settings_of("photos", "--profile", "scraper", "--agreement", "off").agreement is None
+    without_look = settings_of("photos", "--profile", "scraper", "--agreement", "off")
+    assert (without_look.agreement, without_look.match_parts, without_look.match_flips) == (None, False, True)
+    assert not settings_of("photos", "--profile", "scraper", "--no-match-parts").match_parts
     assert settings_of("photos", "--profile", "scraper", NEARDUP_DESCRIPTOR="pixels").descriptor == "pixels"
 
 

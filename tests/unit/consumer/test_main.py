@@ -15,6 +15,7 @@ from consumer.__main__ import main
 from consumer.settings import FeedSettings, FolderSettings, ServiceSettings
 from neardup.errors import IndexMissing
 from neardup.settings.options import options_of
+from tests.support.drawings import dark_photo, pale_photo
 from tests.support.forms import collage
 from tests.support.processes import get, metrics, photo, run, running
 
@@ -180,14 +181,19 @@ def test_what_stood_in_the_output_stays_when_it_cannot_be_judged(tmp_path: Path)
     [
         ([], {}, {"copy.png"}),
         (["--match-flips"], {}, {"copy.png", "mirrored.png"}),
-        (["--profile", "scraper"], {}, {"copy.png", "mirrored.png", "turned.png"}),
-        (["--profile", "scraper", "--no-match-rotations"], {}, {"copy.png", "mirrored.png"}),
-        (["--profile", "scraper", "--no-match-flips", "--no-match-rotations"], {}, {"copy.png"}),
+        (["--profile", "scraper"], {}, {"beside.png", "copy.png", "mirrored.png", "turned.png"}),
+        (["--profile", "scraper", "--no-match-rotations"], {}, {"beside.png", "copy.png", "mirrored.png"}),
+        (["--profile", "scraper", "--no-match-flips", "--no-match-rotations"], {}, {"beside.png", "copy.png"}),
+        (["--profile", "scraper", "--no-match-parts"], {}, {"copy.png", "mirrored.png", "turned.png"}),
         (["--profile", "scraper", "--agreement", "off"], {}, {"copy.png", "mirrored.png", "turned.png"}),
-        (["--profile", "scraper", "--descriptor", "dct", "--no-match-flips"], {}, {"copy.png", "turned.png"}),
+        (
+            ["--profile", "scraper", "--descriptor", "dct", "--no-match-flips"],
+            {},
+            {"beside.png", "copy.png", "turned.png"},
+        ),
         (["--match-rotations"], {}, {"copy.png", "turned.png"}),
         ([], {"NEARDUP_MATCH_FLIPS": "1", "NEARDUP_MATCH_ROTATIONS": "1"}, {"copy.png", "mirrored.png", "turned.png"}),
-        (["--threshold", "2"], {}, {"beside.png", "changed.png", "copy.png", "mirrored.png", "turned.png"}),
+        (["--threshold", "2"], {}, {"b.png", "beside.png", "changed.png", "copy.png", "mirrored.png", "turned.png"}),
         (["--threshold", "2", "--local-change", "3"], {}, {"copy.png"}),
         (["--agreement", "0.3"], {}, {"copy.png"}),
         (["--agreement", "0.3", "--match-parts"], {}, {"beside.png", "copy.png"}),
@@ -203,10 +209,10 @@ def test_a_folder_has_the_switches_of_an_index(
     image = Image.fromarray(coarse).resize((96, 96), Image.Resampling.BICUBIC)
     changed = image.copy()
     changed.paste((0, 0, 0), (30, 30, 62, 62))
-    beside = collage(np.asarray(image)[:, ::-1, ::-1], np.asarray(image))
     for name, each in {
         "a.png": image,
-        "beside.png": Image.fromarray(beside),
+        "b.png": Image.fromarray(dark_photo(1)),
+        "beside.png": Image.fromarray(collage(pale_photo(2), dark_photo(1))),
         "changed.png": changed,
         "copy.png": image,
         "mirrored.png": image.transpose(Image.Transpose.FLIP_LEFT_RIGHT),

@@ -60,7 +60,9 @@ def test_each_image_or_what_is_wrong_with_it_comes_in_its_place(batch: BatchDesc
     alone = [rows(batch.describe(batch.prepare([item], as_it_is)))[0] for item in items]
     assert rows(results) == alone
     assert isinstance(results[0], tuple)
-    assert [(variant.symmetry, variant.part) for variant in results[0]] == list(DESCRIBER.views)
+    assert [(variant.symmetry, variant.part) for variant in results[0]] == [
+        (symmetry, None) for symmetry in DESCRIBER.symmetries
+    ]
 
 
 def test_what_cannot_be_described_spoils_no_other(batch: BatchDescriber) -> None:

@@ -12,8 +12,8 @@ import pytest
 
 import neardup
 from neardup.library import index_file
-from tests.support.drawings import photo
-from tests.support.forms import collage, scene
+from tests.support.drawings import dark_photo, pale_photo, photo
+from tests.support.forms import collage
 from tests.support.pictures import generated
 from tests.support.small_pictures import make_photos
 
@@ -114,7 +114,8 @@ def test_an_answer_tells_what_a_second_look_found() -> None:
 
 
 def test_a_picture_inside_a_larger_one_is_known_by_an_index_that_matches_parts() -> None:
-    images, names = [scene(1), collage(scene(2), scene(1)), scene(2)], ["one", "both", "two"]
+    one, two = dark_photo(1), pale_photo(2)
+    images, names = [one, collage(two, one), two], ["one", "both", "two"]
     with_parts = neardup.Index(agreement=0.3, match_parts=True).add(images, names)
     assert [answer.duplicate_of for answer in with_parts] == [None, "one", None]
     assert with_parts[1].edit is not None

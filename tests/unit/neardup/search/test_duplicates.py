@@ -153,18 +153,20 @@ def related_sets(draw: st.DrawFn) -> tuple[Images, Relation]:
         radius, local_change, agreement, match_flips=flips, match_rotations=rotations, match_parts=parts
     )
 
-    def shown(descriptors: Descriptors, *, of_part: bool = False) -> Images:
+    def shown(descriptors: Descriptors, of_part: NDArray[np.bool_] | None = None) -> Images:
         every = {
             Parts.THUMBNAIL: KINDS[random.integers(0, 3, len(rows))],
             Parts.LOOK: random.integers(0, 7, (len(rows), 1), dtype=np.uint8).repeat(LOOK_BYTES, axis=1),
         }
         return Images(descriptors, joined({part: every[part] for part in relation.parts}), of_part=of_part)
 
-    variants = tuple(
-        shown(rows[random.integers(0, len(rows), len(rows))], of_part=part is not None)
-        for _, part in relation.views[1:]
-    )
-    return shown(rows).with_variants(variants), relation
+    def others(of_part: NDArray[np.bool_] | None = None) -> Images:
+        return shown(rows[random.integers(0, len(rows), len(rows))], of_part)
+
+    variants = [others() for _ in relation.described_after[1:]]
+    if relation.match_parts:
+        variants += [others(random.random(len(rows)) < share) for share in (0.7, 0.3)]
+    return shown(rows).with_variants(tuple(variants)), relation
 
 
 KINDS = np.stack([thumbnail((8, 8), by=by) for by in (0, 20, 40)])
@@ -181,10 +183,12 @@ def apart(images: Images, relation: Relation, *, as_stored: bool = False) -> NDA
         if relation.local_change is not None:
             alike &= changes_of(ones[Parts.THUMBNAIL], others[Parts.THUMBNAIL]) <= relation.local_change
         if relation.agreement is not None:
-            proving = np.full_like(l2, UNLIKE_L2) if variant.of_part else l2
+            proving = np.full_like(l2, UNLIKE_L2) if variant.of_part is not None else l2
             pairs = zip(ones[Parts.LOOK], proving, strict=True)
             looked = [any_looks(one, others[Parts.LOOK], row) for one, row in pairs]
             alike &= np.stack([each.agreement >= each.needed for each in looked])
+        if variant.of_part is not None:
+            alike &= variant.of_part[:, np.newaxis]
         found = np.minimum(found, np.where(alike, l2, np.inf))
     return found
 
