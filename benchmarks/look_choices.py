@@ -26,8 +26,7 @@ from benchmarks.pages import share, table, with_tables
 from benchmarks.quality.__main__ import data_folder
 from benchmarks.quality.evaluate import cores
 from benchmarks.quality.halves import half_of
-from benchmarks.quality.layouts import edits
-from benchmarks.quality.low_texture import LAYOUTS, picture
+from benchmarks.quality.low_texture import LAYOUTS, layout_edits, picture
 from benchmarks.quality.transforms import CORE_UPRIGHT, TRANSFORMS, jpeg, make_copy, photo_seed
 from benchmarks.quality.widened import WIDENED
 from neardup.decoding.decode import decode
@@ -184,7 +183,9 @@ def _kept(number: int, photo: Path) -> list[tuple[float, float]]:
 def _class(number: int, pictures: int, name: str) -> tuple[float, float]:
     """Return the share of light edits found, and of pairs of different pictures called duplicates, of one class."""
     images = [picture(name, which, 0) for which in range(pictures)]
-    copies = [edits(image, photo_seed(0, f"{name}/{which}")) for which, image in enumerate(images[: pictures // 2])]
+    copies = [
+        layout_edits(image, photo_seed(0, f"{name}/{which}")) for which, image in enumerate(images[: pictures // 2])
+    ]
     with _as_chosen(number) as (describer, relation):
         stored = _described(describer, [jpeg(image) for image in images])
         found = [
