@@ -33,7 +33,7 @@ from neardup.decoding.decode import decode
 from neardup.descriptors import load_descriptor
 from neardup.descriptors.base import Descriptor
 from neardup.descriptors.names import COPYNET
-from neardup.relation import common_map, look, second_look
+from neardup.relation import common_map, contradiction, look, second_look
 from neardup.relation.describing import Describer
 from neardup.relation.rule import Relation
 from neardup.relation.second_look import DEFAULT_AGREEMENT
@@ -78,6 +78,7 @@ def _levels(count: int, shares: Sequence[float]) -> tuple[tuple[ModuleType, str,
 CHOICES = (
     Choice("as it is"),
     Choice("plain pictures need no more", ((second_look, "_MORE_IF_PLAIN", 0.0),)),
+    Choice("cells of drawn pictures are not compared", ((contradiction, "_FEWEST", 1000),)),
     Choice("points along edges, too", ((look, "_MOST_CURVED", 1e9),)),
     Choice("a map held to 3 pixels", ((common_map, "FITTED_PX", 3.0), (second_look, "FITTED_PX", 3.0))),
     Choice("no more needed where neither lies within the other", ((second_look, "_LEAST_COVER", 1.0),)),
