@@ -26,15 +26,14 @@ from benchmarks.pages import share, table, with_tables
 from benchmarks.quality.__main__ import data_folder
 from benchmarks.quality.evaluate import cores
 from benchmarks.quality.halves import half_of
-from benchmarks.quality.layouts import edits
-from benchmarks.quality.low_texture import LAYOUTS, picture
+from benchmarks.quality.low_texture import LAYOUTS, layout_edits, picture
 from benchmarks.quality.transforms import CORE_UPRIGHT, TRANSFORMS, jpeg, make_copy, photo_seed
 from benchmarks.quality.widened import WIDENED
 from neardup.decoding.decode import decode
 from neardup.descriptors import load_descriptor
 from neardup.descriptors.base import Descriptor
 from neardup.descriptors.names import COPYNET
-from neardup.relation import common_map, points, second_look
+from neardup.relation import common_map, contradiction, points, second_look
 from neardup.relation.describing import Describer
 from neardup.relation.rule import Relation
 from neardup.relation.second_look import DEFAULT_AGREEMENT
@@ -79,6 +78,7 @@ def _levels(count: int, shares: Sequence[float]) -> tuple[tuple[ModuleType, str,
 CHOICES = (
     Choice("as it is"),
     Choice("plain pictures need no more", ((second_look, "_MORE_IF_PLAIN", 0.0),)),
+    Choice("cells of drawn pictures are not compared", ((contradiction, "_FEWEST", 1000),)),
     Choice("points along edges, too", ((points, "_MOST_CURVED", 1e9),)),
     Choice("a map held to 3 pixels", ((common_map, "FITTED_PX", 3.0), (second_look, "FITTED_PX", 3.0))),
     Choice("no more needed where neither lies within the other", ((second_look, "_LEAST_COVER", 1.0),)),
@@ -184,7 +184,9 @@ def _kept(number: int, photo: Path) -> list[tuple[float, float]]:
 def _class(number: int, pictures: int, name: str) -> tuple[float, float]:
     """Return the share of light edits found, and of pairs of different pictures called duplicates, of one class."""
     images = [picture(name, which, 0) for which in range(pictures)]
-    copies = [edits(image, photo_seed(0, f"{name}/{which}")) for which, image in enumerate(images[: pictures // 2])]
+    copies = [
+        layout_edits(image, photo_seed(0, f"{name}/{which}")) for which, image in enumerate(images[: pictures // 2])
+    ]
     with _as_chosen(number) as (describer, relation):
         stored = _described(describer, [jpeg(image) for image in images])
         found = [

@@ -193,7 +193,7 @@ def _described_photos(photos: Photos, names: list[str], weights: str | None, wor
 def _described_pictures(
     pool: ProcessPoolExecutor, names: list[str], weights: str | None, seed: int
 ) -> tuple[list[tuple[str, int]], list[tuple[list[Rows], Rows]]]:
-    items = [(name, number) for name in low_texture.EVERY for number in range(low_texture.COUNT)]
+    items = [(name, number) for name in low_texture.MEASURED for number in range(low_texture.COUNT)]
     plain = list(pool.map(partial(_low_texture_rows, names, weights, seed), items, chunksize=8))
     say(f"{len(plain)} low-texture pictures")
     return items, plain
@@ -383,7 +383,7 @@ def _low_texture(
 ) -> dict[str, dict[str, float | None]]:
     """Return for each class the share of pairs of different pictures called duplicates, and of copies found."""
     table: dict[str, dict[str, float | None]] = {}
-    for name in low_texture.EVERY:
+    for name in low_texture.MEASURED:
         own = [pair for item, pair in zip(items, plain, strict=True) if item[0] == name]
         if threshold is None:
             table[name] = {"false": None, "found": None}

@@ -8,21 +8,14 @@ from concurrent.futures import ProcessPoolExecutor
 from functools import partial
 from typing import Any
 
-from PIL import Image
-
 from benchmarks.quality.evaluate import say
 from benchmarks.quality.held_out_layouts import HELD_OUT_LAYOUTS
-from benchmarks.quality.low_texture import LAYOUTS, LowTexture, drawn_edits, picture
+from benchmarks.quality.low_texture import LAYOUTS, LowTexture, layout_edits, picture
 from benchmarks.quality.setting import Setting, compared, count_pairs, described, duplicate_pairs, is_found
-from benchmarks.quality.transforms import jpeg, make_copy, photo_seed, scaled
+from benchmarks.quality.transforms import jpeg, photo_seed
 
 CLASSES: dict[str, dict[str, LowTexture]] = {"for choices": LAYOUTS, "held out": HELD_OUT_LAYOUTS}
 PICTURES = 40
-
-
-def edits(image: Image.Image, seed: int) -> list[bytes]:
-    """Return encoded copies that a person takes for the same picture."""
-    return [*drawn_edits(image, seed).values(), make_copy("crop5", image, seed), jpeg(scaled(image, 0.7, 0.7))]
 
 
 def _judged_class(
@@ -31,7 +24,7 @@ def _judged_class(
     """Return for each setting the share of pairs called duplicates, and of edits found, of one class."""
     key, name = item
     images = [picture(name, number, seed, among=CLASSES[key]) for number in range(pictures)]
-    copies = [edits(image, photo_seed(seed, f"{name}/{number}")) for number, image in enumerate(images)]
+    copies = [layout_edits(image, photo_seed(seed, f"{name}/{number}")) for number, image in enumerate(images)]
     return [_judged(setting, [jpeg(image) for image in images], copies) for setting in settings]
 
 

@@ -5,7 +5,8 @@ that are to differ come from a lattice, one place for each picture, and are move
 places. Noise alone makes no difference: two frames of a covered lens that differ in their noise are the same picture,
 so the covered lenses here differ in where light leaks in, and fresh noise is an edit that has to be found.
 
-`DRAWN` holds classes of one layout each: pages, signs and screens that a person reads.
+`DRAWN` holds classes of one layout each: pages, signs and screens that a person reads. In those of `TEMPLATES` most is
+the same in every picture.
 """
 
 from collections.abc import Callable, Mapping
@@ -15,6 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, ImageDraw, ImageEnhance
 
+from benchmarks.quality import templates
 from benchmarks.quality.drawn import SCENES
 from benchmarks.quality.transforms import (
     BLACK,
@@ -24,6 +26,7 @@ from benchmarks.quality.transforms import (
     jpeg,
     make_copy,
     photo_seed,
+    scaled,
     shifted,
     with_noise,
     words,
@@ -93,6 +96,11 @@ def light_edits(image: Image.Image) -> dict[str, bytes]:
 def drawn_edits(image: Image.Image, seed: int) -> dict[str, bytes]:
     """Return light edits of what no sensor took: also as PNG, and at half its size."""
     return light_edits(image) | {edit: make_copy(edit, image, seed) for edit in ("png", "half")}
+
+
+def layout_edits(image: Image.Image, seed: int) -> list[bytes]:
+    """Return encoded copies of a drawn picture that a person takes for the same."""
+    return [*drawn_edits(image, seed).values(), make_copy("crop5", image, seed), jpeg(scaled(image, 0.7, 0.7))]
 
 
 def _colour(number: int, random: Random) -> NDArray[np.int64]:
@@ -223,6 +231,9 @@ CLASSES: dict[str, LowTexture] = {
     "lens_covered": LowTexture(_lens_covered, 3, "a leak of light at least 4 % of the width elsewhere"),
 }
 DRAWN = {name: LowTexture(scene, 0, text) for name, (scene, text) in SCENES.items()}
-EVERY = CLASSES | DRAWN
-LAYOUTS = {name: kind for name, kind in EVERY.items() if name in {"text_page", "form", "chart", *DRAWN}}
+TEMPLATES = {name: LowTexture(scene, 0, text) for name, (scene, text) in templates.SCENES.items()}
+MEASURED = CLASSES | DRAWN
+"""Those that descriptors alone are measured by."""
+EVERY = MEASURED | TEMPLATES
+LAYOUTS = {name: kind for name, kind in EVERY.items() if name in {"text_page", "form", "chart", *DRAWN, *TEMPLATES}}
 """Classes of one layout each: what may be chosen so that it tells such pictures apart may be chosen by these."""

@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
+from neardup.relation.cells import CELLS_BYTES, SQUARE_PX, Plane, cells_of, is_drawn
 from neardup.relation.points import POINTS, SMOOTH, level_sizes, standing_points
 from neardup.relation.pyramid import canvas_of
 from neardup.types import Pixels
@@ -21,13 +22,18 @@ COEFFICIENTS = 20
 PLACE, LEVEL, GREY, COLOUR, CODE = slice(0, 2), 2, 3, 4, slice(5, 15)
 POINT_BYTES = 15
 """x, y, level, grey level, colour (4 bits each of Cb and Cr), and the code: 20 numbers of 4 bits."""
-HEAD_BYTES = 4
-"""Width and height in half pixels of the working size, how plain the picture is, number of points."""
-WIDTH, HEIGHT, PLAINNESS, COUNT = range(HEAD_BYTES)
-LOOK_BYTES: int = HEAD_BYTES + POINTS * POINT_BYTES
-"""Size of the look of an image that arrives."""
+HEAD_BYTES = 5
+"""Width and height in half pixels of the working size, how plain the picture is, number of points, and of cells."""
+WIDTH, HEIGHT, PLAINNESS, COUNT, CELLS = range(HEAD_BYTES)
 STORED_LOOK_BYTES: int = HEAD_BYTES + STORED_POINTS * POINT_BYTES
-"""Size of what is stored of it."""
+"""Size of what is stored of a look: the head, then points; of a drawn picture cells take the place of half of them."""
+DRAWN_POINTS: int = STORED_POINTS - CELLS_BYTES // POINT_BYTES
+"""Points stored of a drawn picture."""
+_PLANE_AT: int = STORED_LOOK_BYTES + (POINTS - DRAWN_POINTS) * POINT_BYTES
+_PLANE_BYTES = 131 * 128
+"""No working size has more pixels."""
+LOOK_BYTES: int = _PLANE_AT + _PLANE_BYTES
+"""Size of the look of an image that arrives: what is stored of it, the other points, and its grey plane."""
 _SIDE_PX = 128
 """The working size: as many pixels as a square of this side has, whatever the shape."""
 _SLENDEREST = 5.0
@@ -68,21 +74,93 @@ def look_of(pixels: Pixels) -> NDArray[np.uint8]:
     """Return the look of an image, uint8 (LOOK_BYTES,), from uint8 (height, width, 3) RGB pixels."""
     image = Image.fromarray(pixels)
     width, height = _working_size(image.width, image.height)
+    grey = image.convert("L").resize((width, height), Image.Resampling.BILINEAR)
     canvas = canvas_of(level_sizes(width, height))
-    plane = canvas.plane(image.convert("L").resize((width, height), Image.Resampling.BILINEAR))
-    found, smooth = standing_points(canvas, plane)
+    found, smooth = standing_points(canvas, canvas.plane(grey))
     sides = canvas.sizes[found.levels].T
     places = ((2 * found.places + 1) * 128 // sides).T.astype(np.uint8)
     patches = canvas.patches(smooth, found, _GRID)
     count = len(found.levels)
-    points = np.zeros((POINTS, POINT_BYTES), dtype=np.uint8)
-    points[:count, PLACE] = places
-    points[:count, LEVEL] = found.levels
-    points[:count, GREY] = patches.sum(axis=1, dtype=np.int32) // (SMOOTH * _PATCH**2)
-    points[:count, COLOUR] = _colours(pixels, places)
-    points[:count, CODE] = _codes(patches)
-    head = (width // 2, height // 2, round(255 * _plainness(canvas.level(plane, 0))), count)
-    return np.concatenate([np.array(head, dtype=np.uint8), points.reshape(-1)])
+    rows = np.zeros((POINTS, POINT_BYTES), dtype=np.uint8)
+    rows[:count, PLACE] = places
+    rows[:count, LEVEL] = found.levels
+    rows[:count, GREY] = patches.sum(axis=1, dtype=np.int32) // (SMOOTH * _PATCH**2)
+    rows[:count, COLOUR] = _colours(pixels, places)
+    rows[:count, CODE] = _codes(patches)
+    plane = np.asarray(grey)
+    squares, cells = cells_of(plane) if is_drawn(plane) else (0, None)
+    if squares:
+        rows[:STORED_POINTS] = rows[_unlike_others_first(rows[:STORED_POINTS])]
+    head = (width // 2, height // 2, round(255 * _plainness(plane)), count, squares)
+    return _joined(np.array(head, dtype=np.uint8), rows, cells, plane)
+
+
+def _unlike_others_first(rows: NDArray[np.uint8]) -> NDArray[np.intp]:
+    """Return points in the order in which they are stored: of one form's lines and letters many look alike."""
+    numbers = code_numbers(rows).astype(np.float64)
+    norms = np.sqrt(np.maximum(np.square(numbers).sum(axis=1), 1))
+    likeness = numbers @ numbers.T / norms / norms[:, None] - 4 * np.eye(len(rows))
+    # What is no point is as likely as no other, and comes last.
+    most = np.where(norms > 1, likeness.max(axis=1), np.inf)
+    first = np.zeros(len(rows), dtype=np.bool_)
+    first[np.argsort(most, kind="stable")[:DRAWN_POINTS]] = True
+    return np.argsort(~first, kind="stable")
+
+
+def _joined(
+    head: NDArray[np.uint8], rows: NDArray[np.uint8], cells: NDArray[np.uint8] | None, plane: Plane
+) -> NDArray[np.uint8]:
+    """Put a look together from its head, its points, its cells if it has any, and its plane."""
+    look = np.zeros(LOOK_BYTES, dtype=np.uint8)
+    look[:HEAD_BYTES] = head
+    if cells is not None:
+        look[STORED_LOOK_BYTES - CELLS_BYTES : STORED_LOOK_BYTES] = cells
+    first, more = _point_bytes(look)
+    stored = first.size // POINT_BYTES
+    first[: rows[:stored].size] = rows[:stored].reshape(-1)
+    more[: rows[stored:].size] = rows[stored:].reshape(-1)
+    look[_PLANE_AT : _PLANE_AT + plane.size] = plane.reshape(-1)
+    return look
+
+
+def _point_bytes(look: NDArray[np.uint8]) -> tuple[NDArray[np.uint8], NDArray[np.uint8]]:
+    """Return where points are in a look: those that are stored, and the others; views."""
+    stored = DRAWN_POINTS if look[CELLS] else STORED_POINTS
+    return look[HEAD_BYTES : HEAD_BYTES + stored * POINT_BYTES], look[STORED_LOOK_BYTES:_PLANE_AT]
+
+
+def points_of(look: NDArray[np.uint8]) -> NDArray[np.uint8]:
+    """Return the points of a look, uint8 (k, POINT_BYTES)."""
+    return np.concatenate(_point_bytes(look)).reshape(-1, POINT_BYTES)[: int(look[COUNT])]
+
+
+def stored_points_of(many: NDArray[np.uint8]) -> NDArray[np.uint8]:
+    """Return what is stored of the points of many looks, uint8 (n, STORED_POINTS, POINT_BYTES); zeros for none."""
+    rows = many[:, HEAD_BYTES:STORED_LOOK_BYTES].reshape(len(many), STORED_POINTS, POINT_BYTES)
+    drawn = many[:, CELLS] > 0
+    if drawn.any():
+        rows = rows.copy()
+        rows[drawn, DRAWN_POINTS:] = 0
+    return rows
+
+
+def stored_cells_of(look: NDArray[np.uint8]) -> NDArray[np.uint8]:
+    """Return the cells of the look of a drawn picture, uint8 (CELLS_BYTES,); a view."""
+    return look[STORED_LOOK_BYTES - CELLS_BYTES : STORED_LOOK_BYTES]
+
+
+def size_of(look: NDArray[np.uint8]) -> tuple[int, int]:
+    """Return width and height of the working size."""
+    return 2 * int(look[WIDTH]), 2 * int(look[HEIGHT])
+
+
+def plane_of(look: NDArray[np.uint8]) -> Plane | None:
+    """Return the grey plane of a look, uint8 (height, width); None of one that was stored."""
+    width, height = size_of(look)
+    if len(look) < LOOK_BYTES or min(width, height) < SQUARE_PX or width * height > _PLANE_BYTES:
+        return None
+    plane = look[_PLANE_AT : _PLANE_AT + width * height]
+    return plane.reshape(height, width) if plane.any() else None
 
 
 def _working_size(width: int, height: int) -> tuple[int, int]:
@@ -122,9 +200,11 @@ def _colours(pixels: Pixels, places: NDArray[np.uint8]) -> NDArray[np.uint8]:
 
 
 def transformed_look(look: NDArray[np.uint8], mirror: bool, turns: int) -> NDArray[np.uint8]:  # noqa: FBT001 - a `Way`
-    """Return the look of the image mirrored left to right, if at all, then turned counter-clockwise by quarters."""
-    head, rows = look[:HEAD_BYTES].copy(), look[HEAD_BYTES:].reshape(-1, POINT_BYTES).copy()
-    taken = rows[: head[COUNT]]
+    """Return the look of the image mirrored left to right, if at all, then turned counter-clockwise by quarters.
+
+    It has no cells any more, which only count of an earlier picture, as it came.
+    """
+    head, taken = look[:HEAD_BYTES].copy(), points_of(look)
     numbers = transformed_codes(code_numbers(taken), [(mirror, turns)])[0] + 8
     x, y = taken[:, PLACE].T
     x = 255 - x if mirror else x
@@ -133,7 +213,10 @@ def transformed_look(look: NDArray[np.uint8], mirror: bool, turns: int) -> NDArr
         head[[WIDTH, HEIGHT]] = head[[HEIGHT, WIDTH]]
     taken[:, PLACE] = np.stack([x, y], axis=1)
     taken[:, CODE] = numbers[:, 0::2] << 4 | numbers[:, 1::2]
-    return np.concatenate([head, rows.reshape(-1)])
+    head[CELLS] = 0
+    plane = plane_of(look)
+    turned = np.zeros((0, 0), dtype=np.uint8) if plane is None else np.rot90(plane[:, ::-1] if mirror else plane, turns)
+    return _joined(head, taken, None, turned)
 
 
 def transformed_codes(numbers: NDArray[np.int8], ways: Sequence[Way]) -> NDArray[np.int8]:
@@ -157,7 +240,7 @@ def _way_of_codes(mirror: bool, turns: int) -> tuple[list[int], list[int]]:  # n
 def stored_look(look: NDArray[np.uint8]) -> NDArray[np.uint8]:
     """Return what is stored of a look, uint8 (STORED_LOOK_BYTES,)."""
     stored = look[:STORED_LOOK_BYTES].copy()
-    stored[COUNT] = min(stored[COUNT], STORED_POINTS)
+    stored[COUNT] = min(stored[COUNT], DRAWN_POINTS if stored[CELLS] else STORED_POINTS)
     return stored
 
 

@@ -2,12 +2,14 @@
 
 A descriptor sees a picture as a whole, so pages of one layout, cards of one kind and garments on white lie near one
 another. What tells them apart is small: a name, a digit, a seam. So the points of a picture that stand out are kept,
-with what each looks like from close by, and two pictures are compared in three steps:
+with what each looks like from close by, and two pictures are compared in these steps:
 
 1. Points that look alike are paired, and the pairs that agree on one scale and one shift are found. Strangers end here.
 2. An affine map is fitted to these: it says how the later picture was cropped, scaled, squeezed or turned a little.
 3. The agreement is the share of the earlier picture's points, of those that the later one shows, that are found again
    where the map puts them. What is stuck on, cut away or covered costs its points; another text costs nearly all.
+4. Drawn pictures may be one form, filled in otherwise. So the later one is measured where the earlier one has its
+   cells: a few that differ are enough to tell (`neardup.relation.contradiction`).
 
 How much agreement is needed is another matter (`needed_agreement`): half of the points of a photo are plenty, but half
 of those of a drawn page are its lines and headings. A mirrored or turned picture does not agree with its original; what
@@ -27,7 +29,9 @@ from numpy.typing import NDArray
 
 from neardup.errors import Misconfigured
 from neardup.relation.common_map import FITTED_PX, CommonMap, ReadLook, fitted_map, read_look
+from neardup.relation.contradiction import LaterPlane, cells_contradict, contradicts
 from neardup.relation.look import (
+    CELLS,
     CODE,
     COEFFICIENTS,
     COLOUR,
@@ -36,11 +40,14 @@ from neardup.relation.look import (
     HEAD_BYTES,
     LOOK_BYTES,
     PLAINNESS,
-    POINT_BYTES,
     STORED_LOOK_BYTES,
-    STORED_POINTS,
     Way,
     code_numbers,
+    plane_of,
+    points_of,
+    size_of,
+    stored_cells_of,
+    stored_points_of,
     transformed_codes,
     transformed_look,
 )
@@ -74,6 +81,8 @@ _AS_FAR_AS_L2 = 0.4
 _LESS_IF_NEAR = 0.3
 """From that distance on all of the agreement is needed, and with descriptors that are equal so much less."""
 _LEAST_COVER = 0.2
+_LEAST_DRAWN_COVER = 0.5
+"""Drawn pictures of which neither lies within the other by half have a pattern in common, and nothing else."""
 _MORE_IF_TURNED = 1.3
 UNLIKE_L2: float = 2.0
 """The largest distance there is: nothing is blank within it, and all of the agreement is needed."""
@@ -197,17 +206,45 @@ def looks(
                 rows = unsure[promising]
                 turned = transformed_look(one, *ways.looked_for[number - 1])
                 _take_better(found, rows, _agreements(turned, many[rows]), number)
+    # Where cells are compared, the lines of a form need not be told from what fills it in.
+    compared = (many[:, CELLS] > 0) & (plane_of(one) is not None)
+    plainness = np.where(compared, 0, many[:, PLAINNESS]) / 255
     blank = np.minimum(one[COUNT], many[:, COUNT]) < _FEWEST_POINTS
     found.needed[:] = np.where(
         blank,
         np.where(l2 <= _BLANK_L2, 0.0, NEVER),
-        needed_agreement(least, many[:, PLAINNESS] / 255, l2, found.cover, turned=found.way > 0),
+        needed_agreement(least, plainness, l2, found.cover, turned=found.way > 0),
     )
+    drawn = (found.agreement >= found.needed) & (many[:, CELLS] > 0) & ~blank
+    if drawn.any():
+        found.needed[_contradicted(one, many, found, np.flatnonzero(drawn), ways.looked_for)] = NEVER
     doubtful = np.flatnonzero((found.agreement >= found.needed) & (found.agreement < _SURE) & ~blank)
     for way in ways.forbidden if len(doubtful) else ():
         other = _agreements(transformed_look(one, *way), many[doubtful])
         found.needed[doubtful[other.agreement > found.agreement[doubtful]]] = NEVER
     return found
+
+
+def _contradicted(
+    one: NDArray[np.uint8], many: NDArray[np.uint8], found: Looks, rows: NDArray[np.intp], ways: Sequence[Way]
+) -> list[int]:
+    """Return which of these rows, with earlier pictures that are drawn, have too much that differs or too little."""
+    planes: dict[int, LaterPlane | None] = {}
+    differ = []
+    for row in rows.tolist():
+        way = int(found.way[row])
+        if way not in planes:
+            plane = plane_of(transformed_look(one, *ways[way - 1]) if way else one)
+            planes[way] = None if plane is None else LaterPlane(plane)
+        later, cells, size, shares = planes[way], stored_cells_of(many[row]), size_of(many[row]), found.maps[row]
+        if later is not None:
+            contradicted = contradicts(later, cells, size, shares)
+        else:
+            comparable = one[CELLS] > 0 and way == 0
+            contradicted = comparable and cells_contradict(stored_cells_of(one), cells, (size_of(one), size), shares)
+        if contradicted or found.cover[row] < _LEAST_DRAWN_COVER:
+            differ.append(row)
+    return differ
 
 
 def _take_better(found: Looks, rows: NDArray[np.intp], other: Looks, way: int) -> None:
@@ -248,7 +285,7 @@ def needed_agreement(
 
 def _agreements(one: NDArray[np.uint8], many: NDArray[np.uint8]) -> Looks:
     found = Looks.of_strangers(len(many))
-    ours = _points(one)
+    ours = points_of(one)
     later, codes = read_look(one[:HEAD_BYTES], ours), _codes(ours)
     for start in range(0, len(many), _TOGETHER) if len(ours) else ():
         _compare(later, codes, many[start : start + _TOGETHER], found, start)
@@ -270,7 +307,7 @@ def _check(looked: NDArray[np.uint8], dimensions: int, what: str) -> None:
 
 
 def _compare(later: ReadLook, codes: NDArray[np.float32], many: NDArray[np.uint8], found: Looks, start: int) -> None:
-    theirs = _stored_points(many)
+    theirs = stored_points_of(many)
     # Most strangers end after a quarter of the work: the strongest points of both come first.
     first = _paired(_likeness(codes[:_FIRST_POINTS], _codes(theirs[:, :_FIRST_STORED_POINTS])))
     rows = np.flatnonzero(first.paired.sum(axis=1) >= _LEAST_FIRST_PAIRS)
@@ -288,10 +325,10 @@ def _compare(later: ReadLook, codes: NDArray[np.float32], many: NDArray[np.uint8
 
 def _promising(one: NDArray[np.uint8], ways: Sequence[Way], many: NDArray[np.uint8]) -> NDArray[np.bool_]:
     """Return for each way which pairs are worth a look after it, bool (k, n), by their first points."""
-    ours = _points(one)[:_FIRST_POINTS]
+    ours = points_of(one)[:_FIRST_POINTS]
     if not len(ours):
         return np.zeros((len(ways), len(many)), dtype=np.bool_)
-    theirs = _codes(_stored_points(many)[:, :_FIRST_STORED_POINTS])
+    theirs = _codes(stored_points_of(many)[:, :_FIRST_STORED_POINTS])
     turned = _evened(transformed_codes(code_numbers(ours), ways))[:, np.newaxis]
     counts = [
         _paired(_likeness(turned, theirs[start : start + _TURNED_TOGETHER])).paired.sum(axis=2)
@@ -324,16 +361,6 @@ def _likeness(ours: NDArray[np.float32], theirs: NDArray[np.float32]) -> NDArray
     """Return the products of codes, (..., theirs, ours), from (..., ours, 20) and (n, theirs, 20)."""
     # Integers, which the product holds exactly; a point that is none has a code of zeros, and is like no other.
     return np.asarray(theirs @ ours.swapaxes(-1, -2))
-
-
-def _points(look: NDArray[np.uint8]) -> NDArray[np.uint8]:
-    """Return the points of a look, uint8 (k, POINT_BYTES)."""
-    return look[HEAD_BYTES:].reshape(-1, POINT_BYTES)[: int(look[COUNT])]
-
-
-def _stored_points(many: NDArray[np.uint8]) -> NDArray[np.uint8]:
-    """Return what is stored of the points of many looks, uint8 (n, STORED_POINTS, POINT_BYTES)."""
-    return many[:, HEAD_BYTES:STORED_LOOK_BYTES].reshape(len(many), STORED_POINTS, POINT_BYTES)
 
 
 def _codes(points: NDArray[np.uint8]) -> NDArray[np.float32]:

@@ -42,6 +42,21 @@ def chess_board(seed: int) -> Pixels:
     return rgb(image)
 
 
+def form(seed: int) -> Pixels:
+    """Return one form of 12 lines, in which numbers are filled in."""
+    random = np.random.default_rng([5, seed])
+    image = Image.new("L", (400, 400), 250)
+    draw, font = ImageDraw.Draw(image), ImageFont.load_default(15)
+    draw.rectangle((0, 0, 400, 44), 60)
+    draw.text((20, 12), "STATEMENT OF ACCOUNT", 255, ImageFont.load_default(20))
+    for line in range(12):
+        top = 60 + 27 * line
+        draw.text((20, top), "".join(_LETTERS[np.random.default_rng([6, line]).integers(0, 26, 14)]), 20, font)
+        draw.text((380, top), f"{random.uniform(100, 999):.2f}", 20, font, anchor="ra")
+        draw.line((20, top + 22, 380, top + 22), 150)
+    return rgb(image)
+
+
 def photo(seed: int, width: int = 240, height: int = 180) -> Pixels:
     """Return a picture of coloured patches of all sizes, as full of detail as a photo."""
     random = np.random.default_rng([4, seed])
