@@ -53,7 +53,7 @@ from neardup.relation.look import (
 )
 from neardup.relation.points import LEVELS
 
-VERSION = 1
+VERSION = 2
 """Changes whenever the bytes of a look, or what is computed from them, would."""
 _NORM = 100
 """Of a code, when it is compared: its numbers are rounded to integers."""
