@@ -113,13 +113,12 @@ def _near(setting: Setting, images: Sequence[Described]) -> list[tuple[int, int]
         return []
     near: set[tuple[int, int]] = set()
     stored = np.stack([image[0].descriptor for image in images])
-    for each in range(len(images[0])):
-        rows = np.stack([image[each].descriptor for image in images])
-        for start in range(0, len(rows), _BLOCK_ROWS):
-            stop = start + _BLOCK_ROWS
-            within = l2_distances(rows[start:stop], stored[:stop]) <= setting.relation.radius
-            later, earlier = np.nonzero(np.tril(within, start - 1))
-            near.update(zip(earlier.tolist(), (later + start).tolist(), strict=True))
+    rows = np.stack([variant.descriptor for image in images for variant in image])
+    owners = np.repeat(np.arange(len(images)), [len(image) for image in images])
+    for start in range(0, len(rows), _BLOCK_ROWS):
+        later, earlier = np.nonzero(l2_distances(rows[start : start + _BLOCK_ROWS], stored) <= setting.relation.radius)
+        later = owners[start + later]
+        near.update(zip(earlier[earlier < later].tolist(), later[earlier < later].tolist(), strict=True))
     return sorted(near)
 
 

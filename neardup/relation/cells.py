@@ -37,7 +37,7 @@ _LEVELS = 7
 _FLAT_RANGE = 14
 """Where a picture is flat, a pixel and its neighbours differ by less, in grey levels."""
 _GREYS, _GREY_RANGE = 6, 7
-_LEAST_OF_GREYS = 0.99
+_LEAST_OF_GREYS = 0.995
 """In a drawn picture six greys, of seven levels each, hold what is flat: it has paper and ink, but neither light nor
 shade."""
 _LEAST_GROUND = 0.25
