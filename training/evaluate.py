@@ -23,6 +23,7 @@ from training.photos import INPUT_PX
 
 COPIED = 300
 _KINDS = {**TRANSFORMS, **WIDENED}
+"""Kinds of copies that training and choices may look at."""
 
 
 @dataclass(frozen=True)
@@ -39,6 +40,11 @@ class Trial:
 
     copied: Pixels
     different: Pixels
+
+    @property
+    def kinds(self) -> list[str]:
+        """The names of the transforms, in their order."""
+        return list(_KINDS)
 
 
 @dataclass(frozen=True)
