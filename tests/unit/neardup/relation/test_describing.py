@@ -127,3 +127,10 @@ def test_a_picture_in_a_larger_one_is_near_by_a_part_of_that() -> None:
 
 def test_nothing_is_described_from_nothing() -> None:
     assert Describer(DCT, ALL).describe([]) == []
+
+
+@pytest.mark.parametrize("symmetry", Symmetry)
+def test_a_part_lies_after_a_symmetry_where_the_same_pixels_do(symmetry: Symmetry) -> None:
+    pixels, part = drawn(1, 64, 32), (0.25, 0.125, 0.5, 0.75)  # exact in binary
+    found = cropped(transformed(pixels, symmetry), transformed_box(part, symmetry))
+    assert np.array_equal(found, transformed(cropped(pixels, part), symmetry))
