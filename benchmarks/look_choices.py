@@ -33,10 +33,10 @@ from neardup.decoding.decode import decode
 from neardup.descriptors import load_descriptor
 from neardup.descriptors.base import Descriptor
 from neardup.descriptors.names import COPYNET
-from neardup.relation import common_map, contradiction, points, second_look
 from neardup.relation.describing import Describer
+from neardup.relation.looks import common_map, contradiction, points, second_look
+from neardup.relation.looks.second_look import DEFAULT_AGREEMENT
 from neardup.relation.rule import Relation
-from neardup.relation.second_look import DEFAULT_AGREEMENT
 from neardup.search.distance import l2_distances
 from neardup.types import Variant
 

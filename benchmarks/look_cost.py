@@ -26,8 +26,8 @@ from neardup.index.stored.codec import encode_member
 from neardup.library.members import Members
 from neardup.relation.describing import Describer, PreparedImage
 from neardup.relation.images import side_by_side
+from neardup.relation.looks.second_look import DEFAULT_AGREEMENT
 from neardup.relation.rule import Relation
-from neardup.relation.second_look import DEFAULT_AGREEMENT
 from neardup.types import Member, Variant
 
 BATCH = 32

@@ -36,9 +36,9 @@ from neardup.descriptors import load_descriptor
 from neardup.descriptors.base import Descriptor
 from neardup.relation.describing import Describer
 from neardup.relation.insets import cropped, insets
-from neardup.relation.look import look_of, stored_look
+from neardup.relation.looks.look import look_of, stored_look
+from neardup.relation.looks.second_look import DEFAULT_AGREEMENT, UNLIKE_L2, looks
 from neardup.relation.rule import Relation
-from neardup.relation.second_look import DEFAULT_AGREEMENT, UNLIKE_L2, looks
 from neardup.types import Box, Pixels
 
 ROOT = Path(__file__).resolve().parent.parent

@@ -48,8 +48,8 @@ class Look:
     agreement
         The share of the common part that shows the same, in [0, 1], with 3 decimals.
     needed
-        How much of it the pair needs to be a duplicate (`neardup.relation.second_look.needed_agreement`), likewise;
-        above 1 where no agreement is enough.
+        How much of it the pair needs to be a duplicate, likewise; above 1 where no agreement is enough
+        (`neardup.relation.looks.second_look.needed_agreement`).
     map
         The affine map from the later image, as it was compared, to the earlier one: ``x' = a x + b y + c`` and
         ``y' = d x + e y + f``, as (a, b, c, d, e, f) with 4 decimals; x and y go from 0 to 1 from the top left.

@@ -68,11 +68,11 @@ def _layers(network: Any, kind: Any) -> list[Any]:
 
 def _convolutions(body: Path) -> list[tuple[Floats, Floats]]:
     """Return kernels (height, width, in, out) and biases (out,) in the order in which they are used."""
-    import tensorflow as tf  # noqa: PLC0415 - seconds, and other backends train without it
+    from ai_edge_litert.interpreter import Interpreter, OpResolverType  # noqa: PLC0415 - only a start needs it
 
     # Without a delegate the list of operations is the file's own.
-    plain = tf.lite.experimental.OpResolverType.BUILTIN_WITHOUT_DEFAULT_DELEGATES
-    interpreter = tf.lite.Interpreter(str(body), experimental_op_resolver_type=plain)
+    plain = OpResolverType.BUILTIN_WITHOUT_DEFAULT_DELEGATES
+    interpreter = Interpreter(str(body), experimental_op_resolver_type=plain)
     interpreter.allocate_tensors()
     details = {detail["index"]: detail for detail in interpreter.get_tensor_details()}
 

@@ -7,6 +7,7 @@ with wide strengths, and no code is shared with the quality evaluation.
 
 import io
 import math
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -20,8 +21,6 @@ _SQUARE = (SIDE, SIDE)
 _BICUBIC, _BILINEAR = Image.Resampling.BICUBIC, Image.Resampling.BILINEAR
 _QUARTERS = (Image.Transpose.ROTATE_90, Image.Transpose.ROTATE_180, Image.Transpose.ROTATE_270)
 _UNIT = np.linspace(-1, 1, SIDE, dtype=np.float32)
-
-Floats = NDArray[np.float32]
 
 
 def wild_copy(photo: Pixels, stranger: Pixels, random: Random) -> Pixels:
@@ -171,7 +170,7 @@ def _page(random: Random) -> Image.Image:
     canvas = Image.new("RGB", _SQUARE, ground)
     draw = ImageDraw.Draw(canvas)
     for _ in range(int(random.integers(0, 3))):
-        first, long = random.integers(0, SIDE), random.integers(6, 30)
+        first, long = int(random.integers(0, SIDE)), int(random.integers(6, 30))
         draw.rectangle((0, first, SIDE, first + long), fill=any_colour(random))
     size = int(random.integers(5, 12))
     for line in range(0, SIDE, size + int(random.integers(2, 8))):
@@ -236,8 +235,9 @@ def _tinted(image: Image.Image, random: Random) -> Image.Image:
     grey = ImageOps.grayscale(image)
     if happens(random, 0.15):
         grey = ImageOps.invert(grey)
-    ends = sorted((any_colour(random), any_colour(random)), key=sum)
-    return Image.blend(image, ImageOps.colorize(grey, *ends), random.uniform(0.5, 1.0))
+    darkest, lightest = sorted((any_colour(random), any_colour(random)), key=sum)
+    tinted = ImageOps.colorize(grey, black=darkest, white=lightest)
+    return Image.blend(image, tinted, random.uniform(0.5, 1.0))
 
 
 def _striped(image: Image.Image, random: Random) -> Image.Image:
@@ -303,5 +303,5 @@ def _coarser(image: Image.Image, random: Random) -> Image.Image:
     return small.resize(_SQUARE, Image.Resampling.NEAREST if happens(random, 0.5) else _BILINEAR)
 
 
-def _image(values: Floats) -> Image.Image:
+def _image(values: NDArray[np.floating[Any]]) -> Image.Image:
     return Image.fromarray((values * 255).clip(0, 255).astype(np.uint8))

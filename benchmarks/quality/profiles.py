@@ -119,7 +119,7 @@ def calibrated(setting: Setting, false_pairs: float, seeds: Sequence[Path]) -> C
         images.descriptors,
         load_descriptor(setting.spec),
         false_pairs,
-        comparisons=len(setting.relation.views),
+        comparisons=len(setting.relation.described_after),
         second_look=None if setting.relation.agreement is None else SecondLook(images, setting.relation),
         workers=cores(),
     )
@@ -132,15 +132,18 @@ def false_pairs(images: Images, relation: Relation) -> int:
     trees.add(sketcher.sketch(images.descriptors), np.arange(len(images), dtype=np.int32))
     found: set[tuple[int, int]] = set()
     for variant in (images, *images.variants):
-        for start in range(0, len(images), _QUERIES):
-            place, other = trees.within(sketcher.sketch(variant.descriptors[start : start + _QUERIES]), relation.radius)
-            later = other < place + start
-            place, other = place[later] + start, other[later]
+        present = variant.present
+        for start in range(0, len(present), _QUERIES):
+            rows = present[start : start + _QUERIES]
+            place, other = trees.within(sketcher.sketch(variant.descriptors[rows]), relation.radius)
+            place = rows[place]
+            later = other < place
+            place, other = place[later], other[later]
             l2 = paired_l2_distances(variant.descriptors[place], images.descriptors[other])
             near = l2 <= relation.radius
             place, other, l2 = place[near], other[near], l2[near]
             earlier = None if images.kept is None else images.kept[other]
-            allowed = relation.check(variant.kept, place, earlier, l2, of_part=variant.of_part).allowed
+            allowed = relation.check(variant.kept, place, earlier, l2, of_part=variant.of_part is not None).allowed
             found |= set(zip(place[allowed].tolist(), other[allowed].tolist(), strict=True))
     return len(found)
 

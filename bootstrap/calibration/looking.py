@@ -14,7 +14,7 @@ from neardup.decoding.limits import DecodeLimits
 from neardup.errors import BadInput
 from neardup.relation.edit import common_shares
 from neardup.relation.images import Images
-from neardup.relation.look import LOOK_BYTES, NEEDED_PX, look_of, transformed_look
+from neardup.relation.looks.look import LOOK_BYTES, NEEDED_PX, look_of, transformed_look
 from neardup.relation.rule import Checks, Relation
 from neardup.search.distance import paired_l2_distances
 from neardup.sources.images import SourceImage

@@ -21,7 +21,7 @@ from neardup.index.retention import Retention
 from neardup.index.stored.codec import decode_head, head_key
 from neardup.index.stored.events import Appended, Rewritten, Split, decode_event
 from neardup.relation.kept import Parts, divided
-from neardup.relation.look import COUNT, STORED_POINTS
+from neardup.relation.looks.look import COUNT, STORED_POINTS
 from neardup.relation.rule import Relation
 from neardup.search.distance import l2_distances, paired_l2_distances
 from neardup.search.sketch_trees import SketchTrees

@@ -9,8 +9,8 @@ from neardup.descriptors.names import hardly_sees_turns
 from neardup.descriptors.pca import Pca
 from neardup.errors import CorruptIndex, IndexMismatch, RelationMismatch
 from neardup.relation.kept import parts_of
+from neardup.relation.looks.second_look import VERSION as LOOK_VERSION
 from neardup.relation.rule import Relation
-from neardup.relation.second_look import VERSION as LOOK_VERSION
 from neardup.relation.symmetry import SWITCHES, Switches, switches_of
 from neardup.types import Decision, Match, Member, Origin, Query, Symmetry, Verdict
 

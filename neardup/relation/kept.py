@@ -12,7 +12,7 @@ import numpy as np
 from neardup.errors import Misconfigured
 from neardup.relation.local_change import SIDE_PX as THUMBNAIL_PX
 from neardup.relation.local_change import THUMBNAIL_BYTES, mirrored, thumbnail_of, turned
-from neardup.relation.look import (
+from neardup.relation.looks.look import (
     LOOK_BYTES,
     NEEDED_PX,
     STORED_LOOK_BYTES,

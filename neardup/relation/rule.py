@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 from neardup.errors import Misconfigured
 from neardup.relation.kept import Parts, divided, narrowed
 from neardup.relation.local_change import largest_change
-from neardup.relation.second_look import UNLIKE_L2, Looks, Ways, looks
+from neardup.relation.looks.second_look import UNLIKE_L2, Looks, Ways, looks
 from neardup.relation.symmetry import Switches, motion, symmetries
 from neardup.types import Kept, Look, Symmetry, Variant
 
@@ -82,7 +82,7 @@ class Relation(Switches):
         when it does not count.
     agreement
         Agreement that photos need in a second look, from which follows what each pair needs, inclusive
-        (`neardup.relation.second_look.needed_agreement`); None when none is taken.
+        (`neardup.relation.looks.second_look.needed_agreement`); None when none is taken.
     turned_by_look
         Whether the descriptor hardly tells a picture from itself mirrored or turned: there are then no variants for
         that, and the second look, if one is taken, tries each symmetry on the pairs that are near.

@@ -14,7 +14,7 @@ class Auto(float):
 
 
 AUTO_AGREEMENT = Auto(0.3)
-"""As `neardup.relation.second_look.DEFAULT_AGREEMENT`, repeated here for the same reason."""
+"""As `neardup.relation.looks.second_look.DEFAULT_AGREEMENT`, repeated here for the same reason."""
 CAMERA_RADIUS = 0.36
 """The radius of ``dct`` for photos: frames of one camera are so close to one another that a radius calibrated on them
 would be next to nothing. The local-change test finds what changed between frames."""

@@ -11,9 +11,9 @@ from neardup.index.redis import RedisIndex
 from neardup.index.stored.connection import connect
 from neardup.relation.kept import stored_kept
 from neardup.relation.local_change import largest_change
-from neardup.relation.look import stored_look, transformed_look
+from neardup.relation.looks.look import stored_look, transformed_look
+from neardup.relation.looks.second_look import looks
 from neardup.relation.rule import Relation
-from neardup.relation.second_look import looks
 from neardup.types import Decision, Descriptors, Kept, Member, Query, Symmetry, Variant
 from tests.contract.test_index_redis import before_its_commit
 from tests.support.indexes import (

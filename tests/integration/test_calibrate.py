@@ -21,7 +21,7 @@ from bootstrap.live.reading import LiveGeneration
 from neardup.cli.running import EXIT_MISCONFIGURED, EXIT_UNAVAILABLE
 from neardup.descriptors import load_descriptor
 from neardup.index.stored.keys import IndexKeys
-from neardup.relation.second_look import DEFAULT_AGREEMENT
+from neardup.relation.looks.second_look import DEFAULT_AGREEMENT
 from tests.support.drawings import cropped, photo
 from tests.support.live_index import build, queries, remove_keys, stream
 from tests.support.odd_files import encoded

@@ -38,7 +38,7 @@ from neardup.index.redis import RedisIndex, RedisIndexOptions
 from neardup.index.stored.codec import encode_member
 from neardup.index.stored.keys import IndexKeys
 from neardup.relation.kept import Parts, kept_of, parts_of, stored_kept
-from neardup.relation.second_look import DEFAULT_AGREEMENT
+from neardup.relation.looks.second_look import DEFAULT_AGREEMENT
 from neardup.settings.reading import read_settings
 from tests.support.drawings import photo
 

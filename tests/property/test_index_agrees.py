@@ -22,8 +22,8 @@ from neardup.index.stored.connection import connect
 from neardup.index.stored.scripts import CommitReply, Item, Position
 from neardup.relation.kept import Parts, joined, transformed_kept
 from neardup.relation.local_change import SIDE_PX, THUMBNAIL_BYTES
+from neardup.relation.looks.second_look import looks
 from neardup.relation.rule import Checks, Relation
-from neardup.relation.second_look import looks
 from neardup.search.distance import paired_l2_distances
 from neardup.search.sketches import fit_sketcher
 from neardup.types import Decision, Kept, Look, Member, Query, Symmetry, Variant, Verdict

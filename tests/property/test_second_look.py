@@ -5,8 +5,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from neardup.relation.look import look_of, stored_look, transformed_look, whole_look
-from neardup.relation.second_look import DEFAULT_AGREEMENT, Looks, Ways, looks
+from neardup.relation.looks.look import look_of, stored_look, transformed_look, whole_look
+from neardup.relation.looks.second_look import DEFAULT_AGREEMENT, Looks, Ways, looks
 from neardup.relation.symmetry import motion, transformed
 from neardup.types import Kept, Pixels, Symmetry
 from tests.support.drawings import cropped, jpeg_of, photo, scaled

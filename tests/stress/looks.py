@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from neardup.relation.kept import stored_kept
-from neardup.relation.look import look_of
+from neardup.relation.looks.look import look_of
 from neardup.relation.rule import Relation
 from neardup.types import Kept, Pixels
 from tests.support.drawings import cropped, jpeg_of, page, photo

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from neardup.descriptors.base import unit_float16
 from neardup.index.retention import Retention
 from neardup.relation.rule import Relation
-from neardup.types import Descriptors, Kept, Query, Variant
+from neardup.types import Box, Descriptors, Kept, Query, Symmetry, Variant
 from tests.stress.looks import FORMS, INSIDE, PICTURES, RADIUS, RELATIONS, make_looks, shown
 
 PARTITIONS = 4
@@ -29,6 +29,7 @@ _WRONG_MS = (
 """Of 2036, in microseconds, forty days ahead, twenty hours ahead, in seconds, none, none, and before 1970."""
 _AHEAD = 200
 """How far back a near copy may have its original: near enough that both are still on their way."""
+_PARTS: tuple[Box, ...] = ((0.0, 0.0, 0.5, 1.0), (0.5, 0.0, 1.0, 1.0), (0.25, 0.25, 0.75, 0.75))
 _INSIDE = 0.5
 """Share of the fresh slots in which one shows an earlier picture inside."""
 
@@ -84,9 +85,16 @@ class Material:
         key, (whole, *parts) = key_of(partition, offset), self.partitions[partition, offset]
         kept = None if self.rule.agreement is None else self.looks[self.shown[partition, offset]]
         variants = tuple(
-            Variant(view.symmetry, part, kept, view.part) for view, part in zip(self.rule.views[1:], parts, strict=True)
+            Variant(Symmetry.NONE, part, kept, box) for box, part in zip(parts_of(self.rule), parts, strict=True)
         )
-        return Query(key, f"id of {key}", whole, captured_at_ms, kept, variants)
+        looked_for = self.rule.match_parts
+        return Query(key, f"id of {key}", whole, captured_at_ms, kept, variants, seeks_parts=looked_for)
+
+
+def parts_of(rule: Relation) -> tuple[Box, ...]:
+    """Return where every image has its parts, if they are compared; mirrored and turned ones are found by a look."""
+    assert rule.described_after == (Symmetry.NONE,)
+    return _PARTS if rule.match_parts else ()
 
 
 def sent_at_ms(offset: int) -> int:
@@ -137,7 +145,7 @@ def make_material(images: int, seed: int, relation: str = "plain") -> Material:
             place = taste.integers(PARTITIONS), taste.integers(max(0, slot - _AHEAD), slot + 1)
             show[0, slot] = show[place] // FORMS * FORMS + INSIDE
             inside.append((0, slot, _moved(taste, rows[place], taste.uniform(0.1, 1.1))))
-    views = np.repeat(rows[:, :, np.newaxis], len(RELATIONS[relation].views), axis=2)
+    views = np.repeat(rows[:, :, np.newaxis], 1 + len(parts_of(RELATIONS[relation])), axis=2)
     # Opposite the whole, where nothing else is.
     views[:, :, 1:] *= -1
     for partition, slot, row in inside if views.shape[2] > 1 else ():

@@ -18,7 +18,7 @@ from neardup.index.redis import RedisIndex
 from neardup.index.stored.connection import connect
 from neardup.index.stored.keys import IndexKeys
 from neardup.relation.local_change import SIDE_PX
-from neardup.relation.look import look_of
+from neardup.relation.looks.look import look_of
 from neardup.relation.rule import Relation
 from neardup.search.cells import Cells
 from neardup.search.distance import l2_distances

@@ -11,7 +11,7 @@ import pytest
 from PIL import Image
 
 from benchmarks.quality import __main__ as entry
-from benchmarks.quality import beyond, layouts, setting
+from benchmarks.quality import beyond, layouts, low_texture, setting
 from benchmarks.quality.beyond import LISTS, UnseenPhotos, evaluate_beyond, unseen_photos
 from benchmarks.quality.halves import HALVES, half_of
 from benchmarks.quality.low_texture import CLASSES
@@ -188,6 +188,6 @@ def test_tables_of_halves_show_counts_rates_and_what_nobody_measured() -> None:
 
 
 def test_edits_of_a_layout_have_its_crop_and_its_smaller_size() -> None:
-    sizes = [decode(data).shape[1::-1] for data in layouts.edits(Image.fromarray(generated(0, 200, 100)), 0)]
+    sizes = [decode(data).shape[1::-1] for data in low_texture.layout_edits(Image.fromarray(generated(0, 200, 100)), 0)]
     assert sizes[-2:] == [(190, 96), (140, 70)]
     assert sizes.count((200, 100)) == len(sizes) - 3

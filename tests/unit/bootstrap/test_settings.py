@@ -10,7 +10,7 @@ from neardup.descriptors import DEFAULT
 from neardup.descriptors.dct import DctDescriptor
 from neardup.errors import Misconfigured
 from neardup.relation.local_change import DEFAULT_LOCAL_CHANGE
-from neardup.relation.second_look import DEFAULT_AGREEMENT
+from neardup.relation.looks.second_look import DEFAULT_AGREEMENT
 from neardup.settings.options import options_of
 from neardup.settings.parsers import boolean
 from neardup.settings.profiles import PROFILES

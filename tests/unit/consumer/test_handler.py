@@ -28,8 +28,8 @@ from neardup.errors import RedisUnavailable
 from neardup.index.base import IndexMeta
 from neardup.index.memory import MemoryIndex
 from neardup.index.stored.codec import encode_member
+from neardup.relation.looks.second_look import DEFAULT_AGREEMENT
 from neardup.relation.rule import Relation
-from neardup.relation.second_look import DEFAULT_AGREEMENT
 from neardup.types import Decision, Pixels, Query, Verdict
 from tests.support.indexes import with_relation
 from tests.support.processes import photo

@@ -27,7 +27,7 @@ from neardup.descriptors import DEFAULT, DESCRIPTORS, SPECS, load_descriptor
 from neardup.errors import BadInput, Misconfigured, NeardupError, Unavailable, reasons
 from neardup.index.stored.keys import PREFIX, IndexKeys
 from neardup.relation.kept import Parts
-from neardup.relation.second_look import DEFAULT_AGREEMENT
+from neardup.relation.looks.second_look import DEFAULT_AGREEMENT
 from neardup.relation.symmetry import SWITCHES
 from neardup.search.distance import similarity
 from neardup.settings.command_line import flags_of

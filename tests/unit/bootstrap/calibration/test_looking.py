@@ -90,7 +90,7 @@ def test_what_is_near_by_a_part_alone_needs_all_of_the_agreement() -> None:
     whole = images_of([blank, blank])
     assert whole.kept is not None
     far = Images(np.eye(2, 16, dtype=np.float16), whole.kept)
-    by_part = far.with_variants((Images(far.descriptors[::-1], whole.kept, of_part=True),))
+    by_part = far.with_variants((Images(far.descriptors[::-1], whole.kept, of_part=np.ones(2, dtype=np.bool_)),))
     near = NearPairs(np.array([0.1]), np.array([[0, 1]], dtype=np.intp), 2)
     relation = Relation(RADIUS, agreement=AGREEMENTS[0], match_parts=True)
     # Blank pictures are duplicates if near enough as wholes, and a part says nothing of that.

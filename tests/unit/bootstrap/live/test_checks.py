@@ -5,7 +5,7 @@ import pytest
 
 from bootstrap.live.checks import is_certain
 from neardup.relation.kept import Parts, kept_of, stored_kept
-from neardup.relation.look import COUNT, STORED_POINTS
+from neardup.relation.looks.look import COUNT, STORED_POINTS
 from neardup.relation.rule import Relation
 from neardup.types import Kept, Pixels
 from tests.support.drawings import jpeg_of, page, photo

@@ -19,9 +19,9 @@ from neardup.index.stored.codec import (
     required_kept,
     split_record,
 )
-from neardup.relation import second_look
 from neardup.relation.kept import ALL_PARTS, Parts, divided
 from neardup.relation.local_change import THUMBNAIL_BYTES
+from neardup.relation.looks import second_look
 from neardup.relation.rule import Relation
 from neardup.relation.symmetry import SWITCHES
 from neardup.types import Decision, Look, Member, Origin, Symmetry, Verdict

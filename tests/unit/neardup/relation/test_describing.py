@@ -12,9 +12,9 @@ from neardup.relation.describing import Describer
 from neardup.relation.insets import cropped, insets
 from neardup.relation.kept import Parts, divided
 from neardup.relation.local_change import SIDE_PX, thumbnail_of
-from neardup.relation.look import NEEDED_PX, look_of
+from neardup.relation.looks.look import NEEDED_PX, look_of
+from neardup.relation.looks.second_look import looks
 from neardup.relation.rule import Relation
-from neardup.relation.second_look import looks
 from neardup.relation.symmetry import symmetries, transformed, transformed_box
 from neardup.search.distance import l2_distances
 from neardup.types import Pixels, Symmetry

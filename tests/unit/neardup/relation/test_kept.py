@@ -18,9 +18,9 @@ from neardup.relation.kept import (
     transformed_kept,
 )
 from neardup.relation.local_change import SIDE_PX, thumbnail_of
-from neardup.relation.look import NEEDED_PX, look_of, transformed_look
+from neardup.relation.looks.look import NEEDED_PX, look_of, transformed_look
+from neardup.relation.looks.second_look import Looks
 from neardup.relation.rule import Relation
-from neardup.relation.second_look import Looks
 from neardup.relation.symmetry import motion
 from neardup.types import Kept, Symmetry
 from tests.support.indexes import look, thumbnail

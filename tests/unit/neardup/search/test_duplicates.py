@@ -14,9 +14,9 @@ from neardup.relation import rule
 from neardup.relation.images import Images
 from neardup.relation.kept import Parts, divided, joined
 from neardup.relation.local_change import largest_change
-from neardup.relation.look import LOOK_BYTES
+from neardup.relation.looks.look import LOOK_BYTES
+from neardup.relation.looks.second_look import UNLIKE_L2, Looks
 from neardup.relation.rule import Relation
-from neardup.relation.second_look import UNLIKE_L2, Looks
 from neardup.search.distance import l2_distances, paired_l2_distances
 from neardup.search.duplicates import DuplicateFinder, Duplicates
 from neardup.search.duplicates import find_duplicates as found_among

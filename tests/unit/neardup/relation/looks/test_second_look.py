@@ -8,8 +8,8 @@ import pytest
 
 import neardup
 from neardup.errors import Misconfigured
-from neardup.relation.look import LOOK_BYTES, STORED_LOOK_BYTES, Way, look_of, stored_look
-from neardup.relation.second_look import DEFAULT_AGREEMENT, NEVER, Looks, Ways, looks, needed_agreement
+from neardup.relation.looks.look import LOOK_BYTES, STORED_LOOK_BYTES, Way, look_of, stored_look
+from neardup.relation.looks.second_look import DEFAULT_AGREEMENT, NEVER, Looks, Ways, looks, needed_agreement
 from neardup.settings.profiles import AUTO_AGREEMENT
 from neardup.types import Pixels
 from tests.support.drawings import chess_board, cropped, jpeg_of, page, photo, qr_code, scaled

@@ -1,7 +1,7 @@
 """Whether a drawn picture contradicts another with which it has most of its points: one form, filled in otherwise.
 
 Once the map between the two is known, the later picture is measured where the earlier one's cells are
-(`neardup.relation.cells`). In a copy each differs by what JPEG and scaling leave. Where something else is written, a
+(`cells`). In a copy each differs by what JPEG and scaling leave. Where something else is written, a
 cell differs by about as much as there is to see, and however much agrees beside it, a few such cells tell that these
 are two pictures.
 
@@ -17,7 +17,7 @@ from functools import cached_property
 import numpy as np
 from numpy.typing import NDArray
 
-from neardup.relation.cells import SMOOTHINGS, Numbers, Plane, measured, places_of, read_cells, smoothed
+from neardup.relation.looks.cells import SMOOTHINGS, Numbers, Plane, measured, places_of, read_cells, smoothed
 
 _CONTRADICTS = 0.085
 """Square of a cell's difference, by that of its contrast; in copies it is a tenth of that."""

@@ -9,7 +9,7 @@ with what each looks like from close by, and two pictures are compared in these 
 3. The agreement is the share of the earlier picture's points, of those that the later one shows, that are found again
    where the map puts them. What is stuck on, cut away or covered costs its points; another text costs nearly all.
 4. Drawn pictures may be one form, filled in otherwise. So the later one is measured where the earlier one has its
-   cells: a few that differ are enough to tell (`neardup.relation.contradiction`).
+   cells: a few that differ are enough to tell (`neardup.relation.looks.contradiction`).
 
 How much agreement is needed is another matter (`needed_agreement`): half of the points of a photo are plenty, but half
 of those of a drawn page are its lines and headings. A mirrored or turned picture does not agree with its original; what
@@ -18,7 +18,7 @@ is asked for that way is compared by a look of its own (`transformed_look`).
 The numbers kept are integers, all sums are of integers, and the rest is done number by number: the same on every
 machine, whatever else is in the batch. docs/second-look.md says how it was chosen, and what it misses.
 
-What is kept of each picture is in `neardup.relation.look`, the map in `neardup.relation.common_map`.
+What is kept of each picture is in `neardup.relation.looks.look`, the map in `neardup.relation.looks.common_map`.
 """
 
 from collections.abc import Sequence
@@ -28,12 +28,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from neardup.errors import Misconfigured
-from neardup.relation.common_map import FITTED_PX, CommonMap, ReadLook, fitted_map, read_look
-from neardup.relation.contradiction import LaterPlane, cells_contradict, contradicts
-from neardup.relation.look import (
+from neardup.relation.looks.common_map import FITTED_PX, CommonMap, ReadLook, fitted_map, read_look
+from neardup.relation.looks.contradiction import LaterPlane, cells_contradict, contradicts
+from neardup.relation.looks.look import (
     CELLS,
     CODE,
-    COEFFICIENTS,
     COLOUR,
     COUNT,
     GREY,
@@ -51,16 +50,13 @@ from neardup.relation.look import (
     transformed_codes,
     transformed_look,
 )
-from neardup.relation.points import LEVELS
+from neardup.relation.looks.pairing import NORM, codes_of, evened, likeness_of, paired
+from neardup.relation.looks.points import LEVELS
 
 VERSION = 2
 """Changes whenever the bytes of a look, or what is computed from them, would."""
-_NORM = 100
-"""Of a code, when it is compared: its numbers are rounded to integers."""
-_ALIKE = 0.8 * _NORM**2
-"""Least product of the codes of two points that are paired: a cosine of 0.8."""
-_FOUND = 0.75 * _NORM**2
-"""The same, where the map says that the two belong together."""
+_FOUND = 0.75 * NORM**2
+"""Least product of the codes of two points, where the map says that they belong together: a cosine of 0.75."""
 _LEAST_PAIRS = 6
 """Fewer pairs of points say nothing: strangers have as many by chance."""
 _FIRST_POINTS, _FIRST_STORED_POINTS = 64, 32
@@ -286,7 +282,7 @@ def needed_agreement(
 def _agreements(one: NDArray[np.uint8], many: NDArray[np.uint8]) -> Looks:
     found = Looks.of_strangers(len(many))
     ours = points_of(one)
-    later, codes = read_look(one[:HEAD_BYTES], ours), _codes(ours)
+    later, codes = read_look(one[:HEAD_BYTES], ours), codes_of(ours)
     for start in range(0, len(many), _TOGETHER) if len(ours) else ():
         _compare(later, codes, many[start : start + _TOGETHER], found, start)
     return found
@@ -309,11 +305,11 @@ def _check(looked: NDArray[np.uint8], dimensions: int, what: str) -> None:
 def _compare(later: ReadLook, codes: NDArray[np.float32], many: NDArray[np.uint8], found: Looks, start: int) -> None:
     theirs = stored_points_of(many)
     # Most strangers end after a quarter of the work: the strongest points of both come first.
-    first = _paired(_likeness(codes[:_FIRST_POINTS], _codes(theirs[:, :_FIRST_STORED_POINTS])))
+    first = paired(likeness_of(codes[:_FIRST_POINTS], codes_of(theirs[:, :_FIRST_STORED_POINTS])))
     rows = np.flatnonzero(first.paired.sum(axis=1) >= _LEAST_FIRST_PAIRS)
     if not len(rows):
         return
-    pairs = _paired(_likeness(codes, _codes(theirs[rows])))
+    pairs = paired(likeness_of(codes, codes_of(theirs[rows])))
     for place in np.flatnonzero(pairs.paired.sum(axis=1) >= _LEAST_PAIRS).tolist():
         row = int(rows[place])
         earlier = read_look(many[row, :HEAD_BYTES], theirs[row])
@@ -328,53 +324,13 @@ def _promising(one: NDArray[np.uint8], ways: Sequence[Way], many: NDArray[np.uin
     ours = points_of(one)[:_FIRST_POINTS]
     if not len(ours):
         return np.zeros((len(ways), len(many)), dtype=np.bool_)
-    theirs = _codes(stored_points_of(many)[:, :_FIRST_STORED_POINTS])
-    turned = _evened(transformed_codes(code_numbers(ours), ways))[:, np.newaxis]
+    theirs = codes_of(stored_points_of(many)[:, :_FIRST_STORED_POINTS])
+    turned = evened(transformed_codes(code_numbers(ours), ways))[:, np.newaxis]
     counts = [
-        _paired(_likeness(turned, theirs[start : start + _TURNED_TOGETHER])).paired.sum(axis=2)
+        paired(likeness_of(turned, theirs[start : start + _TURNED_TOGETHER])).paired.sum(axis=2)
         for start in range(0, len(theirs), _TURNED_TOGETHER)
     ]
     return np.concatenate(counts, axis=1) >= _LEAST_TURNED_PAIRS
-
-
-@dataclass(frozen=True, slots=True)
-class _Pairs:
-    """Points that look alike, for n pictures: which of ours is nearest to each of theirs, and which pairs are mutual.
-
-    `likeness` is float32 (..., theirs, ours), `nearest` intp (..., theirs), `paired` bool (..., theirs).
-    """
-
-    likeness: NDArray[np.float32]
-    nearest: NDArray[np.intp]
-    paired: NDArray[np.bool_]
-
-
-def _paired(likeness: NDArray[np.float32]) -> _Pairs:
-    nearest, most = likeness.argmax(axis=-1), likeness.max(axis=-1)
-    most_of_ours = likeness.max(axis=-2)
-    starts = np.arange(0, most_of_ours.size, likeness.shape[-1]).reshape(*nearest.shape[:-1], 1)
-    mutual = most == most_of_ours.take(starts + nearest)
-    return _Pairs(likeness, nearest, (most >= _ALIKE) & mutual)
-
-
-def _likeness(ours: NDArray[np.float32], theirs: NDArray[np.float32]) -> NDArray[np.float32]:
-    """Return the products of codes, (..., theirs, ours), from (..., ours, 20) and (n, theirs, 20)."""
-    # Integers, which the product holds exactly; a point that is none has a code of zeros, and is like no other.
-    return np.asarray(theirs @ ours.swapaxes(-1, -2))
-
-
-def _codes(points: NDArray[np.uint8]) -> NDArray[np.float32]:
-    return _evened(code_numbers(points))
-
-
-def _evened(numbers: NDArray[np.int8]) -> NDArray[np.float32]:
-    """Return the numbers scaled to one norm and rounded to integers."""
-    plane = numbers.astype(np.float32)
-    norms = np.sqrt(np.maximum(np.square(plane) @ _ONES, 1))
-    return np.asarray(np.rint(plane * (_NORM / norms)), dtype=np.float32)
-
-
-_ONES = np.ones((COEFFICIENTS, 1), dtype=np.float32)
 
 
 def _measure(  # noqa: PLR0917 - two looks, what is known of the pair, and where it is written down

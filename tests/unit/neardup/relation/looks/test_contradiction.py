@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from PIL import Image, ImageDraw
 
-from neardup.relation.cells import (
+from neardup.relation.looks.cells import (
     CELLS_BYTES,
     SMOOTHINGS,
     cells_of,
@@ -16,8 +16,8 @@ from neardup.relation.cells import (
     read_cells,
     smoothed,
 )
-from neardup.relation.contradiction import LaterPlane, contradicts, differences
-from neardup.relation.look import (
+from neardup.relation.looks.contradiction import LaterPlane, contradicts, differences
+from neardup.relation.looks.look import (
     CELLS,
     COUNT,
     DRAWN_POINTS,
@@ -27,7 +27,7 @@ from neardup.relation.look import (
     stored_look,
     transformed_look,
 )
-from neardup.relation.second_look import DEFAULT_AGREEMENT, NEVER, Looks, looks
+from neardup.relation.looks.second_look import DEFAULT_AGREEMENT, NEVER, Looks, looks
 from neardup.types import Kept, Pixels
 from tests.support.drawings import chess_board, cropped, form, jpeg_of, page, photo, qr_code, rgb, scaled
 

@@ -10,8 +10,8 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from neardup.relation.look import HEIGHT, LEVEL, PLACE, WIDTH
-from neardup.relation.points import LEVELS, STEP
+from neardup.relation.looks.look import HEIGHT, LEVEL, PLACE, WIDTH
+from neardup.relation.looks.points import LEVELS, STEP
 
 _TOLERANCE_PX = 4.0
 _FIRST_SLACK = 0.12

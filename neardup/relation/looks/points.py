@@ -8,7 +8,7 @@ from collections.abc import Sequence
 import numpy as np
 from numpy.typing import NDArray
 
-from neardup.relation.pyramid import Canvas, Places, Plane
+from neardup.relation.looks.pyramid import Canvas, Places, Plane
 
 POINTS = 128
 """Points kept of an image that arrives."""

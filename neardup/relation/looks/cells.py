@@ -2,8 +2,8 @@
 
 Points tell that two pictures have most in common, and of pages of one form that is the form. What differs is a few
 digits, which are no points, or are a few among many. So of a drawn picture, which needs fewer points, its cells are
-kept as well: the lowest cosine frequencies of the busiest squares of 8 x 8 pixels. `neardup.relation.contradiction`
-measures another picture at the same places.
+kept as well: the lowest cosine frequencies of the busiest squares of 8 x 8 pixels. `contradiction` measures another
+picture at the same places.
 """
 
 import numpy as np

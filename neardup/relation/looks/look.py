@@ -1,7 +1,7 @@
 """The look of a picture: its points that stand out, and what each looks like from close by, as whole numbers.
 
 Points that stand out in scale and place are Lowe's (IJCV 2004); a patch by its lowest cosine frequencies is what
-perceptual hashes keep of a whole picture. `neardup.relation.second_look` compares two looks.
+perceptual hashes keep of a whole picture. `neardup.relation.looks.second_look` compares two looks.
 """
 
 from collections.abc import Sequence
@@ -11,9 +11,9 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from neardup.relation.cells import CELLS_BYTES, SQUARE_PX, Plane, cells_of, is_drawn
-from neardup.relation.points import POINTS, SMOOTH, level_sizes, standing_points
-from neardup.relation.pyramid import canvas_of
+from neardup.relation.looks.cells import CELLS_BYTES, SQUARE_PX, Plane, cells_of, is_drawn
+from neardup.relation.looks.points import POINTS, SMOOTH, level_sizes, standing_points
+from neardup.relation.looks.pyramid import canvas_of
 from neardup.types import Pixels
 
 STORED_POINTS = 64

@@ -5,8 +5,8 @@ import pytest
 from PIL import Image
 from scipy.ndimage import correlate, maximum_filter
 
-from neardup.relation.points import level_sizes
-from neardup.relation.pyramid import Canvas, Plane, canvas_of
+from neardup.relation.looks.points import level_sizes
+from neardup.relation.looks.pyramid import Canvas, Plane, canvas_of
 
 SIZES = [(128, 128), (58, 286), (286, 58), (150, 110), (12, 14)]
 WEIGHTS = np.outer([1, 2, 1], [1, 2, 1])
