@@ -54,12 +54,12 @@ def load_model_weights(network: Any, folder: Path, seen: Pixels) -> None:
     with np.load(folder / HEAD) as head:
         _layers(network, GeneralisedMean)[0].exponent.assign(head["exponent"])
         (projection,) = (layer for layer in network.layers if isinstance(layer, keras.layers.Dense))
-        matrix = np.array(projection.kernel)
+        (matrix,) = projection.get_weights()
         # Of one size each: those of the head fall, to be searched by, and those that learn are to be alike.
         of_head = head["matrix"] / np.linalg.norm(head["matrix"], axis=0)
         numbers = min(DIMENSION, of_head.shape[1])
         matrix[:, :numbers] = of_head[:, :numbers] * np.linalg.norm(matrix, axis=0).mean()
-        projection.kernel.assign(matrix)
+        projection.set_weights([matrix])
 
 
 def _layers(network: Any, kind: Any) -> list[Any]:

@@ -86,7 +86,7 @@ def _pay_slip(_: int, random: Random) -> Image.Image:
     return image
 
 
-def _crossword(_: int, random: Random) -> Image.Image:
+def _black_squares(_: int, random: Random) -> Image.Image:
     """Blacken another thirty squares of a grid of 15 x 15, in symmetric pairs."""
     image, draw = _page((380, 380))
     for square in random.permutation(112)[:15].tolist():
@@ -111,7 +111,7 @@ def _score_board(_: int, random: Random) -> Image.Image:
     return image
 
 
-def _gauges(_: int, random: Random) -> Image.Image:
+def _needles(_: int, random: Random) -> Image.Image:
     """Turn the needles of the same six dials elsewhere."""
     image, draw = _page((480, 330), (30, 32, 36))
     for dial in range(6):
@@ -266,9 +266,9 @@ SCENES: dict[str, tuple[Callable[[int, Random], Image.Image], str]] = {
     "price_board": (_price_board, "other prices behind the same dishes"),
     "seat_map": (_seat_map, "twelve other seats taken of 140"),
     "pay_slip": (_pay_slip, "other sums and another name on the same slip"),
-    "crossword": (_crossword, "thirty other black squares in the same grid"),
+    "black_squares": (_black_squares, "thirty other black squares in the same grid"),
     "score_board": (_score_board, "another score and time between the same clubs"),
-    "gauges": (_gauges, "six needles turned elsewhere"),
+    "needles": (_needles, "six needles turned elsewhere"),
     "routes": (_routes, "another way through the same town"),
     "molecule": (_molecule, "six other groups on the same three rings"),
     "circuit": (_circuit, "twelve other values in the same circuit"),

@@ -112,4 +112,4 @@ def test_command_repeats_the_run_but_not_where_it_writes() -> None:
 def test_page_shows_the_figures_of_the_results() -> None:
     page = PAGE.read_text(encoding="utf-8")
     assert with_figures(page, json.loads(RESULTS.read_text())) == page
-    assert page.count(BEGIN.partition("{")[0]) == page.count(END) == 16
+    assert page.count(BEGIN.partition("{}")[2]) == page.count(END) == 16
