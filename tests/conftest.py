@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 
 import pytest
+from hypothesis import HealthCheck, settings
 from kafka import KafkaProducer
 from kafka.admin import KafkaAdminClient
 
@@ -27,7 +28,13 @@ from tests.support.transports import KafkaRig
 
 
 def pytest_configure() -> None:
-    """Let Ctrl-C reach the programs that tests start, even below a shell that ignores it, as one in the background."""
+    """Let nobody's clock decide, and Ctrl-C reach the programs that tests start.
+
+    Hypothesis fails what takes long, which on a busy machine anything may. A shell ignores SIGINT for what it runs in
+    the background, and so would all that is started here.
+    """
+    settings.register_profile("neardup", deadline=None, suppress_health_check=[HealthCheck.too_slow])
+    settings.load_profile("neardup")
     if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
         signal.signal(signal.SIGINT, signal.default_int_handler)
 

@@ -33,7 +33,7 @@ SIGNATURES = (
 )
 FORMATS = tuple(name for name in formats.FORMATS if name != formats.HEIF)
 LIMITS = DecodeLimits(max_pixels=1_000_000)
-QUICK = settings(max_examples=150, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+QUICK = settings(max_examples=150, suppress_health_check=[HealthCheck.too_slow])
 
 
 def _encoded(image_format: str) -> bytes:

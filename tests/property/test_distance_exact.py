@@ -37,7 +37,7 @@ def exact_squared(one: Descriptors, other: Descriptors) -> Fraction:
     return sum((((Fraction(a) - Fraction(b)) ** 2) for a, b in pairs), Fraction(0))
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(unit_rows())
 def test_squared_distances_are_the_rational_numbers(rows: Descriptors) -> None:
     squared = squared_l2_distances(rows, rows)
@@ -46,7 +46,7 @@ def test_squared_distances_are_the_rational_numbers(rows: Descriptors) -> None:
             assert Fraction(float(squared[i, j])) == exact_squared(one, other)
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(unit_rows(most_rows=40), st.integers(0, 2**32 - 1))
 def test_order_and_batch_do_not_change_a_bit(rows: Descriptors, seed: int) -> None:
     rng = np.random.default_rng(seed)
@@ -58,7 +58,7 @@ def test_order_and_batch_do_not_change_a_bit(rows: Descriptors, seed: int) -> No
     assert np.array_equal(one_by_one, whole)
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(unit_rows(most_rows=20))
 def test_a_loop_and_a_matrix_product_agree(rows: Descriptors) -> None:
     looped = np.zeros((len(rows), len(rows)))
@@ -67,7 +67,7 @@ def test_a_loop_and_a_matrix_product_agree(rows: Descriptors) -> None:
     assert np.array_equal(squared_l2_distances(rows, rows), looped)
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(unit_rows(most_rows=3))
 def test_distances_are_the_correctly_rounded_roots(rows: Descriptors) -> None:
     for distance, squared in zip(
@@ -94,7 +94,7 @@ def test_rounding_to_float16_keeps_the_sums_within_the_bound(dimension: int, sha
     assert 4 * np.square(in_units).sum() < LARGEST_SUM_IN_UNITS
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 @given(unit_rows(most_rows=8, most_numbers=64), st.integers(0, 2**32 - 1))
 def test_ranks_of_cells_are_exact(rows: Descriptors, seed: int) -> None:
     cells = Cells(_centroids(rows, seed))
@@ -105,7 +105,7 @@ def test_ranks_of_cells_are_exact(rows: Descriptors, seed: int) -> None:
         assert cells.assign(row[np.newaxis])[0] == exact.index(min(exact))
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 @given(unit_rows(most_rows=40), st.integers(0, 2**32 - 1))
 def test_an_assignment_does_not_depend_on_its_batch(rows: Descriptors, seed: int) -> None:
     cells = Cells(_centroids(rows, seed))

@@ -212,7 +212,7 @@ def before_its_commit(index: RedisIndex, action: Callable[[], object]) -> None:
     held.commit = acting  # type: ignore[method-assign]
 
 
-@settings(max_examples=40, deadline=None, suppress_health_check=list(HealthCheck), database=None)
+@settings(max_examples=40, suppress_health_check=list(HealthCheck), database=None)
 @given(
     scene=scenes(most_rows=150, most_numbers=60),
     max_cluster=st.integers(4, 10),
@@ -230,7 +230,7 @@ def test_clients_and_brute_force_agree(
         party.audit()
 
 
-@settings(max_examples=25, deadline=None, suppress_health_check=list(HealthCheck), database=None)
+@settings(max_examples=25, suppress_health_check=list(HealthCheck), database=None)
 @given(
     scene=scenes(most_rows=40, most_numbers=40),
     # Twice a square of 20 is one of 40: ties at the limit are common.

@@ -108,7 +108,5 @@ class IndexMachine(RuleBasedStateMachine):
 @pytest.mark.redis
 def test_memory_and_redis_agree(redis_url: str) -> None:
     machine = type("Machine", (IndexMachine,), {"client": connect(redis_url)})
-    quick = settings(
-        max_examples=60, stateful_step_count=20, deadline=None, suppress_health_check=list(HealthCheck), database=None
-    )
+    quick = settings(max_examples=60, stateful_step_count=20, suppress_health_check=list(HealthCheck), database=None)
     run_state_machine_as_test(machine, settings=quick)

@@ -55,7 +55,7 @@ class Beside:
 
 
 @pytest.mark.slow
-@settings(max_examples=50, deadline=None)
+@settings(max_examples=50)
 @given(
     scene=scenes(most_rows=60),
     sizes=st.integers(1, 6),

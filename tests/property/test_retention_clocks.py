@@ -45,7 +45,7 @@ def judged(index: Index, times_ms: Sequence[int], batch: int) -> list[str]:
     return [decision.verdict.value for copy in copies for decision in index.decide([copy])]
 
 
-@settings(max_examples=40, deadline=None, suppress_health_check=list(HealthCheck), database=None)
+@settings(max_examples=40, suppress_health_check=list(HealthCheck), database=None)
 @given(
     times_ms=st.lists(st.one_of(RIGHT_MS, WRONG_MS), min_size=1, max_size=len(PLACES)),
     batch=st.integers(1, 16),

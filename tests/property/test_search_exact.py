@@ -27,7 +27,7 @@ def sketch_distances(sketcher: Sketcher, queries: Descriptors, rows: Descriptors
     return np.asarray(np.linalg.norm(left[:, np.newaxis] - right, axis=2))
 
 
-@settings(max_examples=80, deadline=None)
+@settings(max_examples=80)
 @given(scenes(most_rows=60), st.integers(1, 32), st.integers(1, 60))
 def test_a_sketch_is_never_farther_than_its_descriptor(scene: Scene, size: int, fit_on: int) -> None:
     rows = scene.descriptors
@@ -73,7 +73,7 @@ def distances_cut_after(coordinates: int, left: np.ndarray, right: np.ndarray) -
     return np.asarray(np.sqrt(squared + np.square(residuals[0][:, np.newaxis] - residuals[1])))
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=150)
 @given(
     scenes(),
     st.integers(1, 8),
@@ -146,7 +146,7 @@ def divide(tree: CellTree, held: dict[int, list[int]], split: Split) -> None:
         held.setdefault(split.low if side == ord("L") else split.high, []).append(row)
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(scenes(), st.integers(2, 12))
 def test_a_member_stays_at_home_through_all_divisions(scene: Scene, limit: int) -> None:
     sketcher = fit_sketcher(scene.descriptors)
@@ -165,7 +165,7 @@ def test_a_member_stays_at_home_through_all_divisions(scene: Scene, limit: int) 
     assert again.homes(scene.descriptors, sketcher.sketch(scene.descriptors)) == homes
 
 
-@settings(max_examples=80, deadline=None)
+@settings(max_examples=80)
 @given(scenes(), st.integers(1, 40))
 def test_no_root_is_left_out_that_holds_a_member_within_the_radius(scene: Scene, clusters: int) -> None:
     rows = scene.descriptors

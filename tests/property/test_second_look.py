@@ -11,7 +11,7 @@ from neardup.relation.symmetry import motion, transformed
 from neardup.types import Kept, Pixels, Symmetry
 from tests.support.drawings import cropped, jpeg_of, photo, scaled
 
-FEW = settings(max_examples=20, deadline=None)
+FEW = settings(max_examples=20)
 SIDES = st.integers(100, 240)
 PHOTOS = st.builds(photo, st.integers(0, 10**6), SIDES, SIDES)
 FAR = np.ones(1)

@@ -36,7 +36,7 @@ RATES = st.floats(1e-9, 1e-3)
 
 
 @given(nearest(), RATES)
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 def test_the_bound_is_finite_and_below_the_estimate(near: NearPairs, rate: float) -> None:
     bound = bound_of(near, rate)
     assert np.isfinite(bound.radius)
@@ -45,20 +45,20 @@ def test_the_bound_is_finite_and_below_the_estimate(near: NearPairs, rate: float
 
 
 @given(nearest(), RATES, st.floats(0.1, 10.0))
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 def test_the_unit_of_distance_does_not_matter(near: NearPairs, rate: float, factor: float) -> None:
     scaled = NearPairs(near.l2_distance * factor, near.rows, near.images, near.floor * factor)
     assert np.isclose(bound_of(scaled, rate).radius, factor * bound_of(near, rate).radius, rtol=1e-4, atol=1e-12)
 
 
 @given(nearest(), RATES)
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 def test_more_confidence_is_a_smaller_radius(near: NearPairs, rate: float) -> None:
     assert bound_of(near, rate, 0.99).radius <= bound_of(near, rate, 0.9).radius
 
 
 @given(nearest(), RATES)
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 def test_the_names_of_images_do_not_matter(near: NearPairs, rate: float) -> None:
     renamed = NearPairs(near.l2_distance, (IMAGES - 1 - near.rows)[:, ::-1], near.images, near.floor)
     assert np.isclose(bound_of(renamed, rate).radius, bound_of(near, rate).radius, rtol=1e-9)

@@ -57,7 +57,7 @@ def seed_sets(draw: st.DrawFn) -> tuple[Descriptors, float]:
 
 
 @given(seed_sets(), st.integers(1, 9), st.integers(1, 9))
-@settings(deadline=None, max_examples=150)
+@settings(max_examples=150)
 def test_equals_brute_force_whatever_the_blocks(
     seed_set: tuple[Descriptors, float], block_rows: int, pairs: int
 ) -> None:
@@ -73,7 +73,7 @@ def test_equals_brute_force_whatever_the_blocks(
 
 
 @given(seed_set=seed_sets(), settled=st.integers(0, 20), late=st.lists(st.integers(1, 9)), judge_settled=st.booleans())
-@settings(deadline=None, max_examples=200)
+@settings(max_examples=200)
 def test_settled_rows_come_first_whenever_they_come(
     *, seed_set: tuple[Descriptors, float], settled: int, late: list[int], judge_settled: bool
 ) -> None:
@@ -109,7 +109,7 @@ def test_settled_rows_come_first_whenever_they_come(
     withdrawn=st.lists(st.lists(st.integers(0, 29), max_size=4), min_size=1, max_size=4),
     judge_settled=st.booleans(),
 )
-@settings(deadline=None, max_examples=200)
+@settings(max_examples=200)
 def test_what_duplicated_a_member_that_is_withdrawn_is_judged_again(
     *, seed_set: tuple[Descriptors, float], settled: int, withdrawn: list[list[int]], judge_settled: bool
 ) -> None:
@@ -215,7 +215,7 @@ def changes_of(ones: NDArray[np.uint8], others: NDArray[np.uint8]) -> NDArray[np
 
 @pytest.mark.slow
 @given(related_sets(), st.integers(1, 9), st.integers(1, 9))
-@settings(deadline=None, max_examples=60)
+@settings(max_examples=60)
 def test_equals_brute_force_whatever_the_relation(
     related: tuple[Images, Relation], block_rows: int, pairs: int
 ) -> None:
@@ -238,7 +238,7 @@ def test_equals_brute_force_whatever_the_relation(
 @given(
     related=related_sets(), settled=st.integers(0, 20), late=st.lists(st.integers(1, 9)), judge_settled=st.booleans()
 )
-@settings(deadline=None, max_examples=200)
+@settings(max_examples=200)
 def test_settled_rows_come_first_whatever_the_relation(
     *, related: tuple[Images, Relation], settled: int, late: list[int], judge_settled: bool
 ) -> None:
