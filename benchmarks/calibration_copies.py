@@ -19,7 +19,7 @@ from PIL import Image
 
 from benchmarks.calibration_coverage import RATE, bound_and_copies, described
 from benchmarks.pages import with_tables
-from benchmarks.quality.__main__ import data_folder
+from benchmarks.photos import data_folder
 from benchmarks.quality.transforms import make_copy, photo_seed
 from bootstrap.calibration.distances import apart, nearest_pairs
 from bootstrap.calibration.radius import CONFIDENCE

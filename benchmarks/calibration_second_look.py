@@ -23,7 +23,7 @@ from PIL import Image
 
 from benchmarks.calibration_coverage import RATE
 from benchmarks.pages import table, with_tables
-from benchmarks.quality.__main__ import data_folder
+from benchmarks.photos import data_folder
 from benchmarks.quality.halves import HALVES, Half, half_of
 from benchmarks.quality.low_texture import COUNT, LAYOUTS, picture
 from benchmarks.quality.transforms import TRANSFORMS, jpeg, make_copy, photo_seed

@@ -11,7 +11,7 @@ import argparse
 import numpy as np
 from numpy.typing import NDArray
 
-from benchmarks.quality.__main__ import data_folder
+from benchmarks.photos import data_folder
 from benchmarks.quality.evaluate import FALSE_RATE, choose_photos, never_trained_on
 from benchmarks.quality.transforms import CORE, CORE_UPRIGHT, TRANSFORMS
 from benchmarks.real_descriptors import CACHE

@@ -7,13 +7,13 @@ there than what it finds with next to none.
 """
 
 import argparse
-import os
 from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 
+from benchmarks.photos import data_folder
 from benchmarks.quality.transforms import TRANSFORMS
 from benchmarks.quality.widened import WIDENED
 from neardup.descriptors.copynet import CopynetDescriptor
@@ -31,13 +31,13 @@ _ROWS = 512
 
 def main() -> None:
     """Print a line for each model, and one for each kind of copy of which some are missed."""
-    data = Path(os.environ.get("NEARDUP_DATA") or ROOT / "../shared/data").resolve()
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("models", nargs="*", type=Path, help="folders with a model, beside the one that ships")
-    parser.add_argument("--photos", type=Path, default=data / "photos_small", metavar="FOLDER")
+    parser.add_argument("--photos", type=Path, metavar="FOLDER", help="photos (default: photos_small)")
     parser.add_argument("--cache", type=Path, default=ROOT / "training-run" / "set" / "trial.npz", metavar="FILE")
     given = parser.parse_args()
-    trial = load_trial([path for path in image_files(given.photos) if held_out(path.name)], given.cache)
+    photos = image_files(given.photos or data_folder() / "photos_small")
+    trial = load_trial([path for path in photos if held_out(path.name)], given.cache)
     for folder in (WEIGHTS, *given.models):
         report(folder, trial)
 

@@ -17,7 +17,7 @@ import numpy as np
 from PIL import Image
 from threadpoolctl import threadpool_limits
 
-from benchmarks.quality.__main__ import data_folder
+from benchmarks.photos import data_folder
 from benchmarks.quality.transforms import jpeg
 from neardup.decoding.decode import decode
 from neardup.descriptors import load_descriptor

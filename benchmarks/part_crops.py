@@ -25,7 +25,7 @@ from PIL import Image
 from threadpoolctl import threadpool_limits
 
 from benchmarks.pages import share, table, with_tables
-from benchmarks.quality.__main__ import data_folder
+from benchmarks.photos import data_folder
 from benchmarks.quality.framings import FRAMINGS
 from benchmarks.quality.halves import half_of
 from benchmarks.quality.low_texture import LAYOUTS, picture

@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from benchmarks.pages import with_tables
-from benchmarks.quality.__main__ import data_folder
+from benchmarks.photos import data_folder
 from benchmarks.quality.transforms import CORE_UPRIGHT, make_copy, photo_seed
 from bootstrap.calibration.distances import nearest_pairs
 from neardup.decoding.decode import decode

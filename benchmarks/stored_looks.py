@@ -17,8 +17,8 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
+from benchmarks.photos import data_folder
 from benchmarks.quality import low_texture
-from benchmarks.quality.__main__ import data_folder
 from benchmarks.quality.halves import half_of
 from benchmarks.quality.setting import Described, described, settings
 from benchmarks.quality.transforms import CORE, TRANSFORMS, jpeg, make_copy, photo_seed

@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from benchmarks.pages import with_tables
-from benchmarks.quality.__main__ import data_folder
+from benchmarks.photos import data_folder
 from benchmarks.quality.transforms import CORE, jpeg, make_copy, photo_seed
 from neardup.decoding.decode import decode
 from neardup.descriptors import load_descriptor

@@ -13,7 +13,7 @@ import numpy as np
 from neardup.descriptors.copynet import BODY, CARD, HEAD, digest_of
 from neardup.types import Pixels
 from training.head import Head, fit_rotation
-from training.network import GeneralisedMean
+from training.network import GeneralisedMean, layers_of
 
 _DESCRIBED = 256
 
@@ -32,7 +32,7 @@ def export(network: Any, seen: Pixels, different: Pixels, folder: Path) -> str:
     folder
         Where to write; made if it is not there.
     """
-    pooling = next(layer for layer in network.layers if isinstance(layer, GeneralisedMean))
+    (pooling,) = layers_of(network, GeneralisedMean)
     body, head = _to_tflite(network, pooling.input, seen), _packed(_head(network, pooling, different))
     folder.mkdir(parents=True, exist_ok=True)
     (folder / BODY).write_bytes(body)

@@ -13,6 +13,7 @@ from training.augment import as_seen, light_copy, strong_copy
 from training.evaluate import Quality, Trial, measure
 from training.export import export, write_card
 from training.head import NUMBERS
+from training.network import layers_of
 from training.photos import INPUT_PX
 from training.training_set import TrainingSet
 
@@ -58,7 +59,7 @@ def make_model(network: Any, samples: Samples, trial: Trial, facts: dict[str, An
     """
     renew_statistics(network, samples.seen)
     digest = export(network, samples.seen[:_RANGED], samples.different, folder)
-    layers = [layer for layer in network.layers if isinstance(layer, keras.layers.Conv2D)]
+    layers = layers_of(network, keras.layers.Conv2D)
     card = {
         "name": "copynet",
         "sha256": digest,
@@ -80,7 +81,7 @@ def renew_statistics(network: Any, seen: Pixels) -> None:
 
     Source: Izmailov et al., "Averaging Weights Leads to Wider Optima and Better Generalization", UAI 2018, section 3.2.
     """
-    layers = [layer for layer in network.layers if isinstance(layer, keras.layers.BatchNormalization)]
+    layers = layers_of(network, keras.layers.BatchNormalization)
     own = [layer.momentum for layer in layers]
     for number, start in enumerate(range(0, len(seen), _BATCH)):
         for layer in layers:

@@ -56,6 +56,11 @@ def build_network(width: float = 1.0) -> Any:
     return keras.Model(pixels, vectors, name="copynet")
 
 
+def layers_of(network: Any, kind: Any) -> list[Any]:
+    """Return the layers of a kind, in the order in which they are used."""
+    return [layer for layer in network.layers if isinstance(layer, kind)]
+
+
 def _convolved(features: Any, channels: int, *, stride: int = 1, kernel: int = 3, bent: bool = True) -> Any:
     convolution = layers.Conv2D(
         channels, kernel, stride, padding="same", use_bias=False, kernel_initializer="he_normal"

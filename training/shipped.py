@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from neardup.descriptors.copynet import BODY, HEAD
 from neardup.errors import Misconfigured
 from neardup.types import Pixels
-from training.network import DIMENSION, GeneralisedMean
+from training.network import DIMENSION, GeneralisedMean, layers_of
 
 Floats = NDArray[np.float32]
 
@@ -35,7 +35,7 @@ def load_model_weights(network: Any, folder: Path, seen: Pixels) -> None:
     Misconfigured
         The model is of another width.
     """
-    convolutions, norms = _layers(network, keras.layers.Conv2D), _layers(network, keras.layers.BatchNormalization)
+    convolutions, norms = layers_of(network, keras.layers.Conv2D), layers_of(network, keras.layers.BatchNormalization)
     stored = _convolutions(folder / BODY)
     if [kernel.shape for kernel, _ in stored] != [tuple(layer.kernel.shape) for layer in convolutions]:
         raise Misconfigured(f"--start: the model in {str(folder)!r} is of another width")
@@ -52,18 +52,14 @@ def load_model_weights(network: Any, folder: Path, seen: Pixels) -> None:
         inverse = norm.get_weights()[0]
         norm.set_weights([inverse * np.sqrt(variance + norm.epsilon), bias + inverse * mean, mean, variance])
     with np.load(folder / HEAD) as head:
-        _layers(network, GeneralisedMean)[0].exponent.assign(head["exponent"])
-        (projection,) = (layer for layer in network.layers if isinstance(layer, keras.layers.Dense))
+        layers_of(network, GeneralisedMean)[0].exponent.assign(head["exponent"])
+        (projection,) = layers_of(network, keras.layers.Dense)
         (matrix,) = projection.get_weights()
         # Of one size each: those of the head fall, to be searched by, and those that learn are to be alike.
         of_head = head["matrix"] / np.linalg.norm(head["matrix"], axis=0)
         numbers = min(DIMENSION, of_head.shape[1])
         matrix[:, :numbers] = of_head[:, :numbers] * np.linalg.norm(matrix, axis=0).mean()
         projection.set_weights([matrix])
-
-
-def _layers(network: Any, kind: Any) -> list[Any]:
-    return [layer for layer in network.layers if isinstance(layer, kind)]
 
 
 def _convolutions(body: Path) -> list[tuple[Floats, Floats]]:

@@ -12,13 +12,13 @@ The photos are not part of the project: NEARDUP_DATA names their folder (default
 
 import argparse
 import json
-import os
 import sys
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from benchmarks.photos import data_folder
 from benchmarks.quality.beyond import EVERY, evaluate_beyond, unseen_photos
 from benchmarks.quality.beyond import PHOTOS as BEYOND_PHOTOS
 from benchmarks.quality.evaluate import choose_photos, cores, evaluate, evaluate_pictures
@@ -31,14 +31,6 @@ ROOT = Path(__file__).resolve().parents[2]
 PAGE = ROOT / "docs/quality.md"
 RESULTS = ROOT / "benchmarks/results/quality.json"
 PHOTOS = 1000
-
-
-def data_folder() -> Path:
-    """Return the folder with the photos, or end with a line that says how to name it."""
-    folder = Path(os.environ.get("NEARDUP_DATA") or ROOT / "../shared/data").resolve()
-    if not (folder / "photos_small").is_dir() or not (folder / "photos_eval").is_dir():
-        sys.exit(f"no photos_small and photos_eval in {folder}: set NEARDUP_DATA")
-    return folder
 
 
 def arguments() -> argparse.Namespace:

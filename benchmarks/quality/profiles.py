@@ -23,8 +23,8 @@ import numpy as np
 from PIL import Image
 
 from benchmarks.pages import share, table, with_tables
+from benchmarks.photos import data_folder
 from benchmarks.quality import low_texture
-from benchmarks.quality.__main__ import data_folder
 from benchmarks.quality.evaluate import cores, evenly
 from benchmarks.quality.halves import HALVES, Half, half_of
 from benchmarks.quality.setting import (

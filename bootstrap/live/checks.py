@@ -22,6 +22,7 @@ from neardup.index.stored.codec import decode_head, head_key
 from neardup.index.stored.events import Appended, Rewritten, Split, decode_event
 from neardup.relation.kept import Parts, divided
 from neardup.relation.looks.look import COUNT, STORED_POINTS
+from neardup.relation.looks.second_look import SURE
 from neardup.relation.rule import Relation
 from neardup.search.distance import l2_distances, paired_l2_distances
 from neardup.search.sketch_trees import SketchTrees
@@ -31,9 +32,6 @@ from neardup.types import Descriptors, Kept
 _NORM_SLACK = 2e-3
 """Rounding a unit vector to float16 changes its length by at most 2**-11, and a little for its smallest numbers."""
 _BASIS_SLACK = 1e-4
-_CERTAIN = 0.8
-"""With that much agreement two pictures show the same, whichever of their points are compared: the second look itself
-asks no further then."""
 _QUERIES = 256
 _PAIRS_MEASURED = 20_000
 
@@ -167,7 +165,8 @@ def is_certain(relation: Relation, one: Kept | None, other: Kept | None, l2_dist
     """Return whether two members that agree as they are stored agreed as well when the later one was judged.
 
     It was judged by up to twice the points. That says the same where all are stored, of both, as nobody knows which was
-    later; and where nearly everything agrees, from either side. Blank pictures go by their distance.
+    later; and where so much agrees, from either side, that the second look asks no further. Blank pictures go by their
+    distance.
     """
     if relation.agreement is None or one is None or other is None:
         return True
@@ -175,7 +174,7 @@ def is_certain(relation: Relation, one: Kept | None, other: Kept | None, l2_dist
     if all(look[COUNT] < STORED_POINTS for look in looks):
         return True
     found = (relation.check_one(*pair, l2_distance).look(0) for pair in ((one, other), (other, one)))
-    return all(look is not None and (look.agreement >= _CERTAIN or look.needed == 0.0) for look in found)
+    return all(look is not None and (look.agreement >= SURE or look.needed == 0.0) for look in found)
 
 
 def close_pair(

@@ -9,6 +9,8 @@ picture at the same places.
 import numpy as np
 from numpy.typing import NDArray
 
+from neardup.relation.looks.waves import waves_of
+
 CELLS = 112
 """Cells kept of a picture, at most: the busiest."""
 CELL_BYTES = 4
@@ -26,7 +28,6 @@ _FREQUENCIES = ((0, 1), (1, 0), (1, 1), (0, 2), (2, 0), (1, 2), (2, 1))
 """Up and down, across."""
 _FINE_BITS = 4
 """Planes are smoothed in 16ths of a grey level, and read in 16ths of a pixel."""
-_WAVE = 64
 _TO_NUMBERS_BITS = 14
 """From a smoothed plane, read between pixels and multiplied by waves, to 16ths of a grey level."""
 _FAINTEST = 30
@@ -48,13 +49,7 @@ Numbers = NDArray[np.int64]
 _Floats = NDArray[np.float64]
 
 
-def _basis() -> _Floats:
-    """Return the lowest cosine frequencies of 4 x 4 samples without their mean, whole numbers, float64 (16, 7)."""
-    waves = np.cos(np.pi * (np.arange(4) + 0.5) * np.arange(4)[:, None] / 4) / np.sqrt([[4.0], [2.0], [2.0], [2.0]])
-    return np.stack([np.rint(_WAVE * np.outer(waves[v], waves[u])).ravel() for v, u in _FREQUENCIES], axis=1)
-
-
-_BASIS = _basis()
+_BASIS = waves_of(len(_SAMPLES_PX), _FREQUENCIES, 64)
 
 
 def is_drawn(plane: Plane) -> bool:

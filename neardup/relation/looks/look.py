@@ -14,6 +14,7 @@ from PIL import Image
 from neardup.relation.looks.cells import CELLS_BYTES, SQUARE_PX, Plane, cells_of, is_drawn
 from neardup.relation.looks.points import POINTS, SMOOTH, level_sizes, standing_points
 from neardup.relation.looks.pyramid import canvas_of
+from neardup.relation.looks.waves import waves_of
 from neardup.types import Pixels
 
 STORED_POINTS = 64
@@ -50,19 +51,10 @@ _PLAIN_RANGE = 10
 """A tile whose grey levels differ by less is plain."""
 
 
-def _basis() -> NDArray[np.float64]:
-    """Return the lowest cosine frequencies of a patch, times 512 as whole numbers, float64 (64, 20)."""
-    at = np.arange(_PATCH)
-    waves = np.cos(np.pi * (at[None] + 0.5) * at[:, None] / _PATCH) * np.sqrt(2 / _PATCH)
-    waves[0] /= np.sqrt(2)
-    fractions = np.stack([np.outer(waves[v], waves[u]).ravel() for v, u in _FREQUENCIES], axis=1)
-    return np.asarray(np.rint(512 * fractions))
-
-
 _HIGHEST = 5
 _FREQUENCIES = [(v, u) for v in range(_PATCH) for u in range(_PATCH) if 0 < v + u <= _HIGHEST]
 """Up and down, across."""
-_BASIS = _basis()
+_BASIS = waves_of(_PATCH, _FREQUENCIES, 512)
 _GRID = np.arange(1 - _PATCH, _PATCH + 1, 2)
 """Where a patch is sampled, in pixels of the level: every other one."""
 

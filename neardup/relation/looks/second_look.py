@@ -82,7 +82,7 @@ _LEAST_DRAWN_COVER = 0.5
 _MORE_IF_TURNED = 1.3
 UNLIKE_L2: float = 2.0
 """The largest distance there is: nothing is blank within it, and all of the agreement is needed."""
-_SURE = 0.8
+SURE = 0.8
 """With that much agreement, nobody asks whether a mirrored or turned picture would agree better."""
 TURNED_L2 = 0.64
 """Mirrored and turned copies are looked for up to here: beyond are too many strangers for seven more looks at each."""
@@ -195,15 +195,16 @@ def looks(
     _check(one, 1, "a look")
     _check(many, 2, "looks")
     found = _agreements(one, many)
-    unsure = np.flatnonzero((l2 <= TURNED_L2) & (found.agreement < _SURE))
+    unsure = np.flatnonzero((l2 <= TURNED_L2) & (found.agreement < SURE))
     if ways.looked_for and len(unsure):
         for number, promising in enumerate(_promising(one, ways.looked_for, many[unsure]), 1):
             if promising.any():
                 rows = unsure[promising]
                 turned = transformed_look(one, *ways.looked_for[number - 1])
                 _take_better(found, rows, _agreements(turned, many[rows]), number)
+    drawn = many[:, CELLS] > 0
     # Where cells are compared, the lines of a form need not be told from what fills it in.
-    compared = (many[:, CELLS] > 0) & (plane_of(one) is not None)
+    compared = drawn & (plane_of(one) is not None)
     plainness = np.where(compared, 0, many[:, PLAINNESS]) / 255
     blank = np.minimum(one[COUNT], many[:, COUNT]) < _FEWEST_POINTS
     found.needed[:] = np.where(
@@ -211,10 +212,10 @@ def looks(
         np.where(l2 <= _BLANK_L2, 0.0, NEVER),
         needed_agreement(least, plainness, l2, found.cover, turned=found.way > 0),
     )
-    drawn = (found.agreement >= found.needed) & (many[:, CELLS] > 0) & ~blank
-    if drawn.any():
-        found.needed[_contradicted(one, many, found, np.flatnonzero(drawn), ways.looked_for)] = NEVER
-    doubtful = np.flatnonzero((found.agreement >= found.needed) & (found.agreement < _SURE) & ~blank)
+    rows = np.flatnonzero((found.agreement >= found.needed) & drawn & ~blank)
+    if len(rows):
+        found.needed[_contradicted(one, many, found, rows, ways.looked_for)] = NEVER
+    doubtful = np.flatnonzero((found.agreement >= found.needed) & (found.agreement < SURE) & ~blank)
     for way in ways.forbidden if len(doubtful) else ():
         other = _agreements(transformed_look(one, *way), many[doubtful])
         found.needed[doubtful[other.agreement > found.agreement[doubtful]]] = NEVER
