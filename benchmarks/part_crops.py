@@ -85,19 +85,21 @@ class Seen:
     ----------
     whole
         float32 (n, d).
-    parts
-        By way, the parts of each image, float32 (k, d).
     looks
         uint8 (n, b).
+    parts, part_looks
+        By way, the parts of each image, float32 (k, d), and their looks, uint8 (k, b).
     """
 
     def __init__(self, images: Iterable[bytes], descriptor: Descriptor) -> None:
         pixels = [decode(data, reduce_to_px=Describer(descriptor, _relation()).reduce_to_px) for data in images]
         self.whole = _described(descriptor, pixels)
-        self.parts = {
-            way: [_described(descriptor, [cropped(each, box) for box in find(each)]) for each in pixels]
-            for way, find in WAYS.items()
-        }
+        self.parts: dict[str, list[NDArray[np.float32]]] = {}
+        self.part_looks: dict[str, list[list[NDArray[np.uint8]]]] = {}
+        for way, find in WAYS.items():
+            found = [[(box, cropped(each, box)) for box in find(each)] for each in pixels]
+            self.parts[way] = [_described(descriptor, [part for _, part in parts]) for parts in found]
+            self.part_looks[way] = [[look_of(part, box) for box, part in parts] for parts in found]
         self.looks = np.stack([look_of(each) for each in pixels])
 
     @property
@@ -111,12 +113,14 @@ def _relation(*, match_parts: bool = False) -> Relation:
 
 
 def _described(descriptor: Descriptor, pixels: Sequence[Pixels]) -> NDArray[np.float32]:
+    if not pixels:
+        return np.empty((0, descriptor.dimension), dtype=np.float32)
     return descriptor.describe([descriptor.prepare(each) for each in pixels]).astype(np.float32)
 
 
 def _near(rows: NDArray[np.float32], members: NDArray[np.float32], radius: float) -> NDArray[np.bool_]:
-    """Return which members, (n, d), lie within the radius of any row, bool (n,)."""
-    return np.asarray((2.0 - 2.0 * rows @ members.T <= radius * radius).any(axis=0))
+    """Return which members, (n, d), lie within the radius of each row, (m, d), bool (m, n)."""
+    return np.asarray(2.0 - 2.0 * rows @ members.T <= radius * radius).reshape(len(rows), len(members))
 
 
 def _agreed(later: NDArray[np.uint8], stored: NDArray[np.uint8]) -> NDArray[np.bool_]:
@@ -151,14 +155,22 @@ def _random(name: str, photo: Path) -> np.random.Generator:
 
 def of_copies(copies: Seen, originals: Seen, radius: float) -> Row:
     """Return what each way finds of larger pictures: in shares that are near, and that the second look leaves."""
-    agreed = np.array([_agreed(a, b[None])[0] for a, b in zip(copies.looks, originals.stored, strict=True)])
-    found: Row = {"look": float(agreed.mean())}
+    alone = np.array([_agreed(a, b[None])[0] for a, b in zip(copies.looks, originals.stored, strict=True)])
+    found: Row = {"look": float(alone.mean())}
     for way, parts in copies.parts.items():
-        rows = [np.concatenate([whole[None], own]) for whole, own in zip(copies.whole, parts, strict=True)]
-        near = np.array([_near(a, b[None], radius)[0] for a, b in zip(rows, originals.whole, strict=True)])
+        near, left = np.zeros((2, len(alone)), dtype=np.bool_)
+        for number, (own, stored) in enumerate(zip(originals.whole, originals.stored, strict=True)):
+            whole = bool(_near(copies.whole[number : number + 1], own[None], radius)[0, 0])
+            by_part = _near(parts[number], own[None], radius)[:, 0]
+            near[number] = whole or by_part.any()
+            left[number] = (whole and alone[number]) or any(
+                _agreed(look, stored[None])[0]
+                for look, is_near in zip(copies.part_looks[way][number], by_part, strict=True)
+                if is_near
+            )
         found[way] = {
             "near": float(near.mean()),
-            "left": float((near & agreed).mean()),
+            "left": float(left.mean()),
             "parts": statistics.mean(map(len, parts)),
         }
     return found
@@ -173,13 +185,17 @@ def of_strangers(seen: Seen, radius: float) -> Row:
     found: Row = {"pairs": count * (count - 1), "whole": 0}
     found |= {way: {"near": 0, "left": 0, "parts": statistics.mean(map(len, seen.parts[way]))} for way in WAYS}
     for row in range(count):
-        whole = _near(seen.whole[row : row + 1], seen.whole, radius)
+        whole = _near(seen.whole[row : row + 1], seen.whole, radius)[0]
         whole[row] = True
         found["whole"] += int(whole.sum()) - 1
         for way, parts in seen.parts.items():
-            by_part = np.flatnonzero(_near(parts[row], seen.whole, radius) & ~whole)
-            found[way]["near"] += len(by_part)
-            found[way]["left"] += int(_agreed(seen.looks[row], stored[by_part]).sum()) if len(by_part) else 0
+            by_part = _near(parts[row], seen.whole, radius) & ~whole
+            left = np.zeros(count, dtype=np.bool_)
+            for look, near in zip(seen.part_looks[way][row], by_part, strict=True):
+                others = np.flatnonzero(near)
+                left[others] |= _agreed(look, stored[others]) if len(others) else False
+            found[way]["near"] += int(by_part.any(axis=0).sum())
+            found[way]["left"] += int(left.sum())
     return found
 
 
@@ -227,7 +243,7 @@ def _batched(images: Iterable[bytes]) -> Iterator[list[bytes]]:
 def measure(every: int) -> Row:
     """Return all figures; of every so many photos."""
     descriptor = load_descriptor("copynet")
-    radius = descriptor.default_radius
+    radius = descriptor.candidate_radius
     every_photo = sorted((data_folder() / "photos_eval").glob("*.jpg"))
     photos = [each for each in every_photo if half_of(each.name) == "chosen"][::every]
     data = [photo.read_bytes() for photo in photos]

@@ -132,19 +132,18 @@ def false_pairs(images: Images, relation: Relation) -> int:
     trees.add(sketcher.sketch(images.descriptors), np.arange(len(images), dtype=np.int32))
     found: set[tuple[int, int]] = set()
     for variant in (images, *images.variants):
-        present = variant.present
-        for start in range(0, len(present), _QUERIES):
-            rows = present[start : start + _QUERIES]
-            place, other = trees.within(sketcher.sketch(variant.descriptors[rows]), relation.radius)
-            place = rows[place]
-            later = other < place
-            place, other = place[later], other[later]
-            l2 = paired_l2_distances(variant.descriptors[place], images.descriptors[other])
+        for start in range(0, len(variant), _QUERIES):
+            block = variant.descriptors[start : start + _QUERIES]
+            row, other = trees.within(sketcher.sketch(block), relation.radius)
+            row = start + row
+            later = other < variant.images[row]
+            row, other = row[later], other[later]
+            l2 = paired_l2_distances(variant.descriptors[row], images.descriptors[other])
             near = l2 <= relation.radius
-            place, other, l2 = place[near], other[near], l2[near]
+            row, other, l2 = row[near], other[near], l2[near]
             earlier = None if images.kept is None else images.kept[other]
-            allowed = relation.check(variant.kept, place, earlier, l2, of_part=variant.of_part is not None).allowed
-            found |= set(zip(place[allowed].tolist(), other[allowed].tolist(), strict=True))
+            allowed = relation.check(variant.kept, row, earlier, l2).allowed
+            found |= set(zip(variant.images[row[allowed]].tolist(), other[allowed].tolist(), strict=True))
     return len(found)
 
 

@@ -96,11 +96,10 @@ def looked_at(near: NearPairs, images: Images, relation: Relation) -> LookedPair
     passes, copies = np.full(len(ones), -1.0), np.zeros(len(ones), dtype=np.bool_)
     for later, earlier in ((ones, twos), (twos, ones)):
         for variant in (images, *images.variants):
-            is_part = variant.of_part is not None
-            pairs = np.flatnonzero(variant.of_part[later]) if variant.of_part is not None else np.arange(len(later))
-            l2 = paired_l2_distances(variant.descriptors[later[pairs]], images.descriptors[earlier[pairs]])
+            rows, pairs = variant.rows_of(later)
+            l2 = paired_l2_distances(variant.descriptors[rows], images.descriptors[earlier[pairs]])
             kept = None if images.kept is None else images.kept[earlier[pairs]]
-            checks = relation.check(variant.kept, later[pairs], kept, l2, of_part=is_part, all_looks=True)
+            checks = relation.check(variant.kept, rows, kept, l2, all_looks=True)
             up_to = passing_up_to(checks, relation)
             passes[pairs] = np.maximum(passes[pairs], np.where(l2 <= relation.radius, up_to, -1.0))
             copies[pairs] |= _are_copies(checks, up_to)

@@ -297,8 +297,7 @@ def _nearest_members(
 
 def _matched(relation: Relation, block: Block, row: int, variant: Variant, l2_distance: float) -> Match:
     member = block.member(row)
-    is_part = variant.part is not None
-    found = relation.check_one(variant.kept, member.kept, float(l2_distance), of_part=is_part)
+    found = relation.check_one(variant.kept, member.kept, float(l2_distance))
     return Match(member, float(l2_distance), found.local_change(0), found.symmetry(0, variant.symmetry), found.look(0))
 
 

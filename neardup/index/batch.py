@@ -26,7 +26,7 @@ from neardup.index.stored.scripts import Item
 from neardup.index.tree import bitmaps
 from neardup.index.view import GenerationView, HeadCounts, Hit
 from neardup.relation.kept import stacked_kept
-from neardup.relation.rule import Relation, of_parts
+from neardup.relation.rule import Relation
 from neardup.search.distance import l2_distances
 from neardup.types import Decision, Descriptors, Kept, Look, Origin, Query, Symmetry, Verdict
 
@@ -83,8 +83,6 @@ class _Compared:
         float16 (m, d).
     kept
         uint8 (m, b); None where nothing but descriptors is compared.
-    of_part
-        bool (m,): whether the descriptor is that of a part.
     """
 
     def __init__(self, queries: Sequence[Query], relation: Relation) -> None:
@@ -93,7 +91,6 @@ class _Compared:
         self.starts: NDArray[np.intp] = np.cumsum([0, *map(len, compared)])
         self.owner: NDArray[np.intp] = np.repeat(np.arange(len(queries)), np.diff(self.starts))
         self.symmetries = [row.symmetry for row in rows]
-        self.of_part = of_parts(rows)
         self.descriptors: Descriptors = np.stack([row.descriptor for row in rows])
         self.kept = stacked_kept((row.kept for row in rows), relation.parts)
         self._relation = relation
@@ -130,7 +127,6 @@ class _Compared:
             first_row + rows,
             None if kept is None else kept[columns],
             l2[rows, columns],
-            of_part=self.of_part[first_row + rows],
         )
         near = zip(rows.tolist(), columns.tolist(), l2[rows, columns].tolist(), found.allowed.tolist(), strict=True)
         for pair, (row, column, l2_distance, allowed) in enumerate(near):
@@ -210,7 +206,7 @@ class Batch:
         start = compared.starts[first]
         kept = None if compared.kept is None else compared.kept[start:]
         descriptors, sketches = compared.descriptors[start:], self._all_sketches[start:]
-        found = self._view.within(descriptors, sketches, kept, compared.of_part[start:])
+        found = self._view.within(descriptors, sketches, kept)
         if not compared.has_variants:
             return found
         hits: list[list[Hit]] = [[] for _ in self._queries[first:]]

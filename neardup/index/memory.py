@@ -85,8 +85,7 @@ class MemoryIndex:
         return self._measured(match, query.compared[0]) if match else None
 
     def _measured(self, match: Match, variant: Variant) -> Match:
-        relation, is_part = self.meta.relation, variant.part is not None
-        found = relation.check_one(variant.kept, match.member.kept, match.l2_distance, of_part=is_part)
+        found = self.meta.relation.check_one(variant.kept, match.member.kept, match.l2_distance)
         return replace(
             match, local_change=found.local_change(0), symmetry=found.symmetry(0, variant.symmetry), look=found.look(0)
         )

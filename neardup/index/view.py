@@ -258,14 +258,11 @@ class GenerationView:
         descriptors: Descriptors,
         sketches: Sketches,
         kept: Kept | None = None,
-        of_part: NDArray[np.bool_] | None = None,
     ) -> list[list[Hit]]:
         """Return for each descriptor every member within the radius, inclusive, by exact distance.
 
-        Of these, only those that what else decides lets pass, by what is kept of the queries, uint8 (n, b), and by
-        which descriptors are those of a part, bool (n,); None for none.
+        Of these, only those that what else decides lets pass, by what is kept of the queries, uint8 (n, b).
         """
-        of_part = np.zeros(len(descriptors), dtype=np.bool_) if of_part is None else of_part
         hits: list[list[Hit]] = [[] for _ in range(len(descriptors))]
         if not len(descriptors):
             return hits
@@ -280,7 +277,7 @@ class GenerationView:
         near: list[tuple[int, int, Hit]] = []
         for start in range(0, len(order), _PAIRS):
             part = order[start : start + _PAIRS]
-            near += self._near(descriptors, rows[part], slots[part], kept, of_part)
+            near += self._near(descriptors, rows[part], slots[part], kept)
         for _, row, hit in sorted(near, key=itemgetter(0)):  # of equally near ones the first to be known comes first
             hits[row].append(hit)
         return hits
@@ -305,7 +302,6 @@ class GenerationView:
         rows: NDArray[np.intp],
         slots: NDArray[np.int32],
         kept: Kept | None,
-        of_part: NDArray[np.bool_],
     ) -> list[tuple[int, int, Hit]]:
         """Return (slot, row, hit) of the pairs that are alike, by exact distance; pairs in the order of cells."""
         cells, places = self._cell_of[slots], self._place_of[slots]
@@ -325,7 +321,7 @@ class GenerationView:
         members = None
         if self._relation.parts:
             members = np.stack([blocks[cells[pair]].kept[places[pair]] for pair in pairs.tolist()])
-        found = self._relation.check(kept, rows[pairs], members, l2[pairs], of_part=of_part[rows[pairs]])
+        found = self._relation.check(kept, rows[pairs], members, l2[pairs])
         near = []
         for number in np.flatnonzero(found.allowed).tolist():
             pair = pairs[number]

@@ -252,20 +252,14 @@ def _nearest_variants(
     nearest = [_Nearest(np.inf, Symmetry.NONE)] * len(rows)
     kept = images.with_variants().at(others)
     for variant in (images, *images.variants):
-        l2 = paired_l2_distances(variant.descriptors[rows], kept.descriptors)
-        near = np.flatnonzero(l2 <= relation.radius)
-        if variant.of_part is not None:
-            near = near[variant.of_part[rows[near]]]
-        found = relation.check(
-            variant.kept,
-            rows[near],
-            None if kept.kept is None else kept.kept[near],
-            l2[near],
-            of_part=variant.of_part is not None,
-        )
+        own, pairs = variant.rows_of(rows)
+        l2 = paired_l2_distances(variant.descriptors[own], kept.descriptors[pairs])
+        near = l2 <= relation.radius
+        own, pairs, l2 = own[near], pairs[near], l2[near]
+        found = relation.check(variant.kept, own, None if kept.kept is None else kept.kept[pairs], l2)
         for place in np.flatnonzero(found.allowed).tolist():
-            pair = int(near[place])
-            if l2[pair] < nearest[pair].l2_distance:
+            pair = int(pairs[place])
+            if l2[place] < nearest[pair].l2_distance:
                 symmetry = found.symmetry(place, variant.symmetry)
-                nearest[pair] = _Nearest(float(l2[pair]), symmetry, found.local_change(place), found.look(place))
+                nearest[pair] = _Nearest(float(l2[place]), symmetry, found.local_change(place), found.look(place))
     return nearest

@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 
 from neardup.relation.images import Images
 from neardup.relation.kept import stacked_kept
-from neardup.relation.rule import Relation, of_parts
+from neardup.relation.rule import Relation
 from neardup.search.distance import paired_l2_distances
 from neardup.search.sketch_trees import SketchTrees
 from neardup.search.sketches import Sketcher, fit_sketcher
@@ -103,7 +103,6 @@ class Members:
             return None
         orders, rows, l2 = self._within(np.stack([variant.descriptor for variant in compared]), self._sketcher)
         kept = stacked_kept((variant.kept for variant in compared), self._relation.parts)
-        by_part = of_parts(compared)
         ranked = np.lexsort((orders, rows, l2))
         for start in range(0, len(ranked), _CHECKED_AT_ONCE):
             part = ranked[start : start + _CHECKED_AT_ONCE]
@@ -112,7 +111,6 @@ class Members:
                 orders[part],
                 None if self._kept is None else self._kept[rows[part]],
                 l2[part],
-                of_part=by_part[orders[part]],
             )
             for place in np.flatnonzero(found.allowed)[:1].tolist():
                 best = int(part[place])

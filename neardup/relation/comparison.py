@@ -7,7 +7,7 @@ import numpy as np
 
 from neardup.relation.edit import Edit, edit_of, told_agreement
 from neardup.relation.kept import stacked_kept
-from neardup.relation.rule import Relation, of_parts
+from neardup.relation.rule import Relation
 from neardup.search.distance import l2_distances
 from neardup.types import Box, Look, Symmetry, Variant, Verdict
 
@@ -118,7 +118,6 @@ def compare_described(
         rows,
         None if earlier is None else earlier.repeat(len(rows), axis=0),
         l2,
-        of_part=of_parts(image),
         all_looks=True,
     )
     alike = (l2 <= relation.radius) & checks.allowed

@@ -5,6 +5,7 @@ Seeds, the stream and inspection all use it.
 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from itertools import cycle
 from typing import NamedTuple
 
 import numpy as np
@@ -12,7 +13,7 @@ from numpy.typing import NDArray
 
 from neardup.descriptors.base import Descriptor
 from neardup.relation.insets import cropped, insets
-from neardup.relation.kept import Parts, kept_of, transformed_kept
+from neardup.relation.kept import Parts, kept_of, kept_of_part, transformed_kept
 from neardup.relation.rule import Relation
 from neardup.relation.symmetry import transformed, transformed_box
 from neardup.types import Box, Descriptors, Kept, Pixels, Symmetry, Variant
@@ -36,7 +37,7 @@ class PreparedImage:
     inputs
         The descriptor's input for each of them.
     kept
-        uint8 (b,), of the image as it came; None where nothing but descriptors is compared.
+        uint8 (b,), of the image as it came, then of each of its parts; None where nothing but descriptors is compared.
     frames
         How many frames or pages its file has.
     seeks_parts
@@ -45,7 +46,7 @@ class PreparedImage:
 
     views: tuple[View, ...]
     inputs: tuple[NDArray[np.uint8], ...]
-    kept: Kept | None
+    kept: tuple[Kept | None, ...]
     frames: int = 1
     seeks_parts: bool = False
 
@@ -78,7 +79,9 @@ class Preparation:
         """Shrink uint8 (height, width, 3) RGB pixels to what is compared; nothing full-size is kept."""
         boxes = insets(pixels) if self.seeks_parts else ()
         views, inputs = zip(*self._shown(pixels, boxes), strict=True)
-        return PreparedImage(views, inputs, kept_of(pixels, self.parts), frames, self.seeks_parts)
+        whole = kept_of(pixels, self.parts)
+        of_parts = (kept_of_part(whole, cropped(pixels, box), box) for box in boxes)
+        return PreparedImage(views, inputs, (whole, *of_parts), frames, self.seeks_parts)
 
     def _shown(self, pixels: Pixels, boxes: Sequence[Box]) -> Iterator[tuple[View, NDArray[np.uint8]]]:
         """Iterate over what the variants show, and the descriptor's input for each."""
@@ -133,8 +136,6 @@ class Describer:
         return [tuple(self._variants(image, rows)) for image in prepared]
 
     def _variants(self, image: PreparedImage, rows: Iterator[Descriptors]) -> Iterator[Variant]:
-        kept = image.kept
-        for symmetry, part in image.views:
-            if part is None:
-                kept = transformed_kept(image.kept, symmetry)
-            yield Variant(symmetry, next(rows), kept, part)
+        # After each symmetry come the whole and its parts.
+        for (symmetry, part), kept in zip(image.views, cycle(image.kept), strict=False):
+            yield Variant(symmetry, next(rows), transformed_kept(kept, symmetry), part)

@@ -1,15 +1,14 @@
 """What images are compared by, stacked into arrays."""
 
-from collections import deque
-from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass, replace
-from itertools import islice, zip_longest
+from collections import Counter, deque
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from itertools import islice
 
 import numpy as np
 from numpy.typing import NDArray
 
 from neardup.relation.kept import Parts, stacked_kept
-from neardup.relation.rule import of_parts
 from neardup.types import Descriptors, Kept, Member, Symmetry, Variant
 
 _BLOCK = 1024
@@ -17,7 +16,7 @@ _BLOCK = 1024
 
 @dataclass(frozen=True, slots=True)
 class Images:
-    """Images, one row each.
+    """Images, or what some images have besides, one row each.
 
     Attributes
     ----------
@@ -29,32 +28,40 @@ class Images:
         What else of the same images is compared; these have no variants of their own.
     symmetry
         What was done to them.
-    of_part
-        bool (n,): which images have such a part, whose descriptors these are; those of the others are of the whole.
-        None if these are no parts. What is kept is of the whole, and is the same array as that of another variant.
+    parts_of
+        intp (n,), ascending: of which images these are parts; None if these are whole images, and all of them.
     """
 
     descriptors: Descriptors
     kept: Kept | None = None
     variants: tuple["Images", ...] = ()
     symmetry: Symmetry = Symmetry.NONE
-    of_part: NDArray[np.bool_] | None = None
+    parts_of: NDArray[np.intp] | None = None
 
     def __len__(self) -> int:
-        """Return the number of images."""
+        """Return the number of rows."""
         return len(self.descriptors)
 
     @property
-    def present(self) -> NDArray[np.intp]:
-        """Which rows there are anything to compare of: all but those that have no such part."""
-        return np.arange(len(self)) if self.of_part is None else np.flatnonzero(self.of_part)
+    def images(self) -> NDArray[np.intp]:
+        """Of which image each row is."""
+        return np.arange(len(self)) if self.parts_of is None else self.parts_of
 
-    def at(self, rows: NDArray[np.intp]) -> "Images":
-        """Return some of the rows."""
+    def rows_of(self, images: NDArray[np.intp]) -> tuple[NDArray[np.intp], NDArray[np.intp]]:
+        """Return the rows of what there is of some images, and the places in `images` of those that have any."""
+        if self.parts_of is None:
+            return images, np.arange(len(images))
+        rows = np.searchsorted(self.parts_of, images)
+        there = np.append(self.parts_of, -1)[rows] == images
+        return rows[there], np.flatnonzero(there)
+
+    def at(self, images: NDArray[np.intp]) -> "Images":
+        """Return what there is of some images, which are numbered anew in their order."""
+        rows, places = self.rows_of(images)
         kept = None if self.kept is None else self.kept[rows]
-        of_part = None if self.of_part is None else self.of_part[rows]
-        variants = tuple(variant.at(rows) for variant in self.variants)
-        return Images(self.descriptors[rows], kept, variants, self.symmetry, of_part)
+        variants = tuple(variant.at(images) for variant in self.variants)
+        parts_of = None if self.parts_of is None else places
+        return Images(self.descriptors[rows], kept, variants, self.symmetry, parts_of)
 
     def with_variants(self, variants: tuple["Images", ...] = ()) -> "Images":
         """Return the images as they came, with other variants or none."""
@@ -91,13 +98,17 @@ def side_by_side(compared: Sequence[Sequence[Variant]], parts: Parts) -> Images:
     """
     columns: list[Images] = []
     for column in zip(*map(_by_symmetry, compared), strict=True):
-        wholes = [whole for whole, *_ in column]
-        kept = stacked_kept((whole.kept for whole in wholes), parts)
-        for number, seen in enumerate(zip_longest(*column)):
-            shown = [variant or whole for variant, whole in zip(seen, wholes, strict=True)]
-            of_part = of_parts(shown) if number else None
-            descriptors = np.stack([variant.descriptor for variant in shown])
-            columns.append(Images(descriptors, kept, (), wholes[0].symmetry, of_part))
+        for number in range(max(map(len, column))):
+            images = [image for image, seen in enumerate(column) if number < len(seen)]
+            shown = [column[image][number] for image in images]
+            columns.append(
+                Images(
+                    np.stack([variant.descriptor for variant in shown]),
+                    stacked_kept((variant.kept for variant in shown), parts),
+                    symmetry=shown[0].symmetry,
+                    parts_of=np.array(images, dtype=np.intp) if number else None,
+                )
+            )
     image, *variants = columns
     return image.with_variants(tuple(variants))
 
@@ -128,45 +139,44 @@ def packed(compared: Iterable[Sequence[Variant]], parts: Parts) -> Images | None
 
 def _joined(blocks: deque[Images]) -> Images:
     """Move the blocks into one, releasing each as soon as it is copied."""
-    rows, first = sum(map(len, blocks)), blocks[0]
-    most = [max(map(len, same)) for same in zip(*map(_columns, blocks), strict=True)]
-    columns: list[Images] = []
-    for (whole, *_), count in zip(_columns(first), most, strict=True):
-        kept = _empty(whole.kept, rows)
-        for number in range(count):
-            of_part = np.zeros(rows, dtype=np.bool_) if number else None
-            descriptors = np.empty((rows, first.descriptors.shape[1]), np.float16)
-            columns.append(Images(descriptors, kept, (), whole.symmetry, of_part))
-    start = 0
+    sizes: Counter[tuple[int, int]] = Counter()
+    for block in blocks:
+        sizes.update({place: len(column) for place, column in _columns(block).items()})
+    kinds = {place: column for block in blocks for place, column in _columns(block).items()}
+    columns = {place: _empty(kinds[place], size) for place, size in sorted(sizes.items())}
+    del kinds
+    filled: Counter[tuple[int, int]] = Counter()
+    images = 0
     while blocks:
         block = blocks.popleft()
-        for to, part in zip(columns, _widened(block, most), strict=True):
-            end = start + len(block)
-            to.descriptors[start:end] = part.descriptors
-            if to.of_part is not None and part.of_part is not None:
-                to.of_part[start:end] = part.of_part
-            elif to.kept is not None and part.kept is not None:
-                to.kept[start:end] = part.kept
-        start += len(block)
-    return columns[0].with_variants(tuple(columns[1:]))
+        for place, column in _columns(block).items():
+            to, rows = columns[place], slice(filled[place], filled[place] + len(column))
+            to.descriptors[rows] = column.descriptors
+            if to.kept is not None and column.kept is not None:
+                to.kept[rows] = column.kept
+            if to.parts_of is not None and column.parts_of is not None:
+                to.parts_of[rows] = images + column.parts_of
+            filled[place] += len(column)
+        images += len(block)
+    image, *variants = columns.values()
+    return image.with_variants(tuple(variants))
 
 
-def _columns(images: Images) -> list[list[Images]]:
-    """Return the images after each symmetry: the wholes, then their parts."""
-    found: list[list[Images]] = []
+def _columns(images: Images) -> dict[tuple[int, int], Images]:
+    """Return what is compared of images, by the number of the symmetry and that of the part; 0 for the whole."""
+    found: dict[tuple[int, int], Images] = {}
+    symmetry, part = -1, 0
     for column in (images, *images.variants):
-        if column.of_part is None:
-            found.append([])
-        found[-1].append(column)
+        symmetry, part = (symmetry + 1, 0) if column.parts_of is None else (symmetry, part + 1)
+        found[symmetry, part] = column
     return found
 
 
-def _widened(images: Images, most: Sequence[int]) -> Iterator[Images]:
-    """Iterate over the columns of images, and over more after each symmetry up to a number: nobody has such a part."""
-    for own, count in zip(_columns(images), most, strict=True):
-        yield from own
-        yield from (replace(own[0], of_part=np.zeros(len(images), dtype=np.bool_)) for _ in range(count - len(own)))
-
-
-def _empty(like: Kept | None, rows: int) -> Kept | None:
-    return None if like is None else np.empty((rows, like.shape[1]), dtype=np.uint8)
+def _empty(like: Images, rows: int) -> Images:
+    """Return rows of the kind, to be filled."""
+    return Images(
+        np.empty((rows, like.descriptors.shape[1]), dtype=np.float16),
+        None if like.kept is None else np.empty((rows, like.kept.shape[1]), dtype=np.uint8),
+        symmetry=like.symmetry,
+        parts_of=None if like.parts_of is None else np.empty(rows, dtype=np.intp),
+    )

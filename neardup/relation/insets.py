@@ -15,8 +15,7 @@ from neardup.types import Box, Pixels
 MOST_INSETS = 4
 """A collage of four has as many, and they are all that is worth a search."""
 SMALLEST_SHARE = 0.25
-"""Share of the image's side that each side of an inset has at least: in a smaller one the second look finds too few
-points."""
+"""Share of the image's side that each side of an inset has at least: of a smaller one too few pixels are left."""
 _SIDE_PX = 128
 """The working size: as many pixels as a square of this side has, whatever the shape."""
 _SLENDEREST = 3.5

@@ -22,7 +22,7 @@ from neardup.relation.looks.look import (
     whole_look,
 )
 from neardup.relation.symmetry import motion
-from neardup.types import Kept, Pixels, Symmetry
+from neardup.types import Box, Kept, Pixels, Symmetry
 
 
 class Parts(IntFlag):
@@ -68,6 +68,24 @@ def kept_of(pixels: Pixels, parts: Parts) -> Kept | None:
     """Return what is kept of an image, from uint8 (height, width, 3) RGB pixels; None for nothing."""
     makers = {Parts.THUMBNAIL: thumbnail_of, Parts.LOOK: look_of}
     return joined({part: makers[part](pixels) for part in parts})
+
+
+def kept_of_part(whole: Kept | None, pixels: Pixels, part: Box) -> Kept | None:
+    """Return what is kept for a part of an image: the look is of the part, everything else of the whole.
+
+    Parameters
+    ----------
+    whole
+        What is kept of the image.
+    pixels
+        Of the part.
+    part
+        Where it lies in the image.
+    """
+    found = divided(whole)
+    if Parts.LOOK in found:
+        found[Parts.LOOK] = look_of(pixels, part)
+    return joined(found)
 
 
 def parts_of(kept: Kept | None) -> Parts:

@@ -1,6 +1,5 @@
 """When an image is a duplicate of a member: the rule that every index in this project decides by."""
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -9,9 +8,9 @@ from numpy.typing import NDArray
 from neardup.errors import Misconfigured
 from neardup.relation.kept import Parts, divided, narrowed
 from neardup.relation.local_change import largest_change
-from neardup.relation.looks.second_look import UNLIKE_L2, Looks, Ways, looks
+from neardup.relation.looks.second_look import Looks, Ways, looks
 from neardup.relation.symmetry import Switches, motion, symmetries
-from neardup.types import Kept, Look, Symmetry, Variant
+from neardup.types import Kept, Look, Symmetry
 
 _AGREEMENT_DIGITS = 3
 _MAP_DIGITS = 4
@@ -137,7 +136,6 @@ class Relation(Switches):
         earlier: Kept | None,
         l2: NDArray[np.float64],
         *,
-        of_part: NDArray[np.bool_] | bool = False,
         all_looks: bool = False,
     ) -> Checks:
         """Measure what else decides between images within the radius, for n pairs; each is independent of the others.
@@ -147,16 +145,13 @@ class Relation(Switches):
         Parameters
         ----------
         later
-            uint8 (m, b), what is kept of the later images; None where nothing else decides.
+            uint8 (m, b), what is kept of the later images, or of parts of them; None where nothing else decides.
         rows
             intp (n,): the row of `later` that is the first of each pair.
         earlier
             uint8 (n, b): the second of each pair, the same parts, of images or of members as they are stored.
         l2
             float64 (n,): the distance of each pair.
-        of_part
-            bool (n,), or one for all: whether it is that of a part of the later image. What is kept is of the whole, so
-            such a distance does not make less agreement enough.
         all_looks
             Whether a second look is taken at every pair, to tell of it.
 
@@ -173,18 +168,15 @@ class Relation(Switches):
             allowed = changes <= self.local_change
         if self.agreement is not None:
             left = np.arange(len(rows)) if all_looks else np.flatnonzero(allowed)
-            of_whole = np.where(of_part, UNLIKE_L2, l2)
-            found = self._looks_at(firsts[Parts.LOOK], rows, seconds[Parts.LOOK], of_whole, left)
+            found = self._looks_at(firsts[Parts.LOOK], rows, seconds[Parts.LOOK], l2, left)
             # Where nobody looked it is not a number, which is not at least anything.
             allowed &= found.agreement >= found.needed
         return Checks(allowed, changes, found, self.symmetries if self._looks_for_turns else ())
 
-    def check_one(
-        self, later: Kept | None, earlier: Kept | None, l2_distance: float, *, of_part: bool = False
-    ) -> Checks:
+    def check_one(self, later: Kept | None, earlier: Kept | None, l2_distance: float) -> Checks:
         """Return `check` of the one pair of two images, both uint8 (b,)."""
         first, second = (None if kept is None else kept[np.newaxis] for kept in (later, earlier))
-        return self.check(first, np.zeros(1, dtype=np.intp), second, np.array([l2_distance]), of_part=of_part)
+        return self.check(first, np.zeros(1, dtype=np.intp), second, np.array([l2_distance]))
 
     def allow_both_ways(
         self, ones: Kept | None, rows: NDArray[np.intp], others: Kept | None, l2: NDArray[np.float64]
@@ -237,11 +229,6 @@ class Relation(Switches):
         )
         may_agree_less = other.agreement is not None and (self.agreement is None or self.agreement < other.agreement)
         return self.radius > other.radius or may_change_more or may_agree_less
-
-
-def of_parts(variants: Sequence[Variant]) -> NDArray[np.bool_]:
-    """Return which variants are by a part, bool (n,)."""
-    return np.array([variant.part is not None for variant in variants], dtype=np.bool_)
 
 
 def local_changes(thumbnails: Kept, rows: NDArray[np.intp], others: Kept) -> NDArray[np.float64]:

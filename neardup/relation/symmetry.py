@@ -94,7 +94,11 @@ def transformed(pixels: Pixels, symmetry: Symmetry) -> Pixels:
 
 def transformed_box(box: Box, symmetry: Symmetry) -> Box:
     """Return where a part of an image lies after a symmetry."""
-    mirror, turns = motion(symmetry)
+    return moved_box(box, *motion(symmetry))
+
+
+def moved_box(box: Box, mirror: bool, turns: int) -> Box:  # noqa: FBT001 - as `motion` returns them
+    """Return where a part lies in an image mirrored left to right, if at all, then turned by quarters."""
     left, top, right, bottom = box
     if mirror:
         left, right = 1 - right, 1 - left

@@ -246,10 +246,8 @@ class DuplicateFinder:
         settled = bool(self._settled[block[:1]].any())
         found = [self._alike(self._images(block), sketches, settled=settled)]
         for variant in self._variants_of(block):
-            present = variant.present
-            shown = variant.at(present)
-            places, others, l2 = self._alike(shown, self.sketcher.sketch(shown.descriptors), settled=settled)
-            found.append((present[places], others, l2))
+            rows, others, l2 = self._alike(variant, self.sketcher.sketch(variant.descriptors), settled=settled)
+            found.append((variant.images[rows], others, l2))
         return _joined(found)
 
     def _alike(self, images: Images, sketches: Sketches, *, settled: bool) -> Pairs:
@@ -327,8 +325,8 @@ class DuplicateFinder:
         paired = self._images(others)
         apart = self._unless_changed(self._images(block), paired)
         for variant in self._variants_of(block):
-            present = variant.present
-            apart[present] = np.minimum(apart[present], self._unless_changed(variant.at(present), paired))
+            places = variant.images
+            apart[places] = np.minimum(apart[places], self._unless_changed(variant, paired))
         return apart
 
     def _unless_changed(self, images: Images, others: Images) -> NDArray[np.float64]:
@@ -344,16 +342,15 @@ class DuplicateFinder:
     ) -> NDArray[np.bool_]:
         """Return whether each pair (row of the images, row of the earlier others) passes what else decides."""
         kept = None if others.kept is None else others.kept[columns]
-        return self._relation.check(images.kept, rows, kept, l2, of_part=images.of_part is not None).allowed
+        return self._relation.check(images.kept, rows, kept, l2).allowed
 
     def _accept(self, rows: Rows, sketches: Sketches) -> None:
         if not len(rows):
             return
         self._filter.add(sketches, rows.astype(np.int32))
         for number, variant in enumerate(self._variants_of(rows)):
-            present = variant.present
-            slots = (rows[present] - self._variant_rows.start) * len(self._variants) + number
-            self._variant_filter.add(self.sketcher.sketch(variant.descriptors[present]), slots.astype(np.int32))
+            slots = (rows[variant.images] - self._variant_rows.start) * len(self._variants) + number
+            self._variant_filter.add(self.sketcher.sketch(variant.descriptors), slots.astype(np.int32))
 
     def _sketch(self, rows: Rows) -> Sketches:
         return self.sketcher.sketch(self._descriptors[rows])

@@ -7,9 +7,11 @@ import numpy as np
 import pytest
 
 from neardup.errors import RelationMismatch
-from neardup.relation.kept import kept_of, parts_of
+from neardup.relation.edit import edit_of
+from neardup.relation.insets import cropped
+from neardup.relation.kept import kept_of, kept_of_part, parts_of
 from neardup.relation.rule import Relation
-from neardup.types import Decision, Descriptors, Pixels, Query, Symmetry, Variant
+from neardup.types import Box, Decision, Descriptors, Kept, Pixels, Query, Symmetry, Variant
 from tests.support.forms import collage, scene
 from tests.support.indexes import RADIUS, Backend, MemoryBackend, RedisBackend, l2_distance, point, query
 
@@ -18,7 +20,7 @@ INSIDE, OTHER = scene(3), scene(4)
 BOTH = collage(INSIDE, OTHER)
 BLANK = np.full((240, 320, 3), 255, dtype=np.uint8)
 FAR = point(3, 0.5, 3)
-BOXES = {1: (0.0, 0.0, 0.5, 1.0), 2: (0.5, 0.0, 1.0, 1.0), 3: (0.1, 0.3, 0.9, 0.7)}
+BOXES: dict[int, Box] = {1: (0.0, 0.0, 0.5, 1.0), 2: (0.5, 0.0, 1.0, 1.0), 3: (0.1, 0.3, 0.9, 0.7)}
 
 
 @pytest.fixture(params=["memory", *(pytest.param(kind, marks=pytest.mark.redis) for kind in ("redis", "cluster"))])
@@ -37,10 +39,14 @@ def seen(
 ) -> Query:
     """Return an image with these parts, by their number, at these points, and after each symmetry near nothing."""
     kept = kept_of(pixels, relation.parts)
+    shown: list[tuple[Box | None, Descriptors, Kept | None]] = [(None, whole, kept)]
+    for number, at in (parts or {}).items():
+        box = BOXES[number]
+        shown.append((box, at, kept_of_part(kept, cropped(pixels, box), box)))
     variants = tuple(
-        Variant(symmetry, descriptor if symmetry is Symmetry.NONE else FAR, kept, part)
+        Variant(symmetry, descriptor if symmetry is Symmetry.NONE else FAR, own, part)
         for symmetry in relation.described_after
-        for part, descriptor in ((None, whole), *((BOXES[number], at) for number, at in (parts or {}).items()))
+        for part, descriptor, own in shown
     )
     return replace(query(key, whole), kept=kept, variants=variants[1:], seeks_parts=relation.match_parts)
 
@@ -52,7 +58,10 @@ def said(decisions: list[Decision]) -> list[str]:
 @pytest.mark.parametrize("together", [True, False])
 def test_an_image_that_shows_a_member_inside_is_a_duplicate(backend: Backend, *, together: bool) -> None:
     # As a whole it lies in another cell, and its second part in that of the member.
-    images = [seen("a", INSIDE, point(0)), seen("b", BOTH, point(1), {1: point(2), 2: point(0, 0.03)})]
+    images = [
+        seen("a", INSIDE, point(0)),
+        seen("b", collage(OTHER, INSIDE), point(1), {1: point(2), 2: point(0, 0.03)}),
+    ]
     index = backend.make(relation=PARTS)
     decisions = index.decide(images) if together else [index.decide([each])[0] for each in images]
     assert said(decisions) == ["unique", "id of a"]
@@ -60,6 +69,10 @@ def test_an_image_that_shows_a_member_inside_is_a_duplicate(backend: Backend, *,
     assert decisions[1].l2_distance == l2_distance(point(0), point(0, 0.03))
     assert decisions[1].look is not None
     assert decisions[1].look.needed <= decisions[1].look.agreement <= 1
+    edit = edit_of(decisions[1].look, decisions[1].symmetry)
+    assert edit is not None
+    assert edit.box == pytest.approx((0, 0, 1, 1), abs=0.02)
+    assert edit.inset == pytest.approx((0.5, 0, 1, 1), abs=0.02)
     assert index.decide(images) == decisions
     assert index.stats().members == 1
 

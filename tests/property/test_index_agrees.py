@@ -6,6 +6,7 @@ its commit, and messages come again.
 """
 
 from collections.abc import Callable, Sequence
+from functools import cache
 from unittest.mock import patch
 
 import numpy as np
@@ -26,7 +27,7 @@ from neardup.relation.looks.second_look import looks
 from neardup.relation.rule import Checks, Relation
 from neardup.search.distance import paired_l2_distances
 from neardup.search.sketches import fit_sketcher
-from neardup.types import Decision, Kept, Look, Member, Query, Symmetry, Variant, Verdict
+from neardup.types import Box, Decision, Kept, Look, Member, Query, Symmetry, Variant, Verdict
 from tests.stress.audit import Contents
 from tests.support.indexes import build_anew, forget_decisions, look, new_name, with_relation
 from tests.support.spectra import Scene, scenes
@@ -158,8 +159,7 @@ class Party:
 def difference(variant: Variant, member: Member | Query, relation: Relation) -> tuple[float, Checks]:
     """Return the L2 distance, and what else decides."""
     l2 = paired_l2_distances(variant.descriptor[np.newaxis], member.descriptor[np.newaxis])
-    is_part = variant.part is not None
-    return float(l2[0]), relation.check_one(variant.kept, member.kept, float(l2[0]), of_part=is_part)
+    return float(l2[0]), relation.check_one(variant.kept, member.kept, float(l2[0]))
 
 
 def images_of(scene: Scene, relation: Relation) -> list[Query]:
@@ -169,17 +169,26 @@ def images_of(scene: Scene, relation: Relation) -> list[Query]:
     shown = zip(thumbnails_of(rng, len(rows)), looks_of(rng, len(rows)), strict=True)
     images = []
     for number, (row, (thumbnail, seen)) in enumerate(zip(rows, shown, strict=True)):
-        every = {Parts.THUMBNAIL: thumbnail, Parts.LOOK: seen}
-        kept = joined({part: every[part] for part in relation.parts})
         boxes = BOXES[: rng.integers(0, len(BOXES) + 1)] if relation.match_parts else ()
+        shown_by = []
+        for box, own in ((None, seen), *((box, look_of_part(int(rng.integers(5)), box)) for box in boxes)):
+            every = {Parts.THUMBNAIL: thumbnail, Parts.LOOK: own}
+            shown_by.append((box, joined({part: every[part] for part in relation.parts})))
+        kept = shown_by[0][1]
         variants = tuple(
-            Variant(symmetry, rows[rng.integers(0, len(rows))], transformed_kept(kept, symmetry), part)
+            Variant(symmetry, rows[rng.integers(0, len(rows))], transformed_kept(own, symmetry), part)
             for symmetry in relation.described_after
-            for part in (None, *boxes)
+            for part, own in shown_by
         )
         seeks_parts = relation.match_parts
         images.append(Query(f"key {number}", f"id {number}", row, 0, kept, variants[1:], seeks_parts=seeks_parts))
     return images
+
+
+@cache
+def look_of_part(changed: int, box: Box) -> Kept:
+    """Return the look of a part that shows the scene with some of its quarters changed."""
+    return look(changed, box)
 
 
 def looks_of(rng: np.random.Generator, count: int) -> list[Kept]:

@@ -4,15 +4,16 @@ Which of two pictures within the radius are duplicates is asked of the relation 
 time, as it is stored: an index asks it of whole batches, of members and of images that are none yet.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 import numpy as np
 from numpy.typing import NDArray
 
+from neardup.relation.insets import cropped as part_of
 from neardup.relation.kept import stored_kept
 from neardup.relation.looks.look import look_of
 from neardup.relation.rule import Relation
-from neardup.types import Kept, Pixels
+from neardup.types import Box, Kept, Pixels
 from tests.support.drawings import cropped, jpeg_of, page, photo
 from tests.support.forms import collage
 
@@ -49,10 +50,16 @@ _FORMS: tuple[Callable[[Pixels], Pixels], ...] = (
 FORMS = len(_FORMS)
 
 
-def make_looks() -> Kept:
-    """Return the look of each form of each picture, uint8 (PICTURES * FORMS, LOOK_BYTES); a third of them are pages."""
+def make_looks(parts: Sequence[Box]) -> Kept:
+    """Return the looks of each form of each picture and of its parts; a third of the pictures are pages.
+
+    They are uint8 (PICTURES * FORMS, 1 + number of parts, LOOK_BYTES).
+    """
     pictures = [photo(number) if number % 3 else page(number) for number in range(PICTURES)]
-    return np.stack([look_of(form(picture)) for picture in pictures for form in _FORMS])
+    shown = [form(picture) for picture in pictures for form in _FORMS]
+    return np.stack(
+        [np.stack([look_of(each), *(look_of(part_of(each, part), part) for part in parts)]) for each in shown]
+    )
 
 
 def shown(rng: np.random.Generator, picture: NDArray[np.intp] | int, size: int = 1) -> NDArray[np.intp]:
@@ -61,21 +68,24 @@ def shown(rng: np.random.Generator, picture: NDArray[np.intp] | int, size: int =
     return np.where(rng.random(size) < 1 / 6, rng.integers(0, PICTURES * FORMS, size), forms)
 
 
-def duplicates(  # noqa: PLR0917 - the sides of n pairs
+def duplicates(
     relation: Relation,
     looks: Kept,
-    later: NDArray[np.intp],
+    later: tuple[NDArray[np.intp], NDArray[np.intp]],
     earlier: NDArray[np.intp],
     l2: NDArray[np.float64],
-    of_part: NDArray[np.bool_],
 ) -> NDArray[np.bool_]:
-    """Return which pairs within the radius are duplicates, bool (n,); looks are told by their rows."""
+    """Return which pairs within the radius are duplicates, bool (n,).
+
+    Looks are told by their rows in `make_looks`, those of the later images also by which view of them is near.
+    """
     if relation.agreement is None:
         return np.ones(len(l2), dtype=np.bool_)
     allowed = np.zeros(len(l2), dtype=np.bool_)
     for row in np.unique(earlier).tolist():
-        pairs, stored = np.flatnonzero(earlier == row), stored_kept(looks[row])
+        pairs, stored = np.flatnonzero(earlier == row), stored_kept(looks[row, 0])
         assert stored is not None
         repeated = np.broadcast_to(stored, (len(pairs), len(stored)))
-        allowed[pairs] = relation.check(looks, later[pairs], repeated, l2[pairs], of_part=of_part[pairs]).allowed
+        rows = np.ravel_multi_index(later, looks.shape[:2])[pairs]
+        allowed[pairs] = relation.check(looks.reshape(-1, looks.shape[2]), rows, repeated, l2[pairs]).allowed
     return allowed

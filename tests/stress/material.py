@@ -47,7 +47,7 @@ class Material:
     partitions
         float16 (PARTITIONS, n, views, d), unit norm: the image as it came, then its parts.
     looks
-        uint8 (m, LOOK_BYTES): what images show.
+        uint8 (m, views, LOOK_BYTES): what images show, and their parts.
     shown
         intp (PARTITIONS, n): the look of each.
     """
@@ -85,10 +85,13 @@ class Material:
         key, (whole, *parts) = key_of(partition, offset), self.partitions[partition, offset]
         kept = None if self.rule.agreement is None else self.looks[self.shown[partition, offset]]
         variants = tuple(
-            Variant(Symmetry.NONE, part, kept, box) for box, part in zip(parts_of(self.rule), parts, strict=True)
+            Variant(Symmetry.NONE, part, None if kept is None else kept[view], box)
+            for view, (box, part) in enumerate(zip(parts_of(self.rule), parts, strict=True), 1)
         )
-        looked_for = self.rule.match_parts
-        return Query(key, f"id of {key}", whole, captured_at_ms, kept, variants, seeks_parts=looked_for)
+        return Query(
+            *(key, f"id of {key}", whole, captured_at_ms, None if kept is None else kept[0], variants),
+            seeks_parts=self.rule.match_parts,
+        )
 
 
 def parts_of(rule: Relation) -> tuple[Box, ...]:
@@ -151,7 +154,7 @@ def make_material(images: int, seed: int, relation: str = "plain") -> Material:
     for partition, slot, row in inside if views.shape[2] > 1 else ():
         views[partition, slot, taste.integers(1, views.shape[2])] = row
     unit = unit_float16(views.reshape(-1, DIMENSION)).reshape(views.shape)
-    return Material(relation, centroids.astype(np.float32), unit, make_looks(), show)
+    return Material(relation, centroids.astype(np.float32), unit, make_looks(parts_of(RELATIONS[relation])), show)
 
 
 def _unit(rows: NDArray[np.float64]) -> NDArray[np.float64]:

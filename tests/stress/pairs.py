@@ -44,20 +44,18 @@ def near_pairs(material: Material) -> NearPairs:
     """Return all pairs of which a view of one is near the whole of the other."""
     views = material.partitions.reshape(-1, material.partitions.shape[2], DIMENSION)
     wholes = views[:, 0]
-    either = [
-        (*pair, far, False) for one, two, far in pairs_within(wholes, RADIUS) for pair in ((one, two), (two, one))
-    ]
+    either = [(*pair, far, 0) for one, two, far in pairs_within(wholes, RADIUS) for pair in ((one, two), (two, one))]
     pairs = np.array(either + list(_by_parts(views)), dtype=np.float64).reshape(-1, 4).T
-    later, earlier, of_part = pairs[0].astype(np.intp), pairs[1].astype(np.intp), pairs[3] > 0
+    later, earlier, view = (pairs[place].astype(np.intp) for place in (0, 1, 3))
     shown = material.shown.reshape(-1)
-    allowed = duplicates(material.rule, material.looks, shown[later], shown[earlier], pairs[2], of_part)
-    return NearPairs(later, earlier, pairs[2], of_part, allowed)
+    allowed = duplicates(material.rule, material.looks, (shown[later], view), shown[earlier], pairs[2])
+    return NearPairs(later, earlier, pairs[2], view > 0, allowed)
 
 
-def _by_parts(views: NDArray[np.float16]) -> Iterator[tuple[int, int, float, bool]]:
+def _by_parts(views: NDArray[np.float16]) -> Iterator[tuple[int, int, float, int]]:
     # Most parts are opposite their whole, far from all there is.
     for row, view in np.argwhere((views[:, 1:] != -views[:, :1]).any(axis=2)).tolist():
         distances = l2_distances(views[row, 1 + view][np.newaxis], views[:, 0])[0]
         for other in np.flatnonzero(distances <= RADIUS).tolist():
             if other != row:
-                yield row, other, float(distances[other]), True
+                yield row, other, float(distances[other]), 1 + view

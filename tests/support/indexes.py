@@ -23,7 +23,7 @@ from neardup.relation.rule import Relation
 from neardup.search.cells import Cells
 from neardup.search.distance import l2_distances
 from neardup.search.sketches import Sketcher
-from neardup.types import Descriptors, Kept, Member, Query
+from neardup.types import Box, Descriptors, Kept, Member, Query
 
 DIMENSION = 8
 CELLS = 4
@@ -51,13 +51,16 @@ def thumbnail(*changed: tuple[int, int], by: int = 100) -> Kept:
     return values.reshape(-1)
 
 
-def look(changed: int = 0) -> Kept:
-    """Return the look of a scene full of detail, of whose four quarters so many show something else."""
+def look(changed: int = 0, part: Box | None = None) -> Kept:
+    """Return the look of a scene full of detail, of whose four quarters so many show something else.
+
+    It may be called a part of an image.
+    """
     scene, other = (np.random.default_rng(seed).integers(0, 256, (20, 20), dtype=np.uint8) for seed in (1, 2))
     quarters = [(0, 0), (10, 10), (0, 10), (10, 0)]
     for row, column in quarters[:changed]:
         scene[row : row + 10, column : column + 10] = other[row : row + 10, column : column + 10]
-    return look_of(np.repeat(scene.repeat(8, axis=0).repeat(8, axis=1)[:, :, np.newaxis], 3, axis=2))
+    return look_of(np.repeat(scene.repeat(8, axis=0).repeat(8, axis=1)[:, :, np.newaxis], 3, axis=2), part)
 
 
 def l2_distance(one: Descriptors, other: Descriptors) -> float:

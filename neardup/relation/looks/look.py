@@ -15,7 +15,8 @@ from neardup.relation.looks.cells import CELLS_BYTES, SQUARE_PX, Plane, cells_of
 from neardup.relation.looks.points import POINTS, SMOOTH, level_sizes, standing_points
 from neardup.relation.looks.pyramid import canvas_of
 from neardup.relation.looks.waves import waves_of
-from neardup.types import Pixels
+from neardup.relation.symmetry import moved_box
+from neardup.types import Box, Pixels
 
 STORED_POINTS = 64
 """Points kept of a member: the first of them."""
@@ -33,8 +34,12 @@ DRAWN_POINTS: int = STORED_POINTS - CELLS_BYTES // POINT_BYTES
 _PLANE_AT: int = STORED_LOOK_BYTES + (POINTS - DRAWN_POINTS) * POINT_BYTES
 _PLANE_BYTES = 131 * 128
 """No working size has more pixels."""
-LOOK_BYTES: int = _PLANE_AT + _PLANE_BYTES
-"""Size of the look of an image that arrives: what is stored of it, the other points, and its grey plane."""
+_BOX_AT: int = _PLANE_AT + _PLANE_BYTES
+_BOX_STEPS = 65535
+"""Places in an image are whole numbers from 0 to this; a box is four of them, and zeros are all of the image."""
+LOOK_BYTES: int = _BOX_AT + 8
+"""Size of the look of an image that arrives, or of a part of it: what is stored of it, the other points, its grey
+plane, and which part it is."""
 _SIDE_PX = 128
 """The working size: as many pixels as a square of this side has, whatever the shape."""
 _SLENDEREST = 5.0
@@ -62,8 +67,11 @@ Way = tuple[bool, int]
 """What may be done to a picture: mirrored left to right or not, then turned counter-clockwise by so many quarters."""
 
 
-def look_of(pixels: Pixels) -> NDArray[np.uint8]:
-    """Return the look of an image, uint8 (LOOK_BYTES,), from uint8 (height, width, 3) RGB pixels."""
+def look_of(pixels: Pixels, part: Box | None = None) -> NDArray[np.uint8]:
+    """Return the look of an image, uint8 (LOOK_BYTES,), from uint8 (height, width, 3) RGB pixels.
+
+    If they are a part of an image, `part` says which.
+    """
     image = Image.fromarray(pixels)
     width, height = _working_size(image.width, image.height)
     grey = image.convert("L").resize((width, height), Image.Resampling.BILINEAR)
@@ -84,7 +92,7 @@ def look_of(pixels: Pixels) -> NDArray[np.uint8]:
     if squares:
         rows[:STORED_POINTS] = rows[_unlike_others_first(rows[:STORED_POINTS])]
     head = (width // 2, height // 2, round(255 * _plainness(plane)), count, squares)
-    return _joined(np.array(head, dtype=np.uint8), rows, cells, plane)
+    return _joined(np.array(head, dtype=np.uint8), rows, cells, plane, part)
 
 
 def _unlike_others_first(rows: NDArray[np.uint8]) -> NDArray[np.intp]:
@@ -100,9 +108,13 @@ def _unlike_others_first(rows: NDArray[np.uint8]) -> NDArray[np.intp]:
 
 
 def _joined(
-    head: NDArray[np.uint8], rows: NDArray[np.uint8], cells: NDArray[np.uint8] | None, plane: Plane
+    head: NDArray[np.uint8],
+    rows: NDArray[np.uint8],
+    cells: NDArray[np.uint8] | None,
+    plane: Plane,
+    part: Box | None,
 ) -> NDArray[np.uint8]:
-    """Put a look together from its head, its points, its cells if it has any, and its plane."""
+    """Put a look together from its head, its points, its cells if it has any, its plane, and the part it is of."""
     look = np.zeros(LOOK_BYTES, dtype=np.uint8)
     look[:HEAD_BYTES] = head
     if cells is not None:
@@ -112,6 +124,8 @@ def _joined(
     first[: rows[:stored].size] = rows[:stored].reshape(-1)
     more[: rows[stored:].size] = rows[stored:].reshape(-1)
     look[_PLANE_AT : _PLANE_AT + plane.size] = plane.reshape(-1)
+    if part is not None:
+        look[_BOX_AT:] = np.rint(np.array(part) * _BOX_STEPS).astype("<u2").view(np.uint8)
     return look
 
 
@@ -119,6 +133,15 @@ def _point_bytes(look: NDArray[np.uint8]) -> tuple[NDArray[np.uint8], NDArray[np
     """Return where points are in a look: those that are stored, and the others; views."""
     stored = DRAWN_POINTS if look[CELLS] else STORED_POINTS
     return look[HEAD_BYTES : HEAD_BYTES + stored * POINT_BYTES], look[STORED_LOOK_BYTES:_PLANE_AT]
+
+
+def part_of(look: NDArray[np.uint8]) -> Box | None:
+    """Return which part of an image a look is of; None for all of it."""
+    steps = look[_BOX_AT:].view("<u2").tolist()
+    if not any(steps):
+        return None
+    left, top, right, bottom = (step / _BOX_STEPS for step in steps)
+    return left, top, right, bottom
 
 
 def points_of(look: NDArray[np.uint8]) -> NDArray[np.uint8]:
@@ -208,7 +231,8 @@ def transformed_look(look: NDArray[np.uint8], mirror: bool, turns: int) -> NDArr
     head[CELLS] = 0
     plane = plane_of(look)
     turned = np.zeros((0, 0), dtype=np.uint8) if plane is None else np.rot90(plane[:, ::-1] if mirror else plane, turns)
-    return _joined(head, taken, None, turned)
+    part = part_of(look)
+    return _joined(head, taken, None, turned, None if part is None else moved_box(part, mirror, turns))
 
 
 def transformed_codes(numbers: NDArray[np.int8], ways: Sequence[Way]) -> NDArray[np.int8]:

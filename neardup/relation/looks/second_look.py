@@ -42,6 +42,7 @@ from neardup.relation.looks.look import (
     STORED_LOOK_BYTES,
     Way,
     code_numbers,
+    part_of,
     plane_of,
     points_of,
     size_of,
@@ -52,6 +53,8 @@ from neardup.relation.looks.look import (
 )
 from neardup.relation.looks.pairing import NORM, codes_of, evened, likeness_of, paired
 from neardup.relation.looks.points import LEVELS
+from neardup.relation.symmetry import moved_box
+from neardup.types import Box
 
 VERSION = 2
 """Changes whenever the bytes of a look, or what is computed from them, would."""
@@ -81,7 +84,8 @@ _LEAST_DRAWN_COVER = 0.5
 """Drawn pictures of which neither lies within the other by half have a pattern in common, and nothing else."""
 _MORE_IF_TURNED = 1.3
 UNLIKE_L2: float = 2.0
-"""The largest distance there is: nothing is blank within it, and all of the agreement is needed."""
+"""The largest distance there is. That of a part of an image counts as such: parts of different pictures are often next
+to equal, so nothing is blank within it, and all of the agreement is needed."""
 SURE = 0.8
 """With that much agreement, nobody asks whether a mirrored or turned picture would agree better."""
 TURNED_L2 = 0.64
@@ -172,12 +176,13 @@ def looks(
     least: float,
     ways: Ways = _NO_WAYS,
 ) -> Looks:
-    """Compare the look of a later image with those of many earlier ones.
+    """Compare the look of a later image, or of a part of it, with those of many earlier ones.
 
     Parameters
     ----------
     one
-        uint8 (LOOK_BYTES,) or (STORED_LOOK_BYTES,), of the later image.
+        uint8 (LOOK_BYTES,) or (STORED_LOOK_BYTES,), of the later image. If it is of a part, maps are still from the
+        whole.
     many
         uint8 (n, LOOK_BYTES) or (n, STORED_LOOK_BYTES), of the earlier ones: what is stored of them counts.
     l2
@@ -206,11 +211,13 @@ def looks(
     # Where cells are compared, the lines of a form need not be told from what fills it in.
     compared = drawn & (plane_of(one) is not None)
     plainness = np.where(compared, 0, many[:, PLAINNESS]) / 255
+    part = part_of(one)
+    proving = l2 if part is None else np.full_like(l2, UNLIKE_L2)
     blank = np.minimum(one[COUNT], many[:, COUNT]) < _FEWEST_POINTS
     found.needed[:] = np.where(
         blank,
-        np.where(l2 <= _BLANK_L2, 0.0, NEVER),
-        needed_agreement(least, plainness, l2, found.cover, turned=found.way > 0),
+        np.where(proving <= _BLANK_L2, 0.0, NEVER),
+        needed_agreement(least, plainness, proving, found.cover, turned=found.way > 0),
     )
     rows = np.flatnonzero((found.agreement >= found.needed) & drawn & ~blank)
     if len(rows):
@@ -219,7 +226,19 @@ def looks(
     for way in ways.forbidden if len(doubtful) else ():
         other = _agreements(transformed_look(one, *way), many[doubtful])
         found.needed[doubtful[other.agreement > found.agreement[doubtful]]] = NEVER
+    if part is not None:
+        for number in np.unique(found.way).tolist():
+            rows = np.flatnonzero(found.way == number)
+            box = moved_box(part, *ways.looked_for[number - 1]) if number else part
+            found.maps[rows] = _from_whole(found.maps[rows], box)
     return found
+
+
+def _from_whole(maps: _Floats, part: Box) -> _Floats:
+    """Return the maps from an image, of maps (n, 2, 3) from a part of it."""
+    left, top, right, bottom = part
+    linear = maps[:, :, :2] / (right - left, bottom - top)
+    return np.concatenate([linear, maps[:, :, 2:] - linear @ np.array([[left], [top]])], axis=2)
 
 
 def _contradicted(

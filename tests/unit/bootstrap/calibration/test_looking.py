@@ -18,7 +18,7 @@ from bootstrap.calibration.radius import FEWEST_IMAGES
 from bootstrap.calibration.tail import NearPairs
 from neardup.decoding.limits import DecodeLimits
 from neardup.relation.images import Images
-from neardup.relation.kept import Parts, kept_of, transformed_kept
+from neardup.relation.kept import Parts, kept_of, kept_of_part, stacked_kept, transformed_kept
 from neardup.relation.rule import Relation
 from neardup.sources.images import BrokenImage, BytesImage, SourceImage
 from neardup.types import Descriptors, Kept, Pixels, Symmetry
@@ -90,7 +90,8 @@ def test_what_is_near_by_a_part_alone_needs_all_of_the_agreement() -> None:
     whole = images_of([blank, blank])
     assert whole.kept is not None
     far = Images(np.eye(2, 16, dtype=np.float16), whole.kept)
-    by_part = far.with_variants((Images(far.descriptors[::-1], whole.kept, of_part=np.ones(2, dtype=np.bool_)),))
+    part = stacked_kept((kept_of_part(kept, blank, (0.0, 0.0, 0.5, 1.0)) for kept in whole.kept), Parts.LOOK)
+    by_part = far.with_variants((Images(far.descriptors[::-1], part, parts_of=np.arange(2)),))
     near = NearPairs(np.array([0.1]), np.array([[0, 1]], dtype=np.intp), 2)
     relation = Relation(RADIUS, agreement=AGREEMENTS[0], match_parts=True)
     # Blank pictures are duplicates if near enough as wholes, and a part says nothing of that.

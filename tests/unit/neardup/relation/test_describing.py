@@ -12,7 +12,7 @@ from neardup.relation.describing import Describer
 from neardup.relation.insets import cropped, insets
 from neardup.relation.kept import Parts, divided
 from neardup.relation.local_change import SIDE_PX, thumbnail_of
-from neardup.relation.looks.look import NEEDED_PX, look_of
+from neardup.relation.looks.look import NEEDED_PX, look_of, part_of
 from neardup.relation.looks.second_look import looks
 from neardup.relation.rule import Relation
 from neardup.relation.symmetry import symmetries, transformed, transformed_box
@@ -90,8 +90,8 @@ def test_looks_are_those_of_the_variants_and_follow_the_thumbnails() -> None:
         assert looks(kept[Parts.LOOK], expected[np.newaxis], np.ones(1), 0.5).agreement[0] > 0.8
 
 
-def test_each_part_is_described_from_its_own_pixels_and_keeps_what_the_whole_does() -> None:
-    describer = Describer(DCT, replace(PARTS, match_flips=True))
+def test_each_part_is_described_from_its_own_pixels_and_has_a_look_of_its_own() -> None:
+    describer = Describer(DCT, replace(PARTS, local_change=5.0, match_flips=True))
     pixels = collage(dark_photo(1), pale_photo(2))
     (image,) = describer.describe([describer.prepare(pixels)])
     mirrored = transformed(pixels, Symmetry.MIRROR)
@@ -105,8 +105,13 @@ def test_each_part_is_described_from_its_own_pixels_and_keeps_what_the_whole_doe
         whole = pixels if variant.symmetry is Symmetry.NONE else mirrored
         shown = whole if variant.part is None else cropped(whole, variant.part)
         assert np.array_equal(variant.descriptor, DCT.describe([DCT.prepare(shown)])[0])
-    wholes = {variant.symmetry: variant.kept for variant in image if variant.part is None}
-    assert all(variant.kept is wholes[variant.symmetry] for variant in image)
+    thumbnails = {variant.symmetry: divided(variant.kept)[Parts.THUMBNAIL] for variant in image if not variant.part}
+    for variant in image:
+        kept = divided(variant.kept)
+        assert np.array_equal(kept[Parts.THUMBNAIL], thumbnails[variant.symmetry])
+        assert part_of(kept[Parts.LOOK]) == (None if variant.part is None else pytest.approx(variant.part, abs=1e-4))
+        if variant.part is not None and variant.symmetry is Symmetry.NONE:
+            assert np.array_equal(kept[Parts.LOOK], look_of(cropped(pixels, variant.part), variant.part))
 
 
 def test_an_image_without_insets_tells_that_they_were_looked_for() -> None:

@@ -33,31 +33,26 @@ def test_each_column_is_a_variant_of_those_images_that_have_it(monkeypatch: pyte
     found = packed(iter(images), DESCRIBER.parts)
     assert found is not None
     for row, variants in enumerate(images):
-        there = [column.at(np.array([row])) for column in columns(found) if row in column.present]
+        there = [own for column in columns(found) if len(own := column.at(np.array([row])))]
         assert len(there) == len(variants)
         for column, variant in zip(there, variants, strict=True):
             assert np.array_equal(column.descriptors[0], variant.descriptor)
             assert column.kept is not None
             assert np.array_equal(column.kept[0], np.asarray(variant.kept))
-            assert (column.symmetry, column.of_part is not None) == (variant.symmetry, variant.part is not None)
+            assert (column.symmetry, column.parts_of is not None) == (variant.symmetry, variant.part is not None)
 
 
-def test_a_column_of_parts_holds_the_whole_where_an_image_has_none() -> None:
-    found = side_by_side(described(), DESCRIBER.parts)
-    wholes = {column.symmetry: column for column in columns(found) if column.of_part is None}
-    for column in columns(found):
-        assert np.array_equal(column.descriptors[[0, 2]], wholes[column.symmetry].descriptors[[0, 2]])
-
-
-def test_parts_cost_a_descriptor_each_and_nothing_besides() -> None:
+def test_a_column_of_parts_has_a_row_for_each_image_with_such_a_part() -> None:
     images = described()
     for found in (side_by_side(images, DESCRIBER.parts), packed(images, DESCRIBER.parts)):
         assert found is not None
-        assert len({id(column.kept) for column in columns(found)}) == 2
-        assert sum(column.of_part is None for column in columns(found)) == 2
+        rows = [None if column.parts_of is None else column.parts_of.tolist() for column in columns(found)]
+        assert rows == 2 * [None, [1], [1]]
 
 
-def test_rows_of_a_part_are_of_a_part() -> None:
-    found = side_by_side(described(), DESCRIBER.parts).at(np.array([1, 0]))
-    of_part = [None if column.of_part is None else column.of_part.tolist() for column in columns(found)]
-    assert of_part == 2 * [None, [True, False], [True, False]]
+def test_parts_are_numbered_as_the_images_are() -> None:
+    found = side_by_side(described(), DESCRIBER.parts)
+    for order, places in (([1, 0], [0]), ([0, 2], []), ([2, 1, 1], [1, 2])):
+        parts = found.at(np.array(order)).variants[0]
+        assert parts.images.tolist() == places
+        assert np.array_equal(parts.descriptors, found.variants[0].descriptors[[0] * len(places)])

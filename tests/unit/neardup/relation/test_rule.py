@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from neardup.errors import Misconfigured
-from neardup.relation.kept import Parts, kept_of, stacked_kept, transformed_kept
+from neardup.relation.kept import Parts, kept_of, kept_of_part, stacked_kept, transformed_kept
 from neardup.relation.local_change import SIDE_PX, THUMBNAIL_BYTES, largest_change
 from neardup.relation.rule import Relation, local_changes
 from neardup.relation.symmetry import SWITCHES, Switches, symmetries, transformed
@@ -17,6 +17,7 @@ from tests.support.indexes import thumbnail
 
 PIXELS = np.random.default_rng(1).integers(0, 256, (5, 7, 3), dtype=np.uint8)
 BLANK = np.full((90, 120, 3), 255, dtype=np.uint8)
+PART = (0.25, 0.5, 1.0, 1.0)
 MIRROR_TURNS = ["mirror-rotate90", "mirror-rotate180", "mirror-rotate270"]
 SQUARE = ["none", "mirror", "rotate90", "rotate180", "rotate270", *MIRROR_TURNS]
 
@@ -72,26 +73,26 @@ def test_parts_without_a_second_look_are_refused(local_change: float | None) -> 
 def test_nearness_of_a_part_does_not_make_less_agreement_enough() -> None:
     relation = Relation(0.3, agreement=0.3, match_parts=True)
     later, same, blank = (kept_of(each, relation.parts) for each in (scene(2), scene(2), BLANK))
+    part = kept_of_part(later, scene(2), PART)
     near, far = (relation.check_one(later, same, l2).look(0) for l2 in (0.0, 2.0))
     assert near is not None
     assert far is not None
     assert near.needed < far.needed
-    assert relation.check_one(later, same, 0.0, of_part=True).look(0) == far
+    of_part = relation.check_one(part, same, 0.0).look(0)
+    assert of_part is not None
+    assert (of_part.agreement, of_part.needed) == (far.agreement, far.needed)
     assert relation.check_one(later, blank, 0.0).allowed.tolist() == [True]
-    assert relation.check_one(later, blank, 0.0, of_part=True).allowed.tolist() == [False]
+    assert relation.check_one(part, blank, 0.0).allowed.tolist() == [False]
+    assert relation.check_one(kept_of_part(later, BLANK, PART), blank, 0.0).allowed.tolist() == [False]
 
 
 def test_of_many_pairs_each_is_of_a_part_or_not() -> None:
     relation = Relation(0.3, agreement=0.3, match_parts=True)
-    kept = stacked_kept((kept_of(each, relation.parts) for each in (scene(2), BLANK)), relation.parts)
+    whole = kept_of(scene(2), relation.parts)
+    every = (whole, kept_of(BLANK, relation.parts), kept_of_part(whole, scene(2), PART))
+    kept = stacked_kept(every, relation.parts)
     assert kept is not None
-    found = relation.check(
-        kept[:1],
-        np.zeros(4, dtype=np.intp),
-        kept[[0, 1, 0, 1]],
-        np.zeros(4),
-        of_part=np.array([False, False, True, True]),
-    )
+    found = relation.check(kept, np.array([0, 0, 2, 2]), kept[[0, 1, 0, 1]], np.zeros(4))
     assert found.allowed.tolist() == [True, True, True, False]
 
 

@@ -15,7 +15,7 @@ from neardup.relation.images import Images
 from neardup.relation.kept import Parts, divided, joined
 from neardup.relation.local_change import largest_change
 from neardup.relation.looks.look import LOOK_BYTES
-from neardup.relation.looks.second_look import UNLIKE_L2, Looks
+from neardup.relation.looks.second_look import Looks
 from neardup.relation.rule import Relation
 from neardup.search.distance import l2_distances, paired_l2_distances
 from neardup.search.duplicates import DuplicateFinder, Duplicates
@@ -153,19 +153,19 @@ def related_sets(draw: st.DrawFn) -> tuple[Images, Relation]:
         radius, local_change, agreement, match_flips=flips, match_rotations=rotations, match_parts=parts
     )
 
-    def shown(descriptors: Descriptors, of_part: NDArray[np.bool_] | None = None) -> Images:
+    def shown(descriptors: Descriptors, parts_of: NDArray[np.intp] | None = None) -> Images:
         every = {
-            Parts.THUMBNAIL: KINDS[random.integers(0, 3, len(rows))],
-            Parts.LOOK: random.integers(0, 7, (len(rows), 1), dtype=np.uint8).repeat(LOOK_BYTES, axis=1),
+            Parts.THUMBNAIL: KINDS[random.integers(0, 3, len(descriptors))],
+            Parts.LOOK: random.integers(0, 7, (len(descriptors), 1), dtype=np.uint8).repeat(LOOK_BYTES, axis=1),
         }
-        return Images(descriptors, joined({part: every[part] for part in relation.parts}), of_part=of_part)
+        return Images(descriptors, joined({part: every[part] for part in relation.parts}), parts_of=parts_of)
 
-    def others(of_part: NDArray[np.bool_] | None = None) -> Images:
-        return shown(rows[random.integers(0, len(rows), len(rows))], of_part)
+    def others(parts_of: NDArray[np.intp] | None = None) -> Images:
+        return shown(rows[random.integers(0, len(rows), len(rows if parts_of is None else parts_of))], parts_of)
 
     variants = [others() for _ in relation.described_after[1:]]
     if relation.match_parts:
-        variants += [others(random.random(len(rows)) < share) for share in (0.7, 0.3)]
+        variants += [others(np.flatnonzero(random.random(len(rows)) < share)) for share in (0.7, 0.3)]
     return shown(rows).with_variants(tuple(variants)), relation
 
 
@@ -183,13 +183,10 @@ def apart(images: Images, relation: Relation, *, as_stored: bool = False) -> NDA
         if relation.local_change is not None:
             alike &= changes_of(ones[Parts.THUMBNAIL], others[Parts.THUMBNAIL]) <= relation.local_change
         if relation.agreement is not None:
-            proving = np.full_like(l2, UNLIKE_L2) if variant.of_part is not None else l2
-            pairs = zip(ones[Parts.LOOK], proving, strict=True)
+            pairs = zip(ones[Parts.LOOK], l2, strict=True)
             looked = [any_looks(one, others[Parts.LOOK], row) for one, row in pairs]
-            alike &= np.stack([each.agreement >= each.needed for each in looked])
-        if variant.of_part is not None:
-            alike &= variant.of_part[:, np.newaxis]
-        found = np.minimum(found, np.where(alike, l2, np.inf))
+            alike &= np.array([each.agreement >= each.needed for each in looked], dtype=np.bool_).reshape(l2.shape)
+        found[variant.images] = np.minimum(found[variant.images], np.where(alike, l2, np.inf))
     return found
 
 

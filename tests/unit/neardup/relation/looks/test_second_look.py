@@ -8,7 +8,15 @@ import pytest
 
 import neardup
 from neardup.errors import Misconfigured
-from neardup.relation.looks.look import LOOK_BYTES, STORED_LOOK_BYTES, Way, look_of, stored_look
+from neardup.relation.looks.look import (
+    LOOK_BYTES,
+    STORED_LOOK_BYTES,
+    Way,
+    look_of,
+    part_of,
+    stored_look,
+    transformed_look,
+)
 from neardup.relation.looks.second_look import DEFAULT_AGREEMENT, NEVER, Looks, Ways, looks, needed_agreement
 from neardup.settings.profiles import AUTO_AGREEMENT
 from neardup.types import Pixels
@@ -98,6 +106,26 @@ def test_what_agrees_better_mirrored_is_no_duplicate_however_near_it_is() -> Non
 # -- light and colour -------------------------------------------------------------------------------------------------
 
 DIMMED = (photo(7) // 2 + 64).astype(np.uint8)
+
+
+@pytest.mark.parametrize("mirrored", [False, True])
+def test_a_map_from_a_part_is_told_as_one_from_the_whole(*, mirrored: bool) -> None:
+    box = (0.25, 0.5, 0.75, 1.0)
+    shown = photo(0)[:, ::-1] if mirrored else photo(0)
+    found = looks(
+        look_of(shown, box), look_of(photo(0))[np.newaxis], np.zeros(1), DEFAULT_AGREEMENT, Ways(((True, 0),))
+    )
+    assert (found.way[0], found.agreement[0] >= found.needed[0]) == (int(mirrored), True)
+    # From the image after its mirroring, in which the box lies as before: it is in the middle.
+    assert found.maps[0] == pytest.approx(np.array([[2, 0, -0.5], [0, 2, -1]]), abs=0.05)
+
+
+def test_a_part_in_a_corner_lies_in_the_other_one_when_mirrored() -> None:
+    look = look_of(photo(0), (0.0, 0.0, 0.5, 0.25))
+    assert part_of(transformed_look(look, mirror=True, turns=0)) == pytest.approx((0.5, 0, 1, 0.25), abs=1e-4)
+    assert part_of(transformed_look(look, mirror=False, turns=1)) == pytest.approx((0, 0.5, 0.25, 1), abs=1e-4)
+    assert part_of(look_of(photo(0))) is None
+    assert part_of(stored_look(look)) is None
 
 
 def test_brightness_is_told_with_its_sign() -> None:
