@@ -12,8 +12,8 @@ from numpy.typing import NDArray
 
 from neardup.types import Box, Pixels
 
-MOST_INSETS = 4
-"""A collage of four has as many, and they are all that is worth a search."""
+MOST_INSETS = 8
+"""A collage of four has its four tiles, and the four halves that two of these make."""
 SMALLEST_SHARE = 0.25
 """Share of the image's side that each side of an inset has at least: of a smaller one too few pixels are left."""
 _SIDE_PX = 128
