@@ -5,6 +5,7 @@
     make quality ARGS=--pictures          only the pictures of low texture, by the thresholds of the run before
     make quality ARGS=--beyond            only whole settings, on kinds of copies that nobody prepared for
     make quality ARGS=--layouts           only whole settings, on different pictures of one layout
+    make quality ARGS="--renew copynet"   only these descriptors, among the figures of the run before
     make quality ARGS=--write-docs        and write the figures into docs/quality.md
 
 The photos are not part of the project: NEARDUP_DATA names their folder (default: ../shared/data).
@@ -44,6 +45,7 @@ def arguments() -> argparse.Namespace:
     )
     parser.add_argument("--different", type=int, default=21_916, metavar="N", help="photos for false pairs (all)")
     parser.add_argument("--descriptors", nargs="+", default=["dct", "copynet", "pixels"], metavar="SPEC")
+    parser.add_argument("--renew", nargs="+", default=[], metavar="SPEC", help="only these; keep the other figures")
     parser.add_argument("--weights", help="weights of a network among the descriptors")
     parser.add_argument("--radius", type=float, help="of the whole setting that is measured (default: its own)")
     parser.add_argument("--peers", nargs="*", default=list(PEERS), choices=list(PEERS), metavar="NAME")
@@ -61,7 +63,7 @@ def main() -> None:
     """Measure, print, write."""
     given = arguments()
     asked = [name for name in PARTS if getattr(given, name)]
-    results = renewed(given, asked) if asked else measured(given)
+    results = with_tools_renewed(given) if given.renew else renewed(given, asked) if asked else measured(given)
     given.out.parent.mkdir(parents=True, exist_ok=True)
     given.out.write_text(json.dumps(results, indent=1) + "\n", "utf-8")
     if given.write_docs:
@@ -92,6 +94,29 @@ def renewed(given: argparse.Namespace, names: list[str]) -> dict[str, Any]:
     for name in names:
         PARTS[name].measure(results, given)
     print(plain(results if "pictures" in names else {name: results[name] for name in names}))
+    return results
+
+
+def with_tools_renewed(given: argparse.Namespace) -> dict[str, Any]:
+    """Measure some tools on the photos of the run before, return them among its results.
+
+    What an image costs is kept: times of two runs cannot be compared.
+    """
+    results: dict[str, Any] = json.loads(given.out.read_text("utf-8")) if given.out.is_file() else {}
+    if missing := set(given.renew) - {tool["tool"] for tool in results.get("tools", [])}:
+        sys.exit(
+            f"{given.out} has no {' and no '.join(sorted(missing))} to renew: run make quality without --renew first"
+        )
+    photos = choose_photos(data_folder(), results["photos"], results["different_photos"], results["seed"])
+    found = evaluate(photos, given.renew, given.weights, given.workers)
+    write_sheets(found.pop("_sheets"), given.seed, given.report)
+    for key in ("tools", "held_out"):
+        anew = {tool["tool"]: tool for tool in found[key]}
+        for tool in results[key]:
+            cost = {"cpu_ms": tool["cpu_ms"]} if "cpu_ms" in tool else {}
+            tool.update(anew.get(tool["tool"], {}) | cost)
+    plot(results, PAGE.parent if given.write_docs else given.report)
+    print(plain(results))
     return results
 
 

@@ -27,7 +27,7 @@ _BATCH = 32
 _FEW = 8
 _LARGEST_ANGLE = 0.7
 """Most that its fine part turns a faint image's vector, in radians; docs/copynet.md says how it was chosen."""
-_CANDIDATE_RADIUS = 0.75
+_CANDIDATE_RADIUS = 0.8
 """Wider than the default, which has to do without a second look: between the two lie copies that were cut or built into
 something else, and strangers whom a look tells apart. Beyond, hardly any copy is left to be found."""
 _LEAST = 1e-4

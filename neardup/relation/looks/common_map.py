@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 
 from neardup.relation.looks.look import HEIGHT, LEVEL, PLACE, WIDTH
 from neardup.relation.looks.points import LEVELS, STEP
+from neardup.types import Box
 
 _TOLERANCE_PX = 4.0
 _FIRST_SLACK = 0.12
@@ -176,3 +177,10 @@ def _is_an_edit(fitted: CommonMap) -> bool:
     # Of the two singular values: their product is the area, the sum of their squares that of all four numbers.
     squares, area = a * a + b * b + c * c + d * d, fitted.area
     return bool(a > 0 and d > 0 and squares <= area * (_MOST_SQUEEZED + 1 / _MOST_SQUEEZED))
+
+
+def from_whole(maps: NDArray[np.float64], part: Box) -> NDArray[np.float64]:
+    """Return the maps from an image, float64 (n, 2, 3), of those from a part of it; all in shares of their frames."""
+    left, top, right, bottom = part
+    linear = maps[:, :, :2] / (right - left, bottom - top)
+    return np.concatenate([linear, maps[:, :, 2:] - linear @ np.array([[left], [top]])], axis=2)

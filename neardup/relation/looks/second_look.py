@@ -28,7 +28,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from neardup.errors import Misconfigured
-from neardup.relation.looks.common_map import FITTED_PX, CommonMap, ReadLook, fitted_map, read_look
+from neardup.relation.looks.common_map import FITTED_PX, CommonMap, ReadLook, fitted_map, from_whole, read_look
 from neardup.relation.looks.contradiction import LaterPlane, cells_contradict, contradicts
 from neardup.relation.looks.look import (
     CELLS,
@@ -54,7 +54,6 @@ from neardup.relation.looks.look import (
 from neardup.relation.looks.pairing import NORM, codes_of, evened, likeness_of, paired
 from neardup.relation.looks.points import LEVELS
 from neardup.relation.symmetry import moved_box
-from neardup.types import Box
 
 VERSION = 2
 """Changes whenever the bytes of a look, or what is computed from them, would."""
@@ -230,15 +229,8 @@ def looks(
         for number in np.unique(found.way).tolist():
             rows = np.flatnonzero(found.way == number)
             box = moved_box(part, *ways.looked_for[number - 1]) if number else part
-            found.maps[rows] = _from_whole(found.maps[rows], box)
+            found.maps[rows] = from_whole(found.maps[rows], box)
     return found
-
-
-def _from_whole(maps: _Floats, part: Box) -> _Floats:
-    """Return the maps from an image, of maps (n, 2, 3) from a part of it."""
-    left, top, right, bottom = part
-    linear = maps[:, :, :2] / (right - left, bottom - top)
-    return np.concatenate([linear, maps[:, :, 2:] - linear @ np.array([[left], [top]])], axis=2)
 
 
 def _contradicted(
