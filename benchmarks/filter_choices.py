@@ -35,8 +35,8 @@ CHOICES: tuple[dict[str, Any], ...] = (
     *({"LONG": Shape(*sizes), "_PASSING": -1.0} for sizes in LONGER),
     {"_BOX_PREFIX": 4},
     {"_BOX_PREFIX": 8},
-    {"_GROUP_LEAVES": 8},
-    {"_GROUP_LEAVES": 32},
+    {"_GROUP_ROWS": 2048},
+    {"_GROUP_ROWS": 8192},
     {"_AT_ONCE": 1 << 30},
     {"_BRIDGED": 1},
 )

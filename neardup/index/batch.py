@@ -18,10 +18,9 @@ from neardup.index.stored.codec import (
     encode_decision,
     encode_member,
     head_key,
-    kept_in,
-    split_record,
 )
 from neardup.index.stored.events import PLACE, Appended, Event
+from neardup.index.stored.records import read_records
 from neardup.index.stored.scripts import Item
 from neardup.index.tree import bitmaps
 from neardup.index.view import GenerationView, HeadCounts, Hit
@@ -231,15 +230,16 @@ class Batch:
         if not appended or first == len(self._queries):
             return
         compared, start = self._compared, int(self._compared.starts[first])
-        heads, rows = zip(*(split_record(event.record, self._meta.dimension) for event in appended), strict=True)
-        l2 = l2_distances(compared.descriptors[start:], np.stack(rows))
-        kept = stacked_kept((kept_in(event.record) for event in appended), self._meta.relation.parts)
+        parts = self._meta.relation.parts
+        records, rows = read_records([event.record for event in appended], self._meta.dimension, parts)
+        l2 = l2_distances(compared.descriptors[start:], rows)
+        kept = records.kept(parts) if parts else None
         for found in compared.alike(l2, start, kept):
             cell = appended[found.column].cell
             self._hits[compared.owner[found.row]].append(
                 Hit(
                     found.l2_distance,
-                    heads[found.column],
+                    records.head(found.column),
                     cell,
                     _LATEST,
                     found.local_change,

@@ -2,92 +2,74 @@
 
 from collections import OrderedDict
 from collections.abc import Callable, Iterable, Sequence
-from typing import TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
 
-from neardup.index.stored.codec import required_kept, split_record
+from neardup.index.stored.records import ALL, Records, Rows, joined, no_records
 from neardup.relation.kept import Parts
 from neardup.types import Descriptors, Kept
 
-Scalar = TypeVar("Scalar", bound=np.generic)
-
-_RECORD_OVERHEAD_BYTES = 80
-"""For a Python bytes object and its place in a list, approximately."""
-_FIRST_ROWS = 8
-
 
 class CellBlock:
-    """The records of one cell: descriptors as a matrix, the rest as it came.
+    """The records of one cell.
+
+    What is appended waits until somebody looks into the cell: most are not looked into for long.
 
     Parameters
     ----------
     dimension
         Length of a descriptor.
     parts
-        What of the records is held besides.
+        What else of the records is asked for.
     """
 
     def __init__(self, dimension: int, parts: Parts = Parts.NOTHING) -> None:
-        self._dimension = dimension
         self._parts = parts
-        self._matrix: Descriptors = np.empty((_FIRST_ROWS, dimension), dtype=np.float16)
-        self._kept: Kept = np.empty((_FIRST_ROWS, parts.stored_nbytes), dtype=np.uint8)
-        self.heads: list[bytes] = []
+        self._pieces = [no_records(dimension)]
 
     def __len__(self) -> int:
         """Return the number of records."""
-        return len(self.heads)
+        return sum(map(len, self._pieces))
 
     @property
-    def descriptors(self) -> Descriptors:
-        """float16 (n, d); a view."""
-        return self._matrix[: len(self.heads)]
+    def records(self) -> Records:
+        """All of them."""
+        if len(self._pieces) > 1:
+            self._pieces = [joined(self._pieces)]
+        return self._pieces[0]
+
+    def descriptors(self, rows: Rows = ALL) -> Descriptors:
+        """Return the descriptors of some of the records, float16 (n, d)."""
+        return self.records.descriptors(rows)
+
+    def kept(self, rows: Rows = ALL) -> Kept:
+        """Return what is kept of some of them, uint8 (n, b); (n, 0) where nothing but descriptors is compared."""
+        return self.records.kept(self._parts, rows)
+
+    def head(self, row: int) -> bytes:
+        """Return a record without its numbers."""
+        return self.records.head(row)
 
     @property
-    def kept(self) -> Kept:
-        """uint8 (n, b); (n, 0) where nothing but descriptors is compared; a view."""
-        return self._kept[: len(self.heads)]
+    def heads(self) -> list[bytes]:
+        """All records without their numbers."""
+        return self.records.heads()
 
     @property
     def nbytes(self) -> int:
         """Memory held, in bytes, about."""
-        matrices = self._matrix.nbytes + self._kept.nbytes
-        return matrices + sum(map(len, self.heads)) + _RECORD_OVERHEAD_BYTES * len(self.heads)
+        return sum(piece.nbytes for piece in self._pieces)
 
-    def extend(self, records: Sequence[bytes]) -> None:
-        """Append records.
+    def extend(self, records: Records) -> None:
+        """Append records that have what is asked for."""
+        self._pieces = [*self._pieces, records] if len(self) else [records]
 
-        Raises
-        ------
-        CorruptIndex
-            A record is invalid, or lacks what is held.
-        """
-        needed = len(self.heads) + len(records)
-        if needed > len(self._matrix):
-            rows = max(needed, 2 * len(self.heads))
-            self._matrix, self._kept = _grown(self.descriptors, rows), _grown(self.kept, rows)
-        for record in records:
-            head, descriptor = split_record(record, self._dimension)
-            if self._parts and (kept := required_kept(record, self._parts)) is not None:
-                self._kept[len(self.heads)] = kept
-            self._matrix[len(self.heads)] = descriptor
-            self.heads.append(head)
-
-    def taken(self, rows: Iterable[int]) -> "CellBlock":
+    def taken(self, rows: NDArray[np.intp]) -> "CellBlock":
         """Return a block of some of the rows, in their order."""
-        chosen = list(rows)
-        part = CellBlock(self._dimension, self._parts)
-        part._matrix, part._kept = self.descriptors[chosen], self.kept[chosen]
-        part.heads = [self.heads[row] for row in chosen]
+        part = CellBlock(self.records.dimension, self._parts)
+        part.extend(self.records.taken(rows))
         return part
-
-
-def _grown(matrix: NDArray[Scalar], rows: int) -> NDArray[Scalar]:
-    grown = np.empty((rows, matrix.shape[1]), dtype=matrix.dtype)
-    grown[: len(matrix)] = matrix
-    return grown
 
 
 class CellCache:

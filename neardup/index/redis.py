@@ -229,7 +229,7 @@ class RedisIndex:
     def _divide(self, cell: int) -> bool:
         """Split a cell, unless another process has; return whether it was possible."""
         tree = self._view.tree
-        split = choose_split(cell, tree, self._view.sketch(self._view.block(cell).descriptors))
+        split = choose_split(cell, tree, self._view.sketch(self._view.block(cell).descriptors()))
         if split is not None:
             self._scripts.split(split, tree.split_count, self._position)
             self._catch_up()

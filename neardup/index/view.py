@@ -3,6 +3,7 @@
 from array import array
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
+from itertools import chain
 from operator import itemgetter
 from typing import Protocol
 
@@ -11,6 +12,7 @@ from numpy.typing import NDArray
 
 from neardup.index.cache import CellBlock, CellCache
 from neardup.index.stored.events import Appended, Event, Rewritten, Split
+from neardup.index.stored.records import Records, read_records
 from neardup.index.tree import CellTree
 from neardup.relation.rule import Relation
 from neardup.search.distance import l2_distances, paired_l2_distances
@@ -131,14 +133,17 @@ class GenerationView:
 
     # -- keeping up ---------------------------------------------------------------------------------------------------
 
-    def load(self, cells: Iterable[int], page: int = 64) -> None:
+    def load(self, cells: Iterable[int], page: int = 16) -> None:
         """Read these cells as they are now, in place of what is known of them; keep the records there is room for."""
         wanted = list(cells)
         for start in range(0, len(wanted), page):
             part = wanted[start : start + page]
-            for cell, records in zip(part, self._read(part), strict=True):
+            read = self._read(part)
+            for cell in part:
                 self._forget(cell)
-                self._add(cell, records, keep=self._cache.has_room())
+            # All of them are put in order at once, as soon as the last is here.
+            to_come = len(wanted) - start - len(part)
+            self._add(list(zip(part, read, strict=True)), share_to_come=to_come / len(part))
 
     def apply(self, events: Iterable[Event]) -> None:
         """Follow what happened, in order; what is known already changes nothing."""
@@ -165,38 +170,56 @@ class GenerationView:
             self.load([event.cell])
 
     def _add_all(self, appended: dict[int, list[bytes]]) -> None:
-        for cell, records in appended.items():
-            self._add(cell, records, keep=self._cache.peek(cell) is not None or not self.size_of(cell))
-        appended.clear()
+        if appended:
+            self._add(list(appended.items()))
+            appended.clear()
 
-    def _add(self, cell: int, records: Sequence[bytes], *, keep: bool) -> None:
-        block = self._empty_block()
-        block.extend(records)
-        first = self.size_of(cell)
-        slots = self._new_slots(cell, first, len(records))
-        self._filter.add(self._sketcher.sketch(block.descriptors), slots)
-        kept = self._cache.peek(cell)
-        if kept is not None:
-            kept.extend(records)
+    def _add(self, appended: Sequence[tuple[int, Sequence[bytes]]], share_to_come: float = 0.0) -> None:
+        """Take in records at the end of cells, of which there will soon be so many times more."""
+        every = list(chain.from_iterable(records for _, records in appended))
+        records, descriptors = read_records(every, self._dimension, self._relation.parts)
+        slots = self._new_slots([(cell, len(theirs)) for cell, theirs in appended])
+        expected = self._count + int(share_to_come * len(every))
+        self._filter.add(self._sketcher.sketch(descriptors), slots, expected)
+        end = 0
+        for cell, theirs in appended:
+            first, end = end, end + len(theirs)
+            if first < end:
+                self._keep(cell, records, first, end)
+
+    def _keep(self, cell: int, records: Records, first: int, end: int) -> None:
+        """Keep the last records of a cell, if those before are kept, and there is room for a new one."""
+        block = self._cache.peek(cell)
+        if block is not None:
+            block.extend(records.part(first, end))
             self._cache.resized(cell)
-        elif keep and first == 0:
+        elif self.size_of(cell) == end - first and self._cache.has_room():
+            block = self._empty_block()
+            block.extend(records.part(first, end))
             self._cache.put(cell, block)
 
-    def _new_slots(self, cell: int, first_place: int, count: int) -> NDArray[np.int32]:
-        if self._count + count > len(self._cell_of):
-            room = np.empty(self._count + count, dtype=np.int32)
+    def _new_slots(self, counts: Sequence[tuple[int, int]]) -> NDArray[np.int32]:
+        """Return slots for so many more members of each cell."""
+        sizes = np.array([size for _, size in counts], dtype=np.int32)
+        total = int(sizes.sum())
+        if self._count + total > len(self._cell_of):
+            room = np.empty(self._count + total, dtype=np.int32)
             self._cell_of = np.concatenate([self._cell_of, room])
             self._place_of = np.concatenate([self._place_of, room])
-        self.grown.add(cell)
-        slots = np.arange(self._count, self._count + count, dtype=np.int32)
-        self._cell_of[slots] = cell
-        self._place_of[slots] = np.arange(first_place, first_place + count)
-        self._slots.setdefault(cell, array("i")).extend(slots.tolist())
-        self._count += count
+        slots = np.arange(self._count, self._count + total, dtype=np.int32)
+        known = np.array([self.size_of(cell) for cell, _ in counts], dtype=np.int32)
+        ends = np.cumsum(sizes)
+        self._cell_of[slots] = np.repeat(np.array([cell for cell, _ in counts], dtype=np.int32), sizes)
+        self._place_of[slots] = np.arange(total) + np.repeat(known - (ends - sizes), sizes)
+        bytes_of, width = slots.tobytes(), slots.itemsize
+        for (cell, size), end in zip(counts, ends.tolist(), strict=True):
+            self._slots.setdefault(cell, array("i")).frombytes(bytes_of[width * (end - size) : width * end])
+        self.grown.update(cell for cell, _ in counts)
+        self._count += total
         return slots
 
     def _forget(self, cell: int) -> None:
-        slots = self._slots.pop(cell, array("i"))
+        slots = np.asarray(self._slots.pop(cell, array("i")), dtype=np.int32)
         self._cell_of[slots] = _GONE
         self._gone += len(slots)
         self._cache.drop(cell)
@@ -214,12 +237,12 @@ class GenerationView:
         block = self._cache.peek(split.cell)
         for cell, side in ((split.low, ord("L")), (split.high, ord("R"))):
             rows = np.flatnonzero(sides == side)
-            self._slots[cell] = array("i", slots[rows].tolist())
+            self._slots[cell] = array("i", slots[rows].tobytes())
             self.grown.add(cell)
             self._cell_of[slots[rows]] = cell
             self._place_of[slots[rows]] = np.arange(len(rows))
             if block is not None:
-                self._cache.put(cell, block.taken(rows.tolist()))
+                self._cache.put(cell, block.taken(rows))
         self._cache.drop(split.cell)
         self.grown.discard(split.cell)
 
@@ -229,10 +252,11 @@ class GenerationView:
     def _load_blocks(self, cells: Sequence[int]) -> list[CellBlock]:
         blocks = []
         for cell, records in zip(cells, self._read(cells), strict=True):
+            size = self.size_of(cell)
+            if len(records) < size:
+                raise OutdatedView(f"cell {cell} holds {len(records)} members but should hold {size}")
             block = self._empty_block()
-            block.extend(records[: self.size_of(cell)])
-            if len(block) < self.size_of(cell):
-                raise OutdatedView(f"cell {cell} holds {len(block)} members but should hold {self.size_of(cell)}")
+            block.extend(read_records(records[:size], self._dimension, self._relation.parts)[0])
             blocks.append(block)
         return blocks
 
@@ -243,7 +267,7 @@ class GenerationView:
         alive = self._cell_of[: self._count] != _GONE
         renumbered = np.where(alive, np.cumsum(alive) - 1, _GONE).astype(np.int32)
         self._filter.renumber(renumbered)
-        self._slots = {cell: array("i", renumbered[slots].tolist()) for cell, slots in self._slots.items()}
+        self._slots = {cell: array("i", renumbered[slots].tobytes()) for cell, slots in self._slots.items()}
         self._cell_of, self._place_of = self._cell_of[: self._count][alive], self._place_of[: self._count][alive]
         self._count, self._gone = len(self._cell_of), 0
 
@@ -291,7 +315,7 @@ class GenerationView:
         bounds = (np.square(queries).sum(axis=1) - self._relation.radius**2) / 2.0 - self._dimension * _FLOAT32_ERROR
         rows, slots = [np.empty(0, dtype=np.intp)], [np.empty(0, dtype=np.int32)]
         for cell in list(self._slots):
-            members = self.block(cell).descriptors.astype(np.float32)
+            members = self.block(cell).descriptors().astype(np.float32)
             half_squares = np.square(members).sum(axis=1) / 2.0
             near = np.flatnonzero(members @ queries.T - half_squares[:, np.newaxis] >= bounds)
             places, row = np.divmod(near, len(queries))
@@ -314,7 +338,7 @@ class GenerationView:
         ends = np.append(firsts[1:], len(cells)).tolist()
         candidates = np.concatenate(
             [
-                blocks[cell].descriptors[places[first:end]]
+                blocks[cell].descriptors(places[first:end])
                 for cell, first, end in zip(cells[firsts].tolist(), firsts.tolist(), ends, strict=True)
             ]
         )
@@ -324,13 +348,13 @@ class GenerationView:
             return []
         members = None
         if self._relation.parts:
-            members = np.stack([blocks[cells[pair]].kept[places[pair]] for pair in pairs.tolist()])
+            members = np.concatenate([blocks[cells[pair]].kept(places[pair : pair + 1]) for pair in pairs.tolist()])
         found = self._relation.check(kept, rows[pairs], members, l2[pairs], of_part=of_part[rows[pairs]])
         near = []
         for number in np.flatnonzero(found.allowed).tolist():
             pair = pairs[number]
             cell, slot = int(cells[pair]), int(slots[pair])
-            head, change = blocks[cell].heads[places[pair]], found.local_change(number)
+            head, change = blocks[cell].head(places[pair]), found.local_change(number)
             turned = found.symmetry(number, Symmetry.NONE)
             hit = Hit(float(l2[pair]), head, cell, slot, change, turned, found.look(number))
             near.append((slot, int(rows[pair]), hit))
@@ -340,10 +364,10 @@ class GenerationView:
         self, cell: int, descriptor: Descriptors, counts: HeadCounts | None = None, first: int = 0
     ) -> float | None:
         """Return the L2 distance to the nearest member of a cell that counts, from place `first` on; None without."""
-        block = self.block(cell)
-        if len(block) <= first:
+        if self.size_of(cell) <= first:
             return None
-        distances = l2_distances(descriptor[np.newaxis], block.descriptors[first:])[0]
+        block = self.block(cell)
+        distances = l2_distances(descriptor[np.newaxis], block.descriptors(slice(first, None)))[0]
         if counts is not None:
             distances[[not counts(head) for head in block.heads[first:]]] = np.inf
         nearest = float(distances.min())

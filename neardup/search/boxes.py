@@ -40,9 +40,8 @@ class Boxes:
             squared += np.square(gap, out=gap)
         return np.asarray(squared <= np.float32(reach * reach))
 
-    def grouped(self, count: int) -> "Boxes":
-        """Return a box around every `count` consecutive boxes."""
-        firsts = np.arange(0, len(self), count)
+    def grouped(self, firsts: NDArray[np.intp]) -> "Boxes":
+        """Return larger boxes, around the boxes from each of the `firsts` to before the next."""
         starts = np.append(self.starts[firsts], self.starts[-1])
         low = np.minimum.reduceat(self.low, firsts, axis=1)
         return Boxes(starts, low, np.maximum.reduceat(self.high, firsts, axis=1))
@@ -57,13 +56,17 @@ class Boxes:
         )
 
 
-def leaf_starts(node: Any) -> list[int]:  # noqa: ANN401 - a scipy node, untyped
-    """Return the first row of each leaf below a node, in order."""
-    starts, waiting = [], [node]
+def run_starts(node: Any, rows: int) -> tuple[NDArray[np.intp], NDArray[np.intp]]:  # noqa: ANN401 - of scipy, untyped
+    """Return the first row of each leaf below a node, in order, and of each branch of at most so many rows, or leaf."""
+    leaves, branches, waiting = [], [], [(node, False)]
     while waiting:
-        node = waiting.pop()
-        if node.lesser is None:
-            starts.append(int(node.start_idx))
+        node, is_inside = waiting.pop()
+        first, is_leaf = node.start_idx, node.lesser is None
+        is_branch = is_leaf or node.end_idx - first <= rows
+        if is_branch and not is_inside:
+            branches.append(first)
+        if is_leaf:
+            leaves.append(first)
         else:
-            waiting += [node.greater, node.lesser]
-    return starts
+            waiting += [(node.greater, is_branch), (node.lesser, is_branch)]
+    return np.array(leaves, dtype=np.intp), np.array(branches, dtype=np.intp)

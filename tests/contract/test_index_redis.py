@@ -541,7 +541,7 @@ class TestDivision:
         # One out, one in: as many as before, and others. Sides told for the old ones would send them astray.
         name = backend.make(members=[member(f"s{i}", point(0, 0.2 * i)) for i in range(4)]).meta.name
         index, other = RedisIndex(client, name), RedisIndex(client, name)
-        split = choose_split(0, index._view.tree, index._view.sketch(index._view.block(0).descriptors))
+        split = choose_split(0, index._view.tree, index._view.sketch(index._view.block(0).descriptors()))
         assert split is not None
         assert other._scripts.rewrite(Rewritten(0, 0), b"XKKK", other._position)
         other.decide([query("new", point(0, 1.0))])
