@@ -2,13 +2,21 @@
 
 from collections import OrderedDict
 from collections.abc import Callable, Iterable, Sequence
+from typing import Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
-from neardup.index.stored.records import ALL, Records, Rows, joined, no_records
+from neardup.index.stored.records import ALL, Records, Rows, joined
 from neardup.relation.kept import Parts
 from neardup.types import Descriptors, Kept
+
+
+class CellReader(Protocol):
+    """Reads cells from where they are stored."""
+
+    def __call__(self, cells: Sequence[int]) -> list[list[bytes]]:
+        """Return the records of each cell, in order."""
 
 
 class CellBlock:
@@ -18,15 +26,15 @@ class CellBlock:
 
     Parameters
     ----------
-    dimension
-        Length of a descriptor.
+    records
+        Those that it begins with.
     parts
-        What else of the records is asked for.
+        What is kept of each besides, as far as it is asked for.
     """
 
-    def __init__(self, dimension: int, parts: Parts = Parts.NOTHING) -> None:
+    def __init__(self, records: Records, parts: Parts = Parts.NOTHING) -> None:
         self._parts = parts
-        self._pieces = [no_records(dimension)]
+        self._pieces = [records]
 
     def __len__(self) -> int:
         """Return the number of records."""
@@ -62,14 +70,12 @@ class CellBlock:
         return sum(piece.nbytes for piece in self._pieces)
 
     def extend(self, records: Records) -> None:
-        """Append records that have what is asked for."""
-        self._pieces = [*self._pieces, records] if len(self) else [records]
+        """Append records, which hold the same."""
+        self._pieces.append(records)
 
     def taken(self, rows: NDArray[np.intp]) -> "CellBlock":
         """Return a block of some of the rows, in their order."""
-        part = CellBlock(self.records.dimension, self._parts)
-        part.extend(self.records.taken(rows))
-        return part
+        return CellBlock(self.records.taken(rows), self._parts)
 
 
 class CellCache:

@@ -265,7 +265,8 @@ class RedisIndex:
     def _commit(self, batch: Batch, first: int) -> list[Decision]:
         """Commit the queries from `first` on, and return the decisions on those that could be, in order."""
         drafts = batch.draft(first)
-        items = [draft.item(with_roots=self._contended) for draft in drafts]
+        roots = batch.roots[first:] if self._contended else [b""] * len(drafts)
+        items = [draft.item(matters) for draft, matters in zip(drafts, roots, strict=True)]
         reply = self._scripts.commit(items, self._position, self._options.decision_ttl_s)
         decided = [
             decode_decision(earlier) if earlier else draft.decision

@@ -5,17 +5,16 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from itertools import chain
 from operator import itemgetter
-from typing import Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
-from neardup.index.cache import CellBlock, CellCache
+from neardup.index.cache import CellBlock, CellCache, CellReader
 from neardup.index.stored.events import Appended, Event, Rewritten, Split
 from neardup.index.stored.records import Records, read_records
 from neardup.index.tree import CellTree
 from neardup.relation.rule import Relation
-from neardup.search.distance import l2_distances, paired_l2_distances
+from neardup.search.distance import l2_distances, nearest_l2_distances, paired_l2_distances
 from neardup.search.sketch_trees import Sketches, SketchTrees
 from neardup.search.sketches import Sketcher
 from neardup.types import Descriptors, Kept, Look, Symmetry
@@ -31,19 +30,14 @@ _SCAN_SHARE = 0.02
 """Of all pairs: when sketches let more through, multiplying with all members costs less than measuring pairs."""
 _SCAN_EXTRA = 16
 """Queries whose share it takes to make float32 of the members."""
+_CELLS_AT_ONCE = 4
+"""Cells of which the nearest members are sought together: of a few hundred members each, they fit into the cache."""
 _FLOAT32_ERROR = 2.0**-23
 """Of a product of unit vectors, for each number in them, at most."""
 
 
 class OutdatedView(Exception):
     """A cell holds less than it should; events not followed yet may explain it."""
-
-
-class CellReader(Protocol):
-    """Reads cells from where they are stored."""
-
-    def __call__(self, cells: Sequence[int]) -> list[list[bytes]]:
-        """Return the records of each cell, in order."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -115,7 +109,7 @@ class GenerationView:
 
     def __len__(self) -> int:
         """Return the number of members."""
-        return sum(map(len, self._slots.values()))
+        return self._count - self._gone
 
     def size_of(self, cell: int) -> int:
         """Return the number of members of a cell."""
@@ -194,9 +188,7 @@ class GenerationView:
             block.extend(records.part(first, end))
             self._cache.resized(cell)
         elif self.size_of(cell) == end - first and self._cache.has_room():
-            block = self._empty_block()
-            block.extend(records.part(first, end))
-            self._cache.put(cell, block)
+            self._cache.put(cell, self._block_of(records.part(first, end)))
 
     def _new_slots(self, counts: Sequence[tuple[int, int]]) -> NDArray[np.int32]:
         """Return slots for so many more members of each cell."""
@@ -246,8 +238,8 @@ class GenerationView:
         self._cache.drop(split.cell)
         self.grown.discard(split.cell)
 
-    def _empty_block(self) -> CellBlock:
-        return CellBlock(self._dimension, self._relation.parts)
+    def _block_of(self, records: Records) -> CellBlock:
+        return CellBlock(records, self._relation.parts)
 
     def _load_blocks(self, cells: Sequence[int]) -> list[CellBlock]:
         blocks = []
@@ -255,9 +247,7 @@ class GenerationView:
             size = self.size_of(cell)
             if len(records) < size:
                 raise OutdatedView(f"cell {cell} holds {len(records)} members but should hold {size}")
-            block = self._empty_block()
-            block.extend(read_records(records[:size], self._dimension, self._relation.parts)[0])
-            blocks.append(block)
+            blocks.append(self._block_of(read_records(records[:size], self._dimension, self._relation.parts)[0]))
         return blocks
 
     def tidy(self) -> None:
@@ -360,16 +350,36 @@ class GenerationView:
             near.append((slot, int(rows[pair]), hit))
         return near
 
-    def nearest_in(
-        self, cell: int, descriptor: Descriptors, counts: HeadCounts | None = None, first: int = 0
-    ) -> float | None:
-        """Return the L2 distance to the nearest member of a cell that counts, from place `first` on; None without."""
-        if self.size_of(cell) <= first:
+    def nearest_of_each(self, descriptors: Descriptors, places: Sequence[tuple[int, int]]) -> list[float | None]:
+        """Return the L2 distance of each descriptor to the nearest member of a cell of its own; None without one.
+
+        Parameters
+        ----------
+        descriptors
+            float16 (n, d).
+        places
+            Of each the cell, and the place in it from which on members count.
+        """
+        nearest: list[float | None] = [None] * len(places)
+        asked = [number for number, (cell, first) in enumerate(places) if self.size_of(cell) > first]
+        blocks = self._cache.get_many(places[number][0] for number in asked)
+        for start in range(0, len(asked), _CELLS_AT_ONCE):
+            numbers = asked[start : start + _CELLS_AT_ONCE]
+            rows = [blocks[cell].descriptors(slice(first, None)) for cell, first in (places[each] for each in numbers)]
+            starts = np.cumsum([0, *map(len, rows)])
+            found = nearest_l2_distances(descriptors[numbers], np.concatenate(rows), starts)
+            for number, l2_distance in zip(numbers, found.tolist(), strict=True):
+                nearest[number] = l2_distance
+        return nearest
+
+    def nearest_in(self, cell: int, descriptor: Descriptors, counts: HeadCounts | None = None) -> float | None:
+        """Return the L2 distance to the nearest member of a cell that counts; None without one."""
+        if not self.size_of(cell):
             return None
         block = self.block(cell)
-        distances = l2_distances(descriptor[np.newaxis], block.descriptors(slice(first, None)))[0]
+        distances = l2_distances(descriptor[np.newaxis], block.descriptors())[0]
         if counts is not None:
-            distances[[not counts(head) for head in block.heads[first:]]] = np.inf
+            distances[[not counts(head) for head in block.heads]] = np.inf
         nearest = float(distances.min())
         return nearest if np.isfinite(nearest) else None
 

@@ -1,6 +1,6 @@
 """Finds the few members that can be within the radius, by their sketches."""
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 from typing import NamedTuple, TypeVar
@@ -45,7 +45,7 @@ _CROWDED = 16
 _BOX_PREFIX = 5
 """Coordinates of the boxes around leaves: leaves are cut along few, and the others would only cost time."""
 _LEAF_ROWS = 256
-_GROUP_ROWS = 4096
+_GROUP_ROWS = 8192
 """A branch of the tree with up to so many rows is one to a batch: numpy's calls for smaller ones cost more than they
 save."""
 _BRIDGED = 3
@@ -139,22 +139,38 @@ class _Rows:
 
     def pairs(self, ask: "_Ask", runs: Iterable[Run]) -> Pairs:
         """Return each (query, slot) pair within the runs that is near."""
-        sure, unsure = [_NO_PRODUCTS], [_NO_PRODUCTS]
+        found = [_NO_PAIRS]
+        unsure, fronts, looked_at = [_NO_PAIRS[0]], [_NO_FRONTS], [(0, 1, _NO_PAIRS[0])]
         for first, end, queries in runs:
             products = ask.front[queries] @ self.front[:, first:end]
+            flat = products.ravel()
             # One flat search: numpy's search of a matrix takes several times as long.
-            near = np.flatnonzero(products >= 0.0)
-            crowded = len(near) * _CROWDED > products.size
-            if crowded:
+            near = (flat >= 0.0).nonzero()[0]
+            if len(near) * _CROWDED > len(flat):
                 products += ask.tail[queries] @ self.tail[first:end].T
-                near = np.flatnonzero(products >= 0.0)
-            place, row = np.divmod(near, end - first)
-            (sure if crowded else unsure).append((queries[place], row + first, products.ravel()[near]))
+                place, row = np.divmod((flat >= 0.0).nonzero()[0], end - first)
+                found.append((queries[place], self.slots[row + first]))
+            elif len(near):
+                unsure.append(near)
+                fronts.append(flat[near])
+                looked_at.append((first, end - first, queries))
         # The tails of the other pairs, all at once: there are few of them, in many runs.
-        query, row, front = map(np.concatenate, zip(*unsure, strict=True))
-        near = np.flatnonzero(front + np.einsum("ij,ij->i", self.tail[row], ask.tail[query]) >= 0.0)
-        queries, found, _ = map(np.concatenate, zip(*sure, (query[near], row[near], front[near]), strict=True))
-        return queries, self.slots[found]
+        query, row = _pairs_of(unsure, looked_at)
+        near = (np.concatenate(fronts) + np.einsum("ij,ij->i", self.tail[row], ask.tail[query]) >= 0.0).nonzero()[0]
+        found.append((query[near], self.slots[row[near]]))
+        pairs_of, slots = zip(*found, strict=True)
+        return np.concatenate(pairs_of), np.concatenate(slots)
+
+
+def _pairs_of(
+    places: Sequence[NDArray[np.intp]], runs: Sequence[tuple[int, int, NDArray[np.intp]]]
+) -> tuple[NDArray[np.intp], NDArray[np.intp]]:
+    """Return the queries and rows of places in the flat products of runs, each from a row on and of so many rows."""
+    counts = [len(near) for near in places]
+    firsts, widths, queries = zip(*runs, strict=True)
+    place, row = np.divmod(np.concatenate(places), np.repeat(widths, counts))
+    before = np.cumsum([0, *map(len, queries[:-1])])
+    return np.concatenate(queries)[place + np.repeat(before, counts)], row + np.repeat(firsts, counts)
 
 
 def _rows(sketches: Sketches, slots: Slots, shape: Shape) -> _Rows:
@@ -324,7 +340,7 @@ class SketchTrees:
             Inclusive.
         """
         if not len(queries):
-            return _NO_PRODUCTS[0], _NO_PRODUCTS[0].astype(np.int32)
+            return _NO_PAIRS
         ask = _ask(queries, radius, self._shape)
         waiting = (self._ordered, self._count, np.arange(len(queries)))
         if len(queries) > _FEW_QUERIES:
@@ -378,4 +394,5 @@ def _empty_rows(size: int, count: int, shape: Shape) -> _Rows:
     )
 
 
-_NO_PRODUCTS = (np.empty(0, dtype=np.intp), np.empty(0, dtype=np.intp), np.empty(0, dtype=np.float32))
+_NO_PAIRS: Pairs = (np.empty(0, dtype=np.intp), np.empty(0, dtype=np.int32))
+_NO_FRONTS = np.empty(0, dtype=np.float32)

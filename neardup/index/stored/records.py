@@ -92,12 +92,6 @@ class Records:
         return _in_a_row(taken, (self.numbers - self.starts[:-1])[rows], self.dimension)
 
 
-def no_records(dimension: int) -> Records:
-    """Return none."""
-    none = np.empty(0, dtype=np.intp)
-    return Records(np.empty(0, dtype=np.uint8), np.zeros(1, dtype=np.intp), none, dimension)
-
-
 def joined(several: Sequence[Records]) -> Records:
     """Return the records of several, at least one, one behind the other."""
     firsts = np.cumsum([0, *(len(each.data) for each in several)])

@@ -29,14 +29,12 @@ def read(*records: bytes, parts: Parts = Parts.NOTHING) -> Records:
 
 
 def block_of(*numbers: int) -> CellBlock:
-    block = CellBlock(DIMENSION)
-    block.extend(read(*map(record, numbers)))
-    return block
+    return CellBlock(read(*map(record, numbers)))
 
 
 class TestBlock:
     def test_rows_and_heads_stay_together_while_it_grows(self) -> None:
-        block = CellBlock(DIMENSION)
+        block = block_of()
         for start in range(0, 60, 6):
             block.extend(read(*map(record, range(start, start + 6))))
             assert len(block) == start + 6
@@ -56,7 +54,7 @@ class TestBlock:
         assert part.heads == [block.heads[2], block.heads[0], block_of(9).head(0)]
 
     def test_thumbnails_stay_with_their_rows_while_it_grows(self) -> None:
-        block = CellBlock(DIMENSION, Parts.THUMBNAIL)
+        block = CellBlock(read(), Parts.THUMBNAIL)
         for start in range(0, 60, 6):
             block.extend(read(*map(shown, range(start, start + 6)), parts=Parts.THUMBNAIL))
         assert block.kept().shape == (60, THUMBNAIL_BYTES)
@@ -67,8 +65,7 @@ class TestBlock:
         assert (part.kept() == part.kept()[:, :1]).all()
 
     def test_what_is_kept_is_counted(self) -> None:
-        plain, block = block_of(*range(30)), CellBlock(DIMENSION, Parts.THUMBNAIL)
-        block.extend(read(*map(shown, range(30))))
+        plain, block = block_of(*range(30)), CellBlock(read(*map(shown, range(30))), Parts.THUMBNAIL)
         assert plain.kept().shape == (30, 0)
         assert block.nbytes - plain.nbytes > 29 * THUMBNAIL_BYTES
 

@@ -7,7 +7,7 @@ import pytest
 
 from neardup.errors import CorruptIndex
 from neardup.index.stored.codec import encode_member, required_kept, split_record
-from neardup.index.stored.records import Records, joined, no_records, read_records
+from neardup.index.stored.records import Records, joined, read_records
 from neardup.relation.kept import ALL_PARTS, Parts
 from neardup.types import Member
 
@@ -49,7 +49,6 @@ def test_all_at_once_is_one_by_one(parts: Parts) -> None:
 def test_none() -> None:
     records, descriptors = read_records([], DIMENSION, Parts.LOOK)
     assert_same(records, [], Parts.LOOK)
-    assert_same(no_records(DIMENSION), [], Parts.NOTHING)
     assert descriptors.shape == (0, DIMENSION)
 
 
