@@ -11,6 +11,8 @@ from neardup.index.stored.records import ALL, Records, Rows, joined
 from neardup.relation.kept import Parts
 from neardup.types import Descriptors, Kept
 
+_MOST_PIECES = 8
+
 
 class CellReader(Protocol):
     """Reads cells from where they are stored."""
@@ -20,9 +22,7 @@ class CellReader(Protocol):
 
 
 class CellBlock:
-    """The records of one cell.
-
-    What is appended waits until somebody looks into the cell: most are not looked into for long.
+    """The records of one cell, in a few pieces: what is appended is put together with the others only now and then.
 
     Parameters
     ----------
@@ -51,6 +51,15 @@ class CellBlock:
         """Return the descriptors of some of the records, float16 (n, d)."""
         return self.records.descriptors(rows)
 
+    def since(self, place: int) -> list[Descriptors]:
+        """Return the descriptors from a place on, piece by piece, each float16 (n, d)."""
+        found = []
+        for piece in self._pieces:
+            if len(piece) > place:
+                found.append(piece.descriptors(slice(place, None)))
+            place = max(0, place - len(piece))
+        return found
+
     def kept(self, rows: Rows = ALL) -> Kept:
         """Return what is kept of some of them, uint8 (n, b); (n, 0) where nothing but descriptors is compared."""
         return self.records.kept(self._parts, rows)
@@ -71,6 +80,8 @@ class CellBlock:
 
     def extend(self, records: Records) -> None:
         """Append records, which hold the same."""
+        if len(self._pieces) == _MOST_PIECES:
+            self._pieces = [self.records]
         self._pieces.append(records)
 
     def taken(self, rows: NDArray[np.intp]) -> "CellBlock":

@@ -130,14 +130,14 @@ class GenerationView:
     def load(self, cells: Iterable[int], page: int = 16) -> None:
         """Read these cells as they are now, in place of what is known of them; keep the records there is room for."""
         wanted = list(cells)
-        for start in range(0, len(wanted), page):
-            part = wanted[start : start + page]
+        pages = -(-len(wanted) // page)
+        for number in range(pages):
+            part = wanted[number::pages]
             read = self._read(part)
             for cell in part:
                 self._forget(cell)
-            # All of them are put in order at once, as soon as the last is here.
-            to_come = len(wanted) - start - len(part)
-            self._add(list(zip(part, read, strict=True)), share_to_come=to_come / len(part))
+            # All of them are put in order at once, with the last: each page tells about how many are still to come.
+            self._add(list(zip(part, read, strict=True)), pages - number - 1)
 
     def apply(self, events: Iterable[Event]) -> None:
         """Follow what happened, in order; what is known already changes nothing."""
@@ -168,13 +168,13 @@ class GenerationView:
             self._add(list(appended.items()))
             appended.clear()
 
-    def _add(self, appended: Sequence[tuple[int, Sequence[bytes]]], share_to_come: float = 0.0) -> None:
-        """Take in records at the end of cells, of which there will soon be so many times more."""
+    def _add(self, appended: Sequence[tuple[int, Sequence[bytes]]], pages_to_come: int = 0) -> None:
+        """Take in records at the end of cells; about as many come with each page to come."""
         every = list(chain.from_iterable(records for _, records in appended))
         records, descriptors = read_records(every, self._dimension, self._relation.parts)
         slots = self._new_slots([(cell, len(theirs)) for cell, theirs in appended])
-        expected = self._count + int(share_to_come * len(every))
-        self._filter.add(self._sketcher.sketch(descriptors), slots, expected)
+        sketches = self._sketcher.cut(self._filter.shape.kept).sketch(descriptors)
+        self._filter.add(sketches, slots, len(self._filter) + (1 + pages_to_come) * len(every) if pages_to_come else 0)
         end = 0
         for cell, theirs in appended:
             first, end = end, end + len(theirs)
@@ -365,9 +365,11 @@ class GenerationView:
         blocks = self._cache.get_many(places[number][0] for number in asked)
         for start in range(0, len(asked), _CELLS_AT_ONCE):
             numbers = asked[start : start + _CELLS_AT_ONCE]
-            rows = [blocks[cell].descriptors(slice(first, None)) for cell, first in (places[each] for each in numbers)]
-            starts = np.cumsum([0, *map(len, rows)])
-            found = nearest_l2_distances(descriptors[numbers], np.concatenate(rows), starts)
+            pieces = [blocks[cell].since(first) for cell, first in (places[each] for each in numbers)]
+            starts = np.cumsum([0, *(sum(map(len, theirs)) for theirs in pieces)])
+            found = nearest_l2_distances(
+                descriptors[numbers], np.concatenate(list(chain.from_iterable(pieces))), starts
+            )
             for number, l2_distance in zip(numbers, found.tolist(), strict=True):
                 nearest[number] = l2_distance
         return nearest

@@ -62,8 +62,8 @@ def nearest_l2_distances(queries: Descriptors, rows: Descriptors, starts: NDArra
     starts
         intp (m + 1,): those of query i are from ``starts[i]`` to before ``starts[i + 1]``, at least one.
     """
-    differences = _float32(rows)
-    for start, end, query in zip(starts.tolist(), starts[1:].tolist(), _float32(queries), strict=False):
+    differences = widened(rows)
+    for start, end, query in zip(starts.tolist(), starts[1:].tolist(), widened(queries), strict=False):
         differences[start:end] -= query
     squared = np.einsum("ij,ij->i", differences, differences)
     # float32 gets each sum wrong by a share of it: enough to tell the few that can be nearest, to be measured exactly.
@@ -75,8 +75,8 @@ def nearest_l2_distances(queries: Descriptors, rows: Descriptors, starts: NDArra
     return nearest
 
 
-def _float32(descriptors: Descriptors) -> NDArray[np.float32]:
-    """Return the same finite numbers as float32, in a quarter of the time that numpy takes."""
+def widened(descriptors: Descriptors) -> NDArray[np.float32]:
+    """Return the same numbers, finite ones, as float32; in a quarter of the time that numpy takes."""
     bits = np.ascontiguousarray(descriptors).view(np.int16).astype(np.int32)
     # Sign, exponent and fraction to where float32 has them; its exponent is counted from another number.
     bits <<= 13

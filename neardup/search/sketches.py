@@ -15,6 +15,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from neardup.search.distance import widened
 from neardup.types import Descriptors
 
 SLACK = 1e-5
@@ -47,6 +48,10 @@ class Sketcher:
         """Numbers in a sketch, p + 1."""
         return len(self.basis) + 1
 
+    def cut(self, components: int) -> "Sketcher":
+        """Return a sketcher that makes do with the first components."""
+        return Sketcher(self.mean, self.basis[:components])
+
     def sketch(self, descriptors: Descriptors) -> NDArray[np.float64]:
         """Return float64 (n, p + 1) sketches of float16 (n, d) descriptors."""
         sketches = np.empty((len(descriptors), self.size))
@@ -60,7 +65,8 @@ class Sketcher:
             rows = descriptors[start : start + step]
             # One piece of memory for all blocks: fresh memory costs as much as what is computed in it.
             block = centred[: len(rows)]
-            np.subtract(rows, mean, out=block)
+            block[:] = widened(rows)
+            block -= mean
             prefix = np.matmul(block, basis.T)
             squared = np.einsum("ij,ij->i", block, block) - np.einsum("ij,ij->i", prefix @ beyond, prefix)
             sketches[start : start + step, :-1] = prefix

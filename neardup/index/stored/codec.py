@@ -34,6 +34,7 @@ _DECISION_TYPES = (str, str | None, float | int | None, int | None, int)
 _RELATION_TYPES = (float | int | None, str)
 _ORIGIN_TYPES = (str, int)
 _LOOK_NUMBERS = 12
+_TEXT_OF = json.JSONEncoder(separators=(",", ":"))
 
 
 def encode_member(member: Member) -> bytes:
@@ -138,7 +139,7 @@ def encode_decision(decision: Decision) -> bytes:
     if decision.look is not None:
         look = decision.look
         fields.append([look.agreement, look.needed, *look.map, look.brightness, look.contrast, *look.colour])
-    return json.dumps(fields, separators=(",", ":")).encode()
+    return _TEXT_OF.encode(fields).encode()
 
 
 def decode_decision(recorded: bytes) -> Decision:

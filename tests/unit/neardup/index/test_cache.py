@@ -38,6 +38,9 @@ class TestBlock:
         for start in range(0, 60, 6):
             block.extend(read(*map(record, range(start, start + 6))))
             assert len(block) == start + 6
+            for place in (0, start - 1, start, start + 2, start + 6):
+                since = [row[0] for piece in block.since(max(place, 0)) for row in piece]
+                assert since == list(range(max(place, 0), start + 6))
         assert block.descriptors()[:, 0].tolist() == list(range(60))
         assert [head + row.tobytes() for head, row in zip(block.heads, block.descriptors(), strict=True)] == [
             record(number) for number in range(60)
