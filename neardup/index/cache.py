@@ -12,6 +12,8 @@ from neardup.relation.kept import Parts
 from neardup.types import Descriptors, Kept
 
 _MOST_PIECES = 8
+_FEW_ROWS = 4
+"""So many are found in their pieces; for more these are put together."""
 
 
 class CellReader(Protocol):
@@ -49,7 +51,16 @@ class CellBlock:
 
     def descriptors(self, rows: Rows = ALL) -> Descriptors:
         """Return the descriptors of some of the records, float16 (n, d)."""
-        return self.records.descriptors(rows)
+        if len(self._pieces) == 1 or isinstance(rows, slice) or len(rows) > _FEW_ROWS:
+            return self.records.descriptors(rows)
+        return np.concatenate([self._descriptor(row) for row in rows.tolist()])
+
+    def _descriptor(self, row: int) -> Descriptors:
+        for piece in self._pieces:
+            if row < len(piece):
+                return piece.descriptors(slice(row, row + 1))
+            row -= len(piece)
+        raise IndexError(row)
 
     def since(self, place: int) -> list[Descriptors]:
         """Return the descriptors from a place on, piece by piece, each float16 (n, d)."""

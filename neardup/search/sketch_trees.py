@@ -2,14 +2,13 @@
 
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
-from itertools import pairwise
+from itertools import chain, pairwise
 from typing import NamedTuple, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.spatial import cKDTree
 
-from neardup.search.boxes import Boxes, run_starts
+from neardup.search.boxes import Boxes, boxes_around, neighbours
 from neardup.search.sketches import SLACK
 
 Sketches = NDArray[np.float64]
@@ -52,8 +51,8 @@ _BRIDGED = 3
 """Leaves this near one another in order form one run: what lies between them costs less than another call."""
 _FEW_QUERIES = 8
 """Up to this many queries go through the leaves one by one."""
-_AT_ONCE = 1_000_000
-"""Multiplications in one product: up to this many, OpenBLAS takes a path that is twice as fast for so few columns."""
+_AT_ONCE = 1 << 16
+"""Pairs looked at together: their products stay in the cache, and up to so many OpenBLAS has a faster way."""
 _SHIFTS = 8
 _SEEN = 1 << 15
 """Rounds of pairs looked at to choose the shape; each round covers about so many sketches, or all of fewer."""
@@ -141,19 +140,23 @@ class _Rows:
         """Return each (query, slot) pair within the runs that is near."""
         found = [_NO_PAIRS]
         unsure, fronts, looked_at = [_NO_PAIRS[0]], [_NO_FRONTS], [(0, 1, _NO_PAIRS[0])]
+        # One piece of memory for all: it stays in the cache.
+        room = max(_AT_ONCE, len(ask))
+        products, signs = np.empty(room, dtype=np.float32), np.empty(room, dtype=np.bool_)
         for first, end, queries in runs:
-            products = ask.front[queries] @ self.front[:, first:end]
-            flat = products.ravel()
+            shape = len(queries), end - first
+            flat, is_near = products[: shape[0] * shape[1]], signs[: shape[0] * shape[1]]
+            np.matmul(ask.front[queries], self.front[:, first:end], out=flat.reshape(shape))
             # One flat search: numpy's search of a matrix takes several times as long.
-            near = (flat >= 0.0).nonzero()[0]
-            if len(near) * _CROWDED > len(flat):
-                products += ask.tail[queries] @ self.tail[first:end].T
-                place, row = np.divmod((flat >= 0.0).nonzero()[0], end - first)
+            places = np.greater_equal(flat, 0.0, out=is_near).nonzero()[0]
+            if len(places) * _CROWDED > len(flat):
+                crowded = flat.reshape(shape) + ask.tail[queries] @ self.tail[first:end].T
+                place, row = np.divmod((crowded.ravel() >= 0.0).nonzero()[0], shape[1])
                 found.append((queries[place], self.slots[row + first]))
-            elif len(near):
-                unsure.append(near)
-                fronts.append(flat[near])
-                looked_at.append((first, end - first, queries))
+            elif len(places):
+                unsure.append(places)
+                fronts.append(flat[places])
+                looked_at.append((first, shape[1], queries))
         # The tails of the other pairs, all at once: there are few of them, in many runs.
         query, row = _pairs_of(unsure, looked_at)
         near = (np.concatenate(fronts) + np.einsum("ij,ij->i", self.tail[row], ask.tail[query]) >= 0.0).nonzero()[0]
@@ -304,11 +307,9 @@ class SketchTrees:
         self._parts.append(first)
         self._ordered = end
         rows = self._rows.part(first, end)
-        order, starts, groups = _order(rows.corners())
+        order, starts, groups = neighbours(rows.corners(), _LEAF_ROWS, _GROUP_ROWS)
         rows.reorder(order)
-        corners = rows.corners()
-        low, high = (ends.reduceat(corners, starts, axis=1) for ends in (np.minimum, np.maximum))
-        leaves = Boxes(np.append(starts, len(rows)) + first, low, high)
+        leaves = boxes_around(rows.corners(), starts, first)
         self._leaves = self._leaves.followed_by(leaves)
         self._groups = self._groups.followed_by(leaves.grouped(np.searchsorted(starts, groups)))
 
@@ -342,22 +343,18 @@ class SketchTrees:
         if not len(queries):
             return _NO_PAIRS
         ask = _ask(queries, radius, self._shape)
-        waiting = (self._ordered, self._count, np.arange(len(queries)))
+        waiting = _in_steps(self._ordered, self._count, np.arange(len(queries)))
         if len(queries) > _FEW_QUERIES:
-            return self._rows.pairs(ask, [*self._groups_near(ask), waiting])
+            return self._rows.pairs(ask, chain(self._groups_near(ask), waiting))
         pairs = [self._near_one(ask, query) for query in range(len(queries))]
-        rows, slots = zip(self._rows.pairs(ask, [waiting]), *pairs, strict=True)
+        rows, slots = zip(self._rows.pairs(ask, waiting), *pairs, strict=True)
         return np.concatenate(rows), np.concatenate(slots)
 
     def _groups_near(self, ask: _Ask) -> Iterator[Run]:
         reached = self._groups.reached(ask.corners, ask.reach)
         starts = self._groups.starts.tolist()
         for group in np.flatnonzero(reached.any(axis=1)).tolist():
-            queries = np.flatnonzero(reached[group])
-            first, end = starts[group], starts[group + 1]
-            step = max(1, _AT_ONCE // (len(queries) * ask.front.shape[1]))
-            for start in range(first, end, step):
-                yield start, min(start + step, end), queries
+            yield from _in_steps(starts[group], starts[group + 1], np.flatnonzero(reached[group]))
 
     def _near_one(self, ask: _Ask, query: int) -> Pairs:
         leaves = np.flatnonzero(self._leaves.reached(ask.corners[:, query : query + 1], ask.reach))
@@ -374,10 +371,13 @@ class SketchTrees:
         return np.full(len(rows), query, dtype=np.intp), self._rows.slots[rows]
 
 
-def _order(corners: NDArray[np.float32]) -> tuple[NDArray[np.intp], NDArray[np.intp], NDArray[np.intp]]:
-    """Return an order of points, float32 (k, n), with neighbours side by side, and where leaves and groups start."""
-    tree = cKDTree(corners.T.astype(np.float64, order="C"), leafsize=_LEAF_ROWS, balanced_tree=False)
-    return tree.indices, *run_starts(tree.tree, _GROUP_ROWS)
+def _in_steps(first: int, end: int, queries: NDArray[np.intp]) -> Iterator[Run]:
+    """Divide a run evenly into as few as may be looked at together."""
+    most = max(1, _AT_ONCE // max(1, len(queries)))
+    steps = max(1, -(-(end - first) // most))
+    step = max(1, -(-(end - first) // steps))
+    for start in range(first, end, step):
+        yield start, min(start + step, end), queries
 
 
 def _ends(size: int, shape: Shape) -> tuple[int, int]:

@@ -149,6 +149,8 @@ def _gathered(data: NDArray[np.uint8], at: NDArray[np.intp], nbytes: int) -> NDA
     """Return the bytes that begin at each place, uint8 (n, nbytes)."""
     if not len(at) or not nbytes:
         return np.empty((len(at), nbytes), dtype=np.uint8)
+    if len(at) == 1:
+        return data[at[0] : at[0] + nbytes][np.newaxis]
     # As items of so many bytes, each a byte after the one before: numpy copies an item at once.
     items: NDArray[np.void] = np.ndarray((len(data) - nbytes + 1,), f"V{nbytes}", data, strides=(1,))
     return items[at].view(np.uint8).reshape(len(at), nbytes)

@@ -38,6 +38,8 @@ class TestBlock:
         for start in range(0, 60, 6):
             block.extend(read(*map(record, range(start, start + 6))))
             assert len(block) == start + 6
+            some = np.array([start + 5, 0, start])
+            assert block.descriptors(some)[:, 0].tolist() == some.tolist()
             for place in (0, start - 1, start, start + 2, start + 6):
                 since = [row[0] for piece in block.since(max(place, 0)) for row in piece]
                 assert since == list(range(max(place, 0), start + 6))
