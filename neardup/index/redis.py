@@ -217,6 +217,9 @@ class RedisIndex:
             self._catch_up()
 
     def _divide_large_cells(self) -> None:
+        # Cells that have grown and are not large are left out first: there may be more of them with each batch.
+        sizes = {cell: self._view.size_of(cell) for cell in self._view.grown}
+        self._view.grown = {cell for cell, size in sizes.items() if size > self._options.max_cluster}
         for cell in sorted(self._view.grown)[:_SPLITS_A_BATCH]:
             try:
                 divisible = self._view.size_of(cell) > self._options.max_cluster and self._divide(cell)

@@ -30,7 +30,7 @@ _SCAN_SHARE = 0.02
 """Of all pairs: when sketches let more through, multiplying with all members costs less than measuring pairs."""
 _SCAN_EXTRA = 16
 """Queries whose share it takes to make float32 of the members."""
-_CELLS_AT_ONCE = 4
+_CELLS_AT_ONCE = 8
 """Cells of which the nearest members are sought together: of a few hundred members each, they fit into the cache."""
 _FLOAT32_ERROR = 2.0**-23
 """Of a product of unit vectors, for each number in them, at most."""
