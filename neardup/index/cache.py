@@ -49,18 +49,9 @@ class CellBlock:
             self._pieces = [joined(self._pieces)]
         return self._pieces[0]
 
-    def descriptors(self, rows: Rows = ALL) -> Descriptors:
-        """Return the descriptors of some of the records, float16 (n, d)."""
-        if len(self._pieces) == 1 or isinstance(rows, slice) or len(rows) > _FEW_ROWS:
-            return self.records.descriptors(rows)
-        return np.concatenate([self._descriptor(row) for row in rows.tolist()])
-
-    def _descriptor(self, row: int) -> Descriptors:
-        for piece in self._pieces:
-            if row < len(piece):
-                return piece.descriptors(slice(row, row + 1))
-            row -= len(piece)
-        raise IndexError(row)
+    def descriptors(self, rows: NDArray[np.integer] | None = None) -> Descriptors:
+        """Return the descriptors of some of the records, or of all, float16 (n, d)."""
+        return np.concatenate([piece.descriptors(some) for piece, some in self._places(rows)])
 
     def since(self, place: int) -> list[Descriptors]:
         """Return the descriptors from a place on, piece by piece, each float16 (n, d)."""
@@ -71,13 +62,29 @@ class CellBlock:
             place = max(0, place - len(piece))
         return found
 
-    def kept(self, rows: Rows = ALL) -> Kept:
-        """Return what is kept of some of them, uint8 (n, b); (n, 0) where nothing but descriptors is compared."""
-        return self.records.kept(self._parts, rows)
+    def kept(self, rows: NDArray[np.integer] | None = None) -> Kept:
+        """Return what is kept of some of them, or of all, uint8 (n, b); (n, 0) where only descriptors are compared."""
+        return np.concatenate([piece.kept(self._parts, some) for piece, some in self._places(rows)])
 
     def head(self, row: int) -> bytes:
         """Return a record without its numbers."""
-        return self.records.head(row)
+        piece, place = self._place(row)
+        return piece.head(place)
+
+    def _places(self, rows: NDArray[np.integer] | None) -> list[tuple[Records, Rows]]:
+        """Return where some of the records are, in their order; of more than a few the pieces are put together."""
+        if rows is None:
+            return [(piece, ALL) for piece in self._pieces]
+        if len(self._pieces) == 1 or len(rows) > _FEW_ROWS:
+            return [(self.records, rows)]
+        return [(piece, slice(row, row + 1)) for piece, row in map(self._place, rows.tolist())]
+
+    def _place(self, row: int) -> tuple[Records, int]:
+        for piece in self._pieces:
+            if row < len(piece):
+                return piece, row
+            row -= len(piece)
+        raise IndexError(row)
 
     @property
     def heads(self) -> list[bytes]:

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 import numpy as np
 
 from neardup.index.cache import CellBlock, CellCache
-from neardup.index.stored.codec import encode_member
+from neardup.index.stored.codec import encode_member, split_record
 from neardup.index.stored.records import Records, read_records
 from neardup.relation.kept import Parts
 from neardup.relation.local_change import THUMBNAIL_BYTES
@@ -39,6 +39,8 @@ class TestBlock:
             block.extend(read(*map(record, range(start, start + 6))))
             assert len(block) == start + 6
             some = np.array([start + 5, 0, start])
+            head = split_record(record(start + 5), DIMENSION)[0]
+            assert block.head(start + 5) == head
             assert block.descriptors(some)[:, 0].tolist() == some.tolist()
             for place in (0, start - 1, start, start + 2, start + 6):
                 since = [row[0] for piece in block.since(max(place, 0)) for row in piece]
@@ -62,6 +64,8 @@ class TestBlock:
         block = CellBlock(read(), Parts.THUMBNAIL)
         for start in range(0, 60, 6):
             block.extend(read(*map(shown, range(start, start + 6)), parts=Parts.THUMBNAIL))
+            some = np.array([start + 5, 0, start])
+            assert block.kept(some)[:, 0].tolist() == some.tolist()
         assert block.kept().shape == (60, THUMBNAIL_BYTES)
         assert block.kept()[:, 0].tolist() == block.descriptors()[:, 0].tolist() == list(range(60))
         part = block.taken(np.array([7, 3]))
