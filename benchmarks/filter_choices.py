@@ -35,9 +35,10 @@ CHOICES: tuple[dict[str, Any], ...] = (
     *({"LONG": Shape(*sizes), "_PASSING": -1.0} for sizes in LONGER),
     {"_BOX_PREFIX": 4},
     {"_BOX_PREFIX": 8},
-    {"_GROUP_LEAVES": 8},
-    {"_GROUP_LEAVES": 32},
-    {"_AT_ONCE": 1 << 30},
+    {"_GROUP_ROWS": 4096},
+    {"_GROUP_ROWS": 16384},
+    {"_AT_ONCE": 1 << 14},
+    {"_AT_ONCE": 1 << 18},
     {"_BRIDGED": 1},
 )
 BATCH = 64

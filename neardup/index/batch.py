@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
-from functools import partial
+from functools import cached_property
 from itertools import chain
 from operator import attrgetter
 from typing import NamedTuple
@@ -18,10 +18,9 @@ from neardup.index.stored.codec import (
     encode_decision,
     encode_member,
     head_key,
-    kept_in,
-    split_record,
 )
 from neardup.index.stored.events import PLACE, Appended, Event
+from neardup.index.stored.records import read_records
 from neardup.index.stored.scripts import Item
 from neardup.index.tree import bitmaps
 from neardup.index.view import GenerationView, HeadCounts, Hit
@@ -43,17 +42,16 @@ class Draft:
     root: int
     decision: Decision
     becomes_member: bool
-    roots: bytes
 
-    def item(self, *, with_roots: bool) -> Item:
-        """Return the item to commit; without the roots any news makes it stale, which is rare."""
+    def item(self, roots: bytes = b"") -> Item:
+        """Return the item to commit; without the roots that can matter to it any news makes it stale, which is rare."""
         return Item(
             key=self.query.key,
             cell=self.cell,
             decision=encode_decision(self.decision),
             record=encode_member(member_of(self.query)) if self.becomes_member else b"",
             place=PLACE.pack(self.cell, self.root),
-            roots=self.roots if with_roots else b"",
+            roots=roots,
         )
 
 
@@ -175,13 +173,10 @@ class Batch:
         self._apart: NDArray[np.float64] = np.empty((0, 0))
         self._ahead_alike = self._compare_within()
         self._hits = self._find(0)
+        self._cells: NDArray[np.intp] = np.zeros(len(queries), dtype=np.intp)
         self._in_cell: dict[int, tuple[int, int, float | None]] = {}
-        reachable = view.tree.reachable_roots(self._compared.descriptors, meta.radius)
-        if self._compared.has_variants:
-            reachable = np.logical_or.reduceat(reachable, self._compared.starts[:-1])
-        self._roots = bitmaps(reachable)
 
-    def _compare_within(self) -> list[dict[int, "_Match"]]:
+    def _compare_within(self) -> list[dict[int, _Alike]]:
         """Return for each query the earlier ones of the batch that it would be a duplicate of."""
         compared = self._compared
         l2 = l2_distances(compared.descriptors, self._descriptors)
@@ -189,15 +184,11 @@ class Batch:
         # What is compared is the later image's: only the earlier ones are columns that count.
         to_earlier = np.where(np.arange(len(self._queries)) < compared.owner[:, np.newaxis], l2, np.inf)
         kept = None if compared.kept is None else compared.kept[compared.own]
-        alike: list[dict[int, _Match]] = [{} for _ in self._queries]
+        alike: list[dict[int, _Alike]] = [{} for _ in self._queries]
         for found in compared.alike(to_earlier, 0, kept):
             matches, earlier = alike[compared.owner[found.row]], found.column
             if earlier not in matches or found.l2_distance < matches[earlier].l2_distance:
-                query = self._queries[earlier]
-                origin = Origin(query.key, query.captured_at_ms)
-                matches[earlier] = _Match(
-                    found.l2_distance, query.image_id, origin, found.local_change, found.symmetry, found.look
-                )
+                matches[earlier] = found
         return alike
 
     def _find(self, first: int) -> list[list[Hit]]:
@@ -217,6 +208,14 @@ class Batch:
             ]
         return [sorted(theirs, key=attrgetter("slot")) for theirs in hits]
 
+    @cached_property
+    def roots(self) -> list[bytes]:
+        """Which k-means cells can hold a member that matters to each query, as `commit.lua` reads them."""
+        reachable = self._view.tree.reachable_roots(self._compared.descriptors, self._meta.radius)
+        if self._compared.has_variants:
+            reachable = np.logical_or.reduceat(reachable, self._compared.starts[:-1])
+        return bitmaps(reachable)
+
     def follow(self, events: Sequence[Event], first: int) -> None:
         """Compare the queries from `first` on with what is new."""
         if not all(isinstance(event, Appended) for event in events):
@@ -227,15 +226,16 @@ class Batch:
         if not appended or first == len(self._queries):
             return
         compared, start = self._compared, int(self._compared.starts[first])
-        heads, rows = zip(*(split_record(event.record, self._meta.dimension) for event in appended), strict=True)
-        l2 = l2_distances(compared.descriptors[start:], np.stack(rows))
-        kept = stacked_kept((kept_in(event.record) for event in appended), self._meta.relation.parts)
+        parts = self._meta.relation.parts
+        records, rows = read_records([event.record for event in appended], self._meta.dimension, parts)
+        l2 = l2_distances(compared.descriptors[start:], rows)
+        kept = records.kept(parts) if parts else None
         for found in compared.alike(l2, start, kept):
             cell = appended[found.column].cell
             self._hits[compared.owner[found.row]].append(
                 Hit(
                     found.l2_distance,
-                    heads[found.column],
+                    records.head(found.column),
                     cell,
                     _LATEST,
                     found.local_change,
@@ -246,99 +246,133 @@ class Batch:
 
     def draft(self, first: int) -> list[Draft]:
         """Decide the queries from `first` on, in order; one that is unique counts for those after it."""
-        cells = self._view.tree.homes(self._descriptors[first:], self._sketches[first:])
-        drafts: list[Draft] = []
-        by_key: dict[str, Draft] = {}
-        for number, cell in enumerate(cells, start=first):
-            same = by_key.get(self._queries[number].key)
-            # A message that is twice in one batch gets one answer: the script has recorded it before the second.
-            draft = replace(same, becomes_member=False) if same else self._draft_one(number, cell, first, drafts)
-            by_key.setdefault(draft.query.key, draft)
-            drafts.append(draft)
-        return drafts
+        self._cells[first:] = self._view.tree.homes(self._descriptors[first:], self._sketches[first:])
+        first_of: dict[str, int] = {}
+        for number, query in enumerate(self._queries[first:], start=first):
+            first_of.setdefault(query.key, number)
+        matches: dict[int, _Match | None] = {}
+        members: list[int] = []
+        for number in first_of.values():
+            known = self._is_member(number)
+            matches[number] = None if known else self._match(number, members)
+            if matches[number] is None and not known:
+                members.append(number)
+        nearest = self._nearest([number for number, match in matches.items() if match is None], members)
+        drafts = {
+            number: self._draft(number, match, nearest.get(number), becomes_member=number in members)
+            for number, match in matches.items()
+        }
+        # A message that is twice in one batch gets one answer: the script has recorded it before the second.
+        return [
+            drafts[first_of[query.key]]
+            if first_of[query.key] == number
+            else replace(drafts[first_of[query.key]], becomes_member=False)
+            for number, query in enumerate(self._queries[first:], start=first)
+        ]
 
-    def _draft_one(self, number: int, cell: int, first: int, ahead: Sequence[Draft]) -> Draft:
-        query = self._queries[number]
-        known = self._is_member(number)
-        match = None if known else self._match(number, cell, first, ahead)
-        if match:
-            decision = match.decision(cell, self._meta.generation)
-        else:
-            nearest = self._nearest(number, cell, first, ahead)
-            decision = Decision(Verdict.UNIQUE, None, nearest, cell, self._meta.generation)
-        root = self._view.tree.root_of(cell)
-        return Draft(query, cell, root, decision, match is None and not known, self._roots[number])
+    def _draft(self, number: int, match: "_Match | None", nearest: float | None, *, becomes_member: bool) -> Draft:
+        cell, generation = int(self._cells[number]), self._meta.generation
+        unique = Decision(Verdict.UNIQUE, None, nearest, cell, generation)
+        decision = match.decision(cell, generation) if match else unique
+        return Draft(self._queries[number], cell, self._view.tree.root_of(cell), decision, becomes_member)
 
     def _is_member(self, number: int) -> bool:
         own = self._queries[number].key.encode()
         return any(head_key(hit.head) == own for hit in self._hits[number])
 
-    def _match(self, number: int, cell: int, first: int, ahead: Sequence[Draft]) -> "_Match | None":
-        """Return the nearest member that is alike, one of the batch's own among them."""
+    def _match(self, number: int, members: Sequence[int]) -> "_Match | None":
+        """Return the nearest member that is alike, of the index or of the batch; the first one of equally near ones."""
+        cell, best = self._cells[number], None
+        for hit in self._hits[number]:
+            is_nearer = best is None or hit.l2_distance < best.l2_distance
+            if is_nearer and (not self._own_cell_only or hit.cell == cell):
+                key, image_id, captured_at_ms = decode_head(hit.head)
+                if self._counts(number, key, captured_at_ms):
+                    best = _Match(hit, image_id, Origin(key, captured_at_ms))
+        # Those before the first draft are committed by now; any that became a member is among the hits.
+        for earlier, found in self._ahead_alike[number].items():
+            is_nearer = best is None or found.l2_distance < best.l2_distance
+            if is_nearer and earlier in members and (not self._own_cell_only or self._cells[earlier] == cell):
+                query = self._queries[earlier]
+                if self._counts(number, query.key, query.captured_at_ms):
+                    best = _Match(found, query.image_id, Origin(query.key, query.captured_at_ms))
+        return best
+
+    def _counts(self, number: int, key: str, captured_at_ms: int) -> bool:
+        """Return whether a member counts for a query: it is another, and not too old."""
         query = self._queries[number]
-        matches = [
-            _match_of(hit)
-            for hit in self._hits[number]
-            if self._counts(hit.head, query) and (not self._own_cell_only or hit.cell == cell)
-        ]
-        for earlier, match in self._ahead_alike[number].items():
-            # Those before `first` are committed by now; any that became a member is among the hits.
-            draft = ahead[earlier - first] if earlier >= first else None
-            if draft and self._counts_ahead(draft, query) and (not self._own_cell_only or draft.cell == cell):
-                matches.append(match)
-        return min(matches, key=attrgetter("l2_distance"), default=None)
-
-    def _counts_ahead(self, draft: Draft, query: Query) -> bool:
-        return draft.becomes_member and self._retention.counts(draft.query.captured_at_ms, query.captured_at_ms)
-
-    def _ahead(self, number: int, first: int, ahead: Sequence[Draft]) -> Iterator[tuple[Draft, float]]:
-        for offset, draft in enumerate(ahead):
-            if self._counts_ahead(draft, self._queries[number]):
-                yield draft, float(self._apart[number, first + offset])
-
-    def _counts(self, head: bytes, query: Query) -> bool:
-        key, _, captured_at_ms = decode_head(head)
         return key != query.key and self._retention.counts(captured_at_ms, query.captured_at_ms)
 
-    def _nearest(self, number: int, cell: int, first: int, ahead: Sequence[Draft]) -> float | None:
-        """Return the distance to the nearest member of the image's own cell, else of the nearest cell that has any."""
-        query = self._queries[number]
-        # Nearly always every member of the cell counts: then skip the check.
-        selective = self._retention.window_ms is not None or self._is_member(number)
-        counts = partial(self._counts, query=query) if selective else None
-        candidates = [l2_distance for draft, l2_distance in self._ahead(number, first, ahead) if draft.cell == cell]
-        in_cell = self._nearest_in_cell(number, cell, counts)
-        if in_cell is not None:
-            candidates.append(in_cell)
-        if not candidates:
-            candidates = [l2_distance for _, l2_distance in self._ahead(number, first, ahead)]
-            elsewhere = self._view.nearest_elsewhere(self._descriptors[number], counts)
-            candidates += [] if elsewhere is None else [elsewhere]
-        return min(candidates, default=None)
+    def _nearest(self, uniques: Sequence[int], members: Sequence[int]) -> dict[int, float | None]:
+        """Return the distance of each to the nearest member of its own cell, else of the nearest cell that has any.
 
-    def _nearest_in_cell(self, number: int, cell: int, counts: HeadCounts | None) -> float | None:
-        """Return `GenerationView.nearest_in`; when a commit is tried again, compare with what is new in the cell."""
-        descriptor, size = self._descriptors[number], self._view.size_of(cell)
-        if counts is not None:
-            return self._view.nearest_in(cell, descriptor, counts)
-        known_cell, known_size, nearest = self._in_cell.get(number, (cell, 0, None))
-        if known_cell != cell:
-            known_size, nearest = 0, None
-        if known_size < size:
-            new = self._view.nearest_in(cell, descriptor, first=known_size)
-            nearest = min((l2_distance for l2_distance in (nearest, new) if l2_distance is not None), default=None)
-        self._in_cell[number] = (cell, size, nearest)
+        Members of the batch's own count for those after them.
+        """
+        ours, theirs = np.array(uniques, dtype=np.intp)[:, np.newaxis], np.array(members, dtype=np.intp)
+        counts = theirs < ours
+        if self._retention.window_ms is not None:
+            times_ms = [query.captured_at_ms for query in self._queries]
+            in_time = [self._retention.counts(times_ms[one], times_ms[our]) for our in uniques for one in members]
+            counts &= np.array(in_time, dtype=np.bool_).reshape(counts.shape)
+        apart = np.where(counts, self._apart[ours, theirs], np.inf)
+        anywhere = apart.min(axis=1, initial=np.inf).tolist()
+        apart[self._cells[ours] != self._cells[theirs]] = np.inf
+        here = apart.min(axis=1, initial=np.inf).tolist()
+        nearest = {}
+        for number, ahead, in_cell, batch in zip(uniques, here, self._nearest_in_cells(uniques), anywhere, strict=True):
+            l2_distance = _least(ahead, in_cell)
+            if l2_distance is None:
+                elsewhere = self._view.nearest_elsewhere(self._descriptors[number], self._selection(number))
+                l2_distance = _least(batch, elsewhere)
+            nearest[number] = l2_distance
         return nearest
+
+    def _nearest_in_cells(self, numbers: Sequence[int]) -> list[float | None]:
+        """Return the distance of each to the nearest member of its cell; when tried again it looks at what is new."""
+        cells = self._cells.tolist()
+        selected = {number: counts for number in numbers if (counts := self._selection(number))}
+        found = {
+            number: self._view.nearest_in(cells[number], self._descriptors[number], counts)
+            for number, counts in selected.items()
+        }
+        others = [number for number in numbers if number not in selected]
+        known = {number: self._in_cell.get(number, (cells[number], 0, None)) for number in others}
+        places = [(cells[number], known[number][1] if known[number][0] == cells[number] else 0) for number in others]
+        new = self._view.nearest_of_each(self._descriptors[others], places)
+        for number, (cell, start), l2_distance in zip(others, places, new, strict=True):
+            found[number] = _least(l2_distance, known[number][2] if start else None)
+            self._in_cell[number] = (cell, self._view.size_of(cell), found[number])
+        return [found[number] for number in numbers]
+
+    def _selection(self, number: int) -> HeadCounts | None:
+        """Return which members count for a query; None where all do, which is nearly always so."""
+        if self._retention.window_ms is None and not self._is_member(number):
+            return None
+
+        def counts(head: bytes) -> bool:
+            key, _, captured_at_ms = decode_head(head)
+            return self._counts(number, key, captured_at_ms)
+
+        return counts
+
+
+def _least(*l2_distances: float | None) -> float | None:
+    """Return the least of these; None where there is none."""
+    found = [l2_distance for l2_distance in l2_distances if l2_distance is not None and l2_distance < np.inf]
+    return min(found, default=None)
 
 
 @dataclass(frozen=True, slots=True)
 class _Match:
-    l2_distance: float
+    """What an image duplicates, and how the two differ."""
+
+    found: "Hit | _Alike"
     image_id: str
     origin: Origin
-    local_change: float | None
-    symmetry: Symmetry
-    look: Look | None
+
+    @property
+    def l2_distance(self) -> float:
+        return self.found.l2_distance
 
     def decision(self, cell: int, generation: int) -> Decision:
         """Return the decision that an image of this cell is a duplicate."""
@@ -348,13 +382,8 @@ class _Match:
             l2_distance=self.l2_distance,
             cluster=cell,
             generation=generation,
-            local_change=self.local_change,
-            symmetry=self.symmetry,
+            local_change=self.found.local_change,
+            symmetry=self.found.symmetry,
             origin=self.origin,
-            look=self.look,
+            look=self.found.look,
         )
-
-
-def _match_of(hit: Hit) -> _Match:
-    key, image_id, captured_at_ms = decode_head(hit.head)
-    return _Match(hit.l2_distance, image_id, Origin(key, captured_at_ms), hit.local_change, hit.symmetry, hit.look)

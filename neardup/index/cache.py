@@ -2,92 +2,109 @@
 
 from collections import OrderedDict
 from collections.abc import Callable, Iterable, Sequence
-from typing import TypeVar
+from typing import Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
-from neardup.index.stored.codec import required_kept, split_record
+from neardup.index.stored.records import ALL, Records, Rows, joined
 from neardup.relation.kept import Parts
 from neardup.types import Descriptors, Kept
 
-Scalar = TypeVar("Scalar", bound=np.generic)
+_MOST_PIECES = 8
+_FEW_ROWS = 4
+"""So many are found in their pieces; for more these are put together."""
 
-_RECORD_OVERHEAD_BYTES = 80
-"""For a Python bytes object and its place in a list, approximately."""
-_FIRST_ROWS = 8
+
+class CellReader(Protocol):
+    """Reads cells from where they are stored."""
+
+    def __call__(self, cells: Sequence[int]) -> list[list[bytes]]:
+        """Return the records of each cell, in order."""
 
 
 class CellBlock:
-    """The records of one cell: descriptors as a matrix, the rest as it came.
+    """The records of one cell, in a few pieces: what is appended is put together with the others only now and then.
 
     Parameters
     ----------
-    dimension
-        Length of a descriptor.
+    records
+        Those that it begins with.
     parts
-        What of the records is held besides.
+        What is kept of each besides, as far as it is asked for.
     """
 
-    def __init__(self, dimension: int, parts: Parts = Parts.NOTHING) -> None:
-        self._dimension = dimension
+    def __init__(self, records: Records, parts: Parts = Parts.NOTHING) -> None:
         self._parts = parts
-        self._matrix: Descriptors = np.empty((_FIRST_ROWS, dimension), dtype=np.float16)
-        self._kept: Kept = np.empty((_FIRST_ROWS, parts.stored_nbytes), dtype=np.uint8)
-        self.heads: list[bytes] = []
+        self._pieces = [records]
 
     def __len__(self) -> int:
         """Return the number of records."""
-        return len(self.heads)
+        return sum(map(len, self._pieces))
 
     @property
-    def descriptors(self) -> Descriptors:
-        """float16 (n, d); a view."""
-        return self._matrix[: len(self.heads)]
+    def records(self) -> Records:
+        """All of them."""
+        if len(self._pieces) > 1:
+            self._pieces = [joined(self._pieces)]
+        return self._pieces[0]
+
+    def descriptors(self, rows: NDArray[np.integer] | None = None) -> Descriptors:
+        """Return the descriptors of some of the records, or of all, float16 (n, d)."""
+        return np.concatenate([piece.descriptors(some) for piece, some in self._places(rows)])
+
+    def since(self, place: int) -> list[Descriptors]:
+        """Return the descriptors from a place on, piece by piece, each float16 (n, d)."""
+        found = []
+        for piece in self._pieces:
+            if len(piece) > place:
+                found.append(piece.descriptors(slice(place, None)))
+            place = max(0, place - len(piece))
+        return found
+
+    def kept(self, rows: NDArray[np.integer] | None = None) -> Kept:
+        """Return what is kept of some of them, or of all, uint8 (n, b); (n, 0) where only descriptors are compared."""
+        return np.concatenate([piece.kept(self._parts, some) for piece, some in self._places(rows)])
+
+    def head(self, row: int) -> bytes:
+        """Return a record without its numbers."""
+        piece, place = self._place(row)
+        return piece.head(place)
+
+    def _places(self, rows: NDArray[np.integer] | None) -> list[tuple[Records, Rows]]:
+        """Return where some of the records are, in their order; of more than a few the pieces are put together."""
+        if rows is None:
+            return [(piece, ALL) for piece in self._pieces]
+        if len(self._pieces) == 1 or len(rows) > _FEW_ROWS:
+            return [(self.records, rows)]
+        return [(piece, slice(row, row + 1)) for piece, row in map(self._place, rows.tolist())]
+
+    def _place(self, row: int) -> tuple[Records, int]:
+        for piece in self._pieces:
+            if row < len(piece):
+                return piece, row
+            row -= len(piece)
+        raise IndexError(row)
 
     @property
-    def kept(self) -> Kept:
-        """uint8 (n, b); (n, 0) where nothing but descriptors is compared; a view."""
-        return self._kept[: len(self.heads)]
+    def heads(self) -> list[bytes]:
+        """All records without their numbers."""
+        return self.records.heads()
 
     @property
     def nbytes(self) -> int:
         """Memory held, in bytes, about."""
-        matrices = self._matrix.nbytes + self._kept.nbytes
-        return matrices + sum(map(len, self.heads)) + _RECORD_OVERHEAD_BYTES * len(self.heads)
+        return sum(piece.nbytes for piece in self._pieces)
 
-    def extend(self, records: Sequence[bytes]) -> None:
-        """Append records.
+    def extend(self, records: Records) -> None:
+        """Append records, which hold the same."""
+        if len(self._pieces) == _MOST_PIECES:
+            self._pieces = [self.records]
+        self._pieces.append(records)
 
-        Raises
-        ------
-        CorruptIndex
-            A record is invalid, or lacks what is held.
-        """
-        needed = len(self.heads) + len(records)
-        if needed > len(self._matrix):
-            rows = max(needed, 2 * len(self.heads))
-            self._matrix, self._kept = _grown(self.descriptors, rows), _grown(self.kept, rows)
-        for record in records:
-            head, descriptor = split_record(record, self._dimension)
-            if self._parts and (kept := required_kept(record, self._parts)) is not None:
-                self._kept[len(self.heads)] = kept
-            self._matrix[len(self.heads)] = descriptor
-            self.heads.append(head)
-
-    def taken(self, rows: Iterable[int]) -> "CellBlock":
+    def taken(self, rows: NDArray[np.intp]) -> "CellBlock":
         """Return a block of some of the rows, in their order."""
-        chosen = list(rows)
-        part = CellBlock(self._dimension, self._parts)
-        part._matrix, part._kept = self.descriptors[chosen], self.kept[chosen]
-        part.heads = [self.heads[row] for row in chosen]
-        return part
-
-
-def _grown(matrix: NDArray[Scalar], rows: int) -> NDArray[Scalar]:
-    grown = np.empty((rows, matrix.shape[1]), dtype=matrix.dtype)
-    grown[: len(matrix)] = matrix
-    return grown
+        return CellBlock(self.records.taken(rows), self._parts)
 
 
 class CellCache:

@@ -217,6 +217,9 @@ class RedisIndex:
             self._catch_up()
 
     def _divide_large_cells(self) -> None:
+        # Cells that have grown and are not large are left out first: there may be more of them with each batch.
+        sizes = {cell: self._view.size_of(cell) for cell in self._view.grown}
+        self._view.grown = {cell for cell, size in sizes.items() if size > self._options.max_cluster}
         for cell in sorted(self._view.grown)[:_SPLITS_A_BATCH]:
             try:
                 divisible = self._view.size_of(cell) > self._options.max_cluster and self._divide(cell)
@@ -229,7 +232,7 @@ class RedisIndex:
     def _divide(self, cell: int) -> bool:
         """Split a cell, unless another process has; return whether it was possible."""
         tree = self._view.tree
-        split = choose_split(cell, tree, self._view.sketch(self._view.block(cell).descriptors))
+        split = choose_split(cell, tree, self._view.sketch(self._view.block(cell).descriptors()))
         if split is not None:
             self._scripts.split(split, tree.split_count, self._position)
             self._catch_up()
@@ -265,7 +268,8 @@ class RedisIndex:
     def _commit(self, batch: Batch, first: int) -> list[Decision]:
         """Commit the queries from `first` on, and return the decisions on those that could be, in order."""
         drafts = batch.draft(first)
-        items = [draft.item(with_roots=self._contended) for draft in drafts]
+        roots = batch.roots[first:] if self._contended else [b""] * len(drafts)
+        items = [draft.item(matters) for draft, matters in zip(drafts, roots, strict=True)]
         reply = self._scripts.commit(items, self._position, self._options.decision_ttl_s)
         decided = [
             decode_decision(earlier) if earlier else draft.decision

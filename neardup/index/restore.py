@@ -136,7 +136,7 @@ class RestoredGeneration:
         generation = self._meta.generation
         head = [self._keys.live, self._keys.previous, self._keys.log(generation), self._keys.trimmed(generation)]
         while self._drafts:
-            items = [draft.item(with_roots=False) for draft in self._drafts[:_BATCH]]
+            items = [draft.item() for draft in self._drafts[:_BATCH]]
             keys = [*head, *(self._keys.cell(generation, item.cell) for item in items)]
             records = [part for item in items for part in (item.record, item.place)]
             with translated_errors():

@@ -3,17 +3,18 @@
 from array import array
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
+from itertools import chain
 from operator import itemgetter
-from typing import Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
-from neardup.index.cache import CellBlock, CellCache
+from neardup.index.cache import CellBlock, CellCache, CellReader
 from neardup.index.stored.events import Appended, Event, Rewritten, Split
+from neardup.index.stored.records import Records, read_records
 from neardup.index.tree import CellTree
 from neardup.relation.rule import Relation
-from neardup.search.distance import l2_distances, paired_l2_distances
+from neardup.search.distance import l2_distances, nearest_l2_distances, paired_l2_distances
 from neardup.search.sketch_trees import Sketches, SketchTrees
 from neardup.search.sketches import Sketcher
 from neardup.types import Descriptors, Kept, Look, Symmetry
@@ -29,19 +30,14 @@ _SCAN_SHARE = 0.02
 """Of all pairs: when sketches let more through, multiplying with all members costs less than measuring pairs."""
 _SCAN_EXTRA = 16
 """Queries whose share it takes to make float32 of the members."""
+_CELLS_AT_ONCE = 8
+"""Cells of which the nearest members are sought together: of a few hundred members each, they fit into the cache."""
 _FLOAT32_ERROR = 2.0**-23
 """Of a product of unit vectors, for each number in them, at most."""
 
 
 class OutdatedView(Exception):
     """A cell holds less than it should; events not followed yet may explain it."""
-
-
-class CellReader(Protocol):
-    """Reads cells from where they are stored."""
-
-    def __call__(self, cells: Sequence[int]) -> list[list[bytes]]:
-        """Return the records of each cell, in order."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -113,7 +109,7 @@ class GenerationView:
 
     def __len__(self) -> int:
         """Return the number of members."""
-        return sum(map(len, self._slots.values()))
+        return self._count - self._gone
 
     def size_of(self, cell: int) -> int:
         """Return the number of members of a cell."""
@@ -131,14 +127,17 @@ class GenerationView:
 
     # -- keeping up ---------------------------------------------------------------------------------------------------
 
-    def load(self, cells: Iterable[int], page: int = 64) -> None:
+    def load(self, cells: Iterable[int], page: int = 16) -> None:
         """Read these cells as they are now, in place of what is known of them; keep the records there is room for."""
         wanted = list(cells)
-        for start in range(0, len(wanted), page):
-            part = wanted[start : start + page]
-            for cell, records in zip(part, self._read(part), strict=True):
+        pages = -(-len(wanted) // page)
+        for number in range(pages):
+            part = wanted[number::pages]
+            read = self._read(part)
+            for cell in part:
                 self._forget(cell)
-                self._add(cell, records, keep=self._cache.has_room())
+            # All of them are put in order at once, with the last: each page tells about how many are still to come.
+            self._add(list(zip(part, read, strict=True)), pages - number - 1)
 
     def apply(self, events: Iterable[Event]) -> None:
         """Follow what happened, in order; what is known already changes nothing."""
@@ -165,38 +164,54 @@ class GenerationView:
             self.load([event.cell])
 
     def _add_all(self, appended: dict[int, list[bytes]]) -> None:
-        for cell, records in appended.items():
-            self._add(cell, records, keep=self._cache.peek(cell) is not None or not self.size_of(cell))
-        appended.clear()
+        if appended:
+            self._add(list(appended.items()))
+            appended.clear()
 
-    def _add(self, cell: int, records: Sequence[bytes], *, keep: bool) -> None:
-        block = self._empty_block()
-        block.extend(records)
-        first = self.size_of(cell)
-        slots = self._new_slots(cell, first, len(records))
-        self._filter.add(self._sketcher.sketch(block.descriptors), slots)
-        kept = self._cache.peek(cell)
-        if kept is not None:
-            kept.extend(records)
+    def _add(self, appended: Sequence[tuple[int, Sequence[bytes]]], pages_to_come: int = 0) -> None:
+        """Take in records at the end of cells; about as many come with each page to come."""
+        every = list(chain.from_iterable(records for _, records in appended))
+        records, descriptors = read_records(every, self._dimension, self._relation.parts)
+        slots = self._new_slots([(cell, len(theirs)) for cell, theirs in appended])
+        sketches = self._sketcher.cut(self._filter.shape.kept).sketch(descriptors)
+        self._filter.add(sketches, slots, len(self._filter) + (1 + pages_to_come) * len(every) if pages_to_come else 0)
+        end = 0
+        for cell, theirs in appended:
+            first, end = end, end + len(theirs)
+            if first < end:
+                self._keep(cell, records, first, end)
+
+    def _keep(self, cell: int, records: Records, first: int, end: int) -> None:
+        """Keep the last records of a cell, if those before are kept, and there is room for a new one."""
+        block = self._cache.peek(cell)
+        if block is not None:
+            block.extend(records.part(first, end))
             self._cache.resized(cell)
-        elif keep and first == 0:
-            self._cache.put(cell, block)
+        elif self.size_of(cell) == end - first and self._cache.has_room():
+            self._cache.put(cell, self._block_of(records.part(first, end)))
 
-    def _new_slots(self, cell: int, first_place: int, count: int) -> NDArray[np.int32]:
-        if self._count + count > len(self._cell_of):
-            room = np.empty(self._count + count, dtype=np.int32)
+    def _new_slots(self, counts: Sequence[tuple[int, int]]) -> NDArray[np.int32]:
+        """Return slots for so many more members of each cell."""
+        sizes = np.array([size for _, size in counts], dtype=np.int32)
+        total = int(sizes.sum())
+        if self._count + total > len(self._cell_of):
+            room = np.empty(self._count + total, dtype=np.int32)
             self._cell_of = np.concatenate([self._cell_of, room])
             self._place_of = np.concatenate([self._place_of, room])
-        self.grown.add(cell)
-        slots = np.arange(self._count, self._count + count, dtype=np.int32)
-        self._cell_of[slots] = cell
-        self._place_of[slots] = np.arange(first_place, first_place + count)
-        self._slots.setdefault(cell, array("i")).extend(slots.tolist())
-        self._count += count
+        slots = np.arange(self._count, self._count + total, dtype=np.int32)
+        known = np.array([self.size_of(cell) for cell, _ in counts], dtype=np.int32)
+        ends = np.cumsum(sizes)
+        self._cell_of[slots] = np.repeat(np.array([cell for cell, _ in counts], dtype=np.int32), sizes)
+        self._place_of[slots] = np.arange(total) + np.repeat(known - (ends - sizes), sizes)
+        bytes_of, width = slots.tobytes(), slots.itemsize
+        for (cell, size), end in zip(counts, ends.tolist(), strict=True):
+            self._slots.setdefault(cell, array("i")).frombytes(bytes_of[width * (end - size) : width * end])
+        self.grown.update(cell for cell, _ in counts)
+        self._count += total
         return slots
 
     def _forget(self, cell: int) -> None:
-        slots = self._slots.pop(cell, array("i"))
+        slots = np.asarray(self._slots.pop(cell, array("i")), dtype=np.int32)
         self._cell_of[slots] = _GONE
         self._gone += len(slots)
         self._cache.drop(cell)
@@ -214,26 +229,25 @@ class GenerationView:
         block = self._cache.peek(split.cell)
         for cell, side in ((split.low, ord("L")), (split.high, ord("R"))):
             rows = np.flatnonzero(sides == side)
-            self._slots[cell] = array("i", slots[rows].tolist())
+            self._slots[cell] = array("i", slots[rows].tobytes())
             self.grown.add(cell)
             self._cell_of[slots[rows]] = cell
             self._place_of[slots[rows]] = np.arange(len(rows))
             if block is not None:
-                self._cache.put(cell, block.taken(rows.tolist()))
+                self._cache.put(cell, block.taken(rows))
         self._cache.drop(split.cell)
         self.grown.discard(split.cell)
 
-    def _empty_block(self) -> CellBlock:
-        return CellBlock(self._dimension, self._relation.parts)
+    def _block_of(self, records: Records) -> CellBlock:
+        return CellBlock(records, self._relation.parts)
 
     def _load_blocks(self, cells: Sequence[int]) -> list[CellBlock]:
         blocks = []
         for cell, records in zip(cells, self._read(cells), strict=True):
-            block = self._empty_block()
-            block.extend(records[: self.size_of(cell)])
-            if len(block) < self.size_of(cell):
-                raise OutdatedView(f"cell {cell} holds {len(block)} members but should hold {self.size_of(cell)}")
-            blocks.append(block)
+            size = self.size_of(cell)
+            if len(records) < size:
+                raise OutdatedView(f"cell {cell} holds {len(records)} members but should hold {size}")
+            blocks.append(self._block_of(read_records(records[:size], self._dimension, self._relation.parts)[0]))
         return blocks
 
     def tidy(self) -> None:
@@ -243,7 +257,7 @@ class GenerationView:
         alive = self._cell_of[: self._count] != _GONE
         renumbered = np.where(alive, np.cumsum(alive) - 1, _GONE).astype(np.int32)
         self._filter.renumber(renumbered)
-        self._slots = {cell: array("i", renumbered[slots].tolist()) for cell, slots in self._slots.items()}
+        self._slots = {cell: array("i", renumbered[slots].tobytes()) for cell, slots in self._slots.items()}
         self._cell_of, self._place_of = self._cell_of[: self._count][alive], self._place_of[: self._count][alive]
         self._count, self._gone = len(self._cell_of), 0
 
@@ -288,7 +302,7 @@ class GenerationView:
         bounds = (np.square(queries).sum(axis=1) - self._relation.radius**2) / 2.0 - self._dimension * _FLOAT32_ERROR
         rows, slots = [np.empty(0, dtype=np.intp)], [np.empty(0, dtype=np.int32)]
         for cell in list(self._slots):
-            members = self.block(cell).descriptors.astype(np.float32)
+            members = self.block(cell).descriptors().astype(np.float32)
             half_squares = np.square(members).sum(axis=1) / 2.0
             near = np.flatnonzero(members @ queries.T - half_squares[:, np.newaxis] >= bounds)
             places, row = np.divmod(near, len(queries))
@@ -310,7 +324,7 @@ class GenerationView:
         ends = np.append(firsts[1:], len(cells)).tolist()
         candidates = np.concatenate(
             [
-                blocks[cell].descriptors[places[first:end]]
+                blocks[cell].descriptors(places[first:end])
                 for cell, first, end in zip(cells[firsts].tolist(), firsts.tolist(), ends, strict=True)
             ]
         )
@@ -320,28 +334,50 @@ class GenerationView:
             return []
         members = None
         if self._relation.parts:
-            members = np.stack([blocks[cells[pair]].kept[places[pair]] for pair in pairs.tolist()])
+            members = np.concatenate([blocks[cells[pair]].kept(places[pair : pair + 1]) for pair in pairs.tolist()])
         found = self._relation.check(kept, rows[pairs], members, l2[pairs])
         near = []
         for number in np.flatnonzero(found.allowed).tolist():
             pair = pairs[number]
             cell, slot = int(cells[pair]), int(slots[pair])
-            head, change = blocks[cell].heads[places[pair]], found.local_change(number)
+            head, change = blocks[cell].head(places[pair]), found.local_change(number)
             turned = found.symmetry(number, Symmetry.NONE)
             hit = Hit(float(l2[pair]), head, cell, slot, change, turned, found.look(number))
             near.append((slot, int(rows[pair]), hit))
         return near
 
-    def nearest_in(
-        self, cell: int, descriptor: Descriptors, counts: HeadCounts | None = None, first: int = 0
-    ) -> float | None:
-        """Return the L2 distance to the nearest member of a cell that counts, from place `first` on; None without."""
-        block = self.block(cell)
-        if len(block) <= first:
+    def nearest_of_each(self, descriptors: Descriptors, places: Sequence[tuple[int, int]]) -> list[float | None]:
+        """Return the L2 distance of each descriptor to the nearest member of a cell of its own; None without one.
+
+        Parameters
+        ----------
+        descriptors
+            float16 (n, d).
+        places
+            Of each the cell, and the place in it from which on members count.
+        """
+        nearest: list[float | None] = [None] * len(places)
+        asked = [number for number, (cell, first) in enumerate(places) if self.size_of(cell) > first]
+        blocks = self._cache.get_many(places[number][0] for number in asked)
+        for start in range(0, len(asked), _CELLS_AT_ONCE):
+            numbers = asked[start : start + _CELLS_AT_ONCE]
+            pieces = [blocks[cell].since(first) for cell, first in (places[each] for each in numbers)]
+            starts = np.cumsum([0, *(sum(map(len, theirs)) for theirs in pieces)])
+            found = nearest_l2_distances(
+                descriptors[numbers], np.concatenate(list(chain.from_iterable(pieces))), starts
+            )
+            for number, l2_distance in zip(numbers, found.tolist(), strict=True):
+                nearest[number] = l2_distance
+        return nearest
+
+    def nearest_in(self, cell: int, descriptor: Descriptors, counts: HeadCounts | None = None) -> float | None:
+        """Return the L2 distance to the nearest member of a cell that counts; None without one."""
+        if not self.size_of(cell):
             return None
-        distances = l2_distances(descriptor[np.newaxis], block.descriptors[first:])[0]
+        block = self.block(cell)
+        distances = l2_distances(descriptor[np.newaxis], block.descriptors())[0]
         if counts is not None:
-            distances[[not counts(head) for head in block.heads[first:]]] = np.inf
+            distances[[not counts(head) for head in block.heads]] = np.inf
         nearest = float(distances.min())
         return nearest if np.isfinite(nearest) else None
 

@@ -5,6 +5,7 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
+from scipy.spatial import cKDTree
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,9 +41,8 @@ class Boxes:
             squared += np.square(gap, out=gap)
         return np.asarray(squared <= np.float32(reach * reach))
 
-    def grouped(self, count: int) -> "Boxes":
-        """Return a box around every `count` consecutive boxes."""
-        firsts = np.arange(0, len(self), count)
+    def grouped(self, firsts: NDArray[np.intp]) -> "Boxes":
+        """Return larger boxes, around the boxes from each of the `firsts` to before the next."""
         starts = np.append(self.starts[firsts], self.starts[-1])
         low = np.minimum.reduceat(self.low, firsts, axis=1)
         return Boxes(starts, low, np.maximum.reduceat(self.high, firsts, axis=1))
@@ -57,13 +57,48 @@ class Boxes:
         )
 
 
-def leaf_starts(node: Any) -> list[int]:  # noqa: ANN401 - a scipy node, untyped
-    """Return the first row of each leaf below a node, in order."""
-    starts, waiting = [], [node]
+def boxes_around(points: NDArray[np.float32], starts: NDArray[np.intp], first: int) -> Boxes:
+    """Return boxes around runs of points, float32 (k, n), each from one start to the next; row `first` is the first."""
+    low, high = (ends.reduceat(points, starts, axis=1) for ends in (np.minimum, np.maximum))
+    return Boxes(np.append(starts, points.shape[1]) + first, low, high)
+
+
+def neighbours(
+    points: NDArray[np.float32], leaf_rows: int, branch_rows: int
+) -> tuple[NDArray[np.intp], NDArray[np.intp], NDArray[np.intp]]:
+    """Return an order in which neighbours stand side by side, that of a k-d tree.
+
+    Parameters
+    ----------
+    points
+        float32 (k, n).
+    leaf_rows, branch_rows
+        Most rows of a leaf, and of a branch that is looked at as one.
+
+    Returns
+    -------
+    ndarray
+        intp (n,): the order.
+    ndarray
+        intp: where in it each leaf starts.
+    ndarray
+        intp: where each branch, or leaf that is in none, starts.
+    """
+    tree = cKDTree(points.T.astype(np.float64, order="C"), leafsize=leaf_rows, balanced_tree=False)
+    leaves, branches = _starts(tree.tree, branch_rows)
+    return tree.indices, np.array(leaves, dtype=np.intp), np.array(branches, dtype=np.intp)
+
+
+def _starts(node: Any, branch_rows: int) -> tuple[list[int], list[int]]:  # noqa: ANN401 - a scipy node, untyped
+    leaves, branches, waiting = [], [], [(node, False)]
     while waiting:
-        node = waiting.pop()
-        if node.lesser is None:
-            starts.append(int(node.start_idx))
+        node, is_inside = waiting.pop()
+        first, is_leaf = int(node.start_idx), node.lesser is None
+        is_branch = is_inside or is_leaf or node.end_idx - first <= branch_rows
+        if is_branch and not is_inside:
+            branches.append(first)
+        if is_leaf:
+            leaves.append(first)
         else:
-            waiting += [node.greater, node.lesser]
-    return starts
+            waiting += [(node.greater, is_branch), (node.lesser, is_branch)]
+    return leaves, branches

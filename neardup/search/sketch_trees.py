@@ -1,14 +1,14 @@
 """Finds the few members that can be within the radius, by their sketches."""
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from itertools import chain, pairwise
 from typing import NamedTuple, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.spatial import cKDTree
 
-from neardup.search.boxes import Boxes, leaf_starts
+from neardup.search.boxes import Boxes, boxes_around, neighbours
 from neardup.search.sketches import SLACK
 
 Sketches = NDArray[np.float64]
@@ -44,16 +44,18 @@ _CROWDED = 16
 _BOX_PREFIX = 5
 """Coordinates of the boxes around leaves: leaves are cut along few, and the others would only cost time."""
 _LEAF_ROWS = 256
-_GROUP_LEAVES = 16
-"""Leaves that a batch treats as one: with fewer, numpy's calls cost more than the skipped rows save."""
+_GROUP_ROWS = 8192
+"""A branch of the tree with up to so many rows is one to a batch: numpy's calls for smaller ones cost more than they
+save."""
 _BRIDGED = 3
 """Leaves this near one another in order form one run: what lies between them costs less than another call."""
 _FEW_QUERIES = 8
 """Up to this many queries go through the leaves one by one."""
-_AT_ONCE = 1_000_000
-"""Multiplications in one product: up to this many, OpenBLAS takes a path that is twice as fast for so few columns."""
+_AT_ONCE = 1 << 16
+"""Pairs looked at together: their products stay in the cache, and up to so many OpenBLAS has a faster way."""
 _SHIFTS = 8
-"""Rounds of pairs looked at to choose the shape; each round covers all sketches."""
+_SEEN = 1 << 15
+"""Rounds of pairs looked at to choose the shape; each round covers about so many sketches, or all of fewer."""
 _BUFFER = 4096
 """Sketches that wait to be put in order: scanning so few costs little."""
 _GROWTH = 4
@@ -99,9 +101,27 @@ class _Rows:
         """Return a view of the rows from `first` to before `end`."""
         return _Rows(self.front[:, first:end], self.tail[first:end], self.slots[first:end])
 
+    def fill(self, sketches: Sketches, slots: Slots, shape: Shape) -> None:
+        """Make the rows of as many sketches, of at least so many numbers."""
+        ends = [0, *_ends(sketches.shape[1], shape), sketches.shape[1]]
+        front, kept, rest = (sketches[:, start:end] for start, end in pairwise(ends))
+        squares = [np.einsum("ij,ij->i", part, part) for part in (front, kept, rest)]
+        residual, front_residual = squares[2], squares[1] + squares[2]
+        self.front[:-3], self.front[-3] = front.T, np.sqrt(front_residual)
+        self.front[-2], self.front[-1] = (squares[0] + front_residual) / 2.0, 1.0
+        self.tail[:, :-2], self.tail[:, -2] = kept, np.sqrt(residual)
+        self.tail[:, -1] = self.front[-3]
+        self.slots[:] = slots
+
     def assign(self, rows: "_Rows") -> None:
         """Copy in as many rows."""
         self.front[:], self.tail[:], self.slots[:] = rows.front, rows.tail, rows.slots
+
+    def reorder(self, rows: NDArray[np.intp]) -> None:
+        """Put all rows into this order; little memory is needed for it."""
+        for column in (*self.front, self.slots):
+            column[:] = column[rows]
+        self.tail[:] = self.tail[rows]
 
     def taken(self, rows: NDArray[np.intp]) -> "_Rows":
         """Return a copy of some rows, in the order given."""
@@ -112,38 +132,54 @@ class _Rows:
         return np.column_stack([self.front[:-3].T, self.tail[:, :-1]])
 
     def corners(self) -> NDArray[np.float32]:
-        """Return the points that boxes enclose, float32 (n, k): the first coordinates, and the residual beyond them."""
-        return _cut(self.front[:-2].T, _BOX_PREFIX)
+        """Return the points that boxes enclose, float32 (k, n): the first coordinates, and the residual beyond them."""
+        first, others = np.split(self.front[:-2], [min(_BOX_PREFIX, len(self.front) - 3)])
+        return np.vstack([first, np.sqrt(np.einsum("ij,ij->j", others, others))])
 
     def pairs(self, ask: "_Ask", runs: Iterable[Run]) -> Pairs:
         """Return each (query, slot) pair within the runs that is near."""
-        sure, unsure = [_NO_PRODUCTS], [_NO_PRODUCTS]
+        found = [_NO_PAIRS]
+        unsure, fronts, looked_at = [_NO_PAIRS[0]], [_NO_FRONTS], [(0, 1, _NO_PAIRS[0])]
+        # One piece of memory for all: it stays in the cache.
+        room = max(_AT_ONCE, len(ask))
+        products, signs = np.empty(room, dtype=np.float32), np.empty(room, dtype=np.bool_)
         for first, end, queries in runs:
-            products = ask.front[queries] @ self.front[:, first:end]
+            shape = len(queries), end - first
+            flat, is_near = products[: shape[0] * shape[1]], signs[: shape[0] * shape[1]]
+            np.matmul(ask.front[queries], self.front[:, first:end], out=flat.reshape(shape))
             # One flat search: numpy's search of a matrix takes several times as long.
-            near = np.flatnonzero(products >= 0.0)
-            crowded = len(near) * _CROWDED > products.size
-            if crowded:
-                products += ask.tail[queries] @ self.tail[first:end].T
-                near = np.flatnonzero(products >= 0.0)
-            place, row = np.divmod(near, end - first)
-            (sure if crowded else unsure).append((queries[place], row + first, products.ravel()[near]))
+            places = np.greater_equal(flat, 0.0, out=is_near).nonzero()[0]
+            if len(places) * _CROWDED > len(flat):
+                crowded = flat.reshape(shape) + ask.tail[queries] @ self.tail[first:end].T
+                place, row = np.divmod((crowded.ravel() >= 0.0).nonzero()[0], shape[1])
+                found.append((queries[place], self.slots[row + first]))
+            elif len(places):
+                unsure.append(places)
+                fronts.append(flat[places])
+                looked_at.append((first, shape[1], queries))
         # The tails of the other pairs, all at once: there are few of them, in many runs.
-        query, row, front = map(np.concatenate, zip(*unsure, strict=True))
-        near = np.flatnonzero(front + np.einsum("ij,ij->i", self.tail[row], ask.tail[query]) >= 0.0)
-        queries, found, _ = map(np.concatenate, zip(*sure, (query[near], row[near], front[near]), strict=True))
-        return queries, self.slots[found]
+        query, row = _pairs_of(unsure, looked_at)
+        near = (np.concatenate(fronts) + np.einsum("ij,ij->i", self.tail[row], ask.tail[query]) >= 0.0).nonzero()[0]
+        found.append((query[near], self.slots[row[near]]))
+        pairs_of, slots = zip(*found, strict=True)
+        return np.concatenate(pairs_of), np.concatenate(slots)
+
+
+def _pairs_of(
+    places: Sequence[NDArray[np.intp]], runs: Sequence[tuple[int, int, NDArray[np.intp]]]
+) -> tuple[NDArray[np.intp], NDArray[np.intp]]:
+    """Return the queries and rows of places in the flat products of runs, each from a row on and of so many rows."""
+    counts = [len(near) for near in places]
+    firsts, widths, queries = zip(*runs, strict=True)
+    place, row = np.divmod(np.concatenate(places), np.repeat(widths, counts))
+    before = np.cumsum([0, *map(len, queries[:-1])])
+    return np.concatenate(queries)[place + np.repeat(before, counts)], row + np.repeat(firsts, counts)
 
 
 def _rows(sketches: Sketches, slots: Slots, shape: Shape) -> _Rows:
-    kept = _cut(sketches, shape.kept)
-    front = _cut(kept, shape.front)
-    half_squares = np.square(sketches).sum(axis=1) / 2.0
-    return _Rows(
-        np.vstack([front.T, half_squares, np.ones(len(sketches))]).astype(np.float32),
-        np.column_stack([kept[:, front.shape[1] - 1 :], front[:, -1]]).astype(np.float32),
-        slots,
-    )
+    rows = _empty_rows(sketches.shape[1], len(sketches), shape)
+    rows.fill(sketches, slots, shape)
+    return rows
 
 
 def _cut(sketches: NDArray[Real], prefix: int) -> NDArray[Real]:
@@ -184,7 +220,7 @@ def _ask(queries: Sketches, radius: float, shape: Shape) -> _Ask:
     rows.front[-2] = -1.0
     rows.front[-1] = -bounds
     rows.tail[:, -1] *= -1.0
-    return _Ask(np.ascontiguousarray(rows.front.T), rows.tail, rows.corners().T, reach + SLACK)
+    return _Ask(np.ascontiguousarray(rows.front.T), rows.tail, rows.corners(), reach + SLACK)
 
 
 class SketchTrees:
@@ -218,7 +254,7 @@ class SketchTrees:
         self._count = count
         self._ordered = 0
         self._parts: list[int] = []  # the first row of each
-        none = self._rows.part(0, 0).corners().T
+        none = self._rows.part(0, 0).corners()
         self._leaves = self._groups = Boxes(np.zeros(1, dtype=np.intp), none, none)
 
     def __len__(self) -> int:
@@ -235,15 +271,22 @@ class SketchTrees:
         """Memory held, in bytes."""
         return self._rows.nbytes + self._leaves.nbytes + self._groups.nbytes
 
-    def add(self, sketches: Sketches, slots: Slots) -> None:
-        """Add float64 (n, size) sketches."""
+    def add(self, sketches: Sketches, slots: Slots, expected: int = 0) -> None:
+        """Add float64 (n, size) sketches.
+
+        Where so many are `expected` in all, and there are fewer yet, they wait for the others: putting all of them in
+        order at once costs less than again and again.
+        """
         first, self._count = self._count, self._count + len(slots)
         if self._count > len(self._rows):
-            grown = _empty_rows(self._size, self._count + self._count // 4, self._shape)
+            grown = _empty_rows(self._size, max(expected, self._count) * 5 // 4, self._shape)
             grown.part(0, first).assign(self._rows.part(0, first))
             self._rows = grown
-        self._rows.part(first, self._count).assign(_rows(sketches, slots, self._shape))
-        self._put_in_order()
+        self._rows.part(first, self._count).fill(sketches, slots, self._shape)
+        if self._count >= expected:
+            self._put_in_order()
+        elif not self._parts and first <= _BUFFER < self._count:
+            self._choose_shape()
 
     def renumber(self, slots: Slots) -> None:
         """Give each sketch a new slot, ``slots[old]``, and drop those whose new slot is negative."""
@@ -259,23 +302,26 @@ class SketchTrees:
             return
         while self._parts and first - self._parts[-1] < _GROWTH * (end - first):
             first = self._parts.pop()
-        if first == 0 and self._shape is LONG and self._tells_strangers(SHORT):
-            self._reshape(SHORT)
+        if first == 0:
+            self._choose_shape()
         self._parts.append(first)
         self._ordered = end
         rows = self._rows.part(first, end)
-        tree = cKDTree(rows.corners().astype(np.float64), leafsize=_LEAF_ROWS, balanced_tree=False)
-        rows.assign(rows.taken(tree.indices))
-        corners, starts = rows.corners(), np.array(leaf_starts(tree.tree))
-        low, high = (np.ascontiguousarray(ends.reduceat(corners, starts).T) for ends in (np.minimum, np.maximum))
-        leaves = Boxes(np.append(starts, len(rows)) + first, low, high)
+        order, starts, groups = neighbours(rows.corners(), _LEAF_ROWS, _GROUP_ROWS)
+        rows.reorder(order)
+        leaves = boxes_around(rows.corners(), starts, first)
         self._leaves = self._leaves.followed_by(leaves)
-        self._groups = self._groups.followed_by(leaves.grouped(_GROUP_LEAVES))
+        self._groups = self._groups.followed_by(leaves.grouped(np.searchsorted(starts, groups)))
+
+    def _choose_shape(self) -> None:
+        if self._shape is LONG and self._tells_strangers(SHORT):
+            self._reshape(SHORT)
 
     def _tells_strangers(self, shape: Shape) -> bool:
         """Tell whether the front excludes nearly all pairs that are far apart in order: cells are read one by one."""
-        seen = _cut(_cut(self._rows.part(0, self._count).sketches(), shape.kept), shape.front)
-        shifts = np.linspace(self._count // 4, 3 * self._count // 4, _SHIFTS).astype(int)
+        some = self._rows.part(0, self._count).taken(np.arange(0, self._count, 1 + self._count // _SEEN))
+        seen = _cut(_cut(some.sketches(), shape.kept), shape.front)
+        shifts = np.linspace(len(seen) // 4, 3 * len(seen) // 4, _SHIFTS).astype(int)
         apart = [np.square(seen - np.roll(seen, shift, axis=0)).sum(axis=1) for shift in shifts]
         return bool(np.mean(np.stack(apart) <= self._radius**2) <= _PASSING)
 
@@ -295,24 +341,20 @@ class SketchTrees:
             Inclusive.
         """
         if not len(queries):
-            return _NO_PRODUCTS[0], _NO_PRODUCTS[0].astype(np.int32)
+            return _NO_PAIRS
         ask = _ask(queries, radius, self._shape)
-        waiting = (self._ordered, self._count, np.arange(len(queries)))
+        waiting = _in_steps(self._ordered, self._count, np.arange(len(queries)))
         if len(queries) > _FEW_QUERIES:
-            return self._rows.pairs(ask, [*self._groups_near(ask), waiting])
+            return self._rows.pairs(ask, chain(self._groups_near(ask), waiting))
         pairs = [self._near_one(ask, query) for query in range(len(queries))]
-        rows, slots = zip(self._rows.pairs(ask, [waiting]), *pairs, strict=True)
+        rows, slots = zip(self._rows.pairs(ask, waiting), *pairs, strict=True)
         return np.concatenate(rows), np.concatenate(slots)
 
     def _groups_near(self, ask: _Ask) -> Iterator[Run]:
         reached = self._groups.reached(ask.corners, ask.reach)
         starts = self._groups.starts.tolist()
         for group in np.flatnonzero(reached.any(axis=1)).tolist():
-            queries = np.flatnonzero(reached[group])
-            first, end = starts[group], starts[group + 1]
-            step = max(1, _AT_ONCE // (len(queries) * ask.front.shape[1]))
-            for start in range(first, end, step):
-                yield start, min(start + step, end), queries
+            yield from _in_steps(starts[group], starts[group + 1], np.flatnonzero(reached[group]))
 
     def _near_one(self, ask: _Ask, query: int) -> Pairs:
         leaves = np.flatnonzero(self._leaves.reached(ask.corners[:, query : query + 1], ask.reach))
@@ -329,13 +371,28 @@ class SketchTrees:
         return np.full(len(rows), query, dtype=np.intp), self._rows.slots[rows]
 
 
+def _in_steps(first: int, end: int, queries: NDArray[np.intp]) -> Iterator[Run]:
+    """Divide a run evenly into as few as may be looked at together."""
+    most = max(1, _AT_ONCE // max(1, len(queries)))
+    steps = max(1, -(-(end - first) // most))
+    step = max(1, -(-(end - first) // steps))
+    for start in range(first, end, step):
+        yield start, min(start + step, end), queries
+
+
+def _ends(size: int, shape: Shape) -> tuple[int, int]:
+    """Return how many coordinates the front of a sketch of so many numbers has, and how many are kept of it."""
+    return min(shape.front, size - 1), min(shape.kept, size - 1)
+
+
 def _empty_rows(size: int, count: int, shape: Shape) -> _Rows:
-    like = _rows(np.zeros((1, size)), np.zeros(1, dtype=np.int32), shape)
+    front, kept = _ends(size, shape)
     return _Rows(
-        np.empty((len(like.front), count), dtype=np.float32),
-        np.empty((count, like.tail.shape[1]), dtype=np.float32),
+        np.empty((front + 3, count), dtype=np.float32),
+        np.empty((count, kept - front + 2), dtype=np.float32),
         np.empty(count, dtype=np.int32),
     )
 
 
-_NO_PRODUCTS = (np.empty(0, dtype=np.intp), np.empty(0, dtype=np.intp), np.empty(0, dtype=np.float32))
+_NO_PAIRS: Pairs = (np.empty(0, dtype=np.intp), np.empty(0, dtype=np.int32))
+_NO_FRONTS = np.empty(0, dtype=np.float32)

@@ -12,6 +12,7 @@ import pytest
 import redis
 
 from demo.services import RedisProgram, RedisServer
+from neardup.descriptors.base import unit_float16
 from neardup.errors import CorruptIndex, IndexMismatch, IndexMissing, Misconfigured, RedisUnavailable
 from neardup.index.base import FORMAT_VERSION
 from neardup.index.redis import RedisIndex, RedisIndexOptions
@@ -21,10 +22,12 @@ from neardup.index.stored.events import PLACE, Rewritten
 from neardup.index.stored.keys import IndexKeys
 from neardup.index.stored.scripts import CommitReply, Item, Position
 from neardup.index.tree import choose_split
+from neardup.search.sketches import fit_sketcher
 from neardup.types import Verdict
 from tests.support.indexes import (
     RADIUS,
     RedisBackend,
+    build_anew,
     build_generation,
     forget_decisions,
     member,
@@ -537,11 +540,20 @@ class TestDivision:
         assert client.llen(IndexKeys(name).splits(1)) == 1
         assert sorted(one.stats().cluster_sizes) == sorted(other.stats().cluster_sizes) == [1, 1, 3, 4]
 
+    def test_of_many_cells_that_grow_none_waits_long_to_be_divided(self, client: redis.Redis) -> None:
+        # More cells grow with each batch than may be divided in one: those that are too large come first.
+        name, rows = new_name(), unit_float16(np.random.default_rng(0).standard_normal((3200, 40)).astype(np.float32))
+        build_anew(client, name, 1e-3, rows[:40].astype(np.float32), fit_sketcher(rows[:100], 8))
+        index = RedisIndex(client, name, options=RedisIndexOptions(max_cluster=30))
+        for start in range(0, len(rows), 64):
+            index.decide([query(f"{number}", rows[number]) for number in range(start, start + 64)])
+            assert max(index.stats().cluster_sizes) <= 30 + 6
+
     def test_removals_that_were_not_seen_undo_a_division(self, backend: RedisBackend, client: redis.Redis) -> None:
         # One out, one in: as many as before, and others. Sides told for the old ones would send them astray.
         name = backend.make(members=[member(f"s{i}", point(0, 0.2 * i)) for i in range(4)]).meta.name
         index, other = RedisIndex(client, name), RedisIndex(client, name)
-        split = choose_split(0, index._view.tree, index._view.sketch(index._view.block(0).descriptors))
+        split = choose_split(0, index._view.tree, index._view.sketch(index._view.block(0).descriptors()))
         assert split is not None
         assert other._scripts.rewrite(Rewritten(0, 0), b"XKKK", other._position)
         other.decide([query("new", point(0, 1.0))])

@@ -24,9 +24,10 @@ from neardup.index.stored.codec import (
     required_kept,
     split_record,
 )
+from neardup.index.stored.records import read_records
 from neardup.relation.kept import ALL_PARTS, Parts
 from neardup.search.sketches import Sketcher
-from neardup.types import Decision, Look, Member, Origin, Verdict
+from neardup.types import Decision, Descriptors, Look, Member, Origin, Verdict
 from tests.support.odd_files import odd_files
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -146,9 +147,28 @@ def read_anything(data: bytes) -> None:
         elif kind == 2:
             require(encode_sketcher(decode_sketcher(rest, DIMENSION))[4:] == rest[4:], "a projection")
         else:
+            check_at_once(rest)
             split_record(rest, DIMENSION)
             required_kept(rest, Parts.THUMBNAIL)
             required_kept(rest, Parts.LOOK)
+
+
+def check_at_once(record: bytes) -> None:
+    """Require that a record is read among others as it is by itself."""
+    other = encode_member(Member("k", "id", np.ones(DIMENSION, dtype=np.float16)))
+    told = [
+        told_by(lambda: split_record(record, DIMENSION)[1]),
+        told_by(lambda: read_records([other, record, other], DIMENSION)[1][1]),
+    ]
+    require(told[0] == told[1], "the same of a record among others")
+
+
+def told_by(read: Callable[[], Descriptors]) -> bytes | str:
+    """Return the numbers that are read, or what is said to be wrong."""
+    try:
+        return read().tobytes()
+    except CorruptIndex as error:
+        return str(error)
 
 
 def records() -> Iterator[bytes]:

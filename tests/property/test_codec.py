@@ -1,6 +1,8 @@
 """Whatever is encoded is decoded again, and nothing else is."""
 
 import contextlib
+from collections.abc import Callable
+from functools import partial
 
 import numpy as np
 from hypothesis import given
@@ -9,8 +11,16 @@ from hypothesis.extra import numpy as arrays
 
 from neardup.errors import CorruptIndex, IndexMismatch
 from neardup.index.base import IndexMeta
-from neardup.index.stored.codec import decode_decision, decode_member, encode_decision, encode_member
-from neardup.relation.kept import ALL_PARTS
+from neardup.index.stored.codec import (
+    decode_decision,
+    decode_member,
+    encode_decision,
+    encode_member,
+    required_kept,
+    split_record,
+)
+from neardup.index.stored.records import read_records
+from neardup.relation.kept import ALL_PARTS, Parts
 from neardup.types import Decision, Descriptors, Kept, Look, Member, Origin, Symmetry, Verdict
 
 FLOAT16 = st.floats(width=16, allow_nan=False, allow_infinity=False)
@@ -68,6 +78,48 @@ def test_a_mutated_record_is_corrupt_or_a_record(
     record[data.draw(st.integers(0, len(record) - 1))] = data.draw(st.integers(0, 255))
     with contextlib.suppress(CorruptIndex):
         decode_member(bytes(record), len(descriptor))
+
+
+@given(st.lists(st.tuples(TEXTS, TEXTS, KEPT), max_size=8), st.integers(1, 5), st.sampled_from(ALL_PARTS), st.data())
+def test_many_records_at_once_are_what_they_are_one_by_one(
+    members: list[tuple[str, str, Kept | None]], dimension: int, parts: Parts, data: st.DataObject
+) -> None:
+    records = [
+        encode_member(Member(key, image_id, data.draw(arrays.arrays(np.float16, dimension, elements=FLOAT16)), 0, kept))
+        for key, image_id, kept in members
+    ]
+    is_changed = data.draw(st.booleans())
+    if records and is_changed:
+        which = data.draw(st.integers(0, len(records) - 1))
+        # The first bytes say how the others are divided.
+        place = data.draw(st.integers(0, 13) | st.integers(0, len(records[which]) - 1))
+        changed = bytes([data.draw(st.integers(0, 255))])
+        records[which] = records[which][:place] + changed + records[which][place + data.draw(st.integers(0, 2)) :]
+    assert outcome(partial(all_at_once, records, dimension, parts)) == outcome(
+        partial(one_by_one, records, dimension, parts)
+    )
+
+
+def outcome(read: Callable[[], object]) -> object:
+    try:
+        return read()
+    except CorruptIndex as exc:
+        return str(exc)
+
+
+def all_at_once(records: list[bytes], dimension: int, parts: Parts) -> list[tuple[bytes, bytes, bytes]]:
+    read, rows = read_records(records, dimension, parts)
+    told = zip(read.heads(), rows, read.kept(parts), strict=True)
+    return [(head, row.tobytes(), kept.tobytes()) for head, row, kept in told]
+
+
+def one_by_one(records: list[bytes], dimension: int, parts: Parts) -> list[tuple[bytes, bytes, bytes]]:
+    told = []
+    for record in records:
+        head, row = split_record(record, dimension)
+        kept = required_kept(record, parts)
+        told.append((head, row.tobytes(), b"" if kept is None else kept.tobytes()))
+    return told
 
 
 @given(st.binary(max_size=100))

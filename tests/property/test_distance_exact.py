@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from neardup.descriptors.base import unit_float16
 from neardup.search.cells import Cells
-from neardup.search.distance import l2_distances, squared_l2_distances
+from neardup.search.distance import l2_distances, nearest_l2_distances, squared_l2_distances
 from neardup.types import Descriptors
 
 UNITS = 2**48
@@ -44,6 +44,22 @@ def test_squared_distances_are_the_rational_numbers(rows: Descriptors) -> None:
     for i, one in enumerate(rows):
         for j, other in enumerate(rows):
             assert Fraction(float(squared[i, j])) == exact_squared(one, other)
+
+
+@settings(max_examples=100)
+@given(unit_rows(most_rows=30), st.integers(0, 2**32 - 1), st.booleans())
+def test_the_nearest_is_that_of_all_distances(rows: Descriptors, seed: int, nearly_alike: bool) -> None:  # noqa: FBT001
+    rng = np.random.default_rng(seed)
+    if nearly_alike:
+        # Distances that float32 cannot tell from one another.
+        rows = np.repeat(rows[:1], 40, axis=0)
+        which = rng.integers(0, rows.shape[1], 40)
+        rows[np.arange(40), which] = np.nextafter(rows[np.arange(40), which], np.float16(0))
+    queries = rows[rng.integers(0, len(rows), rng.integers(1, 8))]
+    borders = [np.sort(rng.integers(0, len(rows) + 1, 2)) for _ in queries]
+    parts = [rows[first : max(end, first + 1)] if first < len(rows) else rows[:1] for first, end in borders]
+    found = nearest_l2_distances(queries, np.concatenate(parts), np.cumsum([0, *map(len, parts)]))
+    assert found.tolist() == [l2_distances(query[None], part).min() for query, part in zip(queries, parts, strict=True)]
 
 
 @settings(max_examples=60)

@@ -58,7 +58,7 @@ def test_degenerate_samples_give_a_basis_that_bounds(dimension: int, count: int,
 @contextmanager
 def small_filters(sizes: int) -> Iterator[None]:
     """Make few rows many: buffers fill, parts merge, leaves divide."""
-    names: dict[str, object] = {"_BUFFER": 4 * sizes, "_LEAF_ROWS": 2 * sizes, "_GROUP_LEAVES": 2, "_GROWTH": 2}
+    names: dict[str, object] = {"_BUFFER": 4 * sizes, "_LEAF_ROWS": 2 * sizes, "_GROUP_ROWS": 4 * sizes, "_GROWTH": 2}
     names |= {"SHORT": Shape(2, 4), "LONG": Shape(3, 6), "_BRIDGED": 1}
     with ExitStack() as stack:
         for name, value in names.items():
@@ -80,8 +80,11 @@ def distances_cut_after(coordinates: int, left: np.ndarray, right: np.ndarray) -
     st.lists(st.integers(1, 40), min_size=1, max_size=8),
     st.integers(1, 40),
     st.sampled_from([0.0, 1.0, 10.0]),
+    st.sampled_from([0, 30, 1000]),
 )
-def test_the_filter_misses_nothing(scene: Scene, sizes: int, steps: list[int], asked: int, expected: float) -> None:
+def test_the_filter_misses_nothing(  # noqa: PLR0917 - hypothesis passes them by name
+    scene: Scene, sizes: int, steps: list[int], asked: int, expected: float, at_once: int
+) -> None:
     rows = scene.descriptors
     sketcher = fit_sketcher(rows[:20])
     sketches = sketcher.sketch(rows)
@@ -91,7 +94,7 @@ def test_the_filter_misses_nothing(scene: Scene, sizes: int, steps: list[int], a
         start = 0
         while start < len(rows):
             end = start + steps[start % len(steps)]
-            chosen.add(sketches[start:end], slots[start:end])
+            chosen.add(sketches[start:end], slots[start:end], at_once)
             start = min(end, len(rows))
             assert len(chosen) == start
             queries = rows[::-1][:asked]

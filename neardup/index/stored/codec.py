@@ -26,7 +26,7 @@ from neardup.search.sketches import Sketcher
 from neardup.types import Decision, Descriptors, Kept, Look, Member, Origin, Symmetry, Verdict
 
 RECORD_VERSION = 1
-_KEPT_BYTES = {int(parts): parts.stored_nbytes for parts in ALL_PARTS}
+KEPT_BYTES = {int(parts): parts.stored_nbytes for parts in ALL_PARTS}
 """By the second byte of a record."""
 _HEADER = struct.Struct("<BBHHq")
 _COMPONENTS = struct.Struct("<I")
@@ -34,6 +34,7 @@ _DECISION_TYPES = (str, str | None, float | int | None, int | None, int)
 _RELATION_TYPES = (float | int | None, str)
 _ORIGIN_TYPES = (str, int)
 _LOOK_NUMBERS = 12
+_TEXT_OF = json.JSONEncoder(separators=(",", ":"))
 
 
 def encode_member(member: Member) -> bytes:
@@ -56,10 +57,10 @@ def split_record(record: bytes, dimension: int) -> tuple[bytes, Descriptors]:
     if len(record) < _HEADER.size or record[0] != RECORD_VERSION:
         raise CorruptIndex(f"not a member record of version {RECORD_VERSION}: {record[:16]!r}")
     _, kind, key_bytes, id_bytes, _ = _HEADER.unpack_from(record)
-    if kind not in _KEPT_BYTES:
+    if kind not in KEPT_BYTES:
         raise CorruptIndex(f"a member record is of kind {kind}, which this version does not know")
     head_bytes = _HEADER.size + key_bytes + id_bytes
-    if len(record) - head_bytes != 2 * dimension + _KEPT_BYTES[kind]:
+    if len(record) - head_bytes != 2 * dimension + KEPT_BYTES[kind]:
         what = f"{dimension} numbers" + (f" and {Parts(kind)}" if kind else "")
         raise CorruptIndex(f"a member record of {len(record)} bytes does not hold {what}")
     descriptor = np.frombuffer(record, dtype="<f2", count=dimension, offset=head_bytes).astype(np.float16)
@@ -70,7 +71,7 @@ def split_record(record: bytes, dimension: int) -> tuple[bytes, Descriptors]:
 
 def kept_in(record: bytes) -> Kept | None:
     """Return what is kept besides in a record that `split_record` can read, uint8 (b,), read-only; None for nothing."""
-    return np.frombuffer(record[-_KEPT_BYTES[record[1]] :], dtype=np.uint8) if record[1] else None
+    return np.frombuffer(record[-KEPT_BYTES[record[1]] :], dtype=np.uint8) if record[1] else None
 
 
 def required_kept(record: bytes, parts: Parts) -> Kept | None:
@@ -138,7 +139,7 @@ def encode_decision(decision: Decision) -> bytes:
     if decision.look is not None:
         look = decision.look
         fields.append([look.agreement, look.needed, *look.map, look.brightness, look.contrast, *look.colour])
-    return json.dumps(fields, separators=(",", ":")).encode()
+    return _TEXT_OF.encode(fields).encode()
 
 
 def decode_decision(recorded: bytes) -> Decision:

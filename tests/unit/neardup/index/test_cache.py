@@ -3,11 +3,10 @@
 from collections.abc import Sequence
 
 import numpy as np
-import pytest
 
-from neardup.errors import CorruptIndex
 from neardup.index.cache import CellBlock, CellCache
-from neardup.index.stored.codec import encode_member
+from neardup.index.stored.codec import encode_member, split_record
+from neardup.index.stored.records import Records, read_records
 from neardup.relation.kept import Parts
 from neardup.relation.local_change import THUMBNAIL_BYTES
 from neardup.types import Member
@@ -25,54 +24,59 @@ def shown(number: int) -> bytes:
     return encode_member(Member(f"k{number}", "", descriptor, 0, np.full(THUMBNAIL_BYTES, number, dtype=np.uint8)))
 
 
+def read(*records: bytes, parts: Parts = Parts.NOTHING) -> Records:
+    return read_records(records, DIMENSION, parts)[0]
+
+
 def block_of(*numbers: int) -> CellBlock:
-    block = CellBlock(DIMENSION)
-    block.extend([record(number) for number in numbers])
-    return block
+    return CellBlock(read(*map(record, numbers)))
 
 
 class TestBlock:
     def test_rows_and_heads_stay_together_while_it_grows(self) -> None:
-        block = CellBlock(DIMENSION)
+        block = block_of()
         for start in range(0, 60, 6):
-            block.extend([record(number) for number in range(start, start + 6)])
-        assert block.descriptors[:, 0].tolist() == list(range(60))
-        assert [head + row.tobytes() for head, row in zip(block.heads, block.descriptors, strict=True)] == [
+            block.extend(read(*map(record, range(start, start + 6))))
+            assert len(block) == start + 6
+            some = np.array([start + 5, 0, start])
+            head = split_record(record(start + 5), DIMENSION)[0]
+            assert block.head(start + 5) == head
+            assert block.descriptors(some)[:, 0].tolist() == some.tolist()
+            for place in (0, start - 1, start, start + 2, start + 6):
+                since = [row[0] for piece in block.since(max(place, 0)) for row in piece]
+                assert since == list(range(max(place, 0), start + 6))
+        assert block.descriptors()[:, 0].tolist() == list(range(60))
+        assert [head + row.tobytes() for head, row in zip(block.heads, block.descriptors(), strict=True)] == [
             record(number) for number in range(60)
         ]
+        assert block.heads[7] == block.head(7)
+        assert block.descriptors(np.array([7, 3]))[:, 0].tolist() == [7, 3]
 
     def test_a_part_is_a_copy(self) -> None:
         block = block_of(1, 2, 3)
-        part = block.taken([2, 0])
-        part.extend([record(9)])
-        assert part.descriptors[:, 0].tolist() == [3, 1, 9]
-        assert block.descriptors[:, 0].tolist() == [1, 2, 3]
+        part = block.taken(np.array([2, 0]))
+        part.extend(read(record(9)))
+        assert part.descriptors()[:, 0].tolist() == [3, 1, 9]
+        assert block.descriptors()[:, 0].tolist() == [1, 2, 3]
+        assert part.heads == [block.heads[2], block.heads[0], block_of(9).head(0)]
 
     def test_thumbnails_stay_with_their_rows_while_it_grows(self) -> None:
-        block = CellBlock(DIMENSION, Parts.THUMBNAIL)
+        block = CellBlock(read(), Parts.THUMBNAIL)
         for start in range(0, 60, 6):
-            block.extend([shown(number) for number in range(start, start + 6)])
-        assert block.kept.shape == (60, THUMBNAIL_BYTES)
-        assert block.kept[:, 0].tolist() == block.descriptors[:, 0].tolist() == list(range(60))
-        part = block.taken([7, 3])
-        part.extend([shown(9)])
-        assert part.kept[:, 0].tolist() == [7, 3, 9]
-        assert (part.kept == part.kept[:, :1]).all()
+            block.extend(read(*map(shown, range(start, start + 6)), parts=Parts.THUMBNAIL))
+            some = np.array([start + 5, 0, start])
+            assert block.kept(some)[:, 0].tolist() == some.tolist()
+        assert block.kept().shape == (60, THUMBNAIL_BYTES)
+        assert block.kept()[:, 0].tolist() == block.descriptors()[:, 0].tolist() == list(range(60))
+        part = block.taken(np.array([7, 3]))
+        part.extend(read(shown(9)))
+        assert part.kept()[:, 0].tolist() == [7, 3, 9]
+        assert (part.kept() == part.kept()[:, :1]).all()
 
-    def test_thumbnails_are_counted_where_they_are_kept(self) -> None:
-        plain, block = CellBlock(DIMENSION), CellBlock(DIMENSION, Parts.THUMBNAIL)
-        for each in (plain, block):
-            each.extend([shown(number) for number in range(30)])
-        assert plain.kept.shape == (30, 0)
-        assert block.nbytes - plain.nbytes >= 30 * THUMBNAIL_BYTES
-
-    def test_a_missing_thumbnail(self) -> None:
-        with pytest.raises(CorruptIndex, match="does not hold a thumbnail"):
-            CellBlock(DIMENSION, Parts.THUMBNAIL).extend([record(1)])
-
-    def test_what_is_no_record(self) -> None:
-        with pytest.raises(CorruptIndex):
-            CellBlock(DIMENSION).extend([record(1)[:-1]])
+    def test_what_is_kept_is_counted(self) -> None:
+        plain, block = block_of(*range(30)), CellBlock(read(*map(shown, range(30))), Parts.THUMBNAIL)
+        assert plain.kept().shape == (30, 0)
+        assert block.nbytes - plain.nbytes > 29 * THUMBNAIL_BYTES
 
 
 class TestCache:
@@ -88,7 +92,7 @@ class TestCache:
     def test_the_least_recently_used_goes_first(self) -> None:
         cache, loaded = self.make(2.5)
         for cell in (1, 2, 1, 3, 1, 2):
-            assert cache.get_many([cell])[cell].descriptors[0, 0] == cell
+            assert cache.get_many([cell])[cell].descriptors()[0, 0] == cell
         assert loaded == [1, 2, 3, 2]
         assert cache.misses == 4
 
@@ -109,7 +113,7 @@ class TestCache:
         cache.put(1, block_of(*range(50)))
         block = cache.peek(1)
         assert block is not None
-        block.extend([record(7)] * 100)
+        block.extend(read(*[record(7)] * 100))
         cache.resized(1)
         assert cache.nbytes == block.nbytes
         cache.drop(1)
