@@ -5,6 +5,7 @@ from collections.abc import Callable, Collection, Sequence
 from concurrent.futures import Executor
 from dataclasses import astuple, dataclass, replace
 from datetime import UTC, datetime
+from functools import lru_cache
 
 from consumer.claim_checks.reader import UriReader
 from consumer.messages import (
@@ -149,23 +150,23 @@ class Handler:
         pass_headers: Collection[str] = (),
         now: Callable[[], datetime] = _now,
     ) -> None:
-        self._descriptor = descriptor
         self._index = index
         self._topics = topics
         self._pass_headers = pass_headers
-        self._executor = executor
-        self._decoder = decoder
         self._uris = uris
         self._metrics = metrics
         self._now = now
+        # Kept as long as the index compares alike: every decoding process loads what it is to make of images.
+        self._batches = lru_cache(maxsize=1)(
+            lambda relation: BatchDescriber(Describer(descriptor, relation), decoder, executor)
+        )
 
     def describe(self, messages: Sequence[ImageMessage]) -> Described:
-        """Decode in parallel on the executor's threads, then describe all decoded images as one batch.
+        """Decode in parallel on the executor's threads, then describe as one batch what the decoder left to do.
 
         The index says how images are compared; a later generation may say something else.
         """
-        describer = Describer(self._descriptor, self._index.meta.relation)
-        batch = BatchDescriber(describer, self._decoder, self._executor)
+        batch = self._batches(self._index.meta.relation)
         with self._metrics.stage("decode"):
             requests = [_request(message) for message in messages]
             prepared: list[PreparedImage | BadInput] = batch.prepare(requests, self._encoded)

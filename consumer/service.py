@@ -22,7 +22,7 @@ from consumer.settings import EXACTLY_ONCE, POLL_TIMEOUT_S, ClaimCheckSettings, 
 from consumer.transport.at_least_once import AtLeastOnceDelivery
 from consumer.transport.base import Delivery, Source
 from neardup import __version__
-from neardup.decoding.pool import open_decoder
+from neardup.decoding.pool import count_of, open_decoder
 from neardup.errors import RedisUnavailable, Unavailable
 from neardup.index.base import Index
 from neardup.index.descriptor import descriptor_of
@@ -192,10 +192,11 @@ def run(
     )
     if descriptor is None:
         return
+    workers = count_of(settings.decode_workers)
     with (
         open_uris(claim_checks, settings.max_image_bytes) as uris,
-        open_decoder(settings.decode_workers, decode_limits(settings), work_limits(settings)) as decoder,
-        ThreadPoolExecutor(settings.decode_workers, thread_name_prefix="decode") as executor,
+        open_decoder(workers, decode_limits(settings), work_limits(settings)) as decoder,
+        ThreadPoolExecutor(workers, thread_name_prefix="decode") as executor,
     ):
         loop = Loop(
             source=source,

@@ -9,7 +9,7 @@ from neardup.descriptors.names import DEFAULT, SPECS
 from neardup.settings.decoding import DecodingSettings
 from neardup.settings.kafka import KafkaConnection
 from neardup.settings.options import option
-from neardup.settings.parsers import duration_or_off, header_names, integer, number, one_of
+from neardup.settings.parsers import auto_or, duration_or_off, header_names, integer, number, one_of
 from neardup.settings.redis import RedisSettings
 from neardup.settings.relation import RelationSettings, radius_option
 from neardup.settings.subjects import CLAIM_CHECKS, DUPLICATES, FILES, KAFKA, REDIS, RUNNING, TOPICS
@@ -124,8 +124,12 @@ class JudgingSettings(RedisSettings, DecodingSettings):
         env="NEARDUP_RETENTION",
     )
     batch_size: int = option("--batch-size", "most images in one micro-batch", 64, integer(1, 10_000), subject=RUNNING)
-    decode_workers: int = option(
-        "--decode-workers", "number of processes that decode images", 2, integer(1, 256), subject=RUNNING
+    decode_workers: int | None = option(
+        "--decode-workers",
+        "number of processes that decode and describe images; auto starts one per core (default: auto)",
+        None,
+        auto_or(integer(1, 256)),
+        subject=RUNNING,
     )
     shutdown_timeout_s: float = option(
         "--shutdown-timeout-s",

@@ -1,6 +1,5 @@
 """Calibration at bootstrap, from the seed set itself."""
 
-import os
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
@@ -24,6 +23,7 @@ from bootstrap.calibration.radius import Calibration
 from bootstrap.calibration.tail import MOST_PAIRS
 from bootstrap.calibration.together import choose_together
 from neardup.decoding.limits import DecodeLimits
+from neardup.decoding.pool import count_of
 from neardup.descriptors.base import Descriptor
 from neardup.relation.images import Images
 from neardup.relation.rule import Relation
@@ -95,9 +95,9 @@ def calibrate_seeds(
     limits
         What an image may cost.
     workers
-        Threads; None takes one for each processor.
+        Threads; None takes one for each core it may use.
     """
-    limits, workers = limits or DecodeLimits(), workers or os.cpu_count() or 1
+    limits, workers = limits or DecodeLimits(), count_of(workers)
     candidate = descriptor.candidate_radius
     relation = second_look.within(candidate) if second_look else None
     order = in_order_of_digest(descriptors)
