@@ -22,7 +22,8 @@ from consumer.settings import EXACTLY_ONCE, POLL_TIMEOUT_S, ClaimCheckSettings, 
 from consumer.transport.at_least_once import AtLeastOnceDelivery
 from consumer.transport.base import Delivery, Source
 from neardup import __version__
-from neardup.decoding.pool import count_of, open_decoder
+from neardup.cores import count_of
+from neardup.decoding.pool import open_decoder
 from neardup.errors import RedisUnavailable, Unavailable
 from neardup.index.base import Index
 from neardup.index.descriptor import descriptor_of

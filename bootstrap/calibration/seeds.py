@@ -22,8 +22,8 @@ from bootstrap.calibration.looking import (
 from bootstrap.calibration.radius import Calibration
 from bootstrap.calibration.tail import MOST_PAIRS
 from bootstrap.calibration.together import choose_together
+from neardup.cores import count_of
 from neardup.decoding.limits import DecodeLimits
-from neardup.decoding.pool import count_of
 from neardup.descriptors.base import Descriptor
 from neardup.relation.images import Images
 from neardup.relation.rule import Relation

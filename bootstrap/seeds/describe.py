@@ -10,8 +10,9 @@ from itertools import islice, repeat
 
 import numpy as np
 
+from neardup.cores import count_of
 from neardup.decoding.limits import DecodeLimits, WorkLimits
-from neardup.decoding.pool import count_of, open_decoder
+from neardup.decoding.pool import open_decoder
 from neardup.describe_batch import BATCH, BatchDescriber, Compared
 from neardup.descriptors.base import Descriptor
 from neardup.errors import BadInput, Misconfigured

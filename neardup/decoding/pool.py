@@ -153,18 +153,6 @@ class DecodePool:
         self.close()
 
 
-def count_of(workers: int | None) -> int:
-    """Return how many workers there are to be; None is one for each core that this process may use.
-
-    A container's share counts, and what the process is bound to: more workers would only wait for one another.
-    """
-    if workers is not None:
-        return workers
-    from joblib import cpu_count  # noqa: PLC0415 - an eighth of a second, and only where nobody has said
-
-    return int(cpu_count())
-
-
 @contextlib.contextmanager
 def open_decoder(workers: int, limits: DecodeLimits, work_limits: WorkLimits | None) -> Iterator[Decoder]:
     """Open a `DecodePool`; without limits of work, decode in the threads that ask."""

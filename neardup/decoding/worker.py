@@ -101,7 +101,7 @@ def _loaded(plan: bytes, memory_bytes: int) -> "Preparation | RuntimeError":
     try:
         preparation: Preparation = pickle.loads(plan)  # noqa: S301 - as above
     except Exception:  # noqa: BLE001 - whatever it is, it is raised over there
-        return RuntimeError(traceback.format_exc())
+        return _fault()
     _limit_memory(memory_bytes)
     return preparation
 
@@ -119,7 +119,7 @@ def _prepared(data: bytes, preparation: "Preparation | RuntimeError", limits: "D
     except MemoryError:
         return DecodeMemory("preparing asked for more memory than it may have")
     except Exception:  # noqa: BLE001 - as above
-        return RuntimeError(traceback.format_exc())
+        return _fault()
 
 
 def _described(prepared: "Sequence[Answer]", preparation: "Preparation | RuntimeError") -> "list[Answer]":
@@ -130,8 +130,15 @@ def _described(prepared: "Sequence[Answer]", preparation: "Preparation | Runtime
     except MemoryError:
         return [DecodeMemory("describing asked for more memory than it may have")] * len(prepared)
     except Exception:  # noqa: BLE001 - as above
-        return [RuntimeError(traceback.format_exc())]
+        return [_fault()]
     return [each if isinstance(each, Exception) else next(described) for each in prepared]
+
+
+def _fault() -> RuntimeError:
+    """Return the error that is being handled as one to raise over there, with its traceback."""
+    fault = RuntimeError("".join(traceback.format_exception_only(sys.exception())).strip())
+    fault.add_note(traceback.format_exc())
+    return fault
 
 
 def _limit_memory(memory_bytes: int | None) -> None:

@@ -8,8 +8,9 @@ from itertools import chain, islice
 
 import numpy as np
 
+from neardup.cores import count_of
 from neardup.decoding.limits import DecodeLimits, WorkLimits
-from neardup.decoding.pool import count_of, open_decoder
+from neardup.decoding.pool import open_decoder
 from neardup.describe_batch import BATCH, BatchDescriber, Compared
 from neardup.descriptors import DEFAULT
 from neardup.errors import BadInput
