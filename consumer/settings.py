@@ -23,6 +23,9 @@ SKIP = "skip"
 RECOMPRESS = "recompress"
 URI = "uri"
 POLL_TIMEOUT_S = 0.5
+MAX_WAIT_MS = 20.0
+BATCHES_IN_HAND = 3
+"""At most: one that is described, one that is decided, one that is delivered."""
 VERDICT_HEADERS = ("verdict", "member")
 """A verdict's own, as `neardup.wire` writes them, which is not imported here: it would delay ``--help``."""
 _OF_MEMORY = ("radius", *(field.name for field in fields(RelationSettings)))
@@ -133,7 +136,7 @@ class JudgingSettings(RedisSettings, DecodingSettings):
     )
     shutdown_timeout_s: float = option(
         "--shutdown-timeout-s",
-        "longest time to finish the current batch after SIGTERM",
+        "longest time to finish what is in hand after SIGTERM",
         20.0,
         number(0.1, 3600),
         subject=RUNNING,
@@ -218,7 +221,8 @@ class ServiceSettings(KafkaSettings, JudgingSettings, ClaimCheckSettings):
     )
     batch_bytes: int = option(
         "--batch-bytes",
-        "largest total size of the messages in one micro-batch, and of a fetch; a single message may be larger",
+        "largest total size of the messages in hand, a third of it in one micro-batch, and of a fetch; "
+        "a single message may be larger",
         32 * MEBIBYTE,
         integer(1024, 1024 * MEBIBYTE),
         subject=RUNNING,
@@ -228,6 +232,13 @@ class ServiceSettings(KafkaSettings, JudgingSettings, ClaimCheckSettings):
         "longest wait for the first image of a batch",
         POLL_TIMEOUT_S,
         number(0.01, 60),
+        subject=RUNNING,
+    )
+    max_wait_ms: float = option(
+        "--max-wait-ms",
+        "longest that images wait for their batch to fill while another one is in work; otherwise they go at once",
+        MAX_WAIT_MS,
+        number(0, 60_000),
         subject=RUNNING,
     )
 
