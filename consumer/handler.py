@@ -1,10 +1,12 @@
 """From image messages to verdicts and dead letters; no Kafka in it."""
 
 import logging
+import threading
 from collections.abc import Callable, Collection, Sequence
 from concurrent.futures import Executor
-from dataclasses import astuple, dataclass, replace
+from dataclasses import astuple, dataclass, field, replace
 from datetime import UTC, datetime
+from functools import lru_cache
 
 from consumer.claim_checks.reader import UriReader
 from consumer.messages import (
@@ -38,9 +40,12 @@ class Described:
     ----------
     items
         In the order of the messages.
+    took_s
+        Seconds of each stage; deciding adds its own.
     """
 
     items: tuple[tuple[ImageMessage, str | None, Query | BadInput], ...]
+    took_s: dict[str, float] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
@@ -116,6 +121,8 @@ def _now() -> datetime:
 class Handler:
     """Judges batches of messages in two steps, so that an outage repeats only the second.
 
+    Several may be described at once; they are decided one after another.
+
     Parameters
     ----------
     descriptor, index
@@ -149,30 +156,33 @@ class Handler:
         pass_headers: Collection[str] = (),
         now: Callable[[], datetime] = _now,
     ) -> None:
-        self._descriptor = descriptor
         self._index = index
         self._topics = topics
         self._pass_headers = pass_headers
-        self._executor = executor
-        self._decoder = decoder
         self._uris = uris
         self._metrics = metrics
         self._now = now
+        self._describing = threading.Lock()
+        # Kept as long as the index compares alike: every decoding process loads what it is to make of images.
+        self._batches = lru_cache(maxsize=1)(
+            lambda relation: BatchDescriber(Describer(descriptor, relation), decoder, executor)
+        )
 
     def describe(self, messages: Sequence[ImageMessage]) -> Described:
-        """Decode in parallel on the executor's threads, then describe all decoded images as one batch.
+        """Decode in parallel on the executor's threads, then describe as one batch what the decoder left to do.
 
         The index says how images are compared; a later generation may say something else.
         """
-        describer = Describer(self._descriptor, self._index.meta.relation)
-        batch = BatchDescriber(describer, self._decoder, self._executor)
-        with self._metrics.stage("decode"):
+        took_s: dict[str, float] = {}
+        batch = self._batches(self._index.meta.relation)
+        with self._metrics.stage("decode", took_s):
             requests = [_request(message) for message in messages]
             prepared: list[PreparedImage | BadInput] = batch.prepare(requests, self._encoded)
-        with self._metrics.stage("describe"):
+        # A network takes one batch at a time.
+        with self._describing, self._metrics.stage("describe", took_s):
             results = batch.describe(prepared)
         queries = self._with_known_times(messages, list(map(_query, messages, requests, prepared, results)))
-        return Described(tuple(zip(messages, map(_uri, requests), queries, strict=True)))
+        return Described(tuple(zip(messages, map(_uri, requests), queries, strict=True)), took_s)
 
     def _with_known_times(
         self, messages: Sequence[ImageMessage], queries: Sequence[Query | BadInput]
@@ -222,10 +232,13 @@ class Handler:
         """
         queries = [query for _, _, query in described.items if isinstance(query, Query)]
         try:
-            with self._metrics.stage("decide"):
+            with self._metrics.stage("decide", described.took_s):
                 decisions = iter(self._index.decide(queries) if queries else ())
         except RelationMismatch:
-            return self.decide(self.describe([message for message, _, _ in described.items]))
+            again = self.describe([message for message, _, _ in described.items])
+            outcomes = self.decide(again)
+            described.took_s.update(again.took_s)
+            return outcomes
         decided_at = self._now()
         outcomes = []
         for message, uri, query in described.items:

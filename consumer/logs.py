@@ -3,7 +3,7 @@
 import json
 import logging
 import sys
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from typing import Any, TextIO
 
@@ -69,9 +69,9 @@ def _fields(record: logging.LogRecord) -> dict[str, Any]:
     return fields
 
 
-def report_outcomes(outcomes: Sequence[Outcome], metrics: Metrics) -> None:
-    """Count and log the outcomes of a batch, once it is committed."""
-    seconds = {stage: round(elapsed_s, 4) for stage, elapsed_s in metrics.batch_stage_seconds.items()}
+def report_outcomes(outcomes: Sequence[Outcome], took_s: Mapping[str, float], metrics: Metrics) -> None:
+    """Count and log the outcomes of a batch, once it is committed, with the seconds of its stages."""
+    seconds = {stage: round(elapsed_s, 4) for stage, elapsed_s in took_s.items()}
     for outcome in outcomes:
         fields = _describe_error(outcome, metrics) if outcome.error else _describe_verdict(outcome, metrics)
         message = outcome.message

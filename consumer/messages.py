@@ -37,6 +37,9 @@ class ImageMessage:
         Identifies the message across deliveries when its place in a topic cannot: a file's path.
     read
         Returns the image where no URI is to be read for it: a file's, in folder mode. Raises `BadInput`.
+    assignment
+        How often its partition had been taken from this consumer when the message came: what came before that is the
+        partition's next owner's.
     """
 
     topic: str
@@ -48,6 +51,7 @@ class ImageMessage:
     headers: Headers = ()
     identity: str | None = None
     read: Callable[[], bytes] | None = None
+    assignment: int = 0
 
     @property
     def coordinates(self) -> str:

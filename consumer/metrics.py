@@ -28,16 +28,10 @@ class Metrics:
     ----------
     registry
         Where they are registered; a new one when None.
-
-    Attributes
-    ----------
-    batch_stage_seconds
-        Seconds of each stage of the current batch, for the log.
     """
 
     def __init__(self, registry: CollectorRegistry | None = None) -> None:
         self.registry = registry or CollectorRegistry()
-        self.batch_stage_seconds: dict[str, float] = {}
         self._declare_flow()
         self._declare_index()
         self._declare_service()
@@ -133,14 +127,14 @@ class Metrics:
         )
 
     @contextmanager
-    def stage(self, stage: str) -> Iterator[None]:
-        """Time a stage of one batch."""
+    def stage(self, stage: str, seconds: dict[str, float]) -> Iterator[None]:
+        """Time a stage of one batch, and add it to the seconds of its stages."""
         started = time.perf_counter()
         try:
             yield
         finally:
             elapsed_s = time.perf_counter() - started
-            self.batch_stage_seconds[stage] = elapsed_s
+            seconds[stage] = elapsed_s
             self.stage_seconds.labels(stage).observe(elapsed_s)
 
     def errors_of(self, service: str) -> Counter:

@@ -18,10 +18,18 @@ from consumer.handler import Handler, OutputTopics
 from consumer.health import Health, HealthServer
 from consumer.loop import Loop
 from consumer.metrics import Metrics
-from consumer.settings import EXACTLY_ONCE, POLL_TIMEOUT_S, ClaimCheckSettings, JudgingSettings, ServiceSettings
+from consumer.settings import (
+    EXACTLY_ONCE,
+    MAX_WAIT_MS,
+    POLL_TIMEOUT_S,
+    ClaimCheckSettings,
+    JudgingSettings,
+    ServiceSettings,
+)
 from consumer.transport.at_least_once import AtLeastOnceDelivery
 from consumer.transport.base import Delivery, Source
 from neardup import __version__
+from neardup.cores import count_of
 from neardup.decoding.pool import open_decoder
 from neardup.errors import RedisUnavailable, Unavailable
 from neardup.index.base import Index
@@ -68,6 +76,7 @@ def serve(settings: ServiceSettings) -> None:
             pass_headers=settings.pass_headers,
             claim_checks=settings,
             poll_timeout_s=settings.poll_timeout_s,
+            max_wait_ms=settings.max_wait_ms,
             metrics=metrics,
             health=health,
             stop=stop,
@@ -108,7 +117,7 @@ def stopped_by_signals(stop: threading.Event) -> Iterator[None]:
         if noted or stop.is_set():
             # Not by an exception: a busy thread or a server that is away could delay it.
             name = signal.Signals(number).name
-            os.write(2, f"consumer: {name} again: exiting now, the current batch will be delivered again\n".encode())
+            os.write(2, f"consumer: {name} again: exiting now, what is in hand will be delivered again\n".encode())
             os._exit(128 + number)
         noted = True
         numbers.put(number)
@@ -116,7 +125,7 @@ def stopped_by_signals(stop: threading.Event) -> Iterator[None]:
     def act_on_signal() -> None:
         if number := numbers.get():
             stop.set()
-            _log.info("%s: finishing the current batch", signal.Signals(number).name)
+            _log.info("%s: finishing what is in hand", signal.Signals(number).name)
 
     acting = threading.Thread(target=act_on_signal, name="signals", daemon=True)
     acting.start()
@@ -182,6 +191,7 @@ def run(
     pass_headers: Collection[str] = (),
     claim_checks: ClaimCheckSettings,
     poll_timeout_s: float = POLL_TIMEOUT_S,
+    max_wait_ms: float = MAX_WAIT_MS,
     metrics: Metrics,
     health: Health,
     stop: threading.Event,
@@ -192,10 +202,11 @@ def run(
     )
     if descriptor is None:
         return
+    workers = count_of(settings.decode_workers)
     with (
         open_uris(claim_checks, settings.max_image_bytes) as uris,
-        open_decoder(settings.decode_workers, decode_limits(settings), work_limits(settings)) as decoder,
-        ThreadPoolExecutor(settings.decode_workers, thread_name_prefix="decode") as executor,
+        open_decoder(workers, decode_limits(settings), work_limits(settings)) as decoder,
+        ThreadPoolExecutor(workers, thread_name_prefix="decode") as executor,
     ):
         loop = Loop(
             source=source,
@@ -212,10 +223,12 @@ def run(
             ),
             metrics=metrics,
             health=health,
-            refresh=_every(REFRESH_S, lambda: metrics.show_index(index.meta, index.stats(), __version__)),
+            refresh=lambda: metrics.show_index(index.meta, index.stats(), __version__),
+            refresh_s=REFRESH_S,
             stop=stop,
             batch_size=settings.batch_size,
             poll_timeout_s=poll_timeout_s,
+            max_wait_s=max_wait_ms / 1000,
             shutdown_timeout_s=settings.shutdown_timeout_s,
         )
         try:
@@ -250,18 +263,3 @@ def _close(client: Source | Delivery) -> None:
         client.close()
     except Unavailable as error:
         _log.warning("closing: %s", error)
-
-
-def _every(
-    period_s: float, act: Callable[[], None], monotonic: Callable[[], float] = time.monotonic
-) -> Callable[[], None]:
-    """Return a function that calls `act`, but at most once per period."""
-    due = float("-inf")
-
-    def act_when_due() -> None:
-        nonlocal due
-        if monotonic() >= due:
-            act()
-            due = monotonic() + period_s
-
-    return act_when_due

@@ -9,7 +9,7 @@ from neardup.descriptors.names import DEFAULT, SPECS
 from neardup.settings.decoding import DecodingSettings
 from neardup.settings.kafka import KafkaConnection
 from neardup.settings.options import option
-from neardup.settings.parsers import duration_or_off, header_names, integer, number, one_of
+from neardup.settings.parsers import auto_or, duration_or_off, header_names, integer, number, one_of
 from neardup.settings.redis import RedisSettings
 from neardup.settings.relation import RelationSettings, radius_option
 from neardup.settings.subjects import CLAIM_CHECKS, DUPLICATES, FILES, KAFKA, REDIS, RUNNING, TOPICS
@@ -23,6 +23,9 @@ SKIP = "skip"
 RECOMPRESS = "recompress"
 URI = "uri"
 POLL_TIMEOUT_S = 0.5
+MAX_WAIT_MS = 20.0
+BATCHES_IN_HAND = 3
+"""At most: one that is described, one that is decided, one that is delivered."""
 VERDICT_HEADERS = ("verdict", "member")
 """A verdict's own, as `neardup.wire` writes them, which is not imported here: it would delay ``--help``."""
 _OF_MEMORY = ("radius", *(field.name for field in fields(RelationSettings)))
@@ -124,12 +127,16 @@ class JudgingSettings(RedisSettings, DecodingSettings):
         env="NEARDUP_RETENTION",
     )
     batch_size: int = option("--batch-size", "most images in one micro-batch", 64, integer(1, 10_000), subject=RUNNING)
-    decode_workers: int = option(
-        "--decode-workers", "number of processes that decode images", 2, integer(1, 256), subject=RUNNING
+    decode_workers: int | None = option(
+        "--decode-workers",
+        "number of processes that decode and describe images; auto starts one per core (default: auto)",
+        None,
+        auto_or(integer(1, 256)),
+        subject=RUNNING,
     )
     shutdown_timeout_s: float = option(
         "--shutdown-timeout-s",
-        "longest time to finish the current batch after SIGTERM",
+        "longest time to finish what is in hand after SIGTERM",
         20.0,
         number(0.1, 3600),
         subject=RUNNING,
@@ -214,7 +221,8 @@ class ServiceSettings(KafkaSettings, JudgingSettings, ClaimCheckSettings):
     )
     batch_bytes: int = option(
         "--batch-bytes",
-        "largest total size of the messages in one micro-batch, and of a fetch; a single message may be larger",
+        "largest total size of the messages in hand, a third of it in one micro-batch, and of a fetch; "
+        "a single message may be larger",
         32 * MEBIBYTE,
         integer(1024, 1024 * MEBIBYTE),
         subject=RUNNING,
@@ -224,6 +232,13 @@ class ServiceSettings(KafkaSettings, JudgingSettings, ClaimCheckSettings):
         "longest wait for the first image of a batch",
         POLL_TIMEOUT_S,
         number(0.01, 60),
+        subject=RUNNING,
+    )
+    max_wait_ms: float = option(
+        "--max-wait-ms",
+        "longest that images wait for their batch to fill while another one is in work; otherwise they go at once",
+        MAX_WAIT_MS,
+        number(0, 60_000),
         subject=RUNNING,
     )
 

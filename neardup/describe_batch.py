@@ -30,7 +30,7 @@ Read = Callable[[Item], bytes | PreparedImage | BadInput | Failure]
 
 
 class BatchDescriber:
-    """Prepares images in several threads, then describes them together.
+    """Prepares images in several threads, then describes those together that the decoder has not described.
 
     Parameters
     ----------
@@ -46,6 +46,7 @@ class BatchDescriber:
         self._describer = describer
         self._decoder = decoder
         self._executor = executor
+        self._prepare_all: PrepareAll = decoder.preparing(describer.preparation)
 
     def prepare(self, items: Sequence[Item], read: Read[Item, Failure]) -> list[PreparedImage | BadInput | Failure]:
         """Return each image of a batch prepared, or what is wrong with it, in order."""
@@ -63,7 +64,7 @@ class BatchDescriber:
     def _in_shares(
         self, items: Iterable[Item], read: Read[Item, Failure], share: int, in_flight: int
     ) -> Iterator[PreparedImage | BadInput | Failure]:
-        prepare = partial(_read_and_prepare, read, self._decoder.preparing(self._describer.preparation))
+        prepare = partial(_read_and_prepare, read, self._prepare_all)
         window: deque[Future[list[PreparedImage | BadInput | Failure]]] = deque()
         remaining = iter(items)
         try:

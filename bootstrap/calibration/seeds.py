@@ -1,6 +1,5 @@
 """Calibration at bootstrap, from the seed set itself."""
 
-import os
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
@@ -23,6 +22,7 @@ from bootstrap.calibration.looking import (
 from bootstrap.calibration.radius import Calibration
 from bootstrap.calibration.tail import MOST_PAIRS
 from bootstrap.calibration.together import choose_together
+from neardup.cores import count_of
 from neardup.decoding.limits import DecodeLimits
 from neardup.descriptors.base import Descriptor
 from neardup.relation.images import Images
@@ -95,9 +95,9 @@ def calibrate_seeds(
     limits
         What an image may cost.
     workers
-        Threads; None takes one for each processor.
+        Threads; None takes one for each core it may use.
     """
-    limits, workers = limits or DecodeLimits(), workers or os.cpu_count() or 1
+    limits, workers = limits or DecodeLimits(), count_of(workers)
     candidate = descriptor.candidate_radius
     relation = second_look.within(candidate) if second_look else None
     order = in_order_of_digest(descriptors)

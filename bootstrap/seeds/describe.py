@@ -1,6 +1,5 @@
 """From seeds to descriptors: decoding side by side, describing in batches, in the order of the seeds."""
 
-import os
 from collections import Counter, deque
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Executor, ThreadPoolExecutor
@@ -11,6 +10,7 @@ from itertools import islice, repeat
 
 import numpy as np
 
+from neardup.cores import count_of
 from neardup.decoding.limits import DecodeLimits, WorkLimits
 from neardup.decoding.pool import open_decoder
 from neardup.describe_batch import BATCH, BatchDescriber, Compared
@@ -111,7 +111,7 @@ def describe_seeds(
     relation
         Of the index to come: what else than descriptors is compared. Its radius does not matter; None is nothing else.
     workers
-        Processes that decode; None takes one for each processor.
+        Processes that decode; None takes one for each core it may use.
     limits
         What is decoded.
     work_limits
@@ -126,7 +126,7 @@ def describe_seeds(
         No seed is a readable image.
     """
     describer = Describer(descriptor, relation or Relation(0.0))
-    limits, threads = limits or DecodeLimits(), workers or os.cpu_count() or 1
+    limits, threads = limits or DecodeLimits(), count_of(workers)
     result = DescribedSeeds([], np.empty((0, descriptor.dimension), dtype=np.float16))
     taken: deque[SeedImage] = deque()
     with open_decoder(threads, limits, work_limits) as decoder, _threads(threads) as executor:

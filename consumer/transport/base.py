@@ -20,11 +20,14 @@ class Source(Protocol):
             They can never be reached with these settings.
         """
 
-    def poll(self, max_messages: int, timeout_s: float) -> list[ImageMessage]:
-        """Return up to `max_messages` available messages; wait up to `timeout_s` for the first."""
+    def poll(self, max_messages: int, timeout_s: float, *, full: bool = False) -> list[ImageMessage]:
+        """Return up to `max_messages` available messages; wait up to `timeout_s` for the first.
+
+        With `full` none, unless they make a full batch or no more can come; those that are there are kept.
+        """
 
     def ours(self, messages: Sequence[ImageMessage]) -> list[bool]:
-        """Return which messages of the latest poll are still ours to answer: not those of revoked partitions.
+        """Return which messages are still ours to answer: not those of partitions revoked since they were polled.
 
         Completes a rebalance in progress first.
 
@@ -41,7 +44,7 @@ class Source(Protocol):
         """Return by (topic, partition) the offsets to commit that are behind more than the last message.
 
         Publishers' transactions end in markers, and aborted ones leave messages that are never delivered. An offset
-        before them looks like a message that waits, for ever if no other comes. Call it between batches.
+        before them looks like a message that waits, for ever if no other comes. Call it when no batch is in hand.
         """
 
     def commit_passed(self) -> None:
@@ -75,8 +78,8 @@ class Delivery(Protocol):
         Parameters
         ----------
         messages, outgoing
-            A batch of one poll, and the messages to publish for each of its messages, in order, to any of the topics. A
-            message with none to publish is committed as well.
+            The batch polled after the one delivered before, and the messages to publish for each of its messages, in
+            order, to any of the topics. A message with none to publish is committed as well.
 
         Returns
         -------
@@ -92,7 +95,10 @@ class Delivery(Protocol):
         """
 
     def catch_up(self) -> None:
-        """Commit what the source has passed without a message; errors as `deliver`. Call it between batches."""
+        """Commit what the source has passed without a message; errors as `deliver`.
+
+        Call it when no batch is in hand.
+        """
 
     def close(self) -> None:
         """Close all connections."""

@@ -5,23 +5,20 @@
 
 import time
 from collections import deque
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from itertools import islice
 from typing import Any
 
 from kafka import KafkaConsumer, KafkaProducer, TopicPartition
 from kafka.coordinator.assignors.cooperative_sticky import CooperativeStickyAssignor
-from kafka.errors import (
-    CorruptRecordError,
-    KafkaError,
-    NoOffsetForPartitionError,
-)
+from kafka.errors import CorruptRecordError, KafkaError, NoOffsetForPartitionError
 from kafka.structs import MemberState
 
 from consumer.messages import ImageMessage, OutgoingMessage, last_offsets
-from consumer.settings import KafkaSettings, ServiceSettings
+from consumer.settings import BATCHES_IN_HAND, KafkaSettings, ServiceSettings
 from consumer.transport.offset_reset import LOST, LostData
 from consumer.transport.rebalance import Partitions
-from consumer.transport.records import batch_bytes, image_message, memory_bytes, offsets_at, offsets_behind, sendable
+from consumer.transport.records import batch_bytes, image_messages, memory_bytes, offsets_at, offsets_behind, sendable
 from neardup.errors import KafkaUnavailable, Misconfigured
 from neardup.kafka.client import Client
 from neardup.kafka.errors import PLACE_TAKEN, size_explained, translated_errors, unreadable
@@ -63,7 +60,7 @@ class KafkaSource:
         count_lost: Callable[[int], None] = lambda _messages: None,
     ) -> None:
         self._topic = settings.topic
-        self._batch_bytes = settings.batch_bytes
+        self._batch_bytes = settings.batch_bytes // BATCHES_IN_HAND
         self._settings = settings
         self._client = Client(KafkaConsumer, lambda: _consumer_config(settings, read_committed=read_committed))
         self._partitions = Partitions()
@@ -83,27 +80,31 @@ class KafkaSource:
             if not consumer.subscription():
                 consumer.subscribe([self._topic], listener=self._partitions)
 
-    def poll(self, max_messages: int, timeout_s: float) -> list[ImageMessage]:
+    def poll(self, max_messages: int, timeout_s: float, *, full: bool = False) -> list[ImageMessage]:
         """Return the next messages, partition by partition; see `Source.poll`.
 
-        What one Kafka poll returns beyond `--batch-bytes` is kept here, and used up before the next poll.
+        What Kafka's polls return beyond a batch, or towards a full one, is kept here.
         """
-        self._partitions.forget_taken()
-        if self._waiting:
+        if self._fills(max_messages):
             self.idle(0.0)  # small batches of large messages must not cost us our place in the group
-            self._waiting = deque(message for message in self._waiting if self._owns(message))
-        if not self._waiting:
-            self._waiting.extend(self._polled(max_messages, timeout_s))
-            # Messages of a partition that was revoked and assigned again within this poll are ours.
-            self._partitions.forget_taken()
-        return self._next_batch(max_messages)
+        else:
+            timeout_s = 0.0 if self._waiting else timeout_s
+            self._waiting.extend(self._polled(max_messages - len(self._waiting), timeout_s))
+        self._waiting = deque(filter(self._owns, self._waiting))
+        return self._next_batch(max_messages) if self._fills(max_messages) or not full else []
 
-    def _polled(self, max_messages: int, timeout_s: float) -> list[ImageMessage]:
+    def _fills(self, max_messages: int) -> bool:
+        """Return whether what waits is a full batch."""
+        waiting_bytes = sum(map(memory_bytes, islice(self._waiting, max_messages)))
+        return len(self._waiting) >= max_messages or waiting_bytes >= self._batch_bytes
+
+    def _polled(self, max_messages: int, timeout_s: float) -> Iterator[ImageMessage]:
         consumer = self._client.get()
         with translated_errors():
             polled = self._poll_kafka(consumer, timeout_s, max_messages)
             self._ask_when_silent(consumer, heard=bool(polled))
-        return [image_message(record) for records in polled.values() for record in records]
+        # After the poll: messages of a partition that was taken and assigned again within it are ours.
+        return image_messages(polled, self._partitions.assignment)
 
     def _next_batch(self, max_messages: int) -> list[ImageMessage]:
         batch: list[ImageMessage] = []
@@ -148,7 +149,7 @@ class KafkaSource:
         self._heard_at = time.monotonic()
 
     def ours(self, messages: Sequence[ImageMessage]) -> list[bool]:
-        """Return which messages belong to partitions that have been ours ever since the poll."""
+        """Return which messages belong to partitions that have been ours ever since they were polled."""
         until = time.monotonic() + REBALANCE_TIMEOUT_MS / 1000
         self._check_place(self._client.get())
         # The broker accepts no offsets from a member during a rebalance.
@@ -159,7 +160,7 @@ class KafkaSource:
         return [self._owns(message) for message in messages]
 
     def _owns(self, message: ImageMessage) -> bool:
-        return not self._partitions.taken(TopicPartition(message.topic, message.partition))
+        return message.assignment == self._partitions.assignment(TopicPartition(message.topic, message.partition))
 
     def commit(self, messages: Sequence[ImageMessage]) -> None:
         """Commit the offsets after the messages, except those of revoked partitions.

@@ -27,8 +27,9 @@ class MemorySource:
     def connect(self) -> None:
         """Do nothing: memory is always there."""
 
-    def poll(self, max_messages: int, timeout_s: float) -> list[ImageMessage]:  # noqa: ARG002 - nothing to wait for
-        """Return the next messages."""
+    def poll(self, max_messages: int, timeout_s: float, *, full: bool = False) -> list[ImageMessage]:
+        """Return the next messages, as many as there may be: there is nothing to wait for."""
+        del timeout_s, full
         batch: list[ImageMessage] = []
         while len(batch) < max_messages and not self._exhausted:
             message = next(self._messages, None)

@@ -1,6 +1,7 @@
 """Which partitions were revoked while we were working on their messages."""
 
 import logging
+from collections import Counter
 from collections.abc import Iterable
 
 from kafka import ConsumerRebalanceListener, TopicPartition
@@ -12,19 +13,15 @@ class Partitions(ConsumerRebalanceListener):  # type: ignore[misc]
     """Listens to rebalances; kafka-python calls it only within our own polls.
 
     Work on a revoked partition is dropped: its next owner starts at the committed offset. So do we if it is revoked and
-    assigned again in between, so that counts as revoked, too.
+    assigned again in between; what comes then belongs to another assignment.
     """
 
     def __init__(self) -> None:
-        self._taken: set[TopicPartition] = set()
+        self._taken: Counter[TopicPartition] = Counter()
 
-    def taken(self, partition: TopicPartition) -> bool:
-        """Return whether the partition was revoked since `forget_taken`."""
-        return partition in self._taken
-
-    def forget_taken(self) -> None:
-        """Start over, when no batch is in progress."""
-        self._taken.clear()
+    def assignment(self, partition: TopicPartition) -> int:
+        """Return the number of the partition's present assignment: how often it was taken before."""
+        return self._taken[partition]
 
     def on_partitions_revoked(self, revoked: Iterable[TopicPartition]) -> None:
         """Note partitions that the group gives to another consumer."""

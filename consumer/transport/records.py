@@ -1,6 +1,6 @@
 """Messages and offsets as kafka-python has them, from ours and back."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
 from kafka import TopicPartition
@@ -10,8 +10,16 @@ from kafka.structs import OffsetAndMetadata
 from consumer.messages import ImageMessage, OutgoingMessage, last_offsets
 
 
-def image_message(record: Any) -> ImageMessage:  # noqa: ANN401 - kafka-python has no types
-    """Return a record that was read."""
+def image_messages(
+    polled: Mapping[TopicPartition, Sequence[Any]], assignment: Callable[[TopicPartition], int]
+) -> Iterator[ImageMessage]:
+    """Iterate over records that were read, each in the present assignment of its partition."""
+    for place, records in polled.items():
+        for record in records:
+            yield _image_message(record, assignment(place))
+
+
+def _image_message(record: Any, assignment: int) -> ImageMessage:  # noqa: ANN401 - kafka-python has no types
     return ImageMessage(
         topic=record.topic,
         partition=record.partition,
@@ -20,6 +28,7 @@ def image_message(record: Any) -> ImageMessage:  # noqa: ANN401 - kafka-python h
         key=record.key,
         value=record.value,
         headers=tuple(record.headers),
+        assignment=assignment,
     )
 
 

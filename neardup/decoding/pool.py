@@ -1,8 +1,8 @@
 """Decoding under limits of time and memory: in processes that can be killed and replaced.
 
 A thread cannot be killed, and a decoder that crashes takes its process with it. So each image goes to one of a few
-processes (`neardup.decoding.worker`), which returns only the small prepared form. docs/operations.md says what it
-costs.
+processes (`neardup.decoding.worker`), which returns its descriptors, or the small form that a large model makes them
+of. docs/operations.md says what it costs.
 """
 
 import contextlib
@@ -39,7 +39,7 @@ Failure = TypeVar("Failure", bound=Exception)
 
 
 class PrepareAll(Protocol):
-    """Decodes images and prepares them, in order."""
+    """Decodes images and prepares them, in order; a process of ours describes them, too, where that is light."""
 
     def __call__(
         self, images: "Iterable[bytes | PreparedImage | BadInput | Failure]", /
@@ -114,7 +114,7 @@ class DecodePool:
         """See `Decoder`.
 
         What is returned raises `Misconfigured` when no process can be started, and RuntimeError when `preparation`
-        itself fails.
+        cannot be loaded there, or itself fails.
         """
         plan = pickle.dumps(preparation, pickle.HIGHEST_PROTOCOL)
 
@@ -193,9 +193,9 @@ def _checked(data: bytes, limits: DecodeLimits) -> bytes | BadInput:
 def _asked(worker: "_Worker", plan: bytes, images: Sequence[bytes]) -> list[Answer]:
     """Return an answer for each image: asked for together, or one by one where that did not go well."""
     if len(images) > 1:
-        worker.make_ready()
+        worker.make_ready(plan)
         with contextlib.suppress(OSError):
-            answers = worker.ask(plan, images)
+            answers = worker.ask(images)
             if not any(isinstance(answer, DecodeMemory) for answer in answers):
                 return answers
         worker.kill()
@@ -204,10 +204,10 @@ def _asked(worker: "_Worker", plan: bytes, images: Sequence[bytes]) -> list[Answ
 
 def _asked_alone(worker: "_Worker", plan: bytes, data: bytes) -> Answer:
     for _ in range(_ATTEMPTS):
-        worker.make_ready()
+        worker.make_ready(plan)
         was_fresh = worker.is_fresh
         try:
-            (answer,) = worker.ask(plan, [data])
+            (answer,) = worker.ask([data])
         except TimeoutError:
             worker.kill()
             return DecodeTimeout(f"decoding took longer than {worker.work_limits.timeout_s:g} s")
@@ -249,8 +249,8 @@ class _Worker:
         self._channel = ours
         self._stream = ours.makefile("rb")
 
-    def make_ready(self) -> None:
-        """Wait until the process has started; start another one if it has ended.
+    def make_ready(self, plan: bytes) -> None:
+        """Wait until the process has started and knows what to make of images; start another one if it has ended.
 
         Raises
         ------
@@ -260,15 +260,21 @@ class _Worker:
         if self._process.poll() is not None:
             self.kill()
             self._start()
-        if not self._is_ready:
-            deadline = time.monotonic() + START_TIMEOUT_S
-            with contextlib.suppress(OSError):
+        if plan != self._plan and not self._prepares_for(plan):
+            raise Misconfigured(f"the decoding process does not start: {self.how_it_ended()}")
+
+    def _prepares_for(self, plan: bytes) -> bool:
+        """Return whether it has started and loaded what to make of images: apart from them, as none is to blame."""
+        deadline = time.monotonic() + START_TIMEOUT_S
+        with contextlib.suppress(OSError):
+            if not self._is_ready:
                 self._send(deadline, framed(self._settings))
                 self._is_ready = self._receive(deadline) == READY
-            if not self._is_ready:
-                raise Misconfigured(f"the decoding process does not start: {self.how_it_ended()}")
+            self._exchange(deadline, plan, [])
+            self._plan = plan
+        return plan == self._plan
 
-    def ask(self, plan: bytes, images: Sequence[bytes]) -> list[Answer]:
+    def ask(self, images: Sequence[bytes]) -> list[Answer]:
         """Return what the process makes of some images.
 
         Raises
@@ -277,9 +283,10 @@ class _Worker:
             It takes too long for all of them together; it has ended.
         """
         self.is_fresh = False
-        deadline = time.monotonic() + self.work_limits.timeout_s
-        self._send(deadline, framed(b"" if plan is self._plan else plan, b"%d" % len(images), *images))
-        self._plan = plan
+        return self._exchange(time.monotonic() + self.work_limits.timeout_s, b"", images)
+
+    def _exchange(self, deadline: float, plan: bytes, images: Sequence[bytes]) -> list[Answer]:
+        self._send(deadline, framed(plan, b"%d" % len(images), *images))
         answers: list[Answer | RuntimeError]
         try:
             answers = pickle.loads(self._receive(deadline))  # noqa: S301 - from the process that we started

@@ -1,8 +1,9 @@
-"""A process that decodes and prepares images, for `neardup.decoding.pool`: killed when it takes too long or too much.
+"""A process that decodes and describes images, for `neardup.decoding.pool`: killed when it takes too long or too much.
 
 It reads from a socket, which is its standard input: the limits, then work. Work is what to make of images (empty when
-that is as before) and a number of images; the answer is a list that has for each its prepared form, or what is wrong
-with it. It ends when the other side does.
+that is as before) and a number of images; the answer is a list that has for each what it came to, or what is wrong
+with it. A model comes with what to make of images, and the memory that it takes is no image's. The process ends when
+the other side does.
 """
 
 import contextlib
@@ -20,8 +21,13 @@ from typing import IO, TYPE_CHECKING, cast
 from neardup.errors import BadInput, DecodeMemory
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from neardup.decoding.limits import DecodeLimits
     from neardup.relation.describing import Preparation, PreparedImage
+
+    Answer = PreparedImage | BadInput | RuntimeError
+    """What an image came to; what is our own fault is raised over there."""
 
 READY = b"ready"
 _BUFFER_BYTES = 256 * 1024
@@ -72,52 +78,82 @@ def _serve(channel: socket.socket) -> None:
         return
     limits, memory_bytes = pickle.loads(settings)  # noqa: S301 - from the process that started us
     limit_pillow(limits)
-    _limit_memory(limits.max_bytes + memory_bytes)
     channel.sendall(b"".join(framed(READY)))
     # What decoders print would stand among the service's lines.
     with Path(os.devnull).open("w") as nowhere:
         os.dup2(nowhere.fileno(), 2)
-    preparation = None
+    preparation: Preparation | RuntimeError = RuntimeError("received an image before a preparation")
     while (plan := read_message(stream)) is not None and (count := read_message(stream)) is not None:
         if plan:
-            preparation = pickle.loads(plan)  # noqa: S301 - as above
-        answers = []
+            preparation = _loaded(plan, limits.max_bytes + memory_bytes)
+        prepared = []
         for _ in range(int(count)):
             if (data := read_message(stream)) is None:
                 return
-            answers.append(_answer(data, preparation, limits))
+            prepared.append(_prepared(data, preparation, limits))
+        answers = _described(prepared, preparation)
         channel.sendall(b"".join(framed(pickle.dumps(answers, pickle.HIGHEST_PROTOCOL))))
 
 
-def _answer(
-    data: bytes, preparation: "Preparation | None", limits: "DecodeLimits"
-) -> "PreparedImage | BadInput | RuntimeError":
+def _loaded(plan: bytes, memory_bytes: int) -> "Preparation | RuntimeError":
+    """Return what to make of images, which may take so much more memory than is in use then."""
+    _limit_memory(None)
+    try:
+        preparation: Preparation = pickle.loads(plan)  # noqa: S301 - as above
+    except Exception:  # noqa: BLE001 - whatever it is, it is raised over there
+        return _fault()
+    _limit_memory(memory_bytes)
+    return preparation
+
+
+def _prepared(data: bytes, preparation: "Preparation | RuntimeError", limits: "DecodeLimits") -> "Answer":
     from neardup.decoding.decode import decode_file  # noqa: PLC0415 - as above
 
+    if isinstance(preparation, RuntimeError):
+        return preparation
     try:
-        if preparation is None:
-            raise RuntimeError("received an image before a preparation")  # noqa: TRY301 - our own bug
         decoded = decode_file(data, reduce_to_px=preparation.reduce_to_px, limits=limits)
         return preparation.prepare(decoded.pixels, decoded.frames)
     except BadInput as error:
         return error
     except MemoryError:
         return DecodeMemory("preparing asked for more memory than it may have")
-    except Exception:  # noqa: BLE001 - whatever it is, it is raised over there
-        return RuntimeError(traceback.format_exc())
+    except Exception:  # noqa: BLE001 - as above
+        return _fault()
 
 
-def _limit_memory(memory_bytes: int) -> None:
-    """Allow so much more than what is in use by now; a crash leaves no core file."""
+def _described(prepared: "Sequence[Answer]", preparation: "Preparation | RuntimeError") -> "list[Answer]":
+    if isinstance(preparation, RuntimeError):
+        return list(prepared)
+    try:
+        described = iter(preparation.described([each for each in prepared if not isinstance(each, Exception)]))
+    except MemoryError:
+        return [DecodeMemory("describing asked for more memory than it may have")] * len(prepared)
+    except Exception:  # noqa: BLE001 - as above
+        return [_fault()]
+    return [each if isinstance(each, Exception) else next(described) for each in prepared]
+
+
+def _fault() -> RuntimeError:
+    """Return the error that is being handled as one to raise over there, with its traceback."""
+    fault = RuntimeError("".join(traceback.format_exception_only(sys.exception())).strip())
+    fault.add_note(traceback.format_exc())
+    return fault
+
+
+def _limit_memory(memory_bytes: int | None) -> None:
+    """Allow so much more than what is in use by now, None for as much as we could have; a crash leaves no core file."""
     import resource  # noqa: PLC0415 - not on every platform, and the pool imports this module
 
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
     if _PAGES_FILE.exists():
-        in_use_bytes = int(_PAGES_FILE.read_text().split()[0]) * resource.getpagesize()
-        _, hard_limit = resource.getrlimit(resource.RLIMIT_AS)
-        wanted = in_use_bytes + memory_bytes
-        allowed = wanted if hard_limit == resource.RLIM_INFINITY else min(wanted, hard_limit)
-        resource.setrlimit(resource.RLIMIT_AS, (allowed, allowed))
+        _, most = resource.getrlimit(resource.RLIMIT_AS)
+        allowed = most
+        if memory_bytes is not None:
+            wanted = int(_PAGES_FILE.read_text().split()[0]) * resource.getpagesize() + memory_bytes
+            allowed = wanted if most == resource.RLIM_INFINITY else min(wanted, most)
+        # The soft limit alone: the next model may take more.
+        resource.setrlimit(resource.RLIMIT_AS, (allowed, most))
 
 
 if __name__ == "__main__":

@@ -15,7 +15,8 @@ class Descriptor(ABC):
     """Turns images into float16 unit vectors; similar images lie close in L2 distance.
 
     Describing has two steps. `prepare` runs once per image, in any thread, and shrinks the pixels to what the
-    descriptor needs, so that no full-size image outlives its decoding. `describe` runs once per batch.
+    descriptor needs, so that no full-size image outlives its decoding. `describe` runs once per batch: in the process
+    that has decoded its images, or, where `describer` is None, in the one that has asked for them.
 
     Attributes
     ----------
@@ -54,6 +55,15 @@ class Descriptor(ABC):
     def preparer(self) -> Callable[[Pixels], NDArray[np.uint8]]:
         """What `prepare` does, as a function that can be pickled: images are prepared in processes without a model."""
         return self.prepare
+
+    @property
+    def describer(self) -> "Callable[[Sequence[NDArray[np.uint8]]], Descriptors] | None":
+        """What `describe` does, as a function that can be pickled, for each decoding process to have its own.
+
+        None, unless a descriptor says otherwise: a large model serves all batches in one process, and where prepared
+        images are smaller than their descriptors, the one is cheaper to send than the other.
+        """
+        return None
 
     @abstractmethod
     def features(self, prepared: NDArray[np.uint8]) -> NDArray[np.float32]:

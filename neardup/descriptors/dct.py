@@ -3,6 +3,8 @@
 Every choice here was measured; docs/descriptors.md has the figures.
 """
 
+from collections.abc import Callable, Sequence
+
 import numpy as np
 from numpy.typing import NDArray
 
@@ -10,7 +12,7 @@ from neardup.descriptors.base import Descriptor, thumbnail
 from neardup.descriptors.faint import FREQUENCIES, FinePart
 from neardup.descriptors.names import unknown
 from neardup.descriptors.trim import TRIMMING, trimmed
-from neardup.types import Pixels
+from neardup.types import Descriptors, Pixels
 
 SIDE_PX = 64
 LUMA_COEFFICIENTS = 98
@@ -115,6 +117,11 @@ class DctDescriptor(Descriptor):
     def prepare(self, pixels: Pixels) -> NDArray[np.uint8]:
         """Return the uint8 (64, 64, 3) thumbnail of what is inside the bars."""
         return thumbnail(trimmed(pixels) if self.trim else pixels, SIDE_PX)
+
+    @property
+    def describer(self) -> Callable[[Sequence[NDArray[np.uint8]]], Descriptors]:
+        """What `describe` does: all of it is a few tables; see `Descriptor.describer`."""
+        return self.describe
 
     def features(self, prepared: NDArray[np.uint8]) -> NDArray[np.float32]:
         """Return float32 (n, 128): luminance, Cb, Cr, look; for faint images, the fine part is added to all 128."""

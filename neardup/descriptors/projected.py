@@ -54,6 +54,11 @@ class ProjectedDescriptor(Descriptor):
         """What the other descriptor prepares with; see `Descriptor.preparer`."""
         return self.raw.preparer
 
+    @property
+    def describer(self) -> Callable[[Sequence[NDArray[np.uint8]]], Descriptors] | None:
+        """What `describe` does, components and all, if the other one may; see `Descriptor.describer`."""
+        return None if self.raw.describer is None else self.describe
+
     def features(self, prepared: NDArray[np.uint8]) -> NDArray[np.float32]:
         """Return float32 (n, components) coordinates, not yet of unit length."""
         return self.pca.coordinates(self.raw.describe(list(prepared))).astype(np.float32)

@@ -1,6 +1,5 @@
 """From images of any kind to all that they are compared by: as in the service, an image at a time or many."""
 
-import os
 from collections import deque
 from collections.abc import Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -9,6 +8,7 @@ from itertools import chain, islice
 
 import numpy as np
 
+from neardup.cores import count_of
 from neardup.decoding.limits import DecodeLimits, WorkLimits
 from neardup.decoding.pool import open_decoder
 from neardup.describe_batch import BATCH, BatchDescriber, Compared
@@ -39,7 +39,7 @@ def describe(
     descriptor
         ``dct``, ``copynet`` and others; docs/descriptors.md lists them.
     workers
-        Processes that decode; None takes one for each processor, and none for up to 8 images.
+        Processes that decode; None takes one for each core it may use, and none for up to 8 images.
 
     Returns
     -------
@@ -110,7 +110,7 @@ def describe_all(images: Iterable[Readable], describer: Describer, workers: int 
     remaining = iter(images)
     first = list(islice(remaining, _FEW + 1))
     here = workers is None and len(first) <= _FEW
-    threads = workers or os.cpu_count() or 1
+    threads = count_of(workers)
     limits = DecodeLimits()
     with open_decoder(threads, limits, None if here else WorkLimits()) as decoder:
         executor = ThreadPoolExecutor(threads, thread_name_prefix="decode")

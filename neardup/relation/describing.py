@@ -4,7 +4,7 @@ Seeds, the stream and inspection all use it.
 """
 
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import cycle
 from typing import NamedTuple
 
@@ -12,6 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from neardup.descriptors.base import Descriptor
+from neardup.errors import BadInput
 from neardup.relation.insets import cropped, insets
 from neardup.relation.kept import Parts, kept_of, kept_of_part, transformed_kept
 from neardup.relation.rule import Relation
@@ -35,13 +36,15 @@ class PreparedImage:
     views
         What its variants show: the image as it came, then its parts; the same after each symmetry.
     inputs
-        The descriptor's input for each of them.
+        The descriptor's input for each of them; none once they are described.
     kept
         uint8 (b,), of the image as it came, then of each of its parts; None where nothing but descriptors is compared.
     frames
         How many frames or pages its file has.
     seeks_parts
         Whether pictures in it were looked for, though there may be none.
+    descriptors
+        float16 (n, d), of each view, where they were described in the process that has prepared them.
     """
 
     views: tuple[View, ...]
@@ -49,11 +52,12 @@ class PreparedImage:
     kept: tuple[Kept | None, ...]
     frames: int = 1
     seeks_parts: bool = False
+    descriptors: Descriptors | None = None
 
 
 @dataclass(frozen=True, slots=True)
 class Preparation:
-    """The first half of describing, without the descriptor's model: it can be pickled and run in another process.
+    """What of describing can be pickled and run in another process: the first half, and the second where it is light.
 
     Attributes
     ----------
@@ -67,6 +71,8 @@ class Preparation:
         What is kept of it besides.
     reduce_to_px
         A JPEG may be decoded smaller as long as both sides keep this many pixels.
+    describe
+        Makes float16 (n, d) of n inputs; None where that is left to `Describer.describe`.
     """
 
     prepare_input: Callable[[Pixels], NDArray[np.uint8]]
@@ -74,6 +80,7 @@ class Preparation:
     seeks_parts: bool
     parts: Parts
     reduce_to_px: int
+    describe: Callable[[Sequence[NDArray[np.uint8]]], Descriptors] | None = None
 
     def prepare(self, pixels: Pixels, frames: int = 1) -> PreparedImage:
         """Shrink uint8 (height, width, 3) RGB pixels to what is compared; nothing full-size is kept."""
@@ -82,6 +89,20 @@ class Preparation:
         whole = kept_of(pixels, self.parts)
         of_parts = (kept_of_part(whole, cropped(pixels, box), box) for box in boxes)
         return PreparedImage(views, inputs, (whole, *of_parts), frames, self.seeks_parts)
+
+    def described(self, images: Sequence[PreparedImage]) -> list[PreparedImage | BadInput]:
+        """Return prepared images with their descriptors, if they are made here, or what is wrong with one."""
+        if self.describe is None or not images:
+            return list(images)
+        try:
+            rows = self.describe([each for image in images for each in image.inputs])
+        except BadInput as error:
+            return [error] if len(images) == 1 else [self.described([one])[0] for one in images]
+        ends = np.cumsum([len(image.views) for image in images])
+        return [
+            replace(image, inputs=(), descriptors=own)
+            for image, own in zip(images, np.split(rows, ends[:-1]), strict=True)
+        ]
 
     def _shown(self, pixels: Pixels, boxes: Sequence[Box]) -> Iterator[tuple[View, NDArray[np.uint8]]]:
         """Iterate over what the variants show, and the descriptor's input for each."""
@@ -117,8 +138,15 @@ class Describer:
 
     @property
     def preparation(self) -> Preparation:
-        """What `prepare` does, as an object that can be pickled."""
-        return Preparation(self.descriptor.preparer, self.symmetries, self.seeks_parts, self.parts, self.reduce_to_px)
+        """What `prepare` does, and `describe` where that is light, as an object that can be pickled."""
+        return Preparation(
+            self.descriptor.preparer,
+            self.symmetries,
+            self.seeks_parts,
+            self.parts,
+            self.reduce_to_px,
+            self.descriptor.describer,
+        )
 
     def prepare(self, pixels: Pixels) -> PreparedImage:
         """Shrink uint8 (height, width, 3) RGB pixels to what is compared; nothing full-size is kept."""
@@ -136,6 +164,7 @@ class Describer:
         return [tuple(self._variants(image, rows)) for image in prepared]
 
     def _variants(self, image: PreparedImage, rows: Iterator[Descriptors]) -> Iterator[Variant]:
+        own = rows if image.descriptors is None else iter(image.descriptors)
         # After each symmetry come the whole and its parts.
         for (symmetry, part), kept in zip(image.views, cycle(image.kept), strict=False):
-            yield Variant(symmetry, next(rows), transformed_kept(kept, symmetry), part)
+            yield Variant(symmetry, next(own), transformed_kept(kept, symmetry), part)

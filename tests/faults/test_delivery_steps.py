@@ -1,4 +1,4 @@
-"""Death at every line of the loop's docstring, and what those find who come after."""
+"""Death at every line of the loop's docstring, with three batches in hand, and what those find who come after."""
 
 import json
 import signal
@@ -18,6 +18,8 @@ pytestmark = [pytest.mark.kafka, pytest.mark.redis, pytest.mark.slow]
 
 AT_LEAST_ONCE = ("--delivery", "at-least-once")
 UNIQUES, TIMES = 4, 3
+THREE = ("--batch-size", str(UNIQUES + 1))
+"""Makes three batches of what is fed at a time."""
 
 
 @pytest.fixture(scope="module")
@@ -34,7 +36,7 @@ def at_least(make_stage: Callable[[int], Stage]) -> Stage:
 
 def static(stage: Stage, *more: str) -> list[str]:
     """Return the command line of one and the same member of the group, who may die and come back."""
-    return stage.arguments("--group-instance-id", "one", *more)
+    return stage.arguments("--group-instance-id", "one", *THREE, *more)
 
 
 def feed(stage: Stage) -> Counter[str]:
@@ -76,7 +78,7 @@ def in_the_end(stage: Stage) -> None:
 def test_killed_at_any_step_nothing_is_lost_or_told_twice(once: Stage, consumers: Consumers, step: str) -> None:
     before = verdicts(once)
     wanted = feed(once)
-    with consumers.run(static(once), step=step) as dying:
+    with consumers.run(static(once), step=step, in_hand=TIMES) as dying:
         assert dying.wait() == -signal.SIGKILL, dying.said()
     with consumers.run(static(once)) as successor:
         once.await_outcomes()
@@ -86,20 +88,20 @@ def test_killed_at_any_step_nothing_is_lost_or_told_twice(once: Stage, consumers
 
 
 @pytest.mark.parametrize("step", [*EVERYWHERE, *IN_A_TRANSACTION, "told"])
-def test_told_to_stop_at_any_step_the_batch_in_hand_is_finished(once: Stage, consumers: Consumers, step: str) -> None:
+def test_told_to_stop_at_any_step_what_is_in_hand_is_finished(once: Stage, consumers: Consumers, step: str) -> None:
     feed(once)
-    with consumers.run(static(once), step=step, number=signal.SIGTERM) as stopping:
+    with consumers.run(static(once), step=step, number=signal.SIGTERM, in_hand=TIMES) as stopping:
         assert stopping.wait() == 0, stopping.said()
-    assert "SIGTERM: finishing the current batch" in stopping.said()
+    assert "SIGTERM: finishing what is in hand" in stopping.said()
     in_the_end(once)
 
 
 @pytest.mark.parametrize("step", ["described", "all sent"])
 def test_told_twice_it_leaves_at_once_and_costs_nothing(once: Stage, consumers: Consumers, step: str) -> None:
     feed(once)
-    with consumers.run(static(once), step=step, number=signal.SIGTERM, again=True) as leaving:
+    with consumers.run(static(once), step=step, number=signal.SIGTERM, again=True, in_hand=TIMES) as leaving:
         assert leaving.wait() == 128 + signal.SIGTERM, leaving.said()
-    line = "consumer: SIGTERM again: exiting now, the current batch will be delivered again\n"
+    line = "consumer: SIGTERM again: exiting now, what is in hand will be delivered again\n"
     assert leaving.said().endswith(line)
     with consumers.run(static(once)) as successor:
         once.await_outcomes()
@@ -110,7 +112,7 @@ def test_told_twice_it_leaves_at_once_and_costs_nothing(once: Stage, consumers: 
 @pytest.mark.parametrize("step", ["described", "all sent"])
 def test_a_zombie_whose_place_was_taken_is_fenced_and_says_so(once: Stage, consumers: Consumers, step: str) -> None:
     feed(once)
-    with consumers.run(static(once), step=step, number=signal.SIGSTOP) as zombie:
+    with consumers.run(static(once), step=step, number=signal.SIGSTOP, in_hand=TIMES) as zombie:
         eventually(zombie.sleeps, "asleep")
         with consumers.run(static(once)) as other:
             once.await_outcomes()
@@ -131,9 +133,13 @@ def test_a_zombie_without_a_name_drops_its_work_and_takes_part_again(
 ) -> None:
     stage = make_stage(1)
     feed(stage)
-    impatient = stage.arguments("--session-timeout-s", "6")
+    impatient = stage.arguments("--session-timeout-s", "6", *THREE)
     with consumers.run(
-        impatient, step="all sent", number=signal.SIGSTOP, constants={"TRANSACTION_TIMEOUT_MS": 2000}
+        impatient,
+        step="all sent",
+        number=signal.SIGSTOP,
+        constants={"TRANSACTION_TIMEOUT_MS": 2000},
+        in_hand=TIMES,
     ) as zombie:
         eventually(zombie.sleeps, "asleep with a transaction open")
         with consumers.run(impatient) as other:
@@ -173,7 +179,7 @@ def test_at_least_once_nothing_is_lost_and_what_is_told_again_is_the_same(
     stage = at_least
     before = set(tellings(stage))
     feed(stage)
-    with consumers.run(static(stage, *AT_LEAST_ONCE), step=step) as dying:
+    with consumers.run(static(stage, *AT_LEAST_ONCE), step=step, in_hand=TIMES) as dying:
         assert dying.wait() == -signal.SIGKILL, dying.said()
     with consumers.run(static(stage, *AT_LEAST_ONCE)) as successor:
         eventually(lambda: stage.committed() == stage.published, "all offsets committed")

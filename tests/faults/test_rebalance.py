@@ -56,7 +56,8 @@ def test_work_on_a_partition_that_moves_is_dropped_and_done_elsewhere(
     make_stage: MakeStage, consumers: Consumers
 ) -> None:
     stage = make_stage(2)
-    with consumers.run(stage.arguments(), slow_s=LONG_S) as slow:
+    # Three batches, which are all in hand when partitions move.
+    with consumers.run(stage.arguments("--batch-size", "4"), slow_s=LONG_S) as slow:
         eventually(lambda: assigned_count(slow) == 1, "both partitions assigned")
         feed(stage)
         # It may have polled one partition first; from then on what is in hand is of both or of either.

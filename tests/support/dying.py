@@ -5,10 +5,12 @@ import multiprocessing
 import os
 import signal
 import sys
+import threading
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from itertools import count
 from multiprocessing.process import BaseProcess
 from pathlib import Path
 from typing import Any
@@ -53,6 +55,8 @@ class Order:
         Values for constants of `consumer.transport.exactly_once`.
     slow_s
         How long the descriptor takes for a batch, besides what it takes.
+    in_hand
+        How many batches it has in hand before the first is decided, and before anything happens to it.
     """
 
     arguments: Sequence[str]
@@ -62,6 +66,7 @@ class Order:
     again: bool = False
     constants: Mapping[str, int] = field(default_factory=dict)
     slow_s: float = 0.0
+    in_hand: int = 1
 
 
 def live(order: Order) -> None:
@@ -73,9 +78,26 @@ def live(order: Order) -> None:
         setattr(consumer.transport.exactly_once, name, value)
     if order.slow_s:
         _before(Handler, "describe", lambda: time.sleep(order.slow_s))
+    enough = _hold(order.in_hand)
     if order.step is not None:
-        _place(order.step, _once(lambda: _strike(order)))
+        _place(order.step, _once(lambda: _strike(order)), enough)
     sys.exit(consumer.__main__.main(order.arguments, {}))
+
+
+def _hold(batches: int) -> threading.Event:
+    """Have the first batch wait to be decided until so many were polled; return what is set then."""
+    polled, enough = count(1), threading.Event()
+
+    def note() -> None:
+        if next(polled) == batches:
+            enough.set()
+
+    def wait() -> None:
+        assert enough.wait(DEADLINE_S), f"{next(polled) - 1} batches were polled"
+
+    _after(KafkaSource, "poll", note, when=bool)
+    _before(Handler, "decide", wait)
+    return enough
 
 
 def _strike(order: Order) -> None:
@@ -133,11 +155,15 @@ def _halfway(owner: Any, name: str, position: int, act: Callable[[], None]) -> N
     setattr(owner, name, wrapped)
 
 
-def _place(step: str, act: Callable[[], None]) -> None:
+def _place(step: str, act: Callable[[], None], enough: threading.Event) -> None:
+    def described() -> None:
+        enough.wait(DEADLINE_S)
+        act()
+
     transaction = consumer.transport.exactly_once
     places: dict[str, Callable[[], None]] = {
-        "polled": lambda: _after(KafkaSource, "poll", act, when=bool),
-        "described": lambda: _after(Handler, "describe", act),
+        "polled": lambda: _after(KafkaSource, "poll", act, when=lambda messages: messages and enough.is_set()),
+        "described": lambda: _after(Handler, "describe", described),
         "half decided": lambda: _halfway(RedisIndex, "decide", 1, act),
         "decided": lambda: _after(Handler, "decide", act),
         "offsets sent": lambda: _after(ExactlyOnceDelivery, "_send_offsets", act),

@@ -5,6 +5,7 @@ import os
 import signal
 import sys
 import time
+from collections.abc import Sequence
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
@@ -12,9 +13,10 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
+from neardup.errors import Undescribable
 from neardup.relation.describing import Preparation
 from neardup.relation.kept import Parts
-from neardup.types import Pixels, Symmetry
+from neardup.types import Descriptors, Pixels, Symmetry
 
 BAD_PX = 77
 """Height of the image that does harm."""
@@ -82,3 +84,39 @@ def harm(how: str, flag: str = "") -> Preparation:
 
 
 HARMLESS = Preparation(mean, symmetries=(Symmetry.NONE,), seeks_parts=False, parts=Parts.NOTHING, reduce_to_px=8)
+
+
+# What describes in a process of its own.
+
+
+def describe_no_blue(inputs: Sequence[NDArray[np.uint8]]) -> Descriptors:
+    """Return the mean colours, unless one is blue."""
+    if any(each.tolist() == [0, 0, 255] for each in inputs):
+        raise Undescribable("blue")
+    return np.stack(inputs).astype(np.float16)
+
+
+def describe_badly(_inputs: Sequence[NDArray[np.uint8]]) -> Descriptors:
+    """Raise what nobody expects."""
+    raise ValueError("no picture of mine")
+
+
+class Large:
+    """A model that takes memory once it is loaded."""
+
+    def __init__(self, nbytes: int) -> None:
+        self._nbytes = nbytes
+
+    def __setstate__(self, state: dict[str, int]) -> None:
+        self._numbers = np.ones(state["_nbytes"], dtype=np.uint8)
+
+    def __call__(self, inputs: Sequence[NDArray[np.uint8]]) -> Descriptors:
+        """Return the mean colours."""
+        return np.stack(inputs).astype(np.float16)
+
+
+class Failing(Large):
+    """A model that cannot be loaded."""
+
+    def __setstate__(self, state: dict[str, int]) -> None:
+        raise ValueError("no picture of mine")

@@ -90,7 +90,10 @@ def test_who_was_forgotten_by_the_group_answers_nothing(kafka: KafkaRig) -> None
     assert kafka.committed() == {}
     again = take(source, 5)
     assert values(again) == [b"0", b"1", b"2", b"3", b"4"]
-    assert source.ours(again) == [True] * 5
+    # What is still in hand of the earlier assignment stays lost, whatever was polled since.
+    assert source.ours([*taken, *again]) == [False] * 5 + [True] * 5
+    source.commit([*again[:2], *taken])
+    assert kafka.committed() == {0: 2}
     source.commit(again)
     assert kafka.committed() == {0: 5}
 
@@ -134,7 +137,7 @@ def test_lost_messages_may_stop_it(kafka: KafkaRig) -> None:
 def test_a_batch_is_bounded_in_bytes_and_what_is_larger_comes_alone(kafka: KafkaRig) -> None:
     sizes = [1000, 1000, 1000, 9000, 500, 500]
     kafka.write([Sent(bytes(size)) for size in sizes])
-    source = connected(kafka.source(batch_bytes=2500))
+    source = connected(kafka.source(batch_bytes=7500))
     batches: list[list[int]] = []
     for _ in until_deadline():
         batch = [len(message.value or b"") for message in source.poll(100, 0.2)]
@@ -142,7 +145,40 @@ def test_a_batch_is_bounded_in_bytes_and_what_is_larger_comes_alone(kafka: Kafka
         if sum(map(len, batches)) == len(sizes):
             break
     assert [size for batch in batches for size in batch] == sizes
+    # A third each: as many may be in hand.
     assert all(len(batch) == 1 or sum(batch) <= 2500 for batch in batches)
+
+
+def test_what_does_not_fill_a_batch_waits_when_a_full_one_is_asked_for(kafka: KafkaRig) -> None:
+    kafka.write([*numbered(2, 0), *numbered(1, 1)])
+    source = connected(kafka.source())
+    for _ in until_deadline():
+        assert source.poll(4, 0.2, full=True) == []
+        if sum(source.lag().values()) == 3 and len(source.lag()) == 2:
+            break
+    kafka.write(numbered(2, 1, start=1))
+    batch: list[ImageMessage] = []
+    for _ in until_deadline():
+        batch = source.poll(4, 0.2, full=True)
+        if batch:
+            break
+    assert len(batch) == 4
+    assert source.poll(4, 0.0, full=True) == []
+    batch += take(source, 1)
+    assert (values(batch, 0), values(batch, 1)) == ([b"0", b"1"], [b"0", b"1", b"2"])
+
+
+@pytest.mark.timeout(120)
+def test_what_waits_already_waits_for_no_other(kafka: KafkaRig) -> None:
+    kafka.write(numbered(3))
+    source = kafka.source()
+    source.connect()
+    for _ in until_deadline():
+        assert source.poll(100, 0.2, full=True) == []
+        if len(source._waiting) == 3:
+            break
+    an_hour_s = 3600.0
+    assert values(source.poll(100, an_hour_s)) == [b"0", b"1", b"2"]
 
 
 def test_a_header_whose_name_is_not_utf8_stops_nobody(kafka: KafkaRig) -> None:

@@ -1,5 +1,6 @@
 """The loop: what happens in which order, and what it does when a server is away. No time passes here."""
 
+import json
 import threading
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -10,7 +11,7 @@ import pytest
 
 from consumer.backoff import Backoff
 from consumer.claim_checks.reader import UriReader
-from consumer.handler import Described, Handler, OutputTopics
+from consumer.handler import Described, Handler, Outcome, OutputTopics
 from consumer.health import Health
 from consumer.loop import Loop, ShutdownTimeout
 from consumer.messages import ImageMessage, OutgoingMessage
@@ -20,7 +21,7 @@ from consumer.transport.memory import MemorySink, MemorySource
 from neardup.decoding.limits import DecodeLimits
 from neardup.decoding.pool import DecodeHere
 from neardup.descriptors.dct import DctDescriptor
-from neardup.errors import KafkaUnavailable, Misconfigured, RedisUnavailable
+from neardup.errors import KafkaUnavailable, Misconfigured, RedisUnavailable, StoreUnavailable
 from neardup.index.base import IndexMeta
 from neardup.index.memory import MemoryIndex
 from neardup.types import Decision, Query
@@ -28,6 +29,7 @@ from tests.support.processes import photo
 
 OPERATIONS = ("connect", "poll", "decide", "deliver", "refresh")
 SHUTDOWN_TIMEOUT_S = 20.0
+NEVER_S = 1e9
 PHOTOS = [photo(seed) for seed in range(6)]
 
 
@@ -75,16 +77,33 @@ class World:
 
 
 class Source(MemorySource):
+    """Delivers from memory, and notes what it is asked for.
+
+    Attributes
+    ----------
+    stays_open
+        Whether more could come, as from Kafka.
+    full
+        Whether a full batch was asked for, poll by poll.
+    """
+
     def __init__(self, world: World, values: Sequence[bytes]) -> None:
         super().__init__(messages(*values))
         self._world = world
+        self.stays_open = False
+        self.full: list[bool] = []
 
     def connect(self) -> None:
         self._world.happens("connect")
 
-    def poll(self, max_messages: int, timeout_s: float) -> list[ImageMessage]:
+    def poll(self, max_messages: int, timeout_s: float, *, full: bool = False) -> list[ImageMessage]:
+        self.full.append(full)
         self._world.happens("poll")
-        return super().poll(max_messages, timeout_s)
+        return super().poll(max_messages, timeout_s, full=full)
+
+    @property
+    def exhausted(self) -> bool:
+        return super().exhausted and not self.stays_open
 
     def passed(self) -> Mapping[tuple[str, int], int]:
         return {("images", 0): 4} if self._world.passed else {}
@@ -155,7 +174,7 @@ def executor() -> Iterator[ThreadPoolExecutor]:
 
 @pytest.fixture
 def make(executor: ThreadPoolExecutor) -> Callable[..., Rig]:
-    def make(*values: bytes, batch_size: int = 2, keep_alive_s: float = 60.0) -> Rig:
+    def make(*values: bytes, batch_size: int = 2, keep_alive_s: float = 60.0, refresh_s: float = 0.0) -> Rig:
         world, metrics, stop = World(), Metrics(), threading.Event()
         source, sink, health = Source(world, values), MemorySink(), Health(world.monotonic)
         delivery = Delivery(world, source, sink)
@@ -178,9 +197,11 @@ def make(executor: ThreadPoolExecutor) -> Callable[..., Rig]:
             metrics=metrics,
             health=health,
             refresh=lambda: world.happens("refresh"),
+            refresh_s=refresh_s,
             stop=stop,
             batch_size=batch_size,
             poll_timeout_s=0.5,
+            max_wait_s=0.0,
             shutdown_timeout_s=SHUTDOWN_TIMEOUT_S,
             keep_alive_s=keep_alive_s,
             backoff=Backoff(first_s=0.1, longest_s=5.0, uniform=lambda _low, high: high),
@@ -205,10 +226,10 @@ def test_a_batch_is_decided_then_delivered(make: Make) -> None:
         "connect",
         "refresh",
         "poll",
+        "poll",
         "decide",
         "deliver ['0: verdicts', '1: dead']",
         "refresh",
-        "poll",
         "decide",
         "deliver ['2: verdicts']",
         "refresh",
@@ -225,18 +246,21 @@ def test_an_empty_poll_is_no_batch(make: Make) -> None:
 
 
 def test_what_was_passed_without_a_message_is_committed_when_nothing_comes(make: Make) -> None:
-    rig = make(PHOTOS[0], PHOTOS[1])
+    rig = make()
     rig.world.passed = True
     rig.world.failures["commit passed"] = [KafkaUnavailable("away")]
     rig.loop.run()
-    assert rig.world.log[4:] == [
-        "deliver ['0: verdicts', '1: verdicts']",
-        "refresh",
-        "poll",
-        "commit passed fails",
-        "idle 0.1",
-        "commit passed",
-        "refresh",
+    assert rig.world.log[2:] == ["poll", "commit passed fails", "idle 0.1", "commit passed", "refresh"]
+
+
+def test_what_was_passed_without_a_message_waits_for_all_that_is_in_hand(make: Make) -> None:
+    rig = make(*PHOTOS)
+    rig.world.passed = True
+    rig.source.stays_open = True
+    rig.world.hooks["commit passed"] = rig.stop.set
+    rig.loop.run()
+    assert [line.partition(" ")[0] for line in rig.world.log if line != "poll"] == [
+        *("connect", "refresh", *("decide", "deliver", "refresh") * 3, "commit", "refresh")
     ]
 
 
@@ -301,6 +325,179 @@ def test_work_goes_on_while_kafka_is_away(make: Make, monkeypatch: pytest.Monkey
     monkeypatch.setattr(rig.loop._handler, "describe", slow)
     rig.loop.run()
     assert rig.source.committed == {("images", 0): 1}
+
+
+# Several batches in hand.
+
+
+def test_three_batches_are_at_work_at_once_and_no_more(make: Make, monkeypatch: pytest.MonkeyPatch) -> None:
+    rig = make(*PHOTOS, PHOTOS[0], refresh_s=NEVER_S)
+    handler, describe, decide = rig.loop._handler, rig.loop._handler.describe, rig.loop._handler.decide
+    together, second_described = threading.Barrier(3, timeout=30), threading.Event()
+
+    def describing(batch: Sequence[ImageMessage]) -> Described:
+        if batch[0].offset == 4:
+            together.wait()
+        described = describe(batch)
+        if batch[0].offset == 2:
+            second_described.set()
+        return described
+
+    def deciding(described: Described) -> list[Outcome]:
+        offset = described.items[0][0].offset
+        if offset == 0:
+            assert second_described.wait(30)
+            # The event is set within the work that has to be done.
+            assert rig.loop._in_hand[1].describing is not None
+            rig.loop._in_hand[1].describing.result(30)
+        if offset == 2:
+            together.wait()
+        return decide(described)
+
+    def delivering() -> None:
+        if rig.world.log[-1].startswith("deliver ['0:"):
+            together.wait()
+            assert rig.world.log.count("poll") == 3
+
+    monkeypatch.setattr(handler, "describe", describing)
+    monkeypatch.setattr(handler, "decide", deciding)
+    rig.world.hooks["deliver"] = delivering
+    rig.loop.run()
+    assert rig.source.committed == {("images", 0): 7}
+
+
+def test_what_is_in_hand_is_decided_and_delivered_in_order_whatever_fails(make: Make) -> None:
+    rig = make(*PHOTOS[:2], *PHOTOS[:2], *PHOTOS[:2], batch_size=1, refresh_s=NEVER_S)
+    rig.world.failures["decide"] = [RedisUnavailable("gone")] * 2
+    rig.world.failures["deliver"] = [KafkaUnavailable("gone")] * 3
+    rig.loop.run()
+    places = [line for line in rig.world.log if line.startswith("deliver [")]
+    assert places == [f"deliver ['{offset}: verdicts']" for offset in range(6)]
+    told = [json.loads(message.value or b"") for message in rig.sink.topics["verdicts"]]
+    assert [each["verdict"] for each in told] == ["unique"] * 2 + ["duplicate"] * 4
+
+
+def test_an_outage_of_a_later_batch_does_not_keep_an_earlier_one(make: Make, monkeypatch: pytest.MonkeyPatch) -> None:
+    rig = make(*PHOTOS[:4])
+    describe, failed = rig.loop._handler.describe, threading.Event()
+    failures = [StoreUnavailable("gone")] * 3
+
+    def describing(batch: Sequence[ImageMessage]) -> Described:
+        if batch[0].offset == 2 and failures:
+            failed.set()
+            raise failures.pop()
+        if batch[0].offset == 0:
+            assert failed.wait(30)
+        return describe(batch)
+
+    monkeypatch.setattr(rig.loop._handler, "describe", describing)
+    rig.loop.run()
+    first = rig.world.log.index("deliver ['0: verdicts', '1: verdicts']")
+    assert [at for at, line in enumerate(rig.world.log) if line.startswith("idle")] > [first]
+    assert rig.value("neardup_retries_total", operation="describe") == 3
+    assert rig.source.committed == {("images", 0): 4}
+
+
+def test_what_ends_us_is_met_when_all_before_it_is_delivered(make: Make) -> None:
+    rig = make(*PHOTOS)
+    rig.world.hooks["poll"] = lambda: rig.world.failures.update(poll=[Misconfigured("a broken record")])
+    with pytest.raises(Misconfigured, match="a broken record"):
+        rig.loop.run()
+    assert rig.source.committed == {("images", 0): 2}
+    assert rig.world.log.count("poll fails") == 1
+
+
+def test_an_outage_met_when_looking_for_more_costs_nothing(make: Make) -> None:
+    rig = make(*PHOTOS)
+    rig.world.hooks["poll"] = lambda: rig.world.failures.update(poll=[KafkaUnavailable("away")])
+    rig.world.hooks["deliver"] = rig.world.failures.clear
+    rig.loop.run()
+    assert rig.source.committed == {("images", 0): 6}
+    assert rig.value("neardup_retries_total", operation="poll") == 0
+    assert rig.world.slept_s == []
+
+
+def test_a_batch_waits_to_be_full_while_there_are_others_to_describe(
+    make: Make, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    rig = make(*PHOTOS[:2])
+    rig.source.stays_open = True
+    rig.loop._max_wait_s = 5.0
+    looked = threading.Event()
+    describe, poll = rig.loop._handler.describe, rig.source.poll
+
+    def describing(batch: Sequence[ImageMessage]) -> Described:
+        rig.world.now_s += 60.0
+        looked.clear()
+        assert looked.wait(30)
+        return describe(batch)
+
+    def polling(max_messages: int, timeout_s: float, *, full: bool = False) -> list[ImageMessage]:
+        looked.set()
+        return poll(max_messages, timeout_s, full=full)
+
+    monkeypatch.setattr(rig.loop._handler, "describe", describing)
+    monkeypatch.setattr(rig.source, "poll", polling)
+    rig.world.hooks["deliver"] = rig.stop.set
+    rig.loop.run()
+    # The first is waited for, those after it are looked for.
+    assert rig.source.full[0] is False
+    assert all(rig.source.full[1:])
+    assert len(rig.source.full) > 1
+
+
+@pytest.mark.parametrize(("waited_s", "full"), [(0.0, True), (4.9, True), (5.0, False), (60.0, False)])
+def test_once_all_are_described_it_waits_no_longer_than_it_may(
+    make: Make, monkeypatch: pytest.MonkeyPatch, waited_s: float, *, full: bool
+) -> None:
+    rig = make(*PHOTOS[:2])
+    rig.source.stays_open = True
+    rig.loop._max_wait_s = 5.0
+    decide, looked = rig.loop._handler.decide, threading.Event()
+    asked: list[bool] = []
+
+    def deciding(described: Described) -> list[Outcome]:
+        rig.world.now_s += waited_s
+        asked.clear()
+        looked.clear()
+        assert looked.wait(30)
+        return decide(described)
+
+    def polling(_max_messages: int, _timeout_s: float, *, full: bool = False) -> list[ImageMessage]:
+        asked.append(full)
+        if len(asked) > 1:
+            looked.set()
+        return first.pop() if first else []
+
+    first = [rig.source.poll(2, 0.0)]
+    monkeypatch.setattr(rig.loop._handler, "decide", deciding)
+    monkeypatch.setattr(rig.source, "poll", polling)
+    rig.world.hooks["deliver"] = rig.stop.set
+    rig.loop.run()
+    assert asked[1:]
+    assert set(asked[1:]) == {full}
+
+
+def test_sizes_are_read_only_when_nothing_is_being_decided(make: Make) -> None:
+    rig = make(*PHOTOS, *PHOTOS, batch_size=1, refresh_s=10.0)
+    deciding = threading.Lock()
+    rig.world.hooks["decide"] = lambda: rig.world.__setattr__("now_s", rig.world.now_s + 4.0)
+    index = rig.loop._handler._index
+    decide = index.decide
+
+    def alone(queries: Sequence[Query]) -> list[Decision]:
+        with deciding:
+            return decide(queries)
+
+    def refresh() -> None:
+        assert deciding.acquire(blocking=False)
+        deciding.release()
+
+    index.decide = alone  # type: ignore[method-assign]
+    rig.world.hooks["refresh"] = refresh
+    rig.loop.run()
+    # Each takes 4 s, and they are due every 10 s.
+    assert 3 <= rig.world.log.count("refresh") <= 6
 
 
 def test_ready_from_the_first_success_on(make: Make) -> None:
@@ -442,13 +639,14 @@ def test_a_programming_error_is_not_hidden(make: Make) -> None:
 
 
 @pytest.mark.parametrize("operation", ["poll", "decide", "deliver"])
-def test_stop_finishes_the_batch_in_hand_and_takes_no_other(make: Make, operation: str) -> None:
-    rig = make(*PHOTOS[:6])
+def test_stop_finishes_what_is_in_hand_and_takes_no_more(make: Make, operation: str) -> None:
+    rig = make(*PHOTOS, *PHOTOS)
     rig.world.hooks[operation] = rig.stop.set
     rig.loop.run()
-    assert len(rig.sink.topics["verdicts"]) == 2
-    assert rig.source.committed == {("images", 0): 2}
-    assert rig.world.log.count("poll") == 1
+    taken = 1 if operation == "poll" else 3
+    assert len(rig.sink.topics["verdicts"]) == 2 * taken
+    assert rig.source.committed == {("images", 0): 2 * taken}
+    assert rig.world.log.count("poll") == taken
 
 
 def test_stop_before_the_first_batch_takes_none(make: Make) -> None:

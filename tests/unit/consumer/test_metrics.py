@@ -91,12 +91,13 @@ def test_two_services_in_one_process_do_not_meet() -> None:
 
 def test_a_stage_is_timed_and_remembered_for_the_log() -> None:
     metrics = Metrics()
-    with metrics.stage("decode"):
+    took_s: dict[str, float] = {}
+    with metrics.stage("decode", took_s):
         pass
-    with pytest.raises(ZeroDivisionError), metrics.stage("decode"):
+    with pytest.raises(ZeroDivisionError), metrics.stage("decode", took_s):
         raise ZeroDivisionError
     assert value(metrics, "neardup_stage_seconds_count", stage="decode") == 2
-    assert metrics.batch_stage_seconds["decode"] >= 0
+    assert took_s["decode"] >= 0
 
 
 def test_lag_shows_the_partitions_assigned_now_and_no_others() -> None:

@@ -114,7 +114,7 @@ def test_told_to_stop_in_the_middle_of_a_line_of_its_log_it_stops_and_says_so(mo
             assert stop.wait(10.0)
     finally:
         log.removeHandler(handler)
-    assert raw.said.decode().splitlines() == ["a line", "SIGTERM: finishing the current batch"]
+    assert raw.said.decode().splitlines() == ["a line", "SIGTERM: finishing what is in hand"]
 
 
 class Told(threading.Event):

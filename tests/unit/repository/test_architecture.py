@@ -21,7 +21,13 @@ MOST_MODULES = 14
 """Of one package: more want rooms of their own."""
 APPLICATIONS = ("bootstrap", "consumer")
 LIBRARY = (
-    *("neardup/__init__.py", "neardup/capture_time.py", "neardup/describe_batch.py", "neardup/errors.py"),
+    *(
+        "neardup/__init__.py",
+        "neardup/capture_time.py",
+        "neardup/cores.py",
+        "neardup/describe_batch.py",
+        "neardup/errors.py",
+    ),
     *("neardup/types.py", "neardup/wire.py"),
     *(f"neardup/{room}" for room in ("decoding", "descriptors", "index", "library", "relation", "search", "sources")),
 )

@@ -400,10 +400,11 @@ def test_redis_has_room_for_a_copy_of_itself() -> None:
 def test_the_consumer_has_room_for_its_threads_and_decoding_processes() -> None:
     limits = SERVICES["consumer"]["deploy"]["resources"]["limits"]
     settings = ServiceSettings()
+    workers = int(SERVICES["consumer"]["environment"]["NEARDUP_DECODE_WORKERS"])
     # Each decoding process has a few threads of its own; libraries have one for each of, say, 64 processors.
-    assert limits["pids"] >= MAX_CONNECTIONS + 8 * settings.decode_workers + 4 * 64
+    assert limits["pids"] >= MAX_CONNECTIONS + 8 * workers + 4 * 64
     # Decoding takes at most 16 bytes a pixel.
-    decoding = settings.decode_workers * 16 * settings.max_image_pixels
+    decoding = workers * 16 * settings.max_image_pixels
     assert mebibytes(limits["memory"]) * 2**20 > settings.cache_bytes + decoding + 512 * 2**20
 
 

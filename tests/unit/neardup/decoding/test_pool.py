@@ -7,6 +7,7 @@ import subprocess
 import sys
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -19,10 +20,21 @@ from neardup.decoding.pool import DecodeHere, DecodePool, open_decoder
 from neardup.descriptors import load_descriptor
 from neardup.descriptors.base import Descriptor
 from neardup.descriptors.network import Network, NetworkDescriptor
-from neardup.errors import BadInput, DecodeMemory, DecoderCrashed, DecodeTimeout, EmptyImage, Misconfigured
+from neardup.descriptors.pca import fit_pca
+from neardup.descriptors.projected import projected
+from neardup.errors import (
+    BadInput,
+    DecodeMemory,
+    DecoderCrashed,
+    DecodeTimeout,
+    EmptyImage,
+    Misconfigured,
+    UndecodableImage,
+    Undescribable,
+)
 from neardup.relation.describing import Describer, PreparedImage
 from neardup.relation.rule import Relation
-from tests.support.harm import BAD_PX, HARMLESS, harm
+from tests.support.harm import BAD_PX, HARMLESS, Failing, Large, describe_badly, describe_no_blue, harm
 from tests.support.processes import eventually, photo
 
 pytestmark = pytest.mark.slow
@@ -67,12 +79,20 @@ def pid_of(pool: DecodePool) -> int:
     return pool._workers[0]._process.pid
 
 
-def same(one: PreparedImage | BadInput, other: PreparedImage | BadInput) -> bool:
-    if isinstance(one, BadInput) or isinstance(other, BadInput):
-        return (type(one), str(one)) == (type(other), str(other))
-    inputs = len(one.inputs) == len(other.inputs) and all(map(np.array_equal, one.inputs, other.inputs))
-    kept = [[None if part is None else part.tolist() for part in each.kept] for each in (one, other)]
-    return inputs and kept[0] == kept[1] and one.frames == other.frames
+def bits(describer: Describer, answer: PreparedImage | BadInput) -> object:
+    """Return all that an image is compared by, or what is wrong with it, as what can be compared."""
+    if isinstance(answer, BadInput):
+        return type(answer), str(answer)
+    (variants,) = describer.describe([answer])
+    rows = [(each.symmetry, each.part, each.descriptor.tobytes()) for each in variants]
+    kept = [None if each.kept is None else each.kept.tobytes() for each in variants]
+    return rows, kept, answer.frames, answer.seeks_parts
+
+
+def same(
+    describer: Describer, one: Sequence[PreparedImage | BadInput], other: Sequence[PreparedImage | BadInput]
+) -> bool:
+    return [bits(describer, answer) for answer in one] == [bits(describer, answer) for answer in other]
 
 
 def test_a_process_gives_the_same_bits_and_the_same_reasons_in_order(pool: DecodePool) -> None:
@@ -81,13 +101,15 @@ def test_a_process_gives_the_same_bits_and_the_same_reasons_in_order(pool: Decod
     here = DecodeHere(LIMITS).preparing(describer.preparation)(images)
     there = pool.preparing(describer.preparation)(iter(images))
     assert len(there) == len(images)
-    assert all(map(same, here, there))
+    assert same(describer, here, there)
     assert [answer.frames for answer in there if isinstance(answer, PreparedImage)] == [*[1] * 20, 3]
     kept = [answer.kept for answer in there if isinstance(answer, PreparedImage)]
     assert len(kept) == 21
     assert all(part is not None for each in kept for part in each)
 
 
+COPYNET = load_descriptor("copynet")
+PCA = fit_pca(COPYNET.describe([COPYNET.prepare(decode(photo(seed))) for seed in range(8)]), 4, whiten=True)
 NETWORK = Network((40, 30), lambda pixels: pixels.astype(np.float32), lambda batch: batch.mean(axis=(1, 2)))
 
 
@@ -96,17 +118,33 @@ NETWORK = Network((40, 30), lambda pixels: pixels.astype(np.float32), lambda bat
     [
         load_descriptor("dct"),
         load_descriptor("dct:notrim"),
+        COPYNET,
+        projected(COPYNET, PCA),
         load_descriptor("pixels:20"),
         NetworkDescriptor("keras:Test", "test-1", NETWORK),
     ],
     ids=lambda descriptor: descriptor.spec,
 )
-def test_every_descriptor_prepares_in_a_process_as_here(pool: DecodePool, descriptor: Descriptor) -> None:
-    # A network's model stays here: a process gets only what shrinks images for it.
+def test_every_descriptor_gives_in_a_process_what_it_gives_here(pool: DecodePool, descriptor: Descriptor) -> None:
     describer = Describer(descriptor, RELATION)
-    images = [photo(1), photo(2, size=(90, 300))]
+    images = [photo(1), photo(2, size=(90, 300)), *map(photo, range(3, 12))]
     here = [describer.prepare(decode(image, reduce_to_px=describer.reduce_to_px)) for image in images]
-    assert all(map(same, here, pool.preparing(describer.preparation)(images)))
+    prepare_all = pool.preparing(describer.preparation)
+    together, alone = prepare_all(images), [answer for image in images for answer in prepare_all([image])]
+    assert same(describer, here, together)
+    assert same(describer, here, alone)
+    # The model of a network of Keras stays here: a process gets only what shrinks images for it.
+    light = not descriptor.spec.startswith(("keras", "pixels"))
+    assert [answer.inputs == () for answer in together if isinstance(answer, PreparedImage)] == [light] * len(images)
+
+
+def test_what_cannot_be_described_spoils_no_other(pool: DecodePool) -> None:
+    answers = pool.preparing(replace(HARMLESS, describe=describe_no_blue))([*GOOD[:3], GOOD[0], b"garbage"])
+    assert [type(answer) for answer in answers] == [
+        *(PreparedImage, PreparedImage, Undescribable, PreparedImage, UndecodableImage)
+    ]
+    rows = [np.asarray(answer.descriptors).tolist() for answer in answers if isinstance(answer, PreparedImage)]
+    assert rows == [[[255.0, 0.0, 0.0]], [[0.0, 255.0, 0.0]], [[255.0, 0.0, 0.0]]]
 
 
 def test_what_is_no_image_passes_through(pool: DecodePool) -> None:
@@ -120,20 +158,20 @@ def test_what_is_no_image_passes_through(pool: DecodePool) -> None:
 def test_what_to_make_of_images_may_change(pool: DecodePool) -> None:
     dct, pixels = (Describer(load_descriptor(spec), Relation(0.3)) for spec in ("dct", "pixels:5"))
     for describer in (dct, pixels, dct):
-        expected = describer.descriptor.prepare(np.zeros((8, 8, 3), dtype=np.uint8)).shape
         (answer,) = pool.preparing(describer.preparation)([GOOD[0]])
         assert isinstance(answer, PreparedImage)
-        assert answer.inputs[0].shape == expected
+        ((variant,),) = describer.describe([answer])
+        assert variant.descriptor.shape == (describer.descriptor.dimension,)
 
 
 def test_many_threads_ask_a_few_processes() -> None:
     describer = Describer(load_descriptor("dct"), Relation(0.3))
     images = [photo(seed) for seed in range(30)]
-    expected = DecodeHere(LIMITS).preparing(describer.preparation)(images)
+    here = DecodeHere(LIMITS).preparing(describer.preparation)(images)
     with DecodePool(2, LIMITS, PATIENT) as pool, ThreadPoolExecutor(8) as threads:
         prepare_all = pool.preparing(describer.preparation)
         answers = list(threads.map(lambda image: prepare_all([image])[0], images))
-    assert all(map(same, expected, answers))
+    assert same(describer, here, answers)
 
 
 def test_few_images_are_held_at_a_time(pool: DecodePool) -> None:
@@ -158,9 +196,9 @@ def record_asked(pool: DecodePool, monkeypatch: pytest.MonkeyPatch) -> list[int]
     (worker,), asked = pool._workers, []
     ask = worker.ask
 
-    def recording(plan: bytes, images: Sequence[bytes]) -> list[PreparedImage | BadInput]:
+    def recording(images: Sequence[bytes]) -> list[PreparedImage | BadInput]:
         asked.append(len(images))
-        return ask(plan, images)
+        return ask(images)
 
     monkeypatch.setattr(worker, "ask", recording)
     return asked
@@ -169,7 +207,7 @@ def record_asked(pool: DecodePool, monkeypatch: pytest.MonkeyPatch) -> list[int]
 def test_what_takes_too_long_is_given_up(monkeypatch: pytest.MonkeyPatch) -> None:
     with DecodePool(1, LIMITS, WorkLimits(timeout_s=3.0)) as pool:
         prepare_all = pool.preparing(harm("hang"))
-        pool._workers[0].make_ready()
+        prepare_all([GOOD[0]])
         asked = record_asked(pool, monkeypatch)
         answers = prepare_all([GOOD[0], BAD, GOOD[1]])
         assert outcomes(answers) == [RED, DecodeTimeout, LIME]
@@ -220,9 +258,23 @@ def test_a_decoder_that_asks_for_too_much_memory_is_stopped(image_format: str) -
     assert outcomes([small]) == [RED]
 
 
+@pytest.mark.skipif(sys.platform != "linux", reason="elsewhere the limit is not enforced")
+def test_the_memory_of_a_model_is_no_images() -> None:
+    small = WorkLimits(timeout_s=120.0, memory_bytes=64 * MEBIBYTE)
+    large = Large(256 * MEBIBYTE)
+    with DecodePool(1, LIMITS, small) as pool:
+        for plan in (HARMLESS, replace(HARMLESS, describe=large), harm("allocate")):
+            good, bad = pool.preparing(plan)([GOOD[0], BAD])
+            assert isinstance(good, PreparedImage)
+        assert isinstance(bad, DecodeMemory)
+
+
 def test_what_is_our_own_fault_is_raised(pool: DecodePool) -> None:
-    with pytest.raises(RuntimeError, match="no picture of mine"):
-        pool.preparing(harm("fail"))([GOOD[0], BAD])
+    for plan in (harm("fail"), replace(HARMLESS, describe=Failing(0)), replace(HARMLESS, describe=describe_badly)):
+        with pytest.raises(RuntimeError) as caught:
+            pool.preparing(plan)([GOOD[0], BAD])
+        assert str(caught.value) == "ValueError: no picture of mine"
+        assert "harm.py" in caught.value.__notes__[0]
     assert outcomes(pool.preparing(HARMLESS)([GOOD[0]])) == [RED]
 
 
