@@ -52,7 +52,9 @@ def _options(arguments: Sequence[str]) -> argparse.Namespace:
     parser.add_argument("--rounds", type=int, default=3, help="how often both builds run in turn")
     parser.add_argument("--base", default=BASES["dct"], help="commit of the build before, for dct")
     parser.add_argument("--scraper-base", default=BASES["scraper"], help="the same for the scraper's profile")
-    parser.add_argument("--files", type=int, nargs="+", default=[1000, 10_000], help="files for other tools")
+    parser.add_argument(
+        "--files", type=int, nargs="+", default=[1000, 10_000], help="files for other tools; 100000 take 5 GB"
+    )
     parser.add_argument("--out", type=Path, default=RESULTS)
     parser.add_argument("--write-docs", action="store_true", help=f"put the tables into {PAGE.relative_to(ROOT)}")
     parser.add_argument("--tables-only", action="store_true", help="measure nothing: show what --out holds")
@@ -76,6 +78,9 @@ def _measure(options: argparse.Namespace, report: dict[str, Any]) -> None:
         _say(f"images: {source.origin}")
         report["images"] = source.origin
         report["machine"] = f"{platform.machine()}, {os.cpu_count()} processors, Python {platform.python_version()}"
+        report["asked"] = f"{options.images} images, {options.rounds} rounds"
+        # A machine that is busy with other work gives fewer images a second; their ratio and CPU time say more then.
+        report["load"] = round(os.getloadavg()[0], 1)
         bench = _Bench(stack.enter_context(own_servers()), source, folder, options.rounds, report)
         cases = end_to_end.cases(bases, options.images)
         for part in (part for part in PARTS if part in options.only):

@@ -26,6 +26,8 @@ NOT_MEASURED: Mapping[str, str] = {
     "imagededup": "it imports PyTorch even for its hashes, which the lock file leaves out",
     "fastdup": "it pins numpy below 2 and Pillow to 10.3, which cannot be installed together with ours",
 }
+AT_MOST: Mapping[str, int] = {"imagehash-bktree": 20_000}
+"""Files: at 10 of 64 bits a BK-tree compares with most of what it holds, in Python, so ten times as many take hours."""
 FOLDER = ("neardup folder", ())
 FOLDER_SCRAPER = ("neardup folder --profile scraper", ("--profile", "scraper"))
 
@@ -44,7 +46,9 @@ def measure(source: Photos, folder: Path, counts: Sequence[int], say: Say) -> di
     for count in sorted(counts):
         files = write_images(source, SIZES[0], count, _made(folder / f"peers-{count}"))
         tools: dict[str, Callable[[], Groups]] = {
-            name: _peer(name, files, folder) for name in PEERS if name not in missing
+            name: _peer(name, files, folder)
+            for name in PEERS
+            if name not in missing and count <= AT_MOST.get(name, count)
         }
         for name, more in (FOLDER, FOLDER_SCRAPER) if count == min(counts) else (FOLDER,):
             tools[name] = _folder(files, folder, more)

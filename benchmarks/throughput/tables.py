@@ -21,7 +21,7 @@ def tables(report: Mapping[str, Any]) -> dict[str, str]:
     """Return each table by the name of its place; those of parts that nobody measured are left out."""
     whole = report.get("end-to-end", {})
     made = {
-        "machine": f"On {report['images']}; {report['machine']}.",
+        "machine": "{asked}, on {images}; {machine}; load {load} at the start.".format_map(report),
         "end-to-end": _end_to_end(whole),
         "memory": _memory(whole),
         "ceiling": _ceiling(report.get("ceiling", {})),
