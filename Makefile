@@ -14,7 +14,7 @@ unexport PYTHONDONTWRITEBYTECODE
 UV     := $$(sed -n 's/^\(uv==[0-9.]*\).*/\1/p' requirements.lock)
 
 
-.PHONY: help demo test quick stress fuzz soak quality train bench-index bench-redis bench-delivery lint format lock clean
+.PHONY: help demo test quick stress fuzz soak quality train bench bench-check bench-index bench-redis bench-delivery lint format lock clean
 help:  ## what there is to make
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 16
 
@@ -48,6 +48,12 @@ $(BENCH)/.installed: requirements-bench.lock $(VENV)/.installed
 	@# No configuration: beside hashes uv takes no constraint, and pyproject.toml has one.
 	@$(BIN)/uv pip install --no-config --quiet --python $(BIN)/python --target $(BENCH) --require-hashes --requirement requirements-bench.lock
 	@touch $@
+
+bench: $(BENCH)/.installed  ## how fast the whole service is, beside the build before and other tools (ARGS="--images 256 --rounds 1")
+	@PYTHONPATH=$(BENCH) $(BIN)/python -m benchmarks.throughput $(ARGS)
+
+bench-check: $(VENV)/.installed  ## commands, requests, bytes, instructions an image against what they were (ARGS=--write renews)
+	@$(BIN)/python -m benchmarks.throughput.counts $(ARGS)
 
 bench-index: $(BENCH)/.installed  ## time and recall of the search, beside brute force, faiss, hnswlib and usearch
 	@PYTHONPATH=$(BENCH) $(BIN)/python -m benchmarks.index_search $(ARGS)

@@ -15,15 +15,13 @@ import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, redirect_stdout
 from dataclasses import dataclass
-from functools import lru_cache
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
-import numpy as np
 from kafka import KafkaProducer
-from kafka.admin import KafkaAdminClient, NewTopic
-from PIL import Image
 
+from benchmarks.throughput.images import drawn
+from benchmarks.throughput.servers import removed_afterwards, topics
 from bootstrap.__main__ import main as bootstrap
 from consumer.health import Health
 from consumer.messages import ImageMessage, OutgoingMessage
@@ -31,8 +29,6 @@ from consumer.metrics import Metrics
 from consumer.service import kafka_transport, open_redis_index, output_topics, run
 from consumer.settings import AT_LEAST_ONCE, EXACTLY_ONCE, ServiceSettings
 from demo.services import open_kafka, open_redis
-from neardup.index.stored.connection import connect
-from neardup.index.stored.keys import IndexKeys
 
 WAYS = (AT_LEAST_ONCE, EXACTLY_ONCE)
 PICTURES = 256
@@ -82,13 +78,8 @@ def _settings(address: str, redis_url: str, way: str, batch_size: int) -> Servic
     )
 
 
-@lru_cache(maxsize=PICTURES)
 def _picture(number: int) -> bytes:
-    """Return a JPEG of some 20 kB that looks like no other."""
-    coarse = np.random.default_rng(number).integers(0, 256, (12, 16, 3), dtype=np.uint8)
-    buffer = io.BytesIO()
-    Image.fromarray(coarse).resize((640, 480), Image.Resampling.BICUBIC).save(buffer, "JPEG", quality=85)
-    return buffer.getvalue()
+    return drawn(number, (640, 480))
 
 
 @contextmanager
@@ -101,23 +92,8 @@ def _index(settings: ServiceSettings) -> Iterator[None]:
             code = bootstrap(arguments, {})
     if code != 0:
         raise SystemExit("no index could be built")
-    try:
+    with removed_afterwards(settings.redis_url, settings.index):
         yield
-    finally:
-        client = connect(settings.redis_url)
-        for key in list(client.scan_iter(match=IndexKeys(settings.index).pattern)):
-            client.delete(key)
-
-
-@contextmanager
-def _topics(settings: ServiceSettings) -> Iterator[KafkaAdminClient]:
-    names = [settings.topic, settings.verdicts_topic, settings.dead_letters_topic]
-    with KafkaAdminClient(bootstrap_servers=settings.bootstrap_servers) as admin:
-        admin.create_topics([NewTopic(name, 1, 1) for name in names])
-        try:
-            yield admin
-        finally:
-            admin.delete_topics(names)
 
 
 @dataclass(frozen=True)
@@ -131,7 +107,8 @@ class _Run:
 
 def _run(settings: ServiceSettings, images: int) -> _Run:
     warm_up = WARM_UP_BATCHES * settings.batch_size
-    with _topics(settings), _index(settings):
+    names = [settings.topic, settings.verdicts_topic, settings.dead_letters_topic]
+    with topics(settings.bootstrap_servers, names), _index(settings):
         with KafkaProducer(bootstrap_servers=settings.bootstrap_servers) as producer:
             for number in range(warm_up + images):
                 producer.send(settings.topic, _picture(number % PICTURES))

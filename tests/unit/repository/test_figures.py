@@ -16,6 +16,7 @@ from benchmarks import (
     symmetries,
 )
 from benchmarks.pages import BEGIN, with_tables
+from benchmarks.throughput import tables as throughput
 
 ROOT = Path(__file__).resolve().parents[3]
 
@@ -30,6 +31,7 @@ ROOT = Path(__file__).resolve().parents[3]
         ("calibration", "calibration_second_look", calibration_second_look.tables),
         ("descriptors", "projection", projection.tables),
         ("descriptors", "symmetries", symmetries.tables),
+        ("performance", "throughput", throughput.tables),
     ],
 )
 def test_tables_are_those_of_the_results(page: str, results: str, tables: Any) -> None:  # noqa: ANN401 - a function
@@ -40,7 +42,7 @@ def test_tables_are_those_of_the_results(page: str, results: str, tables: Any) -
 
 
 def test_every_place_is_filled() -> None:
-    for page in ("calibration", "descriptors", "parts"):
+    for page in ("calibration", "descriptors", "parts", "performance"):
         for part in (ROOT / f"docs/{page}.md").read_text("utf-8").split("<!-- figures ")[1:]:
             assert part.partition(" -->\n")[2].partition("<!-- end -->")[0].strip(), part[:40]
 

@@ -1,0 +1,117 @@
+"""Other tools on the same files, up to the same answer: groups of duplicates; and what each takes of the CPU."""
+
+import importlib.util
+import json
+import os
+import resource
+import subprocess
+import sys
+from collections import defaultdict
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from benchmarks.throughput.builds import ROOT, THIS
+from benchmarks.throughput.images import SIZES, Photos, Say, copy_of, write_images
+
+PEERS: Mapping[str, tuple[str, ...]] = {
+    "imagehash-set": ("imagehash",),
+    "imagehash-bktree": ("imagehash", "pybktree"),
+    "pdqhash-faiss": ("pdqhash", "faiss"),
+}
+"""By name: the libraries that a peer needs; `peer.py` has the rest."""
+NOT_MEASURED: Mapping[str, str] = {
+    "imagededup": "it imports PyTorch even for its hashes, which the lock file leaves out",
+    "fastdup": "it pins numpy below 2 and Pillow to 10.3, which cannot be installed together with ours",
+}
+AT_MOST: Mapping[str, int] = {"imagehash-bktree": 20_000}
+"""Files: at 10 of 64 bits a BK-tree compares with most of what it holds, in Python, so ten times as many take hours."""
+FOLDER = ("neardup folder", ())
+FOLDER_SCRAPER = ("neardup folder --profile scraper", ("--profile", "scraper"))
+
+Groups = Sequence[int]
+
+
+def measure(source: Photos, folder: Path, counts: Sequence[int], say: Say) -> dict[str, Any]:
+    """Return for each number of files what each tool took and found; the scraper's profile at the least number only."""
+    missing = {
+        name: f"{package} is not installed"
+        for name, packages in PEERS.items()
+        for package in packages
+        if importlib.util.find_spec(package) is None
+    }
+    sizes: dict[str, Any] = {}
+    for count in sorted(counts):
+        files = write_images(source, SIZES[0], count, _made(folder / f"peers-{count}"))
+        tools: dict[str, Callable[[], Groups]] = {
+            name: _peer(name, files, folder)
+            for name in PEERS
+            if name not in missing and count <= AT_MOST.get(name, count)
+        }
+        for name, more in (FOLDER, FOLDER_SCRAPER) if count == min(counts) else (FOLDER,):
+            tools[name] = _folder(files, folder, more)
+        sizes[str(count)] = {}
+        for name, run in tools.items():
+            sizes[str(count)][name] = figures = _measured(run, count)
+            say(f"{count} files, {name}: {figures}")
+    return {"not_measured": {**NOT_MEASURED, **missing}, "files": sizes}
+
+
+def _made(folder: Path) -> Path:
+    folder.mkdir(exist_ok=True)
+    return folder
+
+
+def _measured(run: Callable[[], Groups], count: int) -> dict[str, float]:
+    before = resource.getrusage(resource.RUSAGE_CHILDREN)
+    groups = run()
+    after = resource.getrusage(resource.RUSAGE_CHILDREN)
+    cpu_s = after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime
+    return {"cpu_ms": round(1000 * cpu_s / count, 3), **scored(groups)}
+
+
+def scored(groups: Groups) -> dict[str, float]:
+    """Return the share of copies that are in one group with their original, and of images grouped with strangers."""
+    copies = [(number, original) for number in range(len(groups)) if (original := copy_of(number)) is not None]
+    together = sum(groups[number] == groups[original] for number, original in copies)
+    members: dict[int, set[int]] = defaultdict(set)
+    for number, group in enumerate(groups):
+        original = copy_of(number)
+        members[group].add(number if original is None else original)
+    strangers = sum(len(members[group]) > 1 for group in groups)
+    return {
+        "copies_found": round(together / len(copies), 4),
+        "among_strangers": round(strangers / len(groups), 4),
+    }
+
+
+def _peer(name: str, files: Sequence[Path], folder: Path) -> Callable[[], Groups]:
+    def run() -> Groups:
+        listed, into = folder / "files.txt", folder / "groups.npy"
+        listed.write_text("\n".join(map(str, files)), "utf-8")
+        path = os.pathsep.join([str(ROOT), os.environ.get("PYTHONPATH", "")])
+        environment = {**os.environ, "PYTHONPATH": path, "OMP_NUM_THREADS": "1"}
+        command = [sys.executable, "-m", "benchmarks.throughput.peer", name, str(listed), str(into)]
+        subprocess.run(command, cwd=ROOT, env=environment, check=True)
+        return [int(group) for group in np.load(into)]
+
+    return run
+
+
+def _folder(files: Sequence[Path], folder: Path, more: Sequence[str]) -> Callable[[], Groups]:
+    def run() -> Groups:
+        output = folder / "verdicts.jsonl"
+        THIS.run(*THIS.command("neardup", "folder", str(files[0].parent), "--output", str(output), *more))
+        verdicts = [json.loads(line) for line in output.read_text("utf-8").splitlines()]
+        place = {Path(verdict["image_id"]).name: number for number, verdict in enumerate(verdicts)}
+        number_of = {file.name: number for number, file in enumerate(files)}
+        groups = list(range(len(files)))
+        for verdict in verdicts:
+            if verdict["verdict"] == "duplicate":
+                first = verdicts[place[Path(verdict["duplicate_of"]).name]]["image_id"]
+                groups[number_of[Path(verdict["image_id"]).name]] = number_of[Path(first).name]
+        return groups
+
+    return run
