@@ -16,7 +16,7 @@ from consumer.handler import OutputTopics
 from consumer.health import Health
 from consumer.messages import ENVELOPE_HEADER, ImageMessage, OutgoingMessage, encode_envelope
 from consumer.metrics import Metrics
-from consumer.service import open_redis_index, run, stopped_by_signals
+from consumer.service import one_thread_a_product, open_redis_index, run, stopped_by_signals
 from consumer.settings import MEMORY, ClaimCheckSettings, FolderSettings
 from consumer.transport.at_least_once import AtLeastOnceDelivery
 from consumer.transport.memory import MemorySink, MemorySource
@@ -68,6 +68,7 @@ def judge_folder(settings: FolderSettings) -> None:
             journal = logging.getLogger("consumer.logs")
             stack.callback(journal.setLevel, journal.level)
             journal.setLevel(logging.WARNING)
+        stack.enter_context(one_thread_a_product())
         stack.enter_context(stopped_by_signals(stop))
         index = _index(settings, stop, health, metrics)
         if index is None:
@@ -95,7 +96,7 @@ def _index(settings: FolderSettings, stop: threading.Event, health: Health, metr
     if settings.index != MEMORY:
         return open_redis_index(settings, stop, health, metrics)
     descriptor = load_descriptor(settings.descriptor or DEFAULT, settings.weights)
-    radius = descriptor.default_radius if settings.radius is None else settings.radius
+    radius = descriptor.radius_for(settings.agreement) if settings.radius is None else settings.radius
     return MemoryIndex(
         IndexMeta(
             name=MEMORY,

@@ -58,6 +58,7 @@ def serve(settings: ServiceSettings) -> None:
     """
     metrics, health, stop = Metrics(), Health(), threading.Event()
     with (
+        one_thread_a_product(),
         stopped_by_signals(stop),
         HealthServer(settings.metrics_host, settings.metrics_port, metrics.registry, health) as http,
     ):
@@ -81,6 +82,14 @@ def serve(settings: ServiceSettings) -> None:
             health=health,
             stop=stop,
         )
+
+
+def one_thread_a_product() -> contextlib.AbstractContextManager[object]:
+    """Compute products of matrices in the thread that asks: they are small, and others would spin between them."""
+    from threadpoolctl import threadpool_limits  # noqa: PLC0415 - looks through all libraries that are loaded
+
+    limits: contextlib.AbstractContextManager[object] = threadpool_limits(1, user_api="blas")
+    return limits
 
 
 def kafka_transport(settings: ServiceSettings, metrics: Metrics) -> tuple[Source, Delivery]:

@@ -66,7 +66,7 @@ def setting_of(name: str, told: Mapping[str, Any]) -> Setting:
     The radius is else what calibration takes at most: ordinary photos allow it.
     """
     spec, descriptor = str(told["descriptor"]), _loaded(str(told["descriptor"]))
-    radius = descriptor.default_radius if told.get("agreement") is None else descriptor.candidate_radius
+    radius = descriptor.radius_for(told.get("agreement"))
     known = {field.name: told[field.name] for field in fields(Relation) if field.name in told}
     return Setting(
         name,

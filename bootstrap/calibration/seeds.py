@@ -105,9 +105,10 @@ def calibrate_seeds(
     edits = edit_distances(seeds, edited, descriptor, relation, limits=limits, workers=workers)
 
     def fallback(images: int, why: str) -> Calibration:
-        measured, own = descriptor.radius_is_measured, descriptor.default_radius
+        agreement = relation.agreement if relation else None
+        measured, own = descriptor.radius_is_measured, descriptor.radius_for(agreement)
         chosen = radius.default(own, false_pairs, images, why, measured=measured, edits=edits.l2)
-        return replace(chosen, agreement=relation.agreement if relation else None)
+        return replace(chosen, agreement=agreement)
 
     if len(order) < radius.FEWEST_IMAGES:
         return fallback(len(order), _too_few(len(order)))

@@ -64,7 +64,7 @@ def analyse_seeds(
         Told the seconds of both phases.
     """
     stopwatch = stopwatch or Stopwatch()
-    radius = descriptor.default_radius if radius is None else radius
+    radius = descriptor.radius_for(relation.agreement if relation else None) if radius is None else radius
     relation = replace(relation or Relation(radius), radius=radius)
     with stopwatch.phase("compare"):
         assembly = assemble(predecessor, described.members(), described.compared, relation)

@@ -47,6 +47,10 @@ class Descriptor(ABC):
         """Most that calibration takes where a second look decides between what is near; see docs/calibration.md."""
         return self.default_radius
 
+    def radius_for(self, agreement: float | None) -> float:
+        """Return the radius unless the user says otherwise: with a second look the candidate radius."""
+        return self.default_radius if agreement is None else self.candidate_radius
+
     @abstractmethod
     def prepare(self, pixels: Pixels) -> NDArray[np.uint8]:
         """Shrink uint8 (height, width, 3) RGB pixels to the descriptor's own fixed-size input."""

@@ -49,7 +49,7 @@ def relation_of(
     Misconfigured
         A number is out of its range, or a switch needs another option.
     """
-    radius = descriptor.default_radius if radius is None else radius
+    radius = descriptor.radius_for(agreement) if radius is None else radius
     require_within("radius", radius, _LARGEST_RADIUS)
     if local_change is not None:
         require_within("local_change", local_change, _LARGEST_CHANGE)
