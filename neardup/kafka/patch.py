@@ -1,9 +1,10 @@
 """Patches for kafka-python 3.0, for all our clients."""
 
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from typing import Any
 
 from kafka.cluster import ClusterMetadata
+from kafka.coordinator.consumer import ConsumerCoordinator
 from kafka.net.transport import KafkaSSLTransport, KafkaTCPTransport
 from kafka.record.default_records import DefaultRecordBatch
 
@@ -20,7 +21,7 @@ class _ForgivingBytes(bytes):
 
 
 def patch_kafka_python() -> None:
-    """Patch three bugs of kafka-python 3.0; safe to call repeatedly.
+    """Patch four bugs of kafka-python 3.0; safe to call repeatedly.
 
     It fails on a record with a header name that is not UTF-8, and cannot skip it: one odd publisher would block a
     partition. With the patch, invalid bytes in the name are escaped, as four characters each, also in dead letters.
@@ -30,6 +31,9 @@ def patch_kafka_python() -> None:
 
     It forgets `allow_auto_create_topics=False` on the way to its metadata, and so has the brokers create whatever topic
     a client names. Without the patch a topic that is deleted while we run would come back, with one partition.
+
+    It forgets a rebalance that it began because the topic has changed, when the poll that began it was too short to
+    finish it: it stays between two generations for ever, and can commit nothing. With the patch, the next polls go on.
     """
     if hasattr(DefaultRecordBatch, "_read_strictly"):
         return
@@ -49,8 +53,18 @@ def patch_kafka_python() -> None:
     ClusterMetadata.DEFAULT_CONFIG["allow_auto_create_topics"] = False
     DefaultRecordBatch._read_strictly = strictly  # noqa: SLF001 - as above
     DefaultRecordBatch._read_msg = read  # noqa: SLF001 - as above
+    ConsumerCoordinator._do_join_and_sync_async = _remembered(ConsumerCoordinator._do_join_and_sync_async)  # noqa: SLF001 - as above
     for transport in (KafkaTCPTransport, KafkaSSLTransport):
         transport._sock_recv = _last_words_first(transport._sock_recv)  # noqa: SLF001 - as above
+
+
+def _remembered(join: Callable[[Any], Awaitable[bytes]]) -> Callable[[Any], Awaitable[bytes]]:
+    async def joined(coordinator: Any) -> bytes:  # noqa: ANN401 - kafka-python has no types
+        # Only whoever takes its result says that no other attempt is needed.
+        coordinator.request_rejoin()
+        return await join(coordinator)
+
+    return joined
 
 
 def _last_words_first(receive: Callable[[Any], tuple[bytes, Any]]) -> Callable[[Any], tuple[bytes, Any]]:

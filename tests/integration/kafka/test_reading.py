@@ -98,6 +98,25 @@ def test_who_was_forgotten_by_the_group_answers_nothing(kafka: KafkaRig) -> None
     assert kafka.committed() == {0: 5}
 
 
+def test_a_rebalance_that_a_short_poll_began_is_finished_by_the_next(kafka: KafkaRig) -> None:
+    kafka.write(numbered(3))
+    source = kafka.source()
+    source.connect()
+    taken = take(source, 3)
+    source.ours(taken)
+    coordinator = source._client.get()._coordinator
+    coordinator._assignment_snapshot = {}  # as if the topic had other partitions when it was assigned
+    source.idle(0.0)
+    join = coordinator._join_task
+    assert join is not None, "it takes longer than no time at all"
+    for _ in until_deadline():
+        if join.is_done:
+            break
+    assert source.ours(taken) == [True] * 3
+    source.commit(taken)
+    assert kafka.committed()[0] == 3
+
+
 @pytest.mark.parametrize(("policy", "first", "lost"), [("earliest", b"4", 4), ("latest", b"7", 7)])
 def test_messages_deleted_before_they_were_read_are_counted_and_passed_by(
     kafka: KafkaRig, caplog: pytest.LogCaptureFixture, policy: str, first: bytes, lost: int
