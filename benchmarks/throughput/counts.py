@@ -42,7 +42,10 @@ TOLERANCES: Mapping[str, tuple[float, str]] = {
     "redis_commands": (0.1, "sizes are read every 5 s, so a slow machine reads them more often"),
     "redis_bytes_sent": (0.05, "sizes are read every 5 s"),
     "redis_bytes_received": (0.05, "sizes are read every 5 s"),
-    "kafka_requests": (1.0, "a fetch brings what has arrived by then, and while a batch is in work more is asked for by the clock"),
+    "kafka_requests": (
+        1.0,
+        "a fetch brings what has arrived by then, and more is asked for while a batch is in work",
+    ),
     "kafka_bytes_sent": (0.15, "fetches and heartbeats, which come by the clock, are a part of what is sent"),
     "kafka_bytes_received": (0.03, "nearly all of it is images"),
     "decoder_bytes_sent": (0.01, "images and how to prepare them: only where batches end differs"),

@@ -15,6 +15,7 @@ from neardup.errors import BadInput
 from neardup.relation.edit import common_shares
 from neardup.relation.images import Images
 from neardup.relation.looks.look import LOOK_BYTES, NEEDED_PX, look_of, transformed_look
+from neardup.relation.looks.second_look import AGREEMENT_DIGITS
 from neardup.relation.rule import Checks, Relation
 from neardup.search.distance import paired_l2_distances
 from neardup.sources.images import SourceImage
@@ -35,6 +36,8 @@ _NEARLY_EVERYWHERE = 0.9
 """Pictures that agree in so much are copies, and so are those that the highest agreement above lets pass, as plain
 pictures hardly do. Of 11,458 near pairs of drawn pages and cards of one layout 10 are then taken for copies; of 3,398
 near pairs of copies of photos three quarters are, and most of the others are joined by a third copy."""
+_ROUNDED = 0.5 * 10.0**-AGREEMENT_DIGITS
+"""What agreement, and how much is needed, are rounded by."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -129,9 +132,10 @@ def passing_up_to(checks: Checks, relation: Relation) -> NDArray[np.float64]:
     looks = checks.looks
     if looks is None or relation.agreement is None:
         return np.where(checks.allowed, np.inf, -1.0)
-    # What is needed is a multiple of the agreement asked for, and nothing where blank pictures are near.
-    asked = looks.needed / (relation.agreement or 1.0)
-    up_to = np.divide(looks.agreement, asked, out=np.full(len(asked), np.inf), where=asked > 0.0)
+    # What is needed is a multiple of the agreement asked for, and nothing where blank pictures are near. Both are
+    # rounded: a pair passes as long as what it needs rounds to what it has.
+    asked = (looks.needed - _ROUNDED) / (relation.agreement or 1.0)
+    up_to = np.divide(looks.agreement + _ROUNDED, asked, out=np.full(len(asked), np.inf), where=asked > 0.0)
     # But at most 1: pictures that agree everywhere pass at any.
     up_to = np.where((looks.agreement >= 1.0) & (asked > 0.0), 1.0, up_to)
     return np.where(checks.allowed, np.maximum(up_to, relation.agreement), -1.0)

@@ -12,7 +12,6 @@ from neardup.relation.looks.second_look import Looks, Ways, looks
 from neardup.relation.symmetry import Switches, motion, symmetries
 from neardup.types import Kept, Look, Symmetry
 
-_AGREEMENT_DIGITS = 3
 _MAP_DIGITS = 4
 _BRIGHTNESS_DIGITS = 1
 _CONTRAST_DIGITS = 2
@@ -203,8 +202,7 @@ class Relation(Switches):
             pairs = wanted[rows[wanted] == row]
             seen = looks(ours[row], theirs[pairs], l2[pairs], self.agreement or 0.0, ways)
             # Adding 0.0 turns -0.0 into 0.0.
-            found.agreement[pairs] = np.round(seen.agreement, _AGREEMENT_DIGITS)
-            found.needed[pairs] = np.round(seen.needed, _AGREEMENT_DIGITS)
+            found.agreement[pairs], found.needed[pairs] = seen.agreement, seen.needed
             found.maps[pairs] = np.round(seen.maps, _MAP_DIGITS) + 0.0
             found.brightness[pairs] = np.round(seen.brightness, _BRIGHTNESS_DIGITS) + 0.0
             found.contrast[pairs] = np.round(seen.contrast, _CONTRAST_DIGITS)

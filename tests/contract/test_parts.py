@@ -92,7 +92,7 @@ def test_an_image_that_does_not_show_it_is_unique_however_near_a_part_is(backend
 def test_the_whole_counts_before_its_parts_where_both_are_as_near(backend: Backend) -> None:
     index = backend.make(relation=PARTS)
     decisions = index.decide([seen("a", INSIDE, point(0)), seen("b", INSIDE, point(0), {1: point(0)})])
-    by_a_part = index.decide([seen("c", INSIDE, point(1), {1: point(0)})])
+    by_a_part = index.decide([seen("c", BOTH, point(1), {1: point(0)})])
     assert decisions[1].look is not None
     assert by_a_part[0].look is not None
     assert decisions[1].look.needed < by_a_part[0].look.needed

@@ -157,7 +157,7 @@ def assert_holds(client: redis.Redis, name: str) -> None:
         (["--match-flips"], ["1 turned.jpg"]),
         (["--match-rotations"], ["0 mirrored.jpg"]),
         (["--match-flips", "--match-rotations"], []),
-        (["--profile", "scraper", "--threshold", "0.3"], ["1 turned.jpg"]),
+        (["--profile", "scraper", "--threshold", "0.4"], ["1 turned.jpg"]),
     ],
 )
 def test_seeds_and_stream_are_compared_in_the_same_way(  # noqa: PLR0917 - fixtures

@@ -43,6 +43,8 @@ class ReadLook:
         float64 (2,): width and height in working pixels.
     rows
         uint8 (n, b): the points as they are kept.
+    is_part
+        Whether it is of a part of an image.
     """
 
     places: _Floats
@@ -50,15 +52,16 @@ class ReadLook:
     levels: NDArray[np.int64]
     size: _Floats
     rows: NDArray[np.uint8]
+    is_part: bool = False
 
 
-def read_look(head: NDArray[np.uint8], rows: NDArray[np.uint8]) -> ReadLook:
+def read_look(head: NDArray[np.uint8], rows: NDArray[np.uint8], *, is_part: bool = False) -> ReadLook:
     """Read the head of a look, uint8 (4,), and its points, uint8 (n, b)."""
     size = np.array([2.0 * max(int(head[side]), 1) for side in (WIDTH, HEIGHT)])
     places = rows[:, PLACE].astype(np.int64)
     # A wrong byte in a record costs agreement, and nothing else.
     levels = np.minimum(rows[:, LEVEL], LEVELS - 1).astype(np.int64)
-    return ReadLook((places + 0.5) * size / 256, places, levels, size, rows)
+    return ReadLook((places + 0.5) * size / 256, places, levels, size, rows, is_part)
 
 
 @dataclass(frozen=True, slots=True)

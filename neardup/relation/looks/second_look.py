@@ -89,6 +89,8 @@ SURE = 0.8
 """With that much agreement, nobody asks whether a mirrored or turned picture would agree better."""
 TURNED_L2 = 0.64
 """Mirrored and turned copies are looked for up to here: beyond are too many strangers for seven more looks at each."""
+AGREEMENT_DIGITS = 3
+"""Agreement, and how much of it is needed, are told in thousandths."""
 NEVER = 2.0
 """A needed agreement that no pair has."""
 DEFAULT_AGREEMENT = 0.3
@@ -123,8 +125,8 @@ class Looks:
     Attributes
     ----------
     agreement
-        float64 (n,), in [0, 1]: the share of the earlier image's points within the common part that the later one shows
-        in their place; 0 where no common part is found, or nothing can be compared.
+        float64 (n,), in [0, 1], in thousandths: the share of the earlier image's points within the common part that the
+        later one shows in their place; 0 where no common part is found, or nothing can be compared.
     needed
         float64 (n,): how much of it the pair needs to be a duplicate; `NEVER` where none is enough.
     maps
@@ -138,7 +140,7 @@ class Looks:
         float64 (n, 2): by how much the common part is bluer (Cb) and redder (Cr) in the later image, in levels of 256.
     cover
         float64 (n,), in [0, 1]: the share of an image's points that lie within the common part, of the image that shows
-        less besides; 1 where there is no common part.
+        less besides, and with a part of an image always of the earlier one; 1 where there is no common part.
     way
         intp (n,): 0 for the later image as it was given, k where it agrees best after the k-th way that was asked for.
     """
@@ -206,6 +208,8 @@ def looks(
                 rows = unsure[promising]
                 turned = transformed_look(one, *ways.looked_for[number - 1])
                 _take_better(found, rows, _agreements(turned, many[rows]), number)
+    # Rounded before anything is decided: whoever is told these numbers decides by them alike.
+    found.agreement[:] = np.round(found.agreement, AGREEMENT_DIGITS)
     drawn = many[:, CELLS] > 0
     # Where cells are compared, the lines of a form need not be told from what fills it in.
     compared = drawn & (plane_of(one) is not None)
@@ -213,18 +217,17 @@ def looks(
     part = part_of(one)
     proving = l2 if part is None else np.full_like(l2, UNLIKE_L2)
     blank = np.minimum(one[COUNT], many[:, COUNT]) < _FEWEST_POINTS
-    found.needed[:] = np.where(
-        blank,
-        np.where(proving <= _BLANK_L2, 0.0, NEVER),
-        needed_agreement(least, plainness, proving, found.cover, turned=found.way > 0),
-    )
+    needed = needed_agreement(least, plainness, proving, found.cover, turned=found.way > 0)
+    of_blank = np.where(proving <= _BLANK_L2, 0.0, NEVER)
+    found.needed[:] = np.where(blank, of_blank, np.round(needed, AGREEMENT_DIGITS))
     rows = np.flatnonzero((found.agreement >= found.needed) & drawn & ~blank)
     if len(rows):
         found.needed[_contradicted(one, many, found, rows, ways.looked_for)] = NEVER
     doubtful = np.flatnonzero((found.agreement >= found.needed) & (found.agreement < SURE) & ~blank)
     for way in ways.forbidden if len(doubtful) else ():
         other = _agreements(transformed_look(one, *way), many[doubtful])
-        found.needed[doubtful[other.agreement > found.agreement[doubtful]]] = NEVER
+        better = np.round(other.agreement, AGREEMENT_DIGITS) > found.agreement[doubtful]
+        found.needed[doubtful[better]] = NEVER
     if part is not None:
         for number in np.unique(found.way).tolist():
             rows = np.flatnonzero(found.way == number)
@@ -294,7 +297,7 @@ def needed_agreement(
 def _agreements(one: NDArray[np.uint8], many: NDArray[np.uint8]) -> Looks:
     found = Looks.of_strangers(len(many))
     ours = points_of(one)
-    later, codes = read_look(one[:HEAD_BYTES], ours), codes_of(ours)
+    later, codes = read_look(one[:HEAD_BYTES], ours, is_part=part_of(one) is not None), codes_of(ours)
     for start in range(0, len(many), _TOGETHER) if len(ours) else ():
         _compare(later, codes, many[start : start + _TOGETHER], found, start)
     return found
@@ -373,7 +376,8 @@ def _measure(  # noqa: PLR0917 - two looks, what is known of the pair, and where
     found.agreement[row] = len(hits) / np.count_nonzero(visible)
     seen = fitted(later.places)
     within = ((seen > 0) & (seen < earlier.size)).all(axis=1)
-    found.cover[row] = max(within.mean(), inside.sum() / there.sum())
+    # A part counts as a picture shown inside. One that shows a part of the earlier one is what forms have in common.
+    found.cover[row] = max(0.0 if later.is_part else within.mean(), inside.sum() / there.sum())
     shares = fitted.turn * later.size[:, None] / earlier.size
     found.maps[row] = np.column_stack([shares.T, fitted.shift / earlier.size])
     ours, theirs = later.rows[best[hits]], earlier.rows[hits]

@@ -181,10 +181,18 @@ def test_what_stood_in_the_output_stays_when_it_cannot_be_judged(tmp_path: Path)
     [
         ([], {}, {"copy.png"}),
         (["--match-flips"], {}, {"copy.png", "mirrored.png"}),
-        (["--profile", "scraper"], {}, {"beside.png", "copy.png", "mirrored.png", "turned.png"}),
-        (["--profile", "scraper", "--no-match-rotations"], {}, {"beside.png", "copy.png", "mirrored.png"}),
-        (["--profile", "scraper", "--no-match-flips", "--no-match-rotations"], {}, {"beside.png", "copy.png"}),
-        (["--profile", "scraper", "--no-match-parts"], {}, {"copy.png", "mirrored.png", "turned.png"}),
+        (["--profile", "scraper"], {}, {"beside.png", "changed.png", "copy.png", "mirrored.png", "turned.png"}),
+        (
+            ["--profile", "scraper", "--no-match-rotations"],
+            {},
+            {"beside.png", "changed.png", "copy.png", "mirrored.png"},
+        ),
+        (
+            ["--profile", "scraper", "--no-match-flips", "--no-match-rotations"],
+            {},
+            {"beside.png", "changed.png", "copy.png"},
+        ),
+        (["--profile", "scraper", "--no-match-parts"], {}, {"changed.png", "copy.png", "mirrored.png", "turned.png"}),
         (["--profile", "scraper", "--agreement", "off"], {}, {"copy.png", "mirrored.png", "turned.png"}),
         (
             ["--profile", "scraper", "--descriptor", "dct", "--no-match-flips"],
