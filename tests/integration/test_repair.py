@@ -17,7 +17,7 @@ from datetime import UTC, datetime
 import numpy as np
 import pytest
 import redis
-from kafka.admin import KafkaAdminClient, NewTopic
+from kafka.admin import KafkaAdminClient
 from kafka.record.default_records import DefaultRecordBatch
 
 from bootstrap.generation.snapshot import store
@@ -38,6 +38,7 @@ from neardup.wire import MEMBER_HEADER, Judged
 from tests.support.live_index import DIMENSION, OPTIONS, build, queries, remove_keys, unit_rows
 from tests.support.odd_headers import NotUtf8
 from tests.support.told import Told
+from tests.support.transports import create_topics
 
 pytestmark = [pytest.mark.redis, pytest.mark.kafka]
 
@@ -67,7 +68,7 @@ class Rig:
             "NEARDUP_BOOTSTRAP_SERVERS": kafka_address,
             "NEARDUP_VERDICTS": self.topic,
         }
-        admin.create_topics([NewTopic(self.topic, 2, 1)])
+        create_topics(admin, {self.topic: 2})
         self.sink = KafkaSink(KafkaSettings(bootstrap_servers=kafka_address), [self.topic])
         self.sink.connect()
 

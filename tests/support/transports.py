@@ -102,7 +102,7 @@ class KafkaRig:
         self._producer = producer
         self._clients: list[Source | Sink | Delivery] = []
         self.exactly_once = True
-        admin.create_topics([NewTopic(self.images, 2, 1), NewTopic(self.output, 1, 1), NewTopic(self.other, 1, 1)])
+        create_topics(admin, {self.images: 2, self.output: 1, self.other: 1})
 
     @property
     def settings(self) -> ServiceSettings:
@@ -209,6 +209,16 @@ def answers(rig: Rig, messages: Sequence[ImageMessage]) -> list[OutgoingMessage]
 def answered(rig: Rig, messages: Sequence[ImageMessage]) -> list[tuple[OutgoingMessage, ...]]:
     """Return what messages come to where each has one answer."""
     return [(answer,) for answer in answers(rig, messages)]
+
+
+def create_topics(admin: KafkaAdminClient, partitions: Mapping[str, int]) -> None:
+    """Create topics with so many partitions, and wait until the broker knows them: its answer may come before."""
+    admin.create_topics([NewTopic(name, count, 1) for name, count in partitions.items()])
+    for _ in until_deadline():
+        if not any(topic["error_code"] for topic in admin.describe_topics(list(partitions))):
+            return
+        time.sleep(0.05)
+    raise AssertionError("the broker does not know the topics in time")
 
 
 def eventually_connects(client: Source | Sink) -> None:
