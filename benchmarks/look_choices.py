@@ -24,11 +24,11 @@ from threadpoolctl import threadpool_limits
 
 from benchmarks.pages import share, table, with_tables
 from benchmarks.photos import data_folder
-from benchmarks.quality.evaluate import cores
 from benchmarks.quality.halves import half_of
 from benchmarks.quality.low_texture import LAYOUTS, layout_edits, picture
 from benchmarks.quality.transforms import CORE_UPRIGHT, TRANSFORMS, jpeg, make_copy, photo_seed
 from benchmarks.quality.widened import WIDENED
+from neardup.cores import cores
 from neardup.decoding.decode import decode
 from neardup.descriptors import load_descriptor
 from neardup.descriptors.base import Descriptor

@@ -11,7 +11,7 @@ import sys
 from pathlib import Path
 from typing import Any
 
-from benchmarks.quality.evaluate import cores
+from neardup.cores import cores
 
 ROOT = Path(__file__).resolve().parent.parent
 _LEAST_PHOTOS = 100

@@ -22,11 +22,12 @@ from typing import Any
 from benchmarks.photos import data_folder
 from benchmarks.quality.beyond import EVERY, evaluate_beyond, unseen_photos
 from benchmarks.quality.beyond import PHOTOS as BEYOND_PHOTOS
-from benchmarks.quality.evaluate import choose_photos, cores, evaluate, evaluate_pictures
+from benchmarks.quality.evaluate import choose_photos, evaluate, evaluate_pictures
 from benchmarks.quality.layouts import evaluate_layouts
 from benchmarks.quality.report import plain, plot, with_figures, write_sheets
 from benchmarks.quality.setting import settings
 from benchmarks.quality.tools import PEERS, absent
+from neardup.cores import cores
 
 ROOT = Path(__file__).resolve().parents[2]
 PAGE = ROOT / "docs/quality.md"

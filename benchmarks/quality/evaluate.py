@@ -1,6 +1,5 @@
 """Measure every tool on the same photos, copies, pairs and low-texture pictures."""
 
-import os
 import time
 from collections.abc import Sequence
 from concurrent.futures import ProcessPoolExecutor
@@ -407,8 +406,3 @@ def _sheet_material(photos: Photos, false: FalsePairs, distances: NDArray[np.flo
         if name in CORE_UPRIGHT and distances[row, number] > radius
     ]
     return {"false": false, "misses": sorted(misses, key=lambda miss: -miss[0])[:20]}
-
-
-def cores() -> int:
-    """Return how many processors this process may use."""
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1

@@ -25,7 +25,7 @@ from PIL import Image
 from benchmarks.pages import share, table, with_tables
 from benchmarks.photos import data_folder
 from benchmarks.quality import low_texture
-from benchmarks.quality.evaluate import cores, evenly
+from benchmarks.quality.evaluate import evenly
 from benchmarks.quality.halves import HALVES, Half, half_of
 from benchmarks.quality.setting import (
     Setting,
@@ -42,6 +42,7 @@ from benchmarks.quality.widened import WIDENED
 from bootstrap.calibration.radius import Calibration
 from bootstrap.calibration.seeds import SecondLook, calibrate_seeds
 from bootstrap.seeds.describe import describe_seeds
+from neardup.cores import cores
 from neardup.decoding.decode import decode
 from neardup.descriptors import DEFAULT, load_descriptor
 from neardup.relation.images import Images

@@ -1,6 +1,7 @@
 """Tables of docs/performance.md, from the results."""
 
 from collections.abc import Mapping, Sequence
+from functools import partial
 from typing import Any
 
 from benchmarks.pages import share, table
@@ -20,18 +21,20 @@ LOADS = (
 def tables(report: Mapping[str, Any]) -> dict[str, str]:
     """Return each table by the name of its place; those of parts that nobody measured are left out."""
     whole = report.get("end-to-end", {})
-    made = {
-        "machine": "{asked}, on {images}; {machine}; load {load} at the start.".format_map(report),
-        "end-to-end": _end_to_end(whole),
-        "memory": _memory(whole),
-        "ceiling": _ceiling(report.get("ceiling", {})),
-        "latency": _latency(report.get("latency", {})),
-        "stages": _stages(report.get("stages", {})),
-        "describing": _describing(report.get("ceiling", {})),
-        "peers": _peers(report.get("peers", {}), whole),
-        "sizing": _sizing(whole),
-    }
-    return {name: text for name, text in made.items() if text}
+    made = {"machine": "{asked}, on {images}; {machine}; load {load} at the start.".format_map(report)}
+    for name, part, make in (
+        ("end-to-end", "end-to-end", _end_to_end),
+        ("memory", "end-to-end", _memory),
+        ("ceiling", "ceiling", _ceiling),
+        ("latency", "latency", _latency),
+        ("stages", "stages", _stages),
+        ("describing", "ceiling", _describing),
+        ("peers", "peers", partial(_peers, whole)),
+        ("sizing", "end-to-end", _sizing),
+    ):
+        if report.get(part):
+            made[name] = make(report[part])
+    return made
 
 
 def _ratio(spread: Mapping[str, float]) -> str:
@@ -39,8 +42,6 @@ def _ratio(spread: Mapping[str, float]) -> str:
 
 
 def _end_to_end(cases: Mapping[str, Any]) -> str:
-    if not cases:
-        return ""
     head = (
         "images",
         "images/s: this over the one before",
@@ -68,81 +69,61 @@ def _end_to_end(cases: Mapping[str, Any]) -> str:
 
 
 def _memory(cases: Mapping[str, Any]) -> str:
-    return (
-        ""
-        if not cases
-        else table(
-            ("images", "after the first", "halfway", "at the end", "timed images"),
-            [
-                [name, *(f"{mib:.0f} MiB" for mib in each["this"]["memory_mib"]), str(each["timed_images"])]
-                for name, each in cases.items()
-            ],
-        )
+    return table(
+        ("images", "after the first", "halfway", "at the end", "timed images"),
+        [
+            [name, *(f"{mib:.0f} MiB" for mib in each["this"]["memory_mib"]), str(each["timed_images"])]
+            for name, each in cases.items()
+        ],
     )
 
 
 def _ceiling(cases: Mapping[str, Any]) -> str:
     head = ("images", "all cores describe", "the whole", "Kafka, Redis, measuring", "left for ours", "ours reaches")
-    return (
-        ""
-        if not cases
-        else table(
-            head,
+    return table(
+        head,
+        [
             [
-                [
-                    name,
-                    f"{each['images_s']:.0f} images/s on {each['cores']} cores",
-                    f"{each['whole_images_s']:.0f} images/s",
-                    f"{each['kafka_cores']:.2f}, {each['redis_cores']:.2f}, {each['harness_cores']:.2f} cores",
-                    f"{each['left_images_s']:.0f} images/s",
-                    f"{share(each['share_of_left'])} %",
-                ]
-                for name, each in cases.items()
-            ],
-        )
+                name,
+                f"{each['images_s']:.0f} images/s on {each['cores']} cores",
+                f"{each['whole_images_s']:.0f} images/s",
+                f"{each['kafka_cores']:.2f}, {each['redis_cores']:.2f}, {each['harness_cores']:.2f} cores",
+                f"{each['left_images_s']:.0f} images/s",
+                f"{share(each['share_of_left'])} %",
+            ]
+            for name, each in cases.items()
+        ],
     )
 
 
 def _describing(cases: Mapping[str, Any]) -> str:
-    return (
-        ""
-        if not cases
-        else table(
-            ("images", *STAGES),
-            [[name, *(f"{each[f'{stage}_ms']:.2f} ms" for stage in STAGES)] for name, each in cases.items()],
-        )
+    return table(
+        ("images", *STAGES),
+        [[name, *(f"{each[f'{stage}_ms']:.2f} ms" for stage in STAGES)] for name, each in cases.items()],
     )
 
 
 def _latency(cases: Mapping[str, Any]) -> str:
     ranks = ("p50", "p95", "p99")
-    return (
-        ""
-        if not cases
-        else table(
-            ("images", "build", *ranks),
+    return table(
+        ("images", "build", *ranks),
+        [
             [
-                [
-                    f"{name}, {each['rate']:.0f} a second",
-                    build,
-                    *(f"{each[build][f'{rank}_ms']:.0f} ms" for rank in ranks),
-                ]
-                for name, each in cases.items()
-                for build in ("before", "this")
-            ],
-        )
+                f"{name}, {each['rate']:.0f} a second",
+                build,
+                *(f"{each[build][f'{rank}_ms']:.0f} ms" for rank in ranks),
+            ]
+            for name, each in cases.items()
+            for build in ("before", "this")
+        ],
     )
 
 
 def _stages(cases: Mapping[str, Any]) -> str:
     rooms = sorted({room for each in cases.values() for room in each}, key=lambda room: -_most(cases, room))
-    return (
-        ""
-        if not cases
-        else table(
-            ("what is done", *(f"{name}: ms an image" for name in cases)),
-            [[room, *(f"{each.get(room, 0.0):.2f}" for each in cases.values())] for room in rooms],
-        )
+    return table(
+        ("what is done", *(f"{name}: ms an image" for name in cases)),
+        [[room, *(f"{each.get(room, 0.0):.2f}" for each in cases.values())] for room in rooms],
     )
 
 
@@ -151,9 +132,7 @@ def _most(cases: Mapping[str, Any], room: str) -> float:
     return max((float(each.get(room, 0.0)) / sum(each.values()) for each in cases.values()), default=0.0)
 
 
-def _peers(found: Mapping[str, Any], cases: Mapping[str, Any]) -> str:
-    if not found:
-        return ""
+def _peers(cases: Mapping[str, Any], found: Mapping[str, Any]) -> str:
     consumer = cases.get("dct, photos", {}).get("this")
     body: list[Sequence[str]] = [
         [
@@ -173,8 +152,6 @@ def _peers(found: Mapping[str, Any], cases: Mapping[str, Any]) -> str:
 
 
 def _sizing(cases: Mapping[str, Any]) -> str:
-    if not cases:
-        return ""
     head = ("load", "measured as", "unique", "days kept", "cores", "consumers", "partitions", "memory of Redis")
     return (
         table(
