@@ -162,11 +162,18 @@ class Handler:
         self._uris = uris
         self._metrics = metrics
         self._now = now
+        self._decoder = decoder
+        self._describes_there = descriptor.describer is not None
         self._describing = threading.Lock()
         # Kept as long as the index compares alike: every decoding process loads what it is to make of images.
         self._batches = lru_cache(maxsize=1)(
             lambda relation: BatchDescriber(Describer(descriptor, relation), decoder, executor)
         )
+
+    @property
+    def has_idle(self) -> bool:
+        """Whether images would be described at once, and as well in a small batch as in a large one."""
+        return self._describes_there and self._decoder.has_idle
 
     def describe(self, messages: Sequence[ImageMessage]) -> Described:
         """Decode in parallel on the executor's threads, then describe as one batch what the decoder left to do.

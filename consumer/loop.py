@@ -40,7 +40,7 @@ consumer stays in its group, however long a batch or an outage takes. A rebalanc
 messages are dropped before anything is published for them; the partition's new owner answers them.
 
 A batch is bounded in messages, and all in hand together in bytes. An image that comes alone goes at once. While a
-batch is in work, the next one waits to be full: as long as there are others to describe, and for `--max-wait-ms`.
+batch is in work, the next one waits to be full: for `--max-wait-ms`, and as long as no decoding process is idle.
 """
 
 import contextlib
@@ -234,6 +234,9 @@ class Loop:
             if self._met is not None:
                 raise self._met
             self._begin(self._retry("poll", self._poll))
+        self._take_more()
+
+    def _take_more(self) -> None:
         while self._in_hand and self._has_room and self._look_ahead():
             pass
 
@@ -265,8 +268,8 @@ class Loop:
 
     @property
     def _may_be_small(self) -> bool:
-        """Whether a batch may follow that is not full: there is nothing to describe, and there was time to fill."""
-        idle = all(batch.describing and batch.describing.done() for batch in self._in_hand)
+        """Whether a batch may follow that is not full: it would be described at once, and there was time to fill."""
+        idle = self._handler.has_idle or all(batch.describing and batch.describing.done() for batch in self._in_hand)
         return idle and self._monotonic() - self._taken_at >= self._max_wait_s
 
     def _begin(self, batch: _Batch) -> None:
@@ -282,6 +285,7 @@ class Loop:
         described = self._retry("describe", lambda: self._described(batch))
         outcomes = self._retry("decide", lambda: self._decided(batch, described))
         self._decide_next()
+        self._take_more()  # nothing can be taken while this thread delivers
         took_s = batch.waited_s | described.took_s
         answered = self._retry("deliver", lambda: self._deliver(batch, outcomes, took_s))
         self._in_hand.popleft()

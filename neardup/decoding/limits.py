@@ -41,7 +41,7 @@ class WorkLimits:
     Attributes
     ----------
     timeout_s
-        Seconds, from handing it over.
+        Seconds, from when it is begun; of those that are handed over together each has its own.
     memory_bytes
         Address space, beyond that of an idle process and the encoded image; enforced on Linux.
     """

@@ -6,21 +6,23 @@ of. docs/operations.md says what it costs.
 """
 
 import contextlib
+import os
 import pickle
 import queue
 import signal
 import socket
 import subprocess
 import sys
+import tempfile
 import time
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from types import TracebackType
 from typing import Protocol, Self, TypeVar
 
 from neardup.decoding.decode import check_bytes, decode_file
 from neardup.decoding.limits import DecodeLimits, WorkLimits
-from neardup.decoding.worker import READY, framed, read_message
+from neardup.decoding.worker import LENGTH_BYTES, READY, Progress, framed, length_of
 from neardup.errors import BadInput, DecodeMemory, DecoderCrashed, DecodeTimeout, Misconfigured
 from neardup.relation.describing import Preparation, PreparedImage
 
@@ -59,6 +61,10 @@ class Decoder(Protocol):
     def share(self, images: int) -> int:
         """Return how many of so many images a thread should ask for at once."""
 
+    @property
+    def has_idle(self) -> bool:
+        """Whether a process has nothing to do; never where there are none."""
+
 
 @dataclass(frozen=True, slots=True)
 class DecodeHere:
@@ -80,6 +86,11 @@ class DecodeHere:
         """See `Decoder`."""
         del images
         return 1
+
+    @property
+    def has_idle(self) -> bool:
+        """See `Decoder`."""
+        return False
 
     def _prepared(self, preparation: Preparation, data: bytes) -> PreparedImage | BadInput:
         try:
@@ -129,6 +140,11 @@ class DecodePool:
         """See `Decoder`."""
         return min(_MOST_TOGETHER, -(-images // (2 * len(self._workers))))
 
+    @property
+    def has_idle(self) -> bool:
+        """See `Decoder`."""
+        return not self._idle.empty()
+
     def _prepared(
         self, plan: bytes, images: Sequence[bytes | PreparedImage | BadInput | Failure]
     ) -> list[PreparedImage | BadInput | Failure]:
@@ -164,6 +180,8 @@ def open_decoder(workers: int, limits: DecodeLimits, work_limits: WorkLimits | N
 
 
 Answer = PreparedImage | BadInput
+_Left = Callable[[], float]
+"""Returns how many seconds it may still take; raises TimeoutError when there are none."""
 
 
 def _groups(
@@ -191,15 +209,29 @@ def _checked(data: bytes, limits: DecodeLimits) -> bytes | BadInput:
 
 
 def _asked(worker: "_Worker", plan: bytes, images: Sequence[bytes]) -> list[Answer]:
-    """Return an answer for each image: asked for together, or one by one where that did not go well."""
+    """Return an answer for each image: asked for together, or one by one where that did not go well.
+
+    One that takes too long delays the others by that time alone, and is not asked for again.
+    """
     if len(images) > 1:
         worker.make_ready(plan)
-        with contextlib.suppress(OSError):
+        try:
             answers = worker.ask(images)
             if not any(isinstance(answer, DecodeMemory) for answer in answers):
                 return answers
+        except _TookTooLong as error:
+            if error.image is not None:
+                worker.kill()
+                before, after = images[: error.image], images[error.image + 1 :]
+                return [*_asked(worker, plan, before), _timeout(worker), *_asked(worker, plan, after)]
+        except OSError:
+            pass
         worker.kill()
     return [_asked_alone(worker, plan, data) for data in images]
+
+
+def _timeout(worker: "_Worker") -> DecodeTimeout:
+    return DecodeTimeout(f"decoding took longer than {worker.work_limits.timeout_s:g} s")
 
 
 def _asked_alone(worker: "_Worker", plan: bytes, data: bytes) -> Answer:
@@ -210,7 +242,7 @@ def _asked_alone(worker: "_Worker", plan: bytes, data: bytes) -> Answer:
             (answer,) = worker.ask([data])
         except TimeoutError:
             worker.kill()
-            return DecodeTimeout(f"decoding took longer than {worker.work_limits.timeout_s:g} s")
+            return _timeout(worker)
         except ConnectionError:
             ending = worker.how_it_ended()
             answer = DecoderCrashed(f"the decoder's process crashed on it twice: {ending}")
@@ -221,6 +253,14 @@ def _asked_alone(worker: "_Worker", plan: bytes, data: bytes) -> Answer:
         if was_fresh:
             break
     return answer
+
+
+class _TookTooLong(TimeoutError):
+    """The image of that number did; None where it is not known to be one of them."""
+
+    def __init__(self, image: int | None) -> None:
+        super().__init__()
+        self.image = image
 
 
 class _Worker:
@@ -235,19 +275,21 @@ class _Worker:
         self.is_fresh, self._is_ready = True, False
         self._plan: bytes | None = None
         ours, theirs = socket.socketpair()
-        with theirs:
+        with theirs, tempfile.TemporaryFile() as shared:
+            os.truncate(shared.fileno(), Progress.SIZE)
             try:
-                self._process = subprocess.Popen(
-                    [sys.executable, "-m", "neardup.decoding.worker"],
+                self._process = subprocess.Popen(  # noqa: S603 - our own module
+                    [sys.executable, "-m", "neardup.decoding.worker", str(shared.fileno())],
                     stdin=theirs.fileno(),
                     stdout=subprocess.DEVNULL,
+                    pass_fds=[shared.fileno()],
                     process_group=0,  # a Ctrl-C on the terminal is not for it, from its first moment on
                 )
             except OSError as exc:
                 ours.close()
                 raise Misconfigured(f"the decoding process cannot be started: {exc}") from exc
+            self._progress = Progress(shared.fileno())
         self._channel = ours
-        self._stream = ours.makefile("rb")
 
     def make_ready(self, plan: bytes) -> None:
         """Wait until the process has started and knows what to make of images; start another one if it has ended.
@@ -266,11 +308,17 @@ class _Worker:
     def _prepares_for(self, plan: bytes) -> bool:
         """Return whether it has started and loaded what to make of images: apart from them, as none is to blame."""
         deadline = time.monotonic() + START_TIMEOUT_S
+
+        def left_s() -> float:
+            if (remaining_s := deadline - time.monotonic()) <= 0:
+                raise TimeoutError
+            return remaining_s
+
         with contextlib.suppress(OSError):
             if not self._is_ready:
-                self._send(deadline, framed(self._settings))
-                self._is_ready = self._receive(deadline) == READY
-            self._exchange(deadline, plan, [])
+                self._send(left_s, framed(self._settings))
+                self._is_ready = self._receive(left_s) == READY
+            self._exchange(left_s, plan, [])
             self._plan = plan
         return plan == self._plan
 
@@ -280,16 +328,25 @@ class _Worker:
         Raises
         ------
         TimeoutError, ConnectionError
-            It takes too long for all of them together; it has ended.
+            It takes too long for one of them; it has ended.
         """
         self.is_fresh = False
-        return self._exchange(time.monotonic() + self.work_limits.timeout_s, b"", images)
+        asked_s, count = time.monotonic(), len(images)
 
-    def _exchange(self, deadline: float, plan: bytes, images: Sequence[bytes]) -> list[Answer]:
-        self._send(deadline, framed(plan, b"%d" % len(images), *images))
+        def left_s() -> float:
+            image, began_s = self._progress.read()
+            remaining_s = max(began_s, asked_s) + self.work_limits.timeout_s - time.monotonic()
+            if remaining_s <= 0:
+                raise _TookTooLong(image if began_s >= asked_s and image < count else None)
+            return remaining_s
+
+        return self._exchange(left_s, b"", images)
+
+    def _exchange(self, left_s: _Left, plan: bytes, images: Sequence[bytes]) -> list[Answer]:
+        self._send(left_s, framed(plan, b"%d" % len(images), *images))
         answers: list[Answer | RuntimeError]
         try:
-            answers = pickle.loads(self._receive(deadline))  # noqa: S301 - from the process that we started
+            answers = pickle.loads(self._receive(left_s))  # noqa: S301 - from the process that we started
         except (pickle.UnpicklingError, EOFError, ValueError) as exc:
             raise ConnectionResetError from exc
         for answer in answers:
@@ -297,23 +354,33 @@ class _Worker:
                 raise answer
         return [answer for answer in answers if not isinstance(answer, RuntimeError)]
 
-    def _send(self, deadline: float, parts: list[bytes]) -> None:
+    def _send(self, left_s: _Left, parts: list[bytes]) -> None:
         # Where it is little, one call is quicker than many.
         for part in [b"".join(parts)] if sum(map(len, parts)) <= _JOINED_BYTES else parts:
-            self._channel.settimeout(_remaining_s(deadline))
-            self._channel.sendall(part)
+            remaining = memoryview(part)
+            while remaining:
+                self._channel.settimeout(left_s())
+                with contextlib.suppress(TimeoutError):  # it may have got on
+                    remaining = remaining[self._channel.send(remaining) :]
 
-    def _receive(self, deadline: float) -> bytes:
-        self._channel.settimeout(_remaining_s(deadline))
-        message = read_message(self._stream)
-        if message is None:
-            raise ConnectionResetError
+    def _receive(self, left_s: _Left) -> bytearray:
+        return self._read(left_s, length_of(self._read(left_s, LENGTH_BYTES)))
+
+    def _read(self, left_s: _Left, size: int) -> bytearray:
+        message = bytearray(size)
+        remaining = memoryview(message)
+        while remaining:
+            self._channel.settimeout(left_s())
+            with contextlib.suppress(TimeoutError):
+                if not (count := self._channel.recv_into(remaining)):
+                    raise ConnectionResetError
+                remaining = remaining[count:]
         return message
 
     def kill(self) -> None:
         """End the process."""
-        self._stream.close()
         self._channel.close()
+        self._progress.close()
         self._process.kill()
         self._process.wait()
 
@@ -326,10 +393,3 @@ class _Worker:
         if code is None:
             return "it had to be killed"
         return f"it ended by {signal.Signals(-code).name}" if code < 0 else f"it ended with exit code {code}"
-
-
-def _remaining_s(deadline: float) -> float:
-    remaining_s = deadline - time.monotonic()
-    if remaining_s <= 0:
-        raise TimeoutError
-    return remaining_s

@@ -2,18 +2,21 @@
 
 It reads from a socket, which is its standard input: the limits, then work. Work is what to make of images (empty when
 that is as before) and a number of images; the answer is a list that has for each what it came to, or what is wrong
-with it. A model comes with what to make of images, and the memory that it takes is no image's. The process ends when
-the other side does.
+with it. A model comes with what to make of images, and the memory that it takes is no image's. Which image it is at
+stands in a file that the other side sees, too (`Progress`): to say so costs nothing, and whoever waits for too long
+knows for which one. The process ends when the other side does.
 """
 
 import contextlib
 import ctypes
+import mmap
 import os
 import pickle
 import signal
 import socket
 import struct
 import sys
+import time
 import traceback
 from pathlib import Path
 from typing import IO, TYPE_CHECKING, cast
@@ -32,8 +35,40 @@ if TYPE_CHECKING:
 READY = b"ready"
 _BUFFER_BYTES = 256 * 1024
 _LENGTH = struct.Struct("<Q")
+LENGTH_BYTES = _LENGTH.size
+_SINCE, _IMAGE, _PROGRESS = struct.Struct("<d"), struct.Struct("<q"), struct.Struct("<dq")
 _SET_PARENT_DEATH_SIGNAL = 1
 _PAGES_FILE = Path("/proc/self/statm")
+
+
+class Progress:
+    """Which of the images that were asked for a process is at, and since when; one writes, one reads.
+
+    Parameters
+    ----------
+    file
+        Descriptor of a file of `SIZE` bytes, which both have open.
+    """
+
+    SIZE = _PROGRESS.size
+
+    def __init__(self, file: int) -> None:
+        self._shared = mmap.mmap(file, self.SIZE)
+
+    def at(self, image: int) -> None:
+        """Begin with an image, by its number."""
+        # The time first: whoever reads in between finds the image before, and that it has only just begun.
+        _SINCE.pack_into(self._shared, 0, time.monotonic())
+        _IMAGE.pack_into(self._shared, _SINCE.size, image)
+
+    def read(self) -> tuple[int, float]:
+        """Return the number of the image, and when it was begun, by the monotonic clock that all processes share."""
+        (image,) = _IMAGE.unpack_from(self._shared, _SINCE.size)
+        return image, _SINCE.unpack_from(self._shared, 0)[0]
+
+    def close(self) -> None:
+        """Let go of the file."""
+        self._shared.close()
 
 
 def framed(*messages: bytes) -> list[bytes]:
@@ -41,12 +76,18 @@ def framed(*messages: bytes) -> list[bytes]:
     return [part for message in messages for part in (_LENGTH.pack(len(message)), message)]
 
 
+def length_of(head: bytes | bytearray) -> int:
+    """Return how long the message after these `LENGTH_BYTES` is."""
+    (size,) = _LENGTH.unpack(head)
+    return int(size)
+
+
 def read_message(stream: IO[bytes]) -> bytes | None:
     """Return the next message; None at the end of the stream, be it in the middle of one."""
-    head = stream.read(_LENGTH.size)
-    if len(head) < _LENGTH.size:
+    head = stream.read(LENGTH_BYTES)
+    if len(head) < LENGTH_BYTES:
         return None
-    (size,) = _LENGTH.unpack(head)
+    size = length_of(head)
     message = stream.read(size)
     return message if len(message) == size else None
 
@@ -61,7 +102,7 @@ def main() -> None:
     for name in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS"):
         os.putenv(name, "1")
     with socket.socket(fileno=0) as channel, contextlib.suppress(ConnectionError):
-        _serve(channel)
+        _serve(channel, Progress(int(sys.argv[1])))
 
 
 def _die_with_parent() -> None:
@@ -70,7 +111,7 @@ def _die_with_parent() -> None:
         ctypes.CDLL(None).prctl(_SET_PARENT_DEATH_SIGNAL, signal.SIGKILL)
 
 
-def _serve(channel: socket.socket) -> None:
+def _serve(channel: socket.socket, progress: Progress) -> None:
     from neardup.decoding.decode import limit_pillow  # noqa: PLC0415 - after the number of threads is set
 
     stream = cast("IO[bytes]", channel.makefile("rb", _BUFFER_BYTES))
@@ -87,10 +128,12 @@ def _serve(channel: socket.socket) -> None:
         if plan:
             preparation = _loaded(plan, limits.max_bytes + memory_bytes)
         prepared = []
-        for _ in range(int(count)):
+        for number in range(int(count)):
             if (data := read_message(stream)) is None:
                 return
+            progress.at(number)
             prepared.append(_prepared(data, preparation, limits))
+        progress.at(len(prepared))
         answers = _described(prepared, preparation)
         channel.sendall(b"".join(framed(pickle.dumps(answers, pickle.HIGHEST_PROTOCOL))))
 

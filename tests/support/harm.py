@@ -39,6 +39,11 @@ def hang(_flag: str) -> None:
     time.sleep(3600)
 
 
+def take_a_second(_flag: str) -> None:
+    """Be slow."""
+    time.sleep(1)
+
+
 def crash(_flag: str) -> None:
     """End by SIGSEGV."""
     ctypes.string_at(0)
@@ -74,7 +79,7 @@ def tell_modules(_flag: str) -> None:
 
 HARM = {
     function.__name__: function
-    for function in (hang, crash, allocate, fail, be_killed_once, print_something, tell_modules)
+    for function in (hang, take_a_second, crash, allocate, fail, be_killed_once, print_something, tell_modules)
 }
 
 

@@ -209,11 +209,33 @@ def test_what_takes_too_long_is_given_up(monkeypatch: pytest.MonkeyPatch) -> Non
         prepare_all = pool.preparing(harm("hang"))
         prepare_all([GOOD[0]])
         asked = record_asked(pool, monkeypatch)
-        answers = prepare_all([GOOD[0], BAD, GOOD[1]])
-        assert outcomes(answers) == [RED, DecodeTimeout, LIME]
-        assert str(answers[1]) == "decoding took longer than 3 s"
-        # Together, then alone, and the one that takes too long not again.
-        assert asked == [3, 1, 1, 1]
+        answers = prepare_all([GOOD[0], GOOD[2], BAD, GOOD[1]])
+        assert outcomes(answers) == [RED, BLUE, DecodeTimeout, LIME]
+        assert str(answers[2]) == "decoding took longer than 3 s"
+        # Together, then those before it and those behind it; the one that takes too long not again.
+        assert asked == [4, 2, 1]
+
+
+def test_each_image_has_its_time() -> None:
+    with DecodePool(1, LIMITS, WorkLimits(timeout_s=3.0)) as pool:
+        # Longer than that together.
+        assert outcomes(pool.preparing(harm("take_a_second"))([BAD] * 4)) == [[0, 0, 0]] * 4
+
+
+def test_a_process_is_idle_unless_it_is_asked(pool: DecodePool, monkeypatch: pytest.MonkeyPatch) -> None:
+    (worker,), seen = pool._workers, []
+    ask = worker.ask
+
+    def asking(images: Sequence[bytes]) -> list[PreparedImage | BadInput]:
+        seen.append(pool.has_idle)
+        return ask(images)
+
+    monkeypatch.setattr(worker, "ask", asking)
+    assert pool.has_idle
+    pool.preparing(HARMLESS)([GOOD[0]])
+    assert seen == [False]
+    assert pool.has_idle
+    assert not DecodeHere(LIMITS).has_idle
 
 
 def test_what_crashes_its_process_is_told_by_the_signal(pool: DecodePool) -> None:
