@@ -3,6 +3,7 @@ PYTHON ?= python3
 VENV   := .venv
 BIN    := $(VENV)/bin
 BENCH  := .venv-bench
+FASTDUP := .venv-fastdup
 # Four workers, whatever the cores: the tests wait for servers more than they compute. Each starts a Kafka and a Redis of
 # its own. A file's tests stay together, as they share what is made once a file, and conftest.py has put the files with
 # slow tests first. WORKERS=0 is no workers.
@@ -14,7 +15,7 @@ unexport PYTHONDONTWRITEBYTECODE
 UV     := $$(sed -n 's/^\(uv==[0-9.]*\).*/\1/p' requirements.lock)
 
 
-.PHONY: help demo test quick stress fuzz soak quality train bench bench-check bench-index bench-redis bench-delivery lint format lock clean
+.PHONY: help demo test quick stress fuzz soak quality train bench bench-fastdup bench-check bench-index bench-redis bench-delivery lint format lock clean
 help:  ## what there is to make
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 16
 
@@ -48,6 +49,14 @@ $(BENCH)/.installed: requirements-bench.lock $(VENV)/.installed
 	@# No configuration: beside hashes uv takes no constraint, and pyproject.toml has one.
 	@$(BIN)/uv pip install --no-config --quiet --python $(BIN)/python --target $(BENCH) --require-hashes --requirement requirements-bench.lock
 	@touch $@
+
+$(FASTDUP)/.installed: $(VENV)/.installed
+	@echo "Installing fastdup into $(FASTDUP) (once; 820 MB) ..."
+	@$(BIN)/uv venv --quiet --clear --python $(BIN)/python $(FASTDUP)
+	@$(BIN)/uv pip install --no-config --quiet --python $(FASTDUP)/bin/python fastdup==2.54
+	@touch $@
+
+bench-fastdup: $(FASTDUP)/.installed  ## install fastdup for `make bench` to compare with; on its own, as it wants an old numpy
 
 bench: $(BENCH)/.installed  ## how fast the whole service is, beside the build before and other tools (ARGS="--images 256 --rounds 1")
 	@PYTHONPATH=$(BENCH) $(BIN)/python -m benchmarks.throughput $(ARGS)
@@ -93,4 +102,4 @@ lock:  ## resolve the lock files anew, the image's and the benchmark's own among
 	    --python-version 3.11 --generate-hashes --no-header --constraint requirements.lock --output-file requirements-bench.lock
 
 clean:  ## remove what was installed and made here
-	rm -rf $(VENV) $(BENCH) .fuzz demo-report quality-report training-run build dist .pytest_cache .mypy_cache .ruff_cache .hypothesis
+	rm -rf $(VENV) $(BENCH) $(FASTDUP) .fuzz demo-report quality-report training-run build dist .pytest_cache .mypy_cache .ruff_cache .hypothesis

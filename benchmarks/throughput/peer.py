@@ -10,6 +10,7 @@ import sys
 from collections.abc import Iterator
 from itertools import pairwise
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
 import numpy as np
 from PIL import Image
@@ -28,7 +29,7 @@ def main() -> None:
     """Write the groups."""
     tool, listed, into = sys.argv[1:]
     files = Path(listed).read_text("utf-8").splitlines()
-    pairs = list({"imagehash-set": equal_phash, "imagehash-bktree": near_phash, "pdqhash-faiss": near_pdq}[tool](files))
+    pairs = list(PAIRS[tool](files))
     first, second = np.array(pairs, dtype=np.intp).reshape(-1, 2).T
     graph = coo_array((np.ones(len(first)), (first, second)), shape=(len(files), len(files)))
     np.save(into, connected_components(graph, directed=False)[1])
@@ -70,11 +71,33 @@ def near_pdq(files: list[str]) -> Iterator[tuple[int, int]]:
             yield from ((start + place, int(other)) for other in found[begin:end])
 
 
+def near_fastdup(files: list[str]) -> Iterator[tuple[int, int]]:
+    """Yield each file with the first one of its connected component, by fastdup's own thresholds."""
+    import fastdup  # noqa: PLC0415 - as above
+
+    number_of = {file: number for number, file in enumerate(files)}
+    with TemporaryDirectory() as folder:
+        found = fastdup.create(work_dir=folder, input_dir=str(Path(files[0]).parent))
+        found.run(num_threads=1)
+        components, _ = found.connected_components()
+    first: dict[int, int] = {}
+    for file, component in zip(components["filename"], components["component_id"], strict=True):
+        yield number_of[file], first.setdefault(component, number_of[file])
+
+
 def _phashes(files: list[str]) -> Iterator[int]:
     import imagehash  # noqa: PLC0415 - installed for benchmarks only
 
     for file in files:
         yield int(str(imagehash.phash(Image.open(file))), 16)
+
+
+PAIRS = {
+    "imagehash-set": equal_phash,
+    "imagehash-bktree": near_phash,
+    "pdqhash-faiss": near_pdq,
+    "fastdup": near_fastdup,
+}
 
 
 if __name__ == "__main__":

@@ -24,8 +24,9 @@ PEERS: Mapping[str, tuple[str, ...]] = {
 """By name: the libraries that a peer needs; `peer.py` has the rest."""
 NOT_MEASURED: Mapping[str, str] = {
     "imagededup": "it imports PyTorch even for its hashes, which the lock file leaves out",
-    "fastdup": "it pins numpy below 2 and Pillow to 10.3, which cannot be installed together with ours",
 }
+FASTDUP = ROOT / ".venv-fastdup/bin/python"
+"""Runs fastdup, which pins an old numpy and Pillow: `make bench-fastdup` makes it."""
 AT_MOST: Mapping[str, int] = {"imagehash-bktree": 20_000}
 """Files: at 10 of 64 bits a BK-tree compares with most of what it holds, in Python, so ten times as many take hours."""
 FOLDER = ("neardup folder", ())
@@ -42,12 +43,14 @@ def measure(source: Photos, folder: Path, counts: Sequence[int], say: Say) -> di
         for package in packages
         if importlib.util.find_spec(package) is None
     }
+    if not FASTDUP.exists():
+        missing["fastdup"] = "it is not installed: `make bench-fastdup` does that"
     sizes: dict[str, Any] = {}
     for count in sorted(counts):
         files = write_images(source, SIZES[0], count, _made(folder / f"peers-{count}"))
         tools: dict[str, Callable[[], Groups]] = {
-            name: _peer(name, files, folder)
-            for name in PEERS
+            name: _peer(name, files, folder, FASTDUP if name == "fastdup" else Path(sys.executable))
+            for name in (*PEERS, "fastdup")
             if name not in missing and count <= AT_MOST.get(name, count)
         }
         for name, more in (FOLDER, FOLDER_SCRAPER) if count == min(counts) else (FOLDER,):
@@ -87,13 +90,13 @@ def scored(groups: Groups) -> dict[str, float]:
     }
 
 
-def _peer(name: str, files: Sequence[Path], folder: Path) -> Callable[[], Groups]:
+def _peer(name: str, files: Sequence[Path], folder: Path, python: Path) -> Callable[[], Groups]:
     def run() -> Groups:
         listed, into = folder / "files.txt", folder / "groups.npy"
         listed.write_text("\n".join(map(str, files)), "utf-8")
-        path = os.pathsep.join([str(ROOT), os.environ.get("PYTHONPATH", "")])
-        environment = {**os.environ, "PYTHONPATH": path, "OMP_NUM_THREADS": "1"}
-        command = [sys.executable, "-m", "benchmarks.throughput.peer", name, str(listed), str(into)]
+        path = str(ROOT) if python == FASTDUP else os.pathsep.join([str(ROOT), os.environ.get("PYTHONPATH", "")])
+        environment = {**os.environ, "PYTHONPATH": path, "OMP_NUM_THREADS": "1", "SENTRY_OPT_OUT": "True"}
+        command = [str(python), "-m", "benchmarks.throughput.peer", name, str(listed), str(into)]
         subprocess.run(command, cwd=ROOT, env=environment, check=True)
         return [int(group) for group in np.load(into)]
 
