@@ -279,10 +279,9 @@ class _Worker:
             os.truncate(shared.fileno(), Progress.SIZE)
             try:
                 self._process = subprocess.Popen(  # noqa: S603 - our own module
-                    [sys.executable, "-m", "neardup.decoding.worker", str(shared.fileno())],
+                    [sys.executable, "-m", "neardup.decoding.worker"],
                     stdin=theirs.fileno(),
-                    stdout=subprocess.DEVNULL,
-                    pass_fds=[shared.fileno()],
+                    stdout=shared.fileno(),
                     process_group=0,  # a Ctrl-C on the terminal is not for it, from its first moment on
                 )
             except OSError as exc:

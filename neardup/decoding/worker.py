@@ -3,7 +3,7 @@
 It reads from a socket, which is its standard input: the limits, then work. Work is what to make of images (empty when
 that is as before) and a number of images; the answer is a list that has for each what it came to, or what is wrong
 with it. A model comes with what to make of images, and the memory that it takes is no image's. Which image it is at
-stands in a file that the other side sees, too (`Progress`): to say so costs nothing, and whoever waits for too long
+stands in memory that the other side sees, too (`Progress`): to say so costs nothing, and whoever waits for too long
 knows for which one. The process ends when the other side does.
 """
 
@@ -33,6 +33,8 @@ if TYPE_CHECKING:
     """What an image came to; what is our own fault is raised over there."""
 
 READY = b"ready"
+_PROGRESS_FILE = 1
+"""Its standard output, until both have it in memory: that is the one file that a process is given besides its input."""
 _BUFFER_BYTES = 256 * 1024
 _LENGTH = struct.Struct("<Q")
 LENGTH_BYTES = _LENGTH.size
@@ -102,7 +104,7 @@ def main() -> None:
     for name in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS"):
         os.putenv(name, "1")
     with socket.socket(fileno=0) as channel, contextlib.suppress(ConnectionError):
-        _serve(channel, Progress(int(sys.argv[1])))
+        _serve(channel, Progress(_PROGRESS_FILE))
 
 
 def _die_with_parent() -> None:
@@ -120,9 +122,10 @@ def _serve(channel: socket.socket, progress: Progress) -> None:
     limits, memory_bytes = pickle.loads(settings)  # noqa: S301 - from the process that started us
     limit_pillow(limits)
     channel.sendall(b"".join(framed(READY)))
-    # What decoders print would stand among the service's lines.
+    # What decoders print would stand among the service's lines, or in the file that both have open.
     with Path(os.devnull).open("w") as nowhere:
-        os.dup2(nowhere.fileno(), 2)
+        for output in (1, 2):
+            os.dup2(nowhere.fileno(), output)
     preparation: Preparation | RuntimeError = RuntimeError("received an image before a preparation")
     while (plan := read_message(stream)) is not None and (count := read_message(stream)) is not None:
         if plan:
