@@ -278,7 +278,7 @@ class _Worker:
         with theirs, tempfile.TemporaryFile() as shared:
             os.truncate(shared.fileno(), Progress.SIZE)
             try:
-                self._process = subprocess.Popen(  # noqa: S603 - our own module
+                self._process = subprocess.Popen(
                     [sys.executable, "-m", "neardup.decoding.worker"],
                     stdin=theirs.fileno(),
                     stdout=shared.fileno(),
