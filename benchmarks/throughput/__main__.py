@@ -13,6 +13,7 @@ import platform
 import sys
 from collections.abc import Sequence
 from contextlib import ExitStack
+from dataclasses import replace
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
@@ -22,6 +23,7 @@ from benchmarks.throughput import ceiling, end_to_end, latency, peers, stages
 from benchmarks.throughput.builds import ROOT, THIS, unpacked
 from benchmarks.throughput.end_to_end import Case
 from benchmarks.throughput.images import SIZES, Photos, photos
+from benchmarks.throughput.members import MEMBERS
 from benchmarks.throughput.servers import Servers, own_servers
 from benchmarks.throughput.tables import tables
 
@@ -54,6 +56,9 @@ def _options(arguments: Sequence[str]) -> argparse.Namespace:
     parser.add_argument("--scraper-base", default=BASES["scraper"], help="the same for the scraper's profile")
     parser.add_argument(
         "--files", type=int, nargs="+", default=[1000, 10_000], help="files for other tools; 100000 take 5 GB"
+    )
+    parser.add_argument(
+        "--members", type=int, default=MEMBERS, help="of a filled index, for the ceiling; 0 does without"
     )
     parser.add_argument("--out", type=Path, default=RESULTS)
     parser.add_argument("--write-docs", action="store_true", help=f"put the tables into {PAGE.relative_to(ROOT)}")
@@ -89,6 +94,8 @@ def _measure(options: argparse.Namespace, report: dict[str, Any]) -> None:
             else:
                 measure = getattr(bench, part.replace("-", "_"))
                 chosen = cases if part == "end-to-end" else [case for case in cases if case.size is SIZES[0]]
+                if part == "ceiling" and options.members:
+                    chosen.append(replace(chosen[0], members=options.members))
                 report[part] = {case.name: _told(part, case, measure(case)) for case in chosen}
             options.out.parent.mkdir(parents=True, exist_ok=True)
             options.out.write_text(json.dumps(report, indent=1) + "\n", encoding="utf-8")

@@ -8,8 +8,9 @@ from typing import Any
 
 from benchmarks.throughput.builds import Build
 from benchmarks.throughput.images import DRAWN_PX, SIZES, Photos, Say, Size, drawn, write_images
+from benchmarks.throughput.members import fill
 from benchmarks.throughput.running import BATCH, SEEDS, Mark, consuming, publish
-from benchmarks.throughput.servers import Servers, bytes_kept
+from benchmarks.throughput.servers import Names, Servers, bytes_kept
 
 LEAST = 24
 
@@ -29,17 +30,20 @@ class Case:
     timed
         Images that are timed; as many as `edge` come before and after them, so that batches in hand are as many at
         the first as at the last.
+    members
+        What the index is filled with first; 0 for the seeds alone.
     """
 
     profile: str
     size: Size
     base: Build
     timed: int
+    members: int = 0
 
     @property
     def name(self) -> str:
         """In results and tables."""
-        return f"{self.profile}, {self.size.name}"
+        return f"{self.profile}, {self.size.name}" + (f", {self.members:,} members" if self.members else "")
 
     @property
     def images(self) -> int:
@@ -127,9 +131,13 @@ def seeds_in(folder: Path) -> Path:
 def run(case: Case, build: Build, servers: Servers, given: tuple[Sequence[Path], Path]) -> Run:
     """Run a build once."""
     files, seeds = given
-    with consuming(
-        build, servers, case.profile, seeds, before=lambda names: publish(servers, names.topic, files)
-    ) as running:
+
+    def prepare(names: Names) -> None:
+        if case.members:
+            fill(servers.redis_url, names.index, case.members)
+        publish(servers, names.topic, files)
+
+    with consuming(build, servers, case.profile, seeds, before=prepare) as running:
         first = running.await_verdicts(case.size.edge)
         half = running.await_verdicts(case.size.edge + case.timed // 2)
         last = running.await_verdicts(case.size.edge + case.timed)
