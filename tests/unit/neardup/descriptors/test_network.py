@@ -3,7 +3,6 @@
 import threading
 import time
 from collections.abc import Callable
-from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -16,6 +15,10 @@ SIDE_PX = 12
 TOGETHER, THREADS = 4, 3
 Run = Callable[[Tensor], NDArray[np.generic]]
 IMAGES = np.random.default_rng(0).integers(1, 256, (11, SIDE_PX, SIDE_PX, 3), dtype=np.uint8)
+
+
+def mean_colour(image: Tensor, _came_with: int) -> Tensor:
+    return np.asarray(image.mean(axis=(0, 1)))
 
 
 class Seen:
@@ -31,7 +34,7 @@ class Seen:
         self.sizes: list[int] = []
         self.inside = self.most_inside = 0
         self.meeting: threading.Barrier | None = None
-        self._per_image = per_image or (lambda image, _came_with: image.mean(axis=(0, 1)))
+        self._per_image = per_image or mean_colour
         self._lock = threading.Lock()
 
     def __call__(self, batch: Tensor) -> NDArray[np.generic]:
@@ -47,29 +50,27 @@ class Seen:
         return rows
 
 
-def network(run: Run) -> Network:
-    return Network(
-        (SIDE_PX, SIDE_PX), lambda pixels: pixels.astype(np.float32), run, together=TOGETHER, threads=THREADS
-    )
+def network(run: Run, together: int = TOGETHER) -> Network:
+    return Network((SIDE_PX, SIDE_PX), lambda pixels: pixels.astype(np.float32), run, together, THREADS)
 
 
-def loaded(run: Seen, **fields: int) -> NetworkDescriptor:
-    descriptor = NetworkDescriptor("keras:Test", "test-1", replace(network(run), **fields))
+def loaded(run: Seen, together: int = TOGETHER) -> NetworkDescriptor:
+    descriptor = NetworkDescriptor("keras:Test", "test-1", network(run, together))
     run.sizes.clear()
     return descriptor
 
 
-def slow(image: Tensor, _came_with: int) -> Tensor:
+def slow(image: Tensor, came_with: int) -> Tensor:
     began_s = time.process_time()
     while time.process_time() - began_s < 0.03:
         pass
-    return image.mean(axis=(0, 1))
+    return mean_colour(image, came_with)
 
 
 def only_alone(image: Tensor, came_with: int) -> Tensor:
     if came_with > 1:
         raise ValueError
-    return image.mean(axis=(0, 1))
+    return mean_colour(image, came_with)
 
 
 def test_several_go_together_and_the_rest_one_by_one() -> None:
@@ -83,7 +84,9 @@ def test_several_go_together_and_the_rest_one_by_one() -> None:
 @pytest.mark.parametrize(
     "per_image",
     [
-        pytest.param(lambda image, came_with: image.mean(axis=(0, 1)) * np.float32(1 + came_with * 2**-20), id="bits"),
+        pytest.param(
+            lambda image, came_with: mean_colour(image, came_with) * np.float32(1 + came_with * 2**-20), id="bits"
+        ),
         pytest.param(only_alone, id="fails"),
         pytest.param(slow, id="slow"),
     ],
