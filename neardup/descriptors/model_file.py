@@ -161,8 +161,7 @@ def _load_tflite(path: Path, preprocessing: Preprocessing) -> Network:
     # Not TensorFlow's interpreter: this one is the same code, and needs no TensorFlow.
     from ai_edge_litert.interpreter import Interpreter  # noqa: PLC0415 - as its siblings
 
-    # An interpreter computes one image at a time, so all cores share it.
-    interpreter = Interpreter(model_path=str(path), num_threads=cores())
+    interpreter = Interpreter(model_path=str(path))
     inputs = interpreter.get_input_details()
     if len(inputs) != 1:
         raise Misconfigured(f"descriptor file:{path}: the model takes {len(inputs)} inputs, it should take one")
