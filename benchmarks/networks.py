@@ -114,6 +114,7 @@ def process_of(way: str, network: str, images: int) -> Iterator[Connection]:
     asking, asked = _PROCESSES.Pipe()
     process = _PROCESSES.Process(target=serve, args=(asked, way, network, images))
     process.start()
+    asked.close()  # so that a process that fails ends the run
     try:
         yield asking
     finally:
