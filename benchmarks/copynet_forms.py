@@ -22,12 +22,13 @@ import tensorflow as tf
 from ai_edge_litert.interpreter import Interpreter
 from numpy.typing import NDArray
 
-from benchmarks.keras_speed import BATCH, milliseconds, one_thread
+from benchmarks.networks import milliseconds, one_thread
 from neardup.descriptors import load_descriptor
 from neardup.descriptors.copynet import BODY, HEAD
 from neardup.types import Pixels
 from training.network import GeneralisedMean, build_network
 
+BATCH = 32
 RANGED = 100
 """Pictures that the ranges of 8 bits are taken from."""
 FORMS = ("float32", "float16 weights", "8 bits")

@@ -5,16 +5,17 @@ import hashlib
 import inspect
 import logging
 import socket
+import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
+from neardup.descriptors.compiled import compiled, one_thread_an_image
 from neardup.descriptors.names import unknown
-from neardup.descriptors.network import Network, NetworkDescriptor, Tensor, first_line
+from neardup.descriptors.network import NetworkDescriptor, Tensor, first_line
 from neardup.errors import Misconfigured
 
 RANDOM_WEIGHTS = "none"
@@ -77,7 +78,7 @@ class KerasDescriptor(NetworkDescriptor):
         super().__init__(
             f"keras:{name}:{output}",
             f"keras-1:{name}-{output}-{weights_digest(model)}",
-            Network((side_px, side_px), lambda pixels: preprocess(pixels.astype(np.float32)), compiled(model, shape)),
+            compiled(model, (side_px, side_px), shape, lambda pixels: preprocess(pixels.astype(np.float32))),
         )
 
 
@@ -122,11 +123,14 @@ def _network(keras: Any, name: str) -> tuple[Callable[..., Any], Callable[[Tenso
 def imported_keras(spec: str) -> Any:  # noqa: ANN401 - keras has no types
     """Import Keras, which takes seconds; other descriptors do not pay for it.
 
+    TensorFlow's threads are set with it, unless the program has loaded TensorFlow for itself.
+
     Raises
     ------
     Misconfigured
         It is not installed, or is set up for a backend or axis order other than this project's.
     """
+    ours = "tensorflow" not in sys.modules
     try:
         import keras  # noqa: PLC0415 - see above
     except ImportError as exc:
@@ -139,28 +143,9 @@ def imported_keras(spec: str) -> Any:  # noqa: ANN401 - keras has no types
             f"descriptor {spec} needs Keras with the backend tensorflow and channels_last, it is set to {found[0]} and "
             f"{found[1]}: see KERAS_BACKEND and ~/.keras/keras.json"
         )
+    if ours:
+        one_thread_an_image()
     return keras
-
-
-def compiled(model: Any, shape: tuple[int, ...]) -> Callable[[Tensor], NDArray[np.generic]]:  # noqa: ANN401
-    """Return a Keras model as a function of one image, float32 (1, *shape), traced once, its weights constants.
-
-    Constants are put into the convolutions' layout just once; variables would be for every image.
-    """
-    import tensorflow as tf  # noqa: PLC0415 - as keras
-    from tensorflow.python.framework.convert_to_constants import (  # noqa: PLC0415
-        convert_variables_to_constants_v2,
-    )
-
-    traced = tf.function(lambda batch: model(batch, training=False))
-    concrete = traced.get_concrete_function(tf.TensorSpec((1, *shape), tf.float32))
-    frozen = convert_variables_to_constants_v2(concrete)
-
-    def run(batch: Tensor) -> NDArray[np.generic]:
-        [output] = frozen(tf.constant(batch))
-        return np.asarray(output)
-
-    return run
 
 
 def weights_digest(model: Any) -> str:  # noqa: ANN401

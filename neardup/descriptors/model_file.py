@@ -13,13 +13,13 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from neardup.descriptors.keras_net import compiled, imported_keras
+from neardup.cores import cores
+from neardup.descriptors.compiled import compiled
+from neardup.descriptors.keras_net import imported_keras
 from neardup.descriptors.names import unknown
 from neardup.descriptors.network import Network, NetworkDescriptor, Tensor, first_line
 from neardup.descriptors.preprocessing import Preprocessing, read_preprocessing
 from neardup.errors import Misconfigured
-
-Run = Callable[[Tensor], NDArray[np.generic]]
 
 _GRAPH = "saved_model.pb"
 _BESIDE_FOLDER = "preprocess.json"
@@ -54,7 +54,7 @@ class ModelFileDescriptor(NetworkDescriptor):
         beside = where / _BESIDE_FOLDER if is_folder else where.with_name(f"{where.name}.json")
         preprocessing = read_preprocessing(beside)
         try:
-            run = load(where, preprocessing)
+            network = load(where, preprocessing)
         except Misconfigured:
             raise
         except Exception as exc:  # keras, TensorFlow, zipfile and h5py each raise their own types
@@ -62,7 +62,7 @@ class ModelFileDescriptor(NetworkDescriptor):
         super().__init__(
             f"file:{where}",
             f"file-1:{kind}-{_digest(where)}-{preprocessing.digest}",
-            Network(preprocessing.input_size, preprocessing.apply, run),
+            network,
         )
 
 
@@ -74,7 +74,7 @@ def from_spec(spec: str) -> ModelFileDescriptor:
     return ModelFileDescriptor(path)
 
 
-def _loader(where: Path, path: str) -> tuple[str, Callable[[Path, Preprocessing], Run]]:
+def _loader(where: Path, path: str) -> tuple[str, Callable[[Path, Preprocessing], Network]]:
     if not where.exists():
         raise Misconfigured(
             f"descriptor file:{path}: there is no {where} on this machine; if it is elsewhere, give file:PATH "
@@ -134,14 +134,15 @@ def _chosen(names: Sequence[str], output: str | int | None) -> int:
 # -- .keras -----------------------------------------------------------------------------------------------------------
 
 
-def _load_keras(path: Path, preprocessing: Preprocessing) -> Run:
+def _load_keras(path: Path, preprocessing: Preprocessing) -> Network:
     keras = imported_keras(f"file:{path}")
     model = keras.saving.load_model(path, compile=False, safe_mode=True)
     inputs = getattr(model, "inputs", None) or []
     if len(inputs) != 1:
         raise Misconfigured(f"descriptor file:{path}: the model takes {len(inputs)} inputs, it should take one")
     _require_shape(inputs[0].shape, preprocessing)
-    return compiled(_keras_output(keras, model, preprocessing.output), preprocessing.input_shape)
+    chosen = _keras_output(keras, model, preprocessing.output)
+    return compiled(chosen, preprocessing.input_size, preprocessing.input_shape, preprocessing.apply)
 
 
 def _keras_output(keras: Any, model: Any, output: str | int | None) -> Any:  # noqa: ANN401 - keras has no types
@@ -156,7 +157,7 @@ def _keras_output(keras: Any, model: Any, output: str | int | None) -> Any:  # n
 # -- TFLite -----------------------------------------------------------------------------------------------------------
 
 
-def _load_tflite(path: Path, preprocessing: Preprocessing) -> Run:
+def _load_tflite(path: Path, preprocessing: Preprocessing) -> Network:
     # Not TensorFlow's interpreter: this one is the same code, and needs no TensorFlow.
     from ai_edge_litert.interpreter import Interpreter  # noqa: PLC0415 - as its siblings
 
@@ -175,7 +176,7 @@ def _load_tflite(path: Path, preprocessing: Preprocessing) -> Run:
         interpreter.invoke()
         return _real(interpreter.get_tensor(output["index"]), output)
 
-    return run
+    return Network(preprocessing.input_size, preprocessing.apply, run)
 
 
 def _quantised(values: Tensor, tensor: dict[str, Any]) -> NDArray[np.generic]:
@@ -198,7 +199,7 @@ def _real(values: NDArray[np.generic], tensor: dict[str, Any]) -> NDArray[np.gen
 # -- SavedModel -------------------------------------------------------------------------------------------------------
 
 
-def _load_saved_model(path: Path, preprocessing: Preprocessing) -> Run:
+def _load_saved_model(path: Path, preprocessing: Preprocessing) -> Network:
     imported_keras(f"file:{path}")  # for its message when TensorFlow is missing
     import tensorflow as tf  # noqa: PLC0415 - takes seconds
 
@@ -219,7 +220,7 @@ def _load_saved_model(path: Path, preprocessing: Preprocessing) -> Run:
         del model
         return np.asarray(signature(**{name: tf.constant(batch, dtype=spec.dtype)})[output])
 
-    return run
+    return Network(preprocessing.input_size, preprocessing.apply, run, threads=cores())
 
 
 def _require_inside(path: Path) -> None:

@@ -11,9 +11,10 @@ import numpy as np
 import pytest
 
 from neardup.descriptors import keras_net, load_descriptor
+from neardup.descriptors.compiled import TOGETHER
 from neardup.descriptors.keras_net import DEFAULT_SIDE_PX, SIDES_PX, KerasDescriptor, network_names
 from neardup.errors import Misconfigured
-from tests.support.pictures import GENERATED
+from tests.support.pictures import GENERATED, generated
 
 pytestmark = [
     pytest.mark.tensorflow,
@@ -186,6 +187,33 @@ def test_tensorflow_is_not_loaded_for_other_descriptors() -> None:
     script = "import sys, neardup.descriptors as d; d.load_descriptor('dct'); print('tensorflow' in sys.modules)"
     done = subprocess.run([sys.executable, "-c", script], capture_output=True, check=True, text=True)
     assert done.stdout.strip() == "False"
+
+
+@pytest.mark.parametrize(
+    ("before", "expected"),
+    [("", "1 1"), ("import tensorflow", "0 0")],
+    ids=["an image has one thread, and a core one image", "a program's own choice stays"],
+)
+@pytest.mark.skipif(sys.platform != "linux", reason="elsewhere a process is bound to no core")
+def test_threads_of_tensorflow(before: str, expected: str) -> None:
+    script = f"""
+import os
+os.sched_setaffinity(0, {{min(os.sched_getaffinity(0))}})
+{before}
+from neardup.descriptors.keras_net import imported_keras
+imported_keras("vgg16")
+from tensorflow.config import threading
+print(threading.get_intra_op_parallelism_threads(), threading.get_inter_op_parallelism_threads())
+"""
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, check=True, text=True)
+    assert done.stdout.strip() == expected
+
+
+def test_every_image_of_a_large_batch_has_the_bits_that_it_has_alone(descriptor: KerasDescriptor) -> None:
+    prepared = [descriptor.prepare(generated(seed)) for seed in range(TOGETHER + 3)]
+    rows = descriptor.describe(prepared)
+    assert rows.tobytes() == b"".join(descriptor.describe([each]).tobytes() for each in prepared)
+    assert len(np.unique(rows, axis=0)) == len(prepared)
 
 
 def test_a_missing_tensorflow_is_one_clear_line(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -2,6 +2,7 @@
 
 import json
 import shutil
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -10,7 +11,7 @@ import pytest
 
 from neardup.descriptors import load_descriptor
 from neardup.errors import Misconfigured, Undescribable
-from tests.support.pictures import GENERATED, flat
+from tests.support.pictures import GENERATED, flat, generated
 
 pytestmark = [
     pytest.mark.tensorflow,
@@ -89,6 +90,24 @@ class TestKinds:
         singly = np.concatenate([descriptor.describe([each]) for each in prepared])
         assert descriptor.describe(prepared).tobytes() == singly.tobytes()
         assert descriptor.describe(prepared[::-1]).tobytes() == singly[::-1].tobytes()
+
+    @pytest.mark.parametrize("kind", KINDS)
+    def test_any_number_of_callers_gets_the_same_bits(self, folder: Path, kind: str) -> None:
+        descriptor = load_descriptor(beside(folder / kind))
+        prepared = [descriptor.prepare(generated(seed)) for seed in range(20)]
+        alone = descriptor.describe(prepared).tobytes()
+        with ThreadPoolExecutor(4) as callers:
+            assert {rows.tobytes() for rows in callers.map(descriptor.describe, [prepared] * 8)} == {alone}
+
+    def test_a_model_made_for_one_image_gets_one_at_a_time(self, tmp_path: Path) -> None:
+        import keras  # noqa: PLC0415 - seconds, and only here
+
+        pixels = keras.Input(batch_shape=(1, *SIZE, 3))
+        keras.Model(pixels, keras.layers.GlobalAveragePooling2D()(pixels)).save(tmp_path / "one.keras")
+        descriptor = load_descriptor(beside(tmp_path / "one.keras"))
+        prepared = [descriptor.prepare(generated(seed)) for seed in range(10)]
+        expected = np.stack(prepared).astype(np.float32).mean(axis=(1, 2))
+        assert np.abs(descriptor.features(np.stack(prepared)) - expected).max() < 1e-3 * expected.max()
 
     def test_whole_numbers_are_scaled(self, folder: Path) -> None:
         exact = load_descriptor(beside(folder / "model.tflite"))
