@@ -17,7 +17,7 @@ from weakref import WeakValueDictionary
 from neardup.errors import BadInput
 from neardup.relation.describing import PreparedImage
 
-ENTRY_BYTES = 320
+ENTRY_BYTES = 288
 """What an image takes besides what is kept of it: two objects of bytes, and its place in a table that has grown."""
 
 
@@ -75,23 +75,21 @@ class Repeats:
             return Claim(data)
         # Not a quicker hash: whoever can make two files with the same hash decides what the other one is taken for.
         sha256 = hashlib.sha256(data).digest()
-        found = self._find(sha256)
-        if found is None:
-            return self._claim(sha256, data)
-        self._count()
+        found = self._found(sha256, data)
+        if isinstance(found, bytes):
+            found = pickle.loads(found)  # noqa: S301 - from this process
+        if isinstance(found, PreparedImage):
+            self._count()
         return found
 
-    def _find(self, sha256: bytes) -> PreparedImage | None:
+    def _found(self, sha256: bytes, data: bytes) -> bytes | PreparedImage | Claim | Awaited:
+        """Return what is kept, pickled or as somebody has it; else whom to wait for, or a new claim."""
         with self._lock:
-            kept = self._kept.get(sha256)
-            if kept is None:
-                return self._undescribed.get(sha256)
-            self._kept.move_to_end(sha256)
-        image: PreparedImage = pickle.loads(kept)  # noqa: S301 - from this process
-        return image
-
-    def _claim(self, sha256: bytes, data: bytes) -> Claim | Awaited:
-        with self._lock:
+            if sha256 in self._kept:
+                self._kept.move_to_end(sha256)
+                return self._kept[sha256]
+            if (undescribed := self._undescribed.get(sha256)) is not None:
+                return undescribed
             if sha256 in self._claims:
                 return Awaited(self._claims[sha256])
             claim = self._claims[sha256] = Claim(data, sha256)
