@@ -8,6 +8,7 @@ machine, too. Kafka, Redis and deciding come on top, and are the same either way
 import argparse
 import random
 import statistics
+import time
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -19,7 +20,7 @@ from neardup.decoding.limits import DecodeLimits, WorkLimits
 from neardup.decoding.pool import DecodePool
 from neardup.describe_batch import BatchDescriber
 from neardup.relation.describing import Describer
-from neardup.repeats import Repeats
+from neardup.repeats import Claim, Repeats
 
 SHARES = (0.0, 0.3, 0.7)
 """Of the images, so many are a file that came before."""
@@ -44,6 +45,17 @@ def cpu_ms(describer: Describer, pool: DecodePool, stream: list[bytes], repeat_b
         return 1000 * (cpu_s(pool) - before) / len(stream)
 
 
+def remembering_ms(describer: Describer, pool: DecodePool, files: Sequence[bytes], repeat_bytes: int) -> float:
+    """Return the processor time that an image takes to be hashed, not found, and kept."""
+    (image,) = pool.preparing(describer.preparation)(files[:1])
+    repeats, before_s = Repeats(repeat_bytes), time.process_time()
+    for data in files:
+        claim = repeats.ask(data)
+        if isinstance(claim, Claim):
+            repeats.settle(claim, image)
+    return 1000 * (time.process_time() - before_s) / len(files)
+
+
 def main() -> None:
     """Measure, and print medians."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
@@ -57,11 +69,16 @@ def main() -> None:
     print(f"{options.profile}: {len(files)} images of {sum(map(len, files)) // len(files):,} bytes in the mean")
     with DecodePool(2, DecodeLimits(), WorkLimits()) as pool:
         cpu_ms(describer, pool, files, 0)  # the processes start
+        added = [remembering_ms(describer, pool, files, budgets[1]) for _ in range(options.rounds)]
+        print(f"hashing an image and keeping what it came to: {statistics.median(added):.3f} ms")
         for share in SHARES:
             stream = stream_of(files, share)
-            taken = [[cpu_ms(describer, pool, stream, budget) for budget in budgets] for _ in range(options.rounds)]
-            ratios = [on / off for off, on in taken]
-            off, on = map(statistics.median, zip(*taken, strict=True))
+            taken: dict[int, list[float]] = {budget: [] for budget in budgets}
+            for number in range(options.rounds):
+                for budget in budgets[:: 1 if number % 2 == 0 else -1]:
+                    taken[budget].append(cpu_ms(describer, pool, stream, budget))
+            ratios = [on / off for off, on in zip(*taken.values(), strict=True)]
+            off, on = map(statistics.median, taken.values())
             told = f"{statistics.median(ratios):.2f}, {min(ratios):.2f} to {max(ratios):.2f}"
             print(f"{share:.0%} the same file again: {off:.2f} ms an image off, {on:.2f} on; on to off: median {told}")
 
