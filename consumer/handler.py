@@ -26,6 +26,8 @@ from neardup.errors import BadInput, RelationMismatch
 from neardup.index.base import Index
 from neardup.index.block import member_of
 from neardup.relation.describing import Describer, PreparedImage
+from neardup.relation.rule import Relation
+from neardup.repeats import Repeats
 from neardup.types import Query
 from neardup.wire import Judged
 
@@ -135,6 +137,8 @@ class Handler:
         Threads that read images and wait for the decoder.
     decoder
         Decodes them.
+    repeat_bytes
+        Memory for described images, found again by their bytes; see `neardup.repeats`.
     uris
         Reads claim checks.
     metrics
@@ -154,6 +158,7 @@ class Handler:
         uris: UriReader,
         metrics: Metrics,
         pass_headers: Collection[str] = (),
+        repeat_bytes: int = 0,
         now: Callable[[], datetime] = _now,
     ) -> None:
         self._index = index
@@ -165,10 +170,14 @@ class Handler:
         self._decoder = decoder
         self._describes_there = descriptor.describer is not None
         self._describing = threading.Lock()
-        # Kept as long as the index compares alike: every decoding process loads what it is to make of images.
-        self._batches = lru_cache(maxsize=1)(
-            lambda relation: BatchDescriber(Describer(descriptor, relation), decoder, executor)
-        )
+
+        def describing(relation: Relation) -> BatchDescriber:
+            repeats = Repeats(repeat_bytes, metrics.repeated_images.inc)
+            return BatchDescriber(Describer(descriptor, relation), decoder, executor, repeats)
+
+        # Kept as long as the index compares alike: every decoding process loads what it is to make of images, and
+        # what described images came to is of use for this relation only.
+        self._batches = lru_cache(maxsize=1)(describing)
 
     @property
     def has_idle(self) -> bool:

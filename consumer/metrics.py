@@ -54,6 +54,11 @@ class Metrics:
         )
         for wrong in WrongTime:
             self.unknown_times.labels(wrong.value)
+        self.repeated_images = Counter(
+            "neardup_repeated_images",
+            "Images that were not decoded, because the same bytes had been before",
+            registry=registry,
+        )
         self.stage_seconds = Histogram(
             "neardup_stage_seconds",
             "Seconds that a stage took for one batch, by stage",

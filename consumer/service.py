@@ -227,6 +227,7 @@ def run(
                 pass_headers=pass_headers,
                 executor=executor,
                 decoder=decoder,
+                repeat_bytes=settings.repeat_bytes,
                 uris=uris,
                 metrics=metrics,
             ),

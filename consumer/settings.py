@@ -134,6 +134,13 @@ class JudgingSettings(RedisSettings, DecodingSettings):
         auto_or(integer(1, 256)),
         subject=RUNNING,
     )
+    repeat_bytes: int = option(
+        "--repeat-bytes",
+        "bytes of memory for what described images came to, so that the same file is decoded once; 0 decodes each",
+        64 * MEBIBYTE,
+        integer(0, 1024 * 1024 * MEBIBYTE),
+        subject=RUNNING,
+    )
     shutdown_timeout_s: float = option(
         "--shutdown-timeout-s",
         "longest time to finish what is in hand after SIGTERM",

@@ -7,13 +7,13 @@ decoded or described leaves its place to what is wrong with it, and spoils no ot
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import Executor, Future
-from functools import partial
 from itertools import islice
 from typing import TypeVar
 
-from neardup.decoding.pool import Decoder, Failure, PrepareAll
+from neardup.decoding.pool import Decoder
 from neardup.errors import BadInput
-from neardup.relation.describing import Describer, PreparedImage
+from neardup.relation.describing import Describer, PreparedImage, variants_of
+from neardup.repeats import Awaited, Claim, Repeats
 from neardup.types import Variant
 
 BATCH = 64
@@ -25,6 +25,7 @@ Compared = tuple[Variant, ...]
 """What an image is compared by, the image as it came first."""
 
 Item = TypeVar("Item")
+Failure = TypeVar("Failure", bound=Exception)
 Read = Callable[[Item], bytes | PreparedImage | BadInput | Failure]
 """Returns an image's encoded bytes, what is kept of its pixels, or what is wrong with it; called in a thread."""
 
@@ -40,13 +41,18 @@ class BatchDescriber:
         Decodes them.
     executor
         Threads that read images and wait for the decoder.
+    repeats
+        Where described images are remembered, of this describer alone; None decodes each image.
     """
 
-    def __init__(self, describer: Describer, decoder: Decoder, executor: Executor) -> None:
+    def __init__(
+        self, describer: Describer, decoder: Decoder, executor: Executor, repeats: Repeats | None = None
+    ) -> None:
         self._describer = describer
         self._decoder = decoder
         self._executor = executor
-        self._prepare_all: PrepareAll = decoder.preparing(describer.preparation)
+        self._repeats = repeats or Repeats()
+        self._prepare_all = decoder.preparing(describer.preparation)
 
     def prepare(self, items: Sequence[Item], read: Read[Item, Failure]) -> list[PreparedImage | BadInput | Failure]:
         """Return each image of a batch prepared, or what is wrong with it, in order."""
@@ -64,36 +70,63 @@ class BatchDescriber:
     def _in_shares(
         self, items: Iterable[Item], read: Read[Item, Failure], share: int, in_flight: int
     ) -> Iterator[PreparedImage | BadInput | Failure]:
-        prepare = partial(_read_and_prepare, read, self._prepare_all)
-        window: deque[Future[list[PreparedImage | BadInput | Failure]]] = deque()
+        window: deque[Future[list[PreparedImage | BadInput | Failure | Awaited]]] = deque()
         remaining = iter(items)
         try:
             while taken := list(islice(remaining, share)):
-                window.append(self._executor.submit(prepare, taken))
+                window.append(self._executor.submit(self._read_and_prepare, read, taken))
                 if len(window) >= in_flight:
-                    yield from window.popleft().result()
+                    yield from self._settled(window.popleft().result())
             while window:
-                yield from window.popleft().result()
+                yield from self._settled(window.popleft().result())
         finally:
             for future in window:
                 future.cancel()
 
+    def _read_and_prepare(
+        self, read: Read[Item, Failure], items: Sequence[Item]
+    ) -> list[PreparedImage | BadInput | Failure | Awaited]:
+        """Return images read and prepared; never wait for another thread, which may be waiting for this one."""
+        places: list[PreparedImage | BadInput | Failure | Awaited | Claim] = []
+        try:
+            answers = iter(self._prepare_all(self._unknown(map(read, items), places)))
+            return [self._repeats.settle(each, next(answers)) if isinstance(each, Claim) else each for each in places]
+        finally:
+            self._repeats.give_up(each for each in places if isinstance(each, Claim))
+
+    def _unknown(
+        self,
+        images: Iterable[bytes | PreparedImage | BadInput | Failure],
+        places: list[PreparedImage | BadInput | Failure | Awaited | Claim],
+    ) -> Iterator[bytes]:
+        """Iterate over the bytes that are for this thread to decode; note what stands in the place of each image."""
+        for image in images:
+            found = self._repeats.ask(image) if isinstance(image, bytes) else image
+            places.append(found)
+            if isinstance(found, Claim):
+                yield found.data
+
+    def _settled(
+        self, places: Iterable[PreparedImage | BadInput | Failure | Awaited]
+    ) -> Iterator[PreparedImage | BadInput | Failure]:
+        for each in places:
+            if isinstance(each, Awaited):
+                # What went wrong with it over there may have been chance.
+                yield self._repeats.await_other(each) or self._prepare_all([each.claim.data])[0]
+            else:
+                yield each
+
     def describe(self, prepared: Sequence[PreparedImage | BadInput | Failure]) -> list[Compared | BadInput | Failure]:
         """Return what each image is compared by, or what is wrong with it, in order."""
-        described = iter(self._each([image for image in prepared if isinstance(image, PreparedImage)]))
-        return [next(described) if isinstance(image, PreparedImage) else image for image in prepared]
+        images = [image for image in prepared if isinstance(image, PreparedImage)]
+        described = iter(self._describer.described(images))
+        return [
+            self._compared(image, next(described)) if isinstance(image, PreparedImage) else image for image in prepared
+        ]
 
-    def _each(self, images: Sequence[PreparedImage]) -> list[Compared | BadInput]:
-        try:
-            return list(self._describer.describe(images))
-        except BadInput as error:
-            if len(images) == 1:
-                return [error]
-        # One image spoils the batch: alone, each shows whether it was the one.
-        return [self._each([one])[0] for one in images]
-
-
-def _read_and_prepare(
-    read: Read[Item, Failure], prepare_all: PrepareAll, items: Sequence[Item]
-) -> list[PreparedImage | BadInput | Failure]:
-    return prepare_all(map(read, items))
+    def _compared(self, image: PreparedImage, described: PreparedImage | BadInput) -> Compared | BadInput:
+        if isinstance(described, BadInput):
+            return described
+        if described is not image:
+            self._repeats.keep(described)
+        return variants_of(described)

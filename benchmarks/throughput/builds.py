@@ -29,9 +29,12 @@ class Build:
     folder: Path
 
     def environment(self) -> dict[str, str]:
-        """Return this environment with the build's files first, and without settings of ours."""
+        """Return this environment with the build's files first, and of our settings the one that decodes each image.
+
+        Some runs show the same large files several times, to builds of which some would recognise them.
+        """
         inherited = {name: value for name, value in os.environ.items() if not name.startswith("NEARDUP_")}
-        return {**inherited, "PYTHONPATH": str(self.folder), "PYTHONUNBUFFERED": "1"}
+        return {**inherited, "PYTHONPATH": str(self.folder), "PYTHONUNBUFFERED": "1", "NEARDUP_REPEAT_BYTES": "0"}
 
     def command(self, module: str, *arguments: str) -> list[str]:
         """Return the command line of a module of the build."""

@@ -18,7 +18,7 @@ import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from types import TracebackType
-from typing import Protocol, Self, TypeVar
+from typing import Protocol, Self
 
 from neardup.decoding.decode import check_bytes, decode_file
 from neardup.decoding.limits import DecodeLimits, WorkLimits
@@ -37,19 +37,15 @@ _ATTEMPTS = 2
 _MOST_TOGETHER = 16
 """Images sent to a process together: one by one, small images take 50 % longer."""
 _MOST_BYTES_TOGETHER = 1024 * 1024
-Failure = TypeVar("Failure", bound=Exception)
 
+Answer = PreparedImage | BadInput
+PrepareAll = Callable[[Iterable[bytes]], list[Answer]]
+"""Decodes images and prepares them, or says what is wrong with one, in order; describes them, too, where that is light.
 
-class PrepareAll(Protocol):
-    """Decodes images and prepares them, in order; a process of ours describes them, too, where that is light."""
-
-    def __call__(
-        self, images: "Iterable[bytes | PreparedImage | BadInput | Failure]", /
-    ) -> "list[PreparedImage | BadInput | Failure]":
-        """Return each image prepared, or what is wrong with it; what is not bytes comes back as it is.
-
-        Images are taken one after another, and few are held at a time.
-        """
+Images are taken one after another, and few are held at a time.
+"""
+_Left = Callable[[], float]
+"""Returns how many seconds it may still take; raises TimeoutError when there are none."""
 
 
 class Decoder(Protocol):
@@ -74,13 +70,7 @@ class DecodeHere:
 
     def preparing(self, preparation: Preparation) -> PrepareAll:
         """See `Decoder`."""
-
-        def prepare_all(
-            images: Iterable[bytes | PreparedImage | BadInput | Failure], /
-        ) -> list[PreparedImage | BadInput | Failure]:
-            return [self._prepared(preparation, each) if isinstance(each, bytes) else each for each in images]
-
-        return prepare_all
+        return lambda images: [self._prepared(preparation, data) for data in images]
 
     def share(self, images: int) -> int:
         """See `Decoder`."""
@@ -92,7 +82,7 @@ class DecodeHere:
         """See `Decoder`."""
         return False
 
-    def _prepared(self, preparation: Preparation, data: bytes) -> PreparedImage | BadInput:
+    def _prepared(self, preparation: Preparation, data: bytes) -> Answer:
         try:
             decoded = decode_file(data, reduce_to_px=preparation.reduce_to_px, limits=self.limits)
             return preparation.prepare(decoded.pixels, decoded.frames)
@@ -129,12 +119,9 @@ class DecodePool:
         """
         plan = pickle.dumps(preparation, pickle.HIGHEST_PROTOCOL)
 
-        def prepare_all(
-            images: Iterable[bytes | PreparedImage | BadInput | Failure], /
-        ) -> list[PreparedImage | BadInput | Failure]:
-            return [answer for group in _groups(images, self._limits) for answer in self._prepared(plan, group)]
-
-        return prepare_all
+        return lambda images: [
+            answer for group in _groups(images, self._limits) for answer in self._prepared(plan, group)
+        ]
 
     def share(self, images: int) -> int:
         """See `Decoder`."""
@@ -145,9 +132,7 @@ class DecodePool:
         """See `Decoder`."""
         return not self._idle.empty()
 
-    def _prepared(
-        self, plan: bytes, images: Sequence[bytes | PreparedImage | BadInput | Failure]
-    ) -> list[PreparedImage | BadInput | Failure]:
+    def _prepared(self, plan: bytes, images: Sequence[bytes | BadInput]) -> list[Answer]:
         worker = self._idle.get()
         try:
             answers = iter(_asked(worker, plan, [each for each in images if isinstance(each, bytes)]))
@@ -179,19 +164,12 @@ def open_decoder(workers: int, limits: DecodeLimits, work_limits: WorkLimits | N
         yield pool
 
 
-Answer = PreparedImage | BadInput
-_Left = Callable[[], float]
-"""Returns how many seconds it may still take; raises TimeoutError when there are none."""
-
-
-def _groups(
-    images: Iterable[bytes | PreparedImage | BadInput | Failure], limits: DecodeLimits
-) -> Iterator[list[bytes | PreparedImage | BadInput | Failure]]:
+def _groups(images: Iterable[bytes], limits: DecodeLimits) -> Iterator[list[bytes | BadInput]]:
     """Take images in groups of not much more than what goes together; refuse them by their length."""
-    group: list[bytes | PreparedImage | BadInput | Failure] = []
+    group: list[bytes | BadInput] = []
     size = 0
-    for each in images:
-        checked = _checked(each, limits) if isinstance(each, bytes) else each
+    for data in images:
+        checked = _checked(data, limits)
         group.append(checked)
         size += len(checked) if isinstance(checked, bytes) else 0
         if size >= _MOST_BYTES_TOGETHER:

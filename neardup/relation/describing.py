@@ -27,7 +27,7 @@ class View(NamedTuple):
     part: Box | None = None
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, weakref_slot=True)
 class PreparedImage:
     """What is kept of an image's pixels.
 
@@ -44,7 +44,9 @@ class PreparedImage:
     seeks_parts
         Whether pictures in it were looked for, though there may be none.
     descriptors
-        float16 (n, d), of each view, where they were described in the process that has prepared them.
+        float16 (n, d), of each view; None until they are described.
+    sha256
+        Of the image's encoded bytes, where they are remembered (`neardup.repeats`).
     """
 
     views: tuple[View, ...]
@@ -53,6 +55,7 @@ class PreparedImage:
     frames: int = 1
     seeks_parts: bool = False
     descriptors: Descriptors | None = None
+    sha256: bytes | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,17 +95,7 @@ class Preparation:
 
     def described(self, images: Sequence[PreparedImage]) -> list[PreparedImage | BadInput]:
         """Return prepared images with their descriptors, if they are made here, or what is wrong with one."""
-        if self.describe is None or not images:
-            return list(images)
-        try:
-            rows = self.describe([each for image in images for each in image.inputs])
-        except BadInput as error:
-            return [error] if len(images) == 1 else [self.described([one])[0] for one in images]
-        ends = np.cumsum([len(image.views) for image in images])
-        return [
-            replace(image, inputs=(), descriptors=own)
-            for image, own in zip(images, np.split(rows, ends[:-1]), strict=True)
-        ]
+        return list(images) if self.describe is None else _described(images, self.describe)
 
     def _shown(self, pixels: Pixels, boxes: Sequence[Box]) -> Iterator[tuple[View, NDArray[np.uint8]]]:
         """Iterate over what the variants show, and the descriptor's input for each."""
@@ -112,6 +105,22 @@ class Preparation:
             for box in boxes:
                 part = transformed_box(box, symmetry)
                 yield View(symmetry, part), self.prepare_input(cropped(whole, part))
+
+
+def _described(
+    images: Sequence[PreparedImage], describe: Callable[[Sequence[NDArray[np.uint8]]], Descriptors]
+) -> list[PreparedImage | BadInput]:
+    if not images:
+        return []
+    try:
+        rows = describe([each for image in images for each in image.inputs])
+    except BadInput as error:
+        # One image spoils the batch: alone, each shows whether it was the one.
+        return [error] if len(images) == 1 else [_described([one], describe)[0] for one in images]
+    ends = np.cumsum([len(image.views) for image in images])
+    return [
+        replace(image, inputs=(), descriptors=own) for image, own in zip(images, np.split(rows, ends[:-1]), strict=True)
+    ]
 
 
 class Describer:
@@ -152,6 +161,15 @@ class Describer:
         """Shrink uint8 (height, width, 3) RGB pixels to what is compared; nothing full-size is kept."""
         return self.preparation.prepare(pixels)
 
+    def described(self, images: Sequence[PreparedImage]) -> list[PreparedImage | BadInput]:
+        """Return prepared images with their descriptors, or what is wrong with one; those that have some, as they are.
+
+        An image that is there more than once is described once.
+        """
+        waiting = {id(image): image for image in images if image.descriptors is None}
+        made = dict(zip(waiting, _described(list(waiting.values()), self.descriptor.describe), strict=True))
+        return [made.get(id(image), image) for image in images]
+
     def describe(self, prepared: Sequence[PreparedImage]) -> list[tuple[Variant, ...]]:
         """Return the variants that each image is compared by; the first is the image as it came.
 
@@ -160,11 +178,18 @@ class Describer:
         Undescribable
             Some features are not finite.
         """
-        rows = iter(self.descriptor.describe([each for image in prepared for each in image.inputs]))
-        return [tuple(self._variants(image, rows)) for image in prepared]
+        described = self.described(prepared)
+        for image in described:
+            if isinstance(image, BadInput):
+                raise image
+        return [variants_of(image) for image in described if isinstance(image, PreparedImage)]
 
-    def _variants(self, image: PreparedImage, rows: Iterator[Descriptors]) -> Iterator[Variant]:
-        own = rows if image.descriptors is None else iter(image.descriptors)
-        # After each symmetry come the whole and its parts.
-        for (symmetry, part), kept in zip(image.views, cycle(image.kept), strict=False):
-            yield Variant(symmetry, next(own), transformed_kept(kept, symmetry), part)
+
+def variants_of(image: PreparedImage) -> tuple[Variant, ...]:
+    """Return what a described image is compared by; the first is the image as it came."""
+    rows = () if image.descriptors is None else image.descriptors
+    # After each symmetry come the whole and its parts.
+    return tuple(
+        Variant(symmetry, row, transformed_kept(kept, symmetry), part)
+        for (symmetry, part), row, kept in zip(image.views, rows, cycle(image.kept), strict=False)
+    )

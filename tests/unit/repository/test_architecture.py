@@ -27,6 +27,7 @@ LIBRARY = (
         "neardup/cores.py",
         "neardup/describe_batch.py",
         "neardup/errors.py",
+        "neardup/repeats.py",
     ),
     *("neardup/types.py", "neardup/wire.py"),
     *(f"neardup/{room}" for room in ("decoding", "descriptors", "index", "library", "relation", "search", "sources")),

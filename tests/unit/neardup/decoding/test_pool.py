@@ -147,11 +147,7 @@ def test_what_cannot_be_described_spoils_no_other(pool: DecodePool) -> None:
     assert rows == [[[255.0, 0.0, 0.0]], [[0.0, 255.0, 0.0]], [[255.0, 0.0, 0.0]]]
 
 
-def test_what_is_no_image_passes_through(pool: DecodePool) -> None:
-    error = OSError("unreadable")
-    images: list[bytes | OSError] = [error, GOOD[0], error]
-    answers: list[PreparedImage | BadInput | OSError] = pool.preparing(HARMLESS)(images)
-    assert answers[0] is answers[2] is error
+def test_of_nothing_comes_nothing(pool: DecodePool) -> None:
     assert pool.preparing(HARMLESS)([]) == []
 
 
