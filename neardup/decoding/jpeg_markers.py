@@ -12,7 +12,9 @@ from neardup.errors import UnsupportedFormat
 
 IMAGE_BEGINS, IMAGE_ENDS, SCAN_BEGINS, RESTART_INTERVAL = 0xD8, 0xD9, 0xDA, 0xDD
 PROGRESSIVE, LOSSLESS = 0xC2, 0xC3
-_DECODED = {0xC0, 0xC1, PROGRESSIVE, LOSSLESS}
+USUAL = {0xC0, 0xC1, PROGRESSIVE}
+"""Cosine frequencies in Huffman codes: of cameras, browsers and nearly all else."""
+_DECODED = USUAL | {LOSSLESS}
 _NOT_DECODED = {
     **dict.fromkeys((0xC5, 0xC6, 0xC7, 0xCD, 0xCE, 0xCF), "with a hierarchy of sizes"),
     **dict.fromkeys((0xC9, 0xCA, 0xCB), "with arithmetic coding"),
