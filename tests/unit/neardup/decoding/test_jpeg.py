@@ -97,6 +97,12 @@ class TestWhole:
         segment = b"\xff\xe0" + struct.pack(">H", 2 + len(held)) + held
         assert np.array_equal(decode(data[:2] + segment + data[2:-2]), decode(data))
 
+    @pytest.mark.parametrize("kind", ["progressive", "progressive restarts"])
+    def test_a_marker_without_a_header_between_scans(self, kind: str) -> None:
+        data = jpeg(kind)
+        last_scan = data.rindex(b"\xff\xda")
+        assert np.array_equal(decode(data[:last_scan] + b"\xff\x01" + data[last_scan:-2]), decode(data))
+
     @pytest.mark.parametrize("end", [b"", END])
     def test_a_scan_for_each_channel(self, end: bytes) -> None:
         data, planes = one_scan_a_channel()
