@@ -127,6 +127,8 @@ def _decoded(data: bytes, reduce_to_px: int | None, limits: DecodeLimits) -> Dec
     with _as_bad_input(), _open(data, limits) as image:
         # Pillow's name for it is MPO if it holds more pictures.
         if isinstance(image, JpegImageFile):
+            if (pixels := jpeg.flawless(image, data, reduce_to_px)) is not None:
+                return Decoded(_upright_pixels(pixels, _orientation(image)), 1)
             jpeg.load(image, data, reduce_to_px, accept_truncated=limits.accept_truncated)
         seen = what_is_seen(image, data, _to_rgb, limits.max_pixels)
         return Decoded(_to_pixels(seen.image), seen.frames)
@@ -202,10 +204,17 @@ def _to_pixels(image: Image.Image) -> Pixels:
     with without_xmp(image):
         image.load()
     orientation = _orientation(image)
-    rgb = _to_rgb(image)
-    if orientation in _ORIENTATION_TO_TRANSPOSE:
-        rgb = rgb.transpose(_ORIENTATION_TO_TRANSPOSE[orientation])
-    return np.asarray(rgb, dtype=np.uint8)
+    return np.asarray(_upright(_to_rgb(image), orientation), dtype=np.uint8)
+
+
+def _upright(rgb: Image.Image, orientation: int | None) -> Image.Image:
+    return rgb.transpose(_ORIENTATION_TO_TRANSPOSE[orientation]) if orientation in _ORIENTATION_TO_TRANSPOSE else rgb
+
+
+def _upright_pixels(pixels: Pixels, orientation: int | None) -> Pixels:
+    if orientation not in _ORIENTATION_TO_TRANSPOSE:
+        return pixels
+    return np.asarray(_upright(Image.fromarray(pixels), orientation), dtype=np.uint8)
 
 
 def _orientation(image: Image.Image) -> int | None:

@@ -11,8 +11,13 @@ from math import ceil
 from neardup.errors import UnsupportedFormat
 
 IMAGE_BEGINS, IMAGE_ENDS, SCAN_BEGINS, RESTART_INTERVAL = 0xD8, 0xD9, 0xDA, 0xDD
+_TEMPORARY = 0x01
+_BARE = {IMAGE_BEGINS, IMAGE_ENDS, _TEMPORARY}
+"""Markers that no header follows."""
 PROGRESSIVE, LOSSLESS = 0xC2, 0xC3
-_DECODED = {0xC0, 0xC1, PROGRESSIVE, LOSSLESS}
+USUAL = {0xC0, 0xC1, PROGRESSIVE}
+"""Cosine frequencies in Huffman codes: of cameras, browsers and nearly all else."""
+_DECODED = USUAL | {LOSSLESS}
 _NOT_DECODED = {
     **dict.fromkeys((0xC5, 0xC6, 0xC7, 0xCD, 0xCE, 0xCF), "with a hierarchy of sizes"),
     **dict.fromkeys((0xC9, 0xCA, 0xCB), "with arithmetic coding"),
@@ -107,7 +112,7 @@ def _segments(data: bytes, *, with_end: bool = False) -> Iterator[tuple[int, int
     at = 2
     while match := _MARKER.search(data, at):
         kind, start, at = data[match.end() - 1], match.start(), match.end()
-        if kind not in {IMAGE_BEGINS, IMAGE_ENDS}:
+        if kind not in _BARE:
             at += int.from_bytes(data[at : at + 2])
         yield kind, start, at
     if with_end:

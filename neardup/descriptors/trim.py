@@ -64,12 +64,19 @@ def _between_bars(lines: Lines) -> slice:
     """Return which of (n, length, 3) lines are the picture."""
     forwards = lines[:, :: -(-lines.shape[1] // SAMPLES)]
     backwards = forwards[::-1]
-    first, last = _bar(forwards), _bar(backwards)
+    first, last = (_bar(each) if _may_be_plain(each[0]) else 0 for each in (forwards, backwards))
     length = min(first, last) or max(first, last)
     bar, other = (forwards, backwards) if first else (backwards, forwards)
     if length and not _continues(bar[:length], other[:length]):
         length = 0
     return slice(length, len(lines) - length)
+
+
+def _may_be_plain(line: NDArray[np.uint8]) -> bool:
+    """Tell, by its brightness alone, whether nearly all of a line may be of one colour: few photos begin so."""
+    sums = np.sort(np.add.reduce(line, axis=1, dtype=np.int16)).tolist()
+    few = int((1 - UNIFORM_SHARE) * len(sums))
+    return bool(sums[-1 - few] - sums[few] <= 2 * 3 * TOLERANCE_GREY_LEVELS)
 
 
 def _bar(lines: Lines) -> int:
@@ -116,6 +123,8 @@ def _differing(lines: Lines, colour: NDArray[np.uint8]) -> NDArray[np.float64]:
 
 def _far(lines: Lines, colour: NDArray[np.uint8]) -> NDArray[np.bool_]:
     """Return which pixels of (n, length, 3) lines are not of the colour, bool (n, length)."""
-    apart = np.abs(lines - colour.astype(np.float32))
-    # Twice as fast as a sum over an axis of three.
-    return np.asarray(apart[:, :, 0] + apart[:, :, 1] + apart[:, :, 2] > 3 * TOLERANCE_GREY_LEVELS)
+    # Channel by channel in whole numbers: several times faster than over an axis of three.
+    red, green, blue = (
+        np.abs(plane - level) for plane, level in zip(lines.transpose(2, 0, 1), colour.astype(np.int16), strict=True)
+    )
+    return np.asarray(red + green + blue > 3 * TOLERANCE_GREY_LEVELS)

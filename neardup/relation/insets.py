@@ -42,6 +42,9 @@ knows a picture in a thin frame."""
 _SMALLEST_AREA, _LARGEST_AREA = 0.1, 0.85
 """Shares of the image: what is nearly all of it lies near it."""
 
+_STEPS = tuple(1 << bit for bit in range(8))
+"""No side of the working size has more pixels than these add up to."""
+
 _Plane = NDArray[np.uint8]
 _Counts = NDArray[np.uint8]
 _Ints = NDArray[np.intp]
@@ -124,7 +127,10 @@ def _lines(plane: _Plane) -> _Lines:
     count, length = plane.shape
     # Of each line, along it; transposed, since sums down the columns are fast.
     edges = np.zeros((length + 1, count), dtype=np.uint8)
-    np.add.accumulate(_edges(plane).T, axis=0, dtype=np.uint8, out=edges[1:, 1 : count - 1])
+    edges[1:, 1 : count - 1] = _edges(plane).T
+    # Added up by doubling, all lines at once: numpy's own sums take twice as long, pixel after pixel.
+    for step in _STEPS:
+        edges[step:] += edges[:-step]
     window = math.ceil(_LINE_SHARE * length)
     most = (edges[window:] - edges[:-window]).max(axis=0)
     taken: list[int] = []

@@ -8,7 +8,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from PIL import Image
 
-from neardup.decoding import formats
+from neardup.decoding import formats, jpeg
 from neardup.decoding.decode import decode
 from neardup.decoding.limits import DecodeLimits
 from neardup.errors import BadInput, reasons
@@ -97,3 +97,39 @@ def test_mutated_headers(image_format: str, where: float, values: list[int]) -> 
 def test_cut_images(image_format: str, where: float, tail: bytes) -> None:
     data = ENCODED[image_format]
     decodes_or_says_why_not(data[: int(where * len(data))] + tail, None)
+
+
+def _what_comes_of(data: bytes, reduce_to_px: int | None) -> tuple[object, ...]:
+    try:
+        pixels = decode(data, reduce_to_px=reduce_to_px, limits=LIMITS)
+    except BadInput as error:
+        return type(error), str(error)
+    return pixels.shape, pixels.tobytes()
+
+
+def _jpeg(**options: object) -> bytes:
+    noise = np.random.default_rng(2).integers(0, 256, (9, 12, 3), dtype=np.uint8)
+    buffer = io.BytesIO()
+    Image.fromarray(noise).resize((72, 54), Image.Resampling.BICUBIC).save(buffer, "JPEG", **options)
+    return buffer.getvalue()
+
+
+JPEGS = (_jpeg(), _jpeg(progressive=True), _jpeg(restart_marker_blocks=2), _jpeg(subsampling=0, quality=95))
+
+
+@QUICK
+@given(
+    st.sampled_from(JPEGS),
+    st.lists(st.tuples(st.floats(0, 1, exclude_max=True), st.integers(0, 3), st.binary(max_size=3)), max_size=3),
+    st.none() | st.integers(1, 64),
+)
+def test_a_damaged_jpeg_comes_to_the_same_both_ways(
+    data: bytes, damages: list[tuple[float, int, bytes]], reduce_to_px: int | None
+) -> None:
+    for where, missing, more in damages:
+        at = 2 + int(where * (len(data) - 2))
+        data = data[:at] + more + data[at + missing :]
+    as_it_is = _what_comes_of(data, reduce_to_px)
+    with pytest.MonkeyPatch.context() as patched:
+        patched.setattr(jpeg, "flawless", lambda *_: None)
+        assert _what_comes_of(data, reduce_to_px) == as_it_is

@@ -8,6 +8,7 @@ import pytest
 from numpy.typing import NDArray
 from PIL import Image
 
+from neardup.decoding import jpeg as jpegs
 from neardup.decoding.decode import decode
 from neardup.decoding.limits import DecodeLimits
 from neardup.errors import TruncatedImage, UnsupportedFormat
@@ -96,10 +97,59 @@ class TestWhole:
         segment = b"\xff\xe0" + struct.pack(">H", 2 + len(held)) + held
         assert np.array_equal(decode(data[:2] + segment + data[2:-2]), decode(data))
 
+    @pytest.mark.parametrize("kind", ["progressive", "progressive restarts"])
+    def test_a_marker_without_a_header_between_scans(self, kind: str) -> None:
+        data = jpeg(kind)
+        last_scan = data.rindex(b"\xff\xda")
+        assert np.array_equal(decode(data[:last_scan] + b"\xff\x01" + data[last_scan:-2]), decode(data))
+
     @pytest.mark.parametrize("end", [b"", END])
     def test_a_scan_for_each_channel(self, end: bytes) -> None:
         data, planes = one_scan_a_channel()
         assert np.abs(decode(data + end)[:, :, 0].astype(int) - planes).max() <= 2
+
+
+def at_once(data: bytes, reduce_to_px: int | None = None) -> NDArray[np.uint8] | None:
+    with Image.open(io.BytesIO(data)) as image:
+        return jpegs.flawless(image, data, reduce_to_px)
+
+
+class TestFlawless:
+    @pytest.mark.parametrize("kind", [kind for kind in KINDS if kind != "cmyk"])
+    @pytest.mark.parametrize("reduce_to_px", [None, 1, 16, 31, 32, 62, 63, 125, 126, 400])
+    def test_the_pixels_of_the_long_way(self, kind: str, reduce_to_px: int | None) -> None:
+        data = jpeg(kind)
+        # Without its end marker it has a flaw, and takes the long way.
+        assert at_once(data[:-2], reduce_to_px) is None
+        pixels = at_once(data, reduce_to_px)
+        assert pixels is not None
+        assert np.array_equal(pixels, decode(data[:-2], reduce_to_px=reduce_to_px))
+
+    @pytest.mark.parametrize("sides", [(1, 1), (7, 7), (7, 300), (8, 8), (9, 17), (23, 15)])
+    @pytest.mark.parametrize("reduce_to_px", [None, 1, 2, 3, 8])
+    def test_small_pictures(self, sides: tuple[int, int], reduce_to_px: int | None) -> None:
+        buffer = io.BytesIO()
+        picture(size=(330, 250)).resize(sides).save(buffer, "JPEG", quality=90)
+        data = buffer.getvalue()
+        assert np.array_equal(decode(data, reduce_to_px=reduce_to_px), decode(data[:-2], reduce_to_px=reduce_to_px))
+
+    @pytest.mark.parametrize("orientation", range(1, 9))
+    def test_upright(self, orientation: int) -> None:
+        exif = Image.Exif()
+        exif[0x0112] = orientation
+        buffer = io.BytesIO()
+        picture().save(buffer, "JPEG", exif=exif)
+        data = buffer.getvalue()
+        assert at_once(data) is not None
+        assert np.array_equal(decode(data), decode(data[:-2]))
+
+    def test_a_flaw_is_seen_to(self) -> None:
+        data = jpeg("baseline")
+        for flawed in (data[:-2] + b"padding" + END, cut(data, 0.97) + END, data[:-2] + data, jpeg("cmyk")):
+            assert at_once(flawed) is None
+
+    def test_kinds_that_are_refused_are_not_decoded(self) -> None:
+        assert at_once(jpeg("baseline").replace(b"\xff\xc0", b"\xff\xc9", 1)) is None
 
 
 class TestBroken:

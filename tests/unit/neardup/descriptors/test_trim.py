@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from PIL import Image
 
 from neardup.decoding.decode import decode
-from neardup.descriptors import load_descriptor
+from neardup.descriptors import load_descriptor, trim
 from neardup.descriptors.trim import trimmed
 from neardup.search.distance import l2_distances
 from neardup.types import Pixels
@@ -192,3 +192,22 @@ def test_a_view_of_a_quarter_at_least(bars: tuple[int, int, int, int], level: in
     assert np.shares_memory(found, image)
     assert 4 * found.shape[0] >= image.shape[0]
     assert 4 * found.shape[1] >= image.shape[1]
+
+
+@given(
+    length=st.integers(1, trim.SAMPLES),
+    level=st.integers(0, 255),
+    noise=st.integers(0, 20),
+    specks=st.integers(0, 5),
+    seed=st.integers(0, 1000),
+)
+def test_no_plain_line_is_passed_over(length: int, level: int, noise: int, specks: int, seed: int) -> None:
+    rng = np.random.default_rng(seed)
+    line = (level + rng.integers(-noise, noise + 1, (length, 3))).clip(0, 255).astype(np.uint8)
+    line[rng.integers(0, length, specks)] = rng.integers(0, 256, 3)
+    differing = trim._differing(line[np.newaxis], trim._colour(line))[0]
+    assert trim._may_be_plain(line) or differing > 1 - trim.UNIFORM_SHARE
+
+
+def test_a_line_of_a_picture_is_passed_over() -> None:
+    assert not trim._may_be_plain(PICTURE[0])
