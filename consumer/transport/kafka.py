@@ -21,7 +21,7 @@ from consumer.transport.rebalance import Partitions
 from consumer.transport.records import batch_bytes, image_messages, memory_bytes, offsets_at, offsets_behind, sendable
 from neardup.errors import KafkaUnavailable, Misconfigured
 from neardup.kafka.client import Client
-from neardup.kafka.errors import PLACE_TAKEN, size_explained, translated_errors, unreadable
+from neardup.kafka.errors import PLACE_TAKEN, TOO_LARGE, too_large, translated_errors, unreadable
 from neardup.kafka.topics import largest_batch_bytes, missing_topics
 
 CONNECT_TIMEOUT_MS = 10_000
@@ -310,14 +310,18 @@ def send_all(producer: Any, messages: Sequence[OutgoingMessage]) -> None:  # noq
     futures = [_send(producer, message) for message in messages]
     producer.flush(timeout=DELIVERY_TIMEOUT_MS / 1000)
     for message, future in zip(messages, futures, strict=True):
-        with size_explained(message.topic, batch_bytes(message)):
+        try:
             future.get(timeout=DELIVERY_TIMEOUT_MS / 1000)
+        except TOO_LARGE as exc:
+            raise too_large(message.topic, batch_bytes(message), exc) from exc
 
 
 def _send(producer: Any, message: OutgoingMessage) -> Any:  # noqa: ANN401 - kafka-python has no types
     value, headers = sendable(message)
-    with size_explained(message.topic, batch_bytes(message)):
+    try:
         return producer.send(message.topic, value=value, key=message.key, headers=headers)
+    except TOO_LARGE as exc:
+        raise too_large(message.topic, batch_bytes(message), exc) from exc
 
 
 def close_producer(client: Client, timeout_s: float) -> None:
