@@ -347,6 +347,9 @@ def require_topics(settings: KafkaSettings, topics: Sequence[str]) -> None:
 
 
 def _consumer_config(settings: ServiceSettings, *, read_committed: bool) -> dict[str, Any]:
+    # What fills a batch, and no more: a fetch is copied several times, and from 32 MiB on the allocator takes each copy
+    # anew from the system, which clears it first.
+    fetch_bytes = settings.batch_bytes // BATCHES_IN_HAND
     return {
         **settings.client_config(),
         "group_id": settings.group,
@@ -361,10 +364,10 @@ def _consumer_config(settings: ServiceSettings, *, read_committed: bool) -> dict
         "session_timeout_ms": int(settings.session_timeout_s * 1000),
         "heartbeat_interval_ms": int(min(3.0, settings.session_timeout_s / 3) * 1000),
         "max_poll_interval_ms": int(settings.max_poll_interval_s * 1000),
+        "fetch_max_bytes": fetch_bytes,
+        "max_partition_fetch_bytes": fetch_bytes,
         # A broker returns at least one message, however large: that must not count as a broken reply.
-        "fetch_max_bytes": settings.batch_bytes,
-        "max_partition_fetch_bytes": settings.batch_bytes,
-        "receive_message_max_bytes": settings.batch_bytes + settings.max_message_bytes + _FETCH_HEADERS_BYTES,
+        "receive_message_max_bytes": fetch_bytes + settings.max_message_bytes + _FETCH_HEADERS_BYTES,
         "request_timeout_ms": FETCH_TIMEOUT_MS,
         "bootstrap_timeout_ms": CONNECT_TIMEOUT_MS,
         "metrics_enabled": False,
