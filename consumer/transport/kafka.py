@@ -11,7 +11,7 @@ from typing import Any
 
 from kafka import KafkaConsumer, KafkaProducer, TopicPartition
 from kafka.coordinator.assignors.cooperative_sticky import CooperativeStickyAssignor
-from kafka.errors import CorruptRecordError, KafkaError, NoOffsetForPartitionError
+from kafka.errors import CorruptRecordError, NoOffsetForPartitionError
 from kafka.structs import MemberState
 
 from consumer.messages import ImageMessage, OutgoingMessage, last_offsets
@@ -20,7 +20,7 @@ from consumer.transport.offset_reset import LOST, LostData
 from consumer.transport.rebalance import Partitions
 from consumer.transport.records import batch_bytes, image_messages, memory_bytes, offsets_at, offsets_behind, sendable
 from neardup.errors import KafkaUnavailable, Misconfigured
-from neardup.kafka.client import Client
+from neardup.kafka.client import Client, close_producer
 from neardup.kafka.errors import PLACE_TAKEN, TOO_LARGE, too_large, translated_errors, unreadable
 from neardup.kafka.topics import largest_batch_bytes, missing_topics
 
@@ -301,15 +301,12 @@ class KafkaSink:
                 send_all(producer, messages)
         except (KafkaUnavailable, Misconfigured):
             # An idempotent producer may be unable to recover: the next attempt makes a new one.
-            self._close_producer(timeout_s=0)
+            close_producer(self._client, timeout_s=0)
             raise
 
     def close(self) -> None:
         """Close all connections; everything published is acknowledged."""
-        self._close_producer(timeout_s=5)
-
-    def _close_producer(self, timeout_s: float) -> None:
-        close_producer(self._client, timeout_s)
+        close_producer(self._client, timeout_s=5)
 
 
 def send_all(producer: Any, messages: Sequence[OutgoingMessage]) -> None:  # noqa: ANN401 - kafka-python has no types
@@ -329,19 +326,6 @@ def _send(producer: Any, message: OutgoingMessage) -> Any:  # noqa: ANN401 - kaf
         return producer.send(message.topic, value=value, key=message.key, headers=headers)
     except TOO_LARGE as exc:
         raise too_large(message.topic, batch_bytes(message), exc) from exc
-
-
-def close_producer(client: Client, timeout_s: float) -> None:
-    """Close a producer, whatever its state."""
-    producer = client.made
-    if producer is None:
-        return
-    client.drop()
-    try:
-        producer.close(timeout=timeout_s)
-    except KafkaError:
-        # It timed out before its thread ended, which would keep sending.
-        producer._sender.force_close()  # noqa: SLF001 - there is no public way
 
 
 def require_topics(settings: KafkaSettings, topics: Sequence[str]) -> None:
