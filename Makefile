@@ -15,7 +15,7 @@ unexport PYTHONDONTWRITEBYTECODE
 UV     := $$(sed -n 's/^\(uv==[0-9.]*\).*/\1/p' requirements.lock)
 
 
-.PHONY: help demo test quick stress fuzz soak quality train bench bench-fastdup bench-check bench-index bench-redis bench-delivery lint format lock clean
+.PHONY: help demo test quick stress fuzz soak quality train bench bench-fastdup bench-check bench-index bench-redis bench-delivery bench-kafka lint format lock clean
 help:  ## what there is to make
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 16
 
@@ -72,6 +72,9 @@ bench-redis: $(VENV)/.installed  ## what the index costs in Redis: bytes, server
 
 bench-delivery: $(VENV)/.installed  ## what exactly-once costs: the consumer both ways in turn, on a real broker
 	@OMP_NUM_THREADS=1 OPENBLAS_NUM_THREADS=1 $(BIN)/python -m benchmarks.delivery_cost $(ARGS)
+
+bench-kafka: $(BENCH)/.installed  ## what the Kafka client costs, beside confluent-kafka
+	@PYTHONPATH=$(BENCH) $(BIN)/python -m benchmarks.kafka_clients $(ARGS)
 
 fuzz: $(VENV)/.installed  ## feed decode, envelope and record codec with bytes that nobody meant (SECONDS=60)
 	@$(BIN)/python -m tests.fuzz --seconds $(or $(SECONDS),60) $(ARGS)

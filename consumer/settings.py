@@ -228,7 +228,7 @@ class ServiceSettings(KafkaSettings, JudgingSettings, ClaimCheckSettings):
     )
     batch_bytes: int = option(
         "--batch-bytes",
-        "largest total size of the messages in hand, a third of it in one micro-batch, and of a fetch; "
+        "largest total size of the messages in hand, and a third of it that of a micro-batch or a fetch; "
         "a single message may be larger",
         32 * MEBIBYTE,
         integer(1024, 1024 * MEBIBYTE),

@@ -19,10 +19,10 @@ from kafka.structs import OffsetAndMetadata
 
 from consumer.messages import ImageMessage, OutgoingMessage
 from consumer.settings import ServiceSettings
-from consumer.transport.kafka import KafkaSource, close_producer, producer_config, require_topics, send_all
+from consumer.transport.kafka import KafkaSource, producer_config, require_topics, send_all
 from consumer.transport.records import offsets_at, offsets_behind
 from neardup.errors import KafkaUnavailable, Misconfigured
-from neardup.kafka.client import Client
+from neardup.kafka.client import Client, close_producer
 from neardup.kafka.errors import text_of, translated_errors
 
 TRANSACTION_TIMEOUT_MS = 20_000

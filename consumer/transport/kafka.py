@@ -11,7 +11,7 @@ from typing import Any
 
 from kafka import KafkaConsumer, KafkaProducer, TopicPartition
 from kafka.coordinator.assignors.cooperative_sticky import CooperativeStickyAssignor
-from kafka.errors import CorruptRecordError, KafkaError, NoOffsetForPartitionError
+from kafka.errors import CorruptRecordError, NoOffsetForPartitionError
 from kafka.structs import MemberState
 
 from consumer.messages import ImageMessage, OutgoingMessage, last_offsets
@@ -20,8 +20,8 @@ from consumer.transport.offset_reset import LOST, LostData
 from consumer.transport.rebalance import Partitions
 from consumer.transport.records import batch_bytes, image_messages, memory_bytes, offsets_at, offsets_behind, sendable
 from neardup.errors import KafkaUnavailable, Misconfigured
-from neardup.kafka.client import Client
-from neardup.kafka.errors import PLACE_TAKEN, size_explained, translated_errors, unreadable
+from neardup.kafka.client import Client, close_producer
+from neardup.kafka.errors import PLACE_TAKEN, TOO_LARGE, too_large, translated_errors, unreadable
 from neardup.kafka.topics import largest_batch_bytes, missing_topics
 
 CONNECT_TIMEOUT_MS = 10_000
@@ -35,6 +35,13 @@ REBALANCE_TIMEOUT_MS = 15_000
 SILENCE_S = 5.0
 """After this long without a message we check that the broker still answers."""
 ANSWER_TIMEOUT_MS = 5_000
+PRODUCE_BYTES = 256 * 1024
+"""What the verdicts of a batch come to, so that those to one partition go in one request; kafka-python's own is 16 KiB.
+Less than any topic takes by default (max.message.bytes)."""
+LINGER_MS = 1000
+RETRY_MS = 10
+"""A transaction that begins before the broker has ended the one before is refused, and kafka-python sleeps that long
+before it asks again. It happens at every third to tenth batch, and took 100 ms."""
 _FETCH_HEADERS_BYTES = 1024 * 1024
 
 
@@ -294,15 +301,12 @@ class KafkaSink:
                 send_all(producer, messages)
         except (KafkaUnavailable, Misconfigured):
             # An idempotent producer may be unable to recover: the next attempt makes a new one.
-            self._close_producer(timeout_s=0)
+            close_producer(self._client, timeout_s=0)
             raise
 
     def close(self) -> None:
         """Close all connections; everything published is acknowledged."""
-        self._close_producer(timeout_s=5)
-
-    def _close_producer(self, timeout_s: float) -> None:
-        close_producer(self._client, timeout_s)
+        close_producer(self._client, timeout_s=5)
 
 
 def send_all(producer: Any, messages: Sequence[OutgoingMessage]) -> None:  # noqa: ANN401 - kafka-python has no types
@@ -310,27 +314,18 @@ def send_all(producer: Any, messages: Sequence[OutgoingMessage]) -> None:  # noq
     futures = [_send(producer, message) for message in messages]
     producer.flush(timeout=DELIVERY_TIMEOUT_MS / 1000)
     for message, future in zip(messages, futures, strict=True):
-        with size_explained(message.topic, batch_bytes(message)):
+        try:
             future.get(timeout=DELIVERY_TIMEOUT_MS / 1000)
+        except TOO_LARGE as exc:
+            raise too_large(message.topic, batch_bytes(message), exc) from exc
 
 
 def _send(producer: Any, message: OutgoingMessage) -> Any:  # noqa: ANN401 - kafka-python has no types
     value, headers = sendable(message)
-    with size_explained(message.topic, batch_bytes(message)):
-        return producer.send(message.topic, value=value, key=message.key, headers=headers)
-
-
-def close_producer(client: Client, timeout_s: float) -> None:
-    """Close a producer, whatever its state."""
-    producer = client.made
-    if producer is None:
-        return
-    client.drop()
     try:
-        producer.close(timeout=timeout_s)
-    except KafkaError:
-        # It timed out before its thread ended, which would keep sending.
-        producer._sender.force_close()  # noqa: SLF001 - there is no public way
+        return producer.send(message.topic, value=value, key=message.key, headers=headers)
+    except TOO_LARGE as exc:
+        raise too_large(message.topic, batch_bytes(message), exc) from exc
 
 
 def require_topics(settings: KafkaSettings, topics: Sequence[str]) -> None:
@@ -343,6 +338,9 @@ def require_topics(settings: KafkaSettings, topics: Sequence[str]) -> None:
 
 
 def _consumer_config(settings: ServiceSettings, *, read_committed: bool) -> dict[str, Any]:
+    # What fills a batch, and no more: a fetch is copied several times, and from 32 MiB on the allocator takes each copy
+    # anew from the system, which clears it first.
+    fetch_bytes = settings.batch_bytes // BATCHES_IN_HAND
     return {
         **settings.client_config(),
         "group_id": settings.group,
@@ -357,10 +355,10 @@ def _consumer_config(settings: ServiceSettings, *, read_committed: bool) -> dict
         "session_timeout_ms": int(settings.session_timeout_s * 1000),
         "heartbeat_interval_ms": int(min(3.0, settings.session_timeout_s / 3) * 1000),
         "max_poll_interval_ms": int(settings.max_poll_interval_s * 1000),
+        "fetch_max_bytes": fetch_bytes,
+        "max_partition_fetch_bytes": fetch_bytes,
         # A broker returns at least one message, however large: that must not count as a broken reply.
-        "fetch_max_bytes": settings.batch_bytes,
-        "max_partition_fetch_bytes": settings.batch_bytes,
-        "receive_message_max_bytes": settings.batch_bytes + settings.max_message_bytes + _FETCH_HEADERS_BYTES,
+        "receive_message_max_bytes": fetch_bytes + settings.max_message_bytes + _FETCH_HEADERS_BYTES,
         "request_timeout_ms": FETCH_TIMEOUT_MS,
         "bootstrap_timeout_ms": CONNECT_TIMEOUT_MS,
         "metrics_enabled": False,
@@ -375,7 +373,10 @@ def producer_config(settings: KafkaSettings) -> dict[str, Any]:
         "acks": "all",
         "enable_idempotence": True,
         "compression_type": None,
-        "linger_ms": 5,
+        "batch_size": PRODUCE_BYTES,
+        # A message goes when its batch is full, or by the flush that always follows.
+        "linger_ms": LINGER_MS,
+        "retry_backoff_ms": RETRY_MS,
         # The dead letter of the largest message has its headers plus ours.
         "max_request_size": settings.max_message_bytes + 64 * 1024,
         "allow_auto_create_topics": False,

@@ -3,6 +3,8 @@
 from collections.abc import Callable, Mapping
 from typing import Any
 
+from kafka.errors import KafkaError
+
 from neardup.errors import Misconfigured
 from neardup.kafka.errors import translated_errors
 from neardup.kafka.patch import patch_kafka_python
@@ -52,3 +54,16 @@ class Client:
     def drop(self) -> None:
         """Forget the client: the next `get` creates a new one."""
         self._made = None
+
+
+def close_producer(client: Client, timeout_s: float) -> None:
+    """Close a producer, whatever its state."""
+    producer = client.made
+    if producer is None:
+        return
+    client.drop()
+    try:
+        producer.close(timeout=timeout_s)
+    except KafkaError:
+        # It timed out before its thread ended, which would keep sending.
+        producer._sender.force_close()  # noqa: SLF001 - there is no public way

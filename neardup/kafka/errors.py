@@ -23,6 +23,7 @@ from neardup.errors import KafkaUnavailable, Misconfigured
 PLACE_TAKEN = (
     "another consumer joined the group with our --group-instance-id and replaced us: give each consumer its own id"
 )
+TOO_LARGE = (MessageSizeTooLargeError, RecordListTooLargeError)
 _FATAL = (
     AuthorizationError,
     InvalidTopicError,
@@ -36,22 +37,12 @@ class MessageTooLarge(Misconfigured):
     """A topic does not take a message of this size."""
 
 
-@contextmanager
-def size_explained(topic: str, size_bytes: int) -> Iterator[None]:
-    """Name topic and size where a message is refused for its size.
-
-    Raises
-    ------
-    MessageTooLarge
-        In place of kafka-python's errors.
-    """
-    try:
-        yield
-    except (MessageSizeTooLargeError, RecordListTooLargeError) as exc:
-        raise MessageTooLarge(
-            f"a message of {size_bytes:,} bytes is larger than Kafka accepts for topic {topic!r}: raise "
-            f"max.message.bytes of the topic, and --max-message-bytes if that is less ({text_of(exc)})"
-        ) from exc
+def too_large(topic: str, size_bytes: int, error: KafkaError) -> MessageTooLarge:
+    """Return the error for a message that is refused for its size, one of `TOO_LARGE`."""
+    return MessageTooLarge(
+        f"a message of {size_bytes:,} bytes is larger than Kafka accepts for topic {topic!r}: raise "
+        f"max.message.bytes of the topic, and --max-message-bytes if that is less ({text_of(error)})"
+    )
 
 
 @contextmanager

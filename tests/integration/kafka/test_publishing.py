@@ -1,17 +1,27 @@
 """What only a real broker does to a sink: transactions that end unheard or fenced, and messages too large or empty."""
 
 import secrets
+import time
+from types import SimpleNamespace
 from typing import Any
 
+import kafka.producer.sender as kafka_sender
 import pytest
 from kafka import KafkaProducer
 from kafka.admin import NewTopic
-from kafka.errors import KafkaConfigurationError, KafkaTimeoutError, UnsupportedVersionError
+from kafka.errors import (
+    ConcurrentTransactionsError,
+    KafkaConfigurationError,
+    KafkaTimeoutError,
+    UnsupportedVersionError,
+)
+from kafka.producer.sender import Sender
+from kafka.producer.transaction_manager import AddOffsetsToTxnHandler
 
 from consumer.messages import ImageMessage, dead_letter
 from consumer.settings import KafkaSettings
 from consumer.transport.exactly_once import ExactlyOnceDelivery, _explained
-from consumer.transport.kafka import KafkaSink
+from consumer.transport.kafka import RETRY_MS, KafkaSink
 from neardup.errors import EmptyImage, KafkaUnavailable, Misconfigured
 from tests.support.processes import read_topic
 from tests.support.transports import (
@@ -82,6 +92,53 @@ def test_a_transaction_whose_epoch_was_taken_is_made_again(kafka: KafkaRig, monk
     assert delivery.deliver(taken, answered(kafka, taken)) == [True] * 3
     assert kafka.written() == answers(kafka, taken)
     assert kafka.committed() == {0: 3}
+
+
+@pytest.mark.kafka
+def test_the_verdicts_of_a_batch_go_in_one_request(kafka: KafkaRig, monkeypatch: pytest.MonkeyPatch) -> None:
+    kafka.write([Sent(bytes(2000))] * 64)
+    source = connected(kafka.source())
+    delivery = kafka.delivery(source)
+    delivery.connect()
+    taken = take(source, 64)
+    requests: list[object] = []
+    request = Sender._produce_request
+
+    def counted(sender: Any, *args: Any) -> Any:  # noqa: ANN401 - kafka-python has no types
+        requests.append(made := request(sender, *args))
+        return made
+
+    monkeypatch.setattr(Sender, "_produce_request", counted)
+    assert all(delivery.deliver(taken, answered(kafka, taken)))
+    assert len(requests) == 1
+    assert kafka.written() == answers(kafka, taken)
+
+
+@pytest.mark.kafka
+def test_a_transaction_before_the_end_of_the_last_waits_for_an_instant(
+    kafka: KafkaRig, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    kafka.write(numbered(2))
+    source = connected(kafka.source())
+    delivery = kafka.delivery(source)
+    delivery.connect()
+    taken = take(source, 2)
+    handle, slept_s = AddOffsetsToTxnHandler.handle_response, []
+
+    def refused_first(handler: Any, response: Any) -> None:  # noqa: ANN401 - kafka-python has no types
+        monkeypatch.setattr(AddOffsetsToTxnHandler, "handle_response", handle)
+        response.error_code = ConcurrentTransactionsError.errno
+        handle(handler, response)
+
+    def sleep(seconds: float) -> None:
+        slept_s.append(seconds)
+
+    monkeypatch.setattr(AddOffsetsToTxnHandler, "handle_response", refused_first)
+    clock = SimpleNamespace(sleep=sleep, monotonic=time.monotonic)
+    monkeypatch.setattr(kafka_sender, "time", clock)
+    assert delivery.deliver(taken, answered(kafka, taken)) == [True] * 2
+    assert slept_s[0] == RETRY_MS / 1000
+    assert kafka.written() == answers(kafka, taken)
 
 
 @pytest.mark.parametrize(
