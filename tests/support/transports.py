@@ -3,11 +3,13 @@
 import secrets
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from typing import Protocol
 
 from kafka import KafkaProducer
 from kafka.admin import KafkaAdminClient, NewTopic
+from kafka.errors import NotCoordinatorError
 
 from consumer.messages import ImageMessage, OutgoingMessage
 from consumer.settings import ServiceSettings
@@ -148,8 +150,11 @@ class KafkaRig:
         return [OutgoingMessage(topic, record.key, record.value, tuple(record.headers)) for record in records]
 
     def committed(self) -> Mapping[int, int]:
-        offsets = self.admin.list_group_offsets([self.group])[self.group]
-        return {partition.partition: offset.offset for partition, offset in offsets.items()}
+        for _ in until_deadline():
+            with suppress(NotCoordinatorError):  # a broker that is only just becoming the group's
+                offsets = self.admin.list_group_offsets([self.group])[self.group]
+                return {partition.partition: offset.offset for partition, offset in offsets.items()}
+        raise AssertionError(f"no broker is the coordinator of {self.group}")
 
     def close(self) -> None:
         for client in self._clients:
