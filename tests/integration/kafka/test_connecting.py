@@ -35,7 +35,7 @@ def short_timeouts(monkeypatch: pytest.MonkeyPatch) -> None:
     for name, milliseconds in {
         "CONNECT_TIMEOUT_MS": 1000,
         "SEND_TIMEOUT_MS": 1000,
-        "DELIVERY_TIMEOUT_MS": 1500,
+        "DELIVERY_TIMEOUT_MS": 2500,
         "COMMIT_TIMEOUT_MS": 1000,
         "ANSWER_TIMEOUT_MS": 1000,
     }.items():
