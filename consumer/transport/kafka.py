@@ -41,7 +41,7 @@ Less than any topic takes by default (max.message.bytes)."""
 LINGER_MS = 1000
 RETRY_MS = 10
 """A transaction that begins before the broker has ended the one before is refused, and kafka-python sleeps that long
-before it asks again. It happens at every third to tenth batch, and took 100 ms."""
+before it asks again, 100 ms by default. It happens where batches follow one another closely."""
 _FETCH_HEADERS_BYTES = 1024 * 1024
 
 
