@@ -2,6 +2,7 @@
 
 import binascii
 import json
+from contextlib import ExitStack
 from types import TracebackType
 from typing import Self, TextIO
 
@@ -128,8 +129,9 @@ class Output:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         try:
-            for file in self._files:
-                file.close()
+            with ExitStack() as closing:
+                for file in self._files:
+                    closing.callback(file.close)
             if kind is None:
                 self._complete()
         except OSError as exc:

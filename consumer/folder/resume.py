@@ -127,7 +127,7 @@ class Journal:
             self._file.flush()
             partial(self._path).replace(self._path)
         except OSError as exc:
-            raise cannot_write(exc, self._path) from exc
+            raise Misconfigured(f"--output: {cannot_write(exc, self._path)}") from exc
         return self
 
     def write(self, entry: Entry) -> None:

@@ -3,6 +3,7 @@
 import errno
 import json
 import os
+import stat
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -57,6 +58,8 @@ def read_lines(path: Path) -> Iterator[tuple[int, Document]]:
         The file cannot be read, or a line is no document.
     """
     try:
+        if not stat.S_ISREG(path.stat().st_mode):
+            raise Misconfigured(f"cannot read {path}: not a regular file")
         with path.open("rb") as file:
             for number, line in enumerate(file, 1):
                 if line.endswith(b"\n"):

@@ -3,6 +3,7 @@
 import errno
 import os
 import shutil
+import stat
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from itertools import count
@@ -29,7 +30,7 @@ def move(file: KnownFile, to: Path, reader: Reader) -> None:
         It changed while it was copied to another disk, and is where it was.
     """
     to.parent.mkdir(parents=True, exist_ok=True)
-    with _reserved(to):
+    with _reserved(to, Path(file.path)):
         try:
             Path(file.path).replace(to)
         except OSError as exc:
@@ -39,15 +40,28 @@ def move(file: KnownFile, to: Path, reader: Reader) -> None:
 
 
 @contextmanager
-def _reserved(to: Path) -> Iterator[None]:
-    """Put an empty file at a path, so that nothing else can come there; it goes if the block fails."""
-    os.close(os.open(to, os.O_CREAT | os.O_EXCL | os.O_WRONLY | os.O_CLOEXEC, 0o600))
+def _reserved(to: Path, source: Path) -> Iterator[None]:
+    """Put an empty file at a path, so that nothing else can come there; if the block fails, it goes.
+
+    Not if the source went before the block failed: what is there is all that is left of it.
+    """
+    reserved = os.open(to, os.O_CREAT | os.O_EXCL | os.O_WRONLY | os.O_CLOEXEC, 0o600)
     try:
         yield
     except BaseException:
         with suppress(OSError):
-            to.unlink()
+            if os.path.lexists(source) and os.path.samestat(os.fstat(reserved), to.lstat()):
+                to.unlink()
         raise
+    finally:
+        os.close(reserved)
+
+
+def clear_reserved(path: Path) -> None:
+    """Remove the empty file that a crash leaves where a file was to come; OSError if it cannot be."""
+    status = path.lstat()
+    if stat.S_ISREG(status.st_mode) and not status.st_size:
+        path.unlink()
 
 
 def _move_between_disks(file: KnownFile, to: Path, reader: Reader) -> None:

@@ -10,7 +10,7 @@ from neardup.errors import Misconfigured
 from neardup.sources.names import name_of
 from neardup.tidy.files import Changed, KnownFile, Reader
 from neardup.tidy.lines import Document, read_lines
-from neardup.tidy.moving import move, unlink
+from neardup.tidy.moving import clear_reserved, move, unlink
 
 SCHEMA = "neardup.undo/1"
 
@@ -140,6 +140,8 @@ def _move_back(file: KnownFile, to: Path, reader: Reader) -> bool:
     if _is_there(file, reader):
         return False
     moved = _with_content(file, str(to), reader)
+    if os.path.lexists(file.path):
+        clear_reserved(Path(file.path))
     try:
         move(moved, Path(file.path), reader)
     except FileExistsError:
