@@ -1,8 +1,10 @@
 import errno
 import json
 import os
+import re
 import resource
 import stat
+import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import replace
@@ -363,6 +365,69 @@ def test_if_the_other_disk_is_full_the_file_stays_where_it_was(folder: Path, mon
     assert all("No space left" in why for why in tally.left)
     assert files(folder) == ["a.jpg", "b.jpg", "below/c.jpg"]
     assert files(folder.parent / "moved") == []
+
+
+@pytest.mark.parametrize("step", ["replace", "unlink"])
+def test_an_interruption_right_after_a_file_went_loses_nothing(
+    folder: Path, step: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    made = plan(folder)
+    if step == "unlink":
+        to_another_disk(monkeypatch)
+    original = getattr(Path, step)
+
+    def done_and_interrupted(self: Path, *arguments: Path) -> None:
+        original(self, *arguments)
+        if self == folder / "b.jpg":
+            raise KeyboardInterrupt
+
+    monkeypatch.setattr(Path, step, done_and_interrupted)
+    with pytest.raises(KeyboardInterrupt):
+        applied(made, MOVE, folder)
+    assert (folder.parent / "moved/b.jpg").read_bytes() == b"two"
+
+
+def test_a_place_that_a_crash_left_empty_is_filled(folder: Path) -> None:
+    applied(plan(folder), MOVE, folder)
+    (folder / "b.jpg").touch()
+    assert undone(folder).back == 2
+    assert (folder / "b.jpg").read_bytes() == b"two"
+
+
+@contextmanager
+def as_nobody(*paths: Path) -> Iterator[None]:
+    """Give up the rights of root, which may write anywhere; the paths stay in reach."""
+    if os.geteuid():
+        yield
+        return
+    for path in paths:
+        path.chmod(0o755)
+    os.seteuid(65534)
+    try:
+        yield
+    finally:
+        os.seteuid(0)
+
+
+@pytest.mark.parametrize("act", [MOVE, DELETE, LINK])
+def test_a_folder_that_may_not_be_written_to_is_left_alone(act: str) -> None:
+    with tempfile.TemporaryDirectory() as name:
+        root = Path(name).resolve()
+        below = root / "pictures/below"
+        below.mkdir(parents=True)
+        for path in (below / "a.jpg", below / "b.jpg"):
+            path.write_bytes(b"one")
+        made = plan_of(root / "pictures", group_of(below / "a.jpg", below / "b.jpg"))
+        below.chmod(0o555)
+        root.chmod(0o777)
+        with as_nobody(below.parent):
+            tally = applied(made, act, root / "pictures")
+        below.chmod(0o755)
+        assert (tally.files, len(tally.left)) == (0, 1)
+        assert re.search("Permission denied|Operation not permitted", tally.left[0])
+        assert files(root / "pictures") == ["below/a.jpg", "below/b.jpg"]
+        assert [path for path in (root / "moved").rglob("*") if path.is_file()] == []
+        assert undone(root / "pictures").before == 1
 
 
 # Undo files that are no longer true
