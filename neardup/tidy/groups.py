@@ -9,8 +9,8 @@ from neardup.relation.edit import Edit
 from neardup.sources.names import name_of, text_of
 
 _WHOLE_SHARE = 0.94
-"""Of an image's area: how much of it is all of it. By the second look, whole copies of photos, down to a quarter of
-their size, showed 0.951 of it at least, and those that had lost 2 % at each side 0.925 on average."""
+"""Of an image's area: how much of it is all of it. By the second look, whole copies of 60 photos, down to a quarter of
+their size, showed 0.951 of it at least, and copies that had lost 3 % at each side 0.926 at most."""
 
 
 @dataclass(frozen=True, slots=True)

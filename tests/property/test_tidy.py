@@ -75,7 +75,7 @@ def killed(at: int, *, after: bool, at_once: bool) -> Iterator[None]:
 
 def laid_out(root: Path, files: dict[tuple[str, str], bytes], harms: list[str]) -> tuple[Path, list[Path]]:
     """Make the files, some of which are links; return the folder and those that would be judged."""
-    folder, paths = root / "pictures", []
+    folder, paths = root / "pictures", list[Path]()
     for place, ((below, name), content) in enumerate(files.items()):
         path = folder / below / name
         path.parent.mkdir(parents=True, exist_ok=True)

@@ -3,9 +3,10 @@ import json
 import os
 import re
 import resource
+import shutil
 import stat
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
@@ -13,7 +14,6 @@ from pathlib import Path
 import pytest
 
 from neardup.errors import Misconfigured
-from neardup.tidy import moving
 from neardup.tidy.act import DELETE, LINK, MOVE, TRASH
 from neardup.tidy.lines import Appended
 from neardup.tidy.moving import free_name
@@ -136,7 +136,7 @@ def replaced_by_a_folder(path: Path) -> None:
     path.mkdir()
 
 
-CHANGES = {
+CHANGES: dict[str, Callable[[Path], object]] = {
     "written": lambda path: path.write_bytes(b"longer"),
     "rewritten with its size and time": changed_content,
     "touched": lambda path: os.utime(path, ns=(1, 1)),
@@ -359,7 +359,7 @@ def test_if_the_other_disk_is_full_the_file_stays_where_it_was(folder: Path, mon
         to.write_bytes(Path(source).read_bytes()[:1])
         raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
 
-    monkeypatch.setattr(moving.shutil, "copy2", half_copied)
+    monkeypatch.setattr(shutil, "copy2", half_copied)
     tally = applied(made, MOVE, folder)
     assert (tally.files, len(tally.left)) == (0, 2)
     assert all("No space left" in why for why in tally.left)
