@@ -142,11 +142,13 @@ def apply(
     """
     if act == TRASH and find_spec("send2trash") is None:
         raise Misconfigured("using the trash needs Send2Trash: pip install neardup[trash]")
+    if not plan.steps:
+        return
     reader = Reader()
     doing = {LINK: _Linking, MOVE: _Moving, TRASH: _Trashing, DELETE: _Deleting}[act](folder, to, reader)
     before = done_before(undo) if undo.exists() else frozenset[KnownFile]()
     with Appended(undo) as journal:
-        if journal.is_new and plan.steps:
+        if journal.is_new:
             journal.write({"schema": SCHEMA})
         for step in plan.steps:
             try:
