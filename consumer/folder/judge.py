@@ -122,24 +122,22 @@ def _judged(settings: FolderSettings, places: Places) -> list[Picture]:
 
 def _found(settings: FolderSettings, places: Places) -> list[Found]:
     """Return the images of the reference, if there is one, and those that are judged."""
-    named = [(settings.against, True), (settings.input, False)]
     own = [*places.own, *([] if settings.to is None else [Path(settings.to)])]
-    return [
-        Found(
-            found_images(
-                [path],
-                settings.fps,
-                own=own,
-                largest_first=settings.largest_first,
-                formats=decode_limits(settings).formats,
-                write=_log.info,
-            ),
-            Path(os.path.realpath(path)),
-            is_reference,
-        )
-        for path, is_reference in named
-        if path is not None
-    ]
+    against = [] if settings.against is None else [_found_in(settings.against, settings, own, is_reference=True)]
+    return [*against, _found_in(settings.input, settings, own, is_reference=False)]
+
+
+def _found_in(path: str, settings: FolderSettings, own: Iterable[Path], *, is_reference: bool) -> Found:
+    images = found_images(
+        [path],
+        settings.fps,
+        own=own,
+        largest_first=settings.largest_first,
+        formats=decode_limits(settings).formats,
+        write=_log.info,
+    )
+    root = Path(os.path.realpath(path))
+    return Found(images, root, root if root.is_dir() else root.parent, is_reference)
 
 
 def _total(found: Iterable[Found]) -> int | None:

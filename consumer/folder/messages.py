@@ -31,18 +31,16 @@ class Found:
         In order.
     root
         The folder or file that was named, without links.
+    folder
+        The folder that the image ids are paths below: the same, or the file's.
     is_reference
         Whether they are only compared with: then each is called by its whole path.
     """
 
     images: ImageSet
     root: Path
+    folder: Path
     is_reference: bool = False
-
-    @property
-    def folder(self) -> Path:
-        """The folder that the image ids are paths below."""
-        return self.root if self.root.is_dir() else self.root.parent
 
 
 def messages_of(

@@ -1,18 +1,17 @@
 """What folder mode writes as it judges: verdicts, dead letters, and the journal for a run that is interrupted."""
 
-import binascii
 import json
 from contextlib import ExitStack
 from types import TracebackType
 from typing import Self, TextIO
 
 from consumer.folder.messages import REFERENCE
-from consumer.folder.resume import Entry, Journal
+from consumer.folder.resume import Journal
 from consumer.handler import OutputTopics
 from consumer.messages import OutgoingMessage
 from neardup.errors import Misconfigured
 from neardup.tidy.groups import JudgedFile, Picture, picture_of
-from neardup.tidy.lines import line_of
+from neardup.tidy.lines import Document, text_of
 from neardup.tidy.places import Places, partial
 from neardup.types import Verdict
 from neardup.wire import MEMBER_HEADER
@@ -61,7 +60,7 @@ class Output:
             raise Misconfigured(f"--output: cannot write {exc.filename}: {exc.strerror}") from exc
         try:
             for entry in self._journal.entries:
-                self._take(entry)
+                self._take(entry.file, entry.verdict, text_of(entry.verdict))
         except OSError as exc:
             raise self._cannot_write(exc) from exc
         return self
@@ -100,26 +99,25 @@ class Output:
 
     def _write_verdict(self, message: OutgoingMessage) -> None:
         headers = dict(message.headers)
-        record, told = headers.get(MEMBER_HEADER), headers.get(self._file_header)
-        verdict = json.loads(message.value or b"")
-        if told is None:
-            self._count(verdict, is_reference=False)
+        told, record, text = headers.get(self._file_header), headers.get(MEMBER_HEADER), (message.value or b"").decode()
+        verdict = json.loads(text)
+        if told is None:  # of a file that was gone when it was found, and was there when it was read
+            self._count(verdict, text)
             return
-        entry = Entry(JudgedFile.read(json.loads(told)), verdict, record and binascii.a2b_base64(record))
-        self._journal.write(entry)
-        self._take(entry)
+        # As it came: making JSON of it again would take a twentieth of a run on small images.
+        self._journal.write(told.decode(), text, record and record.decode())
+        self._take(JudgedFile.read(json.loads(told)), verdict, text)
 
-    def _take(self, entry: Entry) -> None:
-        is_reference = entry.file.key.startswith(REFERENCE)
-        picture = picture_of(entry.verdict, entry.file, place=len(self.pictures), is_reference=is_reference)
-        self.pictures.append(picture)
-        self._count(entry.verdict, is_reference=is_reference)
-
-    def _count(self, verdict: dict[str, object], *, is_reference: bool) -> None:
+    def _take(self, file: JudgedFile, verdict: Document, text: str) -> None:
+        is_reference = file.key.startswith(REFERENCE)
+        self.pictures.append(picture_of(verdict, file, place=len(self.pictures), is_reference=is_reference))
         if is_reference:
             self.reference += 1
-            return
-        self._files[0].write(line_of(verdict))
+        else:
+            self._count(verdict, text)
+
+    def _count(self, verdict: Document, text: str) -> None:
+        self._files[0].write(f"{text}\n")
         if verdict["verdict"] == Verdict.UNIQUE:
             self.unique += 1
         else:

@@ -21,9 +21,9 @@ from neardup.errors import Misconfigured
 from neardup.index.stored.codec import decode_member
 from neardup.settings.decoding import DecodingSettings
 from neardup.settings.relation import RelationSettings
-from neardup.sources.names import text_of
+from neardup.sources import names
 from neardup.tidy.groups import JudgedFile
-from neardup.tidy.lines import Document, cannot_write, line_of, read_lines
+from neardup.tidy.lines import Document, cannot_write, line_of, read_lines, text_of
 from neardup.tidy.places import partial
 from neardup.types import Member
 
@@ -40,7 +40,7 @@ _DECIDING = (
 def decided_by(settings: FolderSettings) -> Document:
     """Return all settings that verdicts depend on, the folders among them, as JSON gives them back."""
     folders = {
-        name: None if path is None else text_of(os.path.realpath(path))
+        name: None if path is None else names.text_of(os.path.realpath(path))
         for name, path in (("input", settings.input), ("against", settings.against))
     }
     told: Document = json.loads(json.dumps({**folders, **{name: getattr(settings, name) for name in _DECIDING}}))
@@ -58,23 +58,21 @@ class Entry:
     verdict
         As it is published.
     record
-        Of its member, if it is unique.
+        Of its member, if it is unique; in base64.
     """
 
     file: JudgedFile
     verdict: Document
-    record: bytes | None
+    record: str | None
 
-    def document(self) -> Document:
-        """Return it as JSON can hold it."""
-        record = None if self.record is None else base64.b64encode(self.record).decode()
-        return {"file": self.file.document(), "verdict": self.verdict, "member": record}
+    def line(self) -> str:
+        """Return its line of the journal."""
+        return _entry_line(text_of(self.file.document()), text_of(self.verdict), self.record)
 
     @classmethod
     def read(cls, document: Document) -> Self:
-        """Read `document`; ValueError, KeyError or TypeError if it is none."""
-        record = document["member"]
-        return cls(JudgedFile.read(document["file"]), document["verdict"], record and base64.b64decode(record))
+        """Read a line of the journal; ValueError, KeyError or TypeError if it is none."""
+        return cls(JudgedFile.read(document["file"]), dict(document["verdict"]), document["member"])
 
     @property
     def member_key(self) -> str | None:
@@ -90,6 +88,11 @@ class Entry:
         except OSError:
             return False
         return (status.st_size, status.st_mtime_ns) == (self.file.size, self.file.mtime_ns)
+
+
+def _entry_line(file: str, verdict: str, record: str | None) -> str:
+    member = "null" if record is None else f'"{record}"'
+    return f'{{"file":{file},"verdict":{verdict},"member":{member}}}\n'
 
 
 class Journal:
@@ -116,24 +119,33 @@ class Journal:
 
     def members(self, dimension: int) -> list[Member]:
         """Return the members that an index in memory had, of `dimension` numbers."""
-        return [decode_member(entry.record, dimension) for entry in self.entries if entry.record is not None]
+        records = (entry.record for entry in self.entries if entry.record is not None)
+        return [decode_member(base64.b64decode(record), dimension) for record in records]
 
     def __enter__(self) -> Self:
         """Write the entries that are taken over to a new journal, in place of the old one."""
         try:
             self._file = partial(self._path).open("w", encoding="utf-8")
             self._file.write(line_of(self._head))
-            self._file.writelines(line_of(entry.document()) for entry in self.entries)
+            self._file.writelines(entry.line() for entry in self.entries)
             self._file.flush()
             partial(self._path).replace(self._path)
         except OSError as exc:
             raise Misconfigured(f"--output: {cannot_write(exc, self._path)}") from exc
         return self
 
-    def write(self, entry: Entry) -> None:
-        """Append an entry; OSError if it cannot be written."""
+    def write(self, file: str, verdict: str, record: str | None) -> None:
+        """Append an entry; OSError if it cannot be written.
+
+        Parameters
+        ----------
+        file, verdict
+            As JSON.
+        record
+            In base64.
+        """
         if self._file is not None:
-            self._file.write(line_of(entry.document()))
+            self._file.write(_entry_line(file, verdict, record))
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None

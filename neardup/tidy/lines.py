@@ -44,9 +44,14 @@ def replacing(path: Path, newline: str | None = None) -> Iterator[TextIO]:
         raise
 
 
+def text_of(document: Document) -> str:
+    """Return a document as text in one line."""
+    return json.dumps(document, ensure_ascii=False, separators=(",", ":"))
+
+
 def line_of(document: Document) -> str:
-    """Return a document as one line."""
-    return f"{json.dumps(document, ensure_ascii=False, separators=(',', ':'))}\n"
+    """Return a document as one line, with its end."""
+    return f"{text_of(document)}\n"
 
 
 def read_lines(path: Path) -> Iterator[tuple[int, Document]]:

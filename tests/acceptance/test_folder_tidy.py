@@ -12,7 +12,7 @@ from tests.support.processes import eventually, photo, run, running
 
 pytestmark = pytest.mark.slow
 
-IMAGES = 240
+IMAGES = 600
 ODD = ["<b onclick=x>&.jpg", "two\nlines.jpg", "=cmd.jpg", os.fsdecode(b"caf\xe9.jpg")]
 
 

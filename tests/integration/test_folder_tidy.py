@@ -1,16 +1,14 @@
 """Folder mode with an index in Redis: groups with members from before, and going on after an interruption."""
 
 import json
-import os
-import signal
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 import consumer.logs
-from consumer.folder.output import Output
 from neardup.cli import main
+from tests.support.interrupting import interrupted_after
 from tests.support.processes import photo
 
 pytestmark = pytest.mark.redis
@@ -63,18 +61,10 @@ def test_of_duplicates_of_a_member_from_before_one_is_kept(index: list[str], tmp
     assert (tmp_path / "seeds/a.jpg").exists()
 
 
-def test_an_interrupted_run_goes_on(index: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    folder, write, written = pictures(tmp_path), Output.write, list[Any]()
+def test_an_interrupted_run_goes_on(index: list[str], tmp_path: Path) -> None:
+    folder = pictures(tmp_path)
     command = ["folder", str(folder), *index, "--output", str(tmp_path / "verdicts.jsonl"), "--batch-size", "1"]
-
-    def write_and_signal(self: Output, message: Any) -> None:  # noqa: ANN401 - as `Output.write` has it
-        write(self, message)
-        written.append(message)
-        if len(written) == 1:
-            os.kill(os.getpid(), signal.SIGINT)
-
-    with monkeypatch.context() as patched:
-        patched.setattr(Output, "write", write_and_signal)
+    with interrupted_after(1):
         assert main(command, {}) == 130
     assert lines_of(tmp_path / "verdicts.jsonl.partial")
     assert main(command, {}) == 0

@@ -13,6 +13,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from neardup.sources.names import name_of, text_of
 from neardup.tidy import act
 from neardup.tidy.act import Tally, apply
 from neardup.tidy.groups import Group
@@ -153,6 +154,11 @@ def test_nothing_is_lost_and_each_group_keeps_one(
             assert contents(root) >= before
         assert undo_all(root).left == []
         assert contents(folder) >= before
+
+
+@given(name=st.binary(min_size=1, max_size=12))
+def test_the_text_of_a_name_gives_the_name_again(name: bytes) -> None:
+    assert name_of(text_of(os.fsdecode(name))) == os.fsdecode(name)
 
 
 def harm(paths: list[Path], harms: list[str]) -> None:

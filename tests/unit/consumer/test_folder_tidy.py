@@ -1,8 +1,6 @@
 """Folder mode tidies up: from its command line, in this process, on real pictures."""
 
 import json
-import os
-import signal
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -12,13 +10,13 @@ import pytest
 from PIL import Image
 
 import consumer.logs
-from consumer.folder.output import Output
 from consumer.folder.resume import Journal
 from consumer.handler import Handler
 from neardup.cli import main
 from neardup.tidy.places import Places, partial
 from tests.support.drawings import dark_photo, pale_photo
 from tests.support.forms import collage
+from tests.support.interrupting import interrupted_after
 from tests.support.processes import photo
 
 Judge = Callable[..., int]
@@ -135,6 +133,22 @@ def test_a_picture_that_shows_another_inside_a_larger_one_stays(folder: Judge, t
     assert going(tmp_path) == {"part.png"}
     assert folder("--profile", "scraper", "--keep", "best", "--crops") == 0
     assert going(tmp_path) == {"part.png"}
+
+
+def test_a_cutting_stays_unless_told(folder: Judge, tmp_path: Path, pictures: Path) -> None:
+    for name in names(pictures):
+        (pictures / name).unlink()
+    whole = Image.fromarray(dark_photo(1))
+    whole.save(pictures / "a-whole.png")
+    width, height = whole.size
+    whole.crop((0, 0, width * 4 // 5, height * 4 // 5)).resize(whole.size).save(pictures / "b-cutting.png")
+    for rule in ("best", "largest", "first"):
+        assert folder("--profile", "scraper", "--keep", rule) == 0
+        rows = {row["image"]: row for row in lines_of(tmp_path / "groups.jsonl")}
+        assert rows["b-cutting.png"]["why"] == "shows a part of it"
+        assert going(tmp_path) == set()
+        assert folder("--profile", "scraper", "--keep", rule, "--crops") == 0
+        assert going(tmp_path) == {"b-cutting.png"}
 
 
 def test_a_file_of_several_pages_stays(folder: Judge, tmp_path: Path, pictures: Path) -> None:
@@ -340,18 +354,7 @@ def described(monkeypatch: pytest.MonkeyPatch) -> list[str]:
 
 
 def interrupted(folder: Judge, after: int, *settings: str) -> None:
-    """Run folder mode, and send SIGINT to this process once so many verdicts are written."""
-    write, written = Output.write, 0
-
-    def write_and_signal(self: Output, message: Any) -> None:  # noqa: ANN401 - as `Output.write` has it
-        nonlocal written
-        write(self, message)
-        written += 1
-        if written == after:
-            os.kill(os.getpid(), signal.SIGINT)
-
-    with pytest.MonkeyPatch.context() as patched:
-        patched.setattr(Output, "write", write_and_signal)
+    with interrupted_after(after):
         assert folder("--batch-size", "1", *settings) == 130
 
 
