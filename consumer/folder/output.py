@@ -105,7 +105,7 @@ class Output:
             self._count(verdict, text)
             return
         # As it came: making JSON of it again would take a twentieth of a run on small images.
-        self._journal.write(told.decode(), text, record and record.decode())
+        self._journal.write(told.decode(), text, None if record is None else record.decode())
         self._take(JudgedFile.read(json.loads(told)), verdict, text)
 
     def _take(self, file: JudgedFile, verdict: Document, text: str) -> None:

@@ -13,6 +13,7 @@ So nothing is done of which no line tells, and if no line can be written, nothin
 """
 
 import os
+import stat
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
@@ -182,7 +183,8 @@ def _check(step: Step, folder: str, reader: Reader) -> None:
 def _act(step: Step, act: str, doing: _Deleting, journal: Appended) -> None:
     try:
         to = doing.to(step)
-        line: dict[str, Any] = {"act": act, **step.file.document(), "kept": text_of(step.kept.path)}
+        mode = stat.S_IMODE(status_of(step.file.path).st_mode)
+        line: dict[str, Any] = {"act": act, **step.file.document(), "mode": mode, "kept": text_of(step.kept.path)}
         journal.write({**line, "to": to and text_of(str(to)), "at": datetime.now(UTC).isoformat(timespec="seconds")})
         doing.do(step, to)
     except OSError as exc:

@@ -83,6 +83,14 @@ def _document(line: bytes, place: str) -> Document:
     return document
 
 
+def _sync_folder(folder: Path) -> None:
+    opened = os.open(folder, os.O_RDONLY | os.O_CLOEXEC)
+    try:
+        os.fsync(opened)
+    finally:
+        os.close(opened)
+
+
 class Appended:
     """Appends lines, each of which is on the disk before `write` returns.
 
@@ -103,6 +111,7 @@ class Appended:
             # Not text: what is written must be known to have arrived, and what has not must not come later.
             self._file = os.open(path, os.O_RDWR | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC, 0o666)
             self._end = self._cut_to_whole_lines()
+            _sync_folder(path.parent)  # of a new file the name has to be there, too
         except OSError as exc:
             raise cannot_write(exc, path) from exc
 

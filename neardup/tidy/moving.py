@@ -92,8 +92,8 @@ def link(file: KnownFile, kept: KnownFile) -> None:
         new.replace(file.path)
 
 
-def unlink(file: KnownFile, mtime_ns: int, reader: Reader) -> None:
-    """Make a file of its own of a name that is linked to another, with its time of before.
+def unlink(file: KnownFile, mode: int, mtime_ns: int, reader: Reader) -> None:
+    """Make a file of its own of a name that is linked to another, with its rights and time of before.
 
     Raises
     ------
@@ -102,6 +102,7 @@ def unlink(file: KnownFile, mtime_ns: int, reader: Reader) -> None:
     """
     with _beside(Path(file.path)) as new:
         _copy(file, new, reader)
+        new.chmod(mode)
         os.utime(new, ns=(new.lstat().st_atime_ns, mtime_ns))
         new.replace(file.path)
 

@@ -25,6 +25,8 @@ class Deed:
         What was done, or about to be.
     file
         To which file, as it was before.
+    mode
+        Its rights.
     kept
         Path of the file that was kept for it.
     to
@@ -33,6 +35,7 @@ class Deed:
 
     act: str
     file: KnownFile
+    mode: int
     kept: str
     to: Path | None
 
@@ -41,7 +44,7 @@ class Deed:
         """Read a line; ValueError, KeyError or TypeError if it is none."""
         to = document["to"]
         file, kept = KnownFile.read(document), name_of(document["kept"])
-        return cls(str(document["act"]), file, kept, None if to is None else Path(name_of(to)))
+        return cls(str(document["act"]), file, int(document["mode"]), kept, None if to is None else Path(name_of(to)))
 
 
 @dataclass
@@ -120,7 +123,7 @@ def _put_back(deed: Deed, reader: Reader) -> bool:
     if deed.act == "move" and deed.to is not None:
         return _move_back(deed.file, deed.to, reader)
     if deed.act == "link":
-        return _unlink(deed.file, deed.kept, reader)
+        return _unlink(deed, reader)
     if _is_there(deed.file, reader):
         return False
     if deed.act == "trash":
@@ -150,10 +153,11 @@ def _move_back(file: KnownFile, to: Path, reader: Reader) -> bool:
     return True
 
 
-def _unlink(file: KnownFile, kept: str, reader: Reader) -> bool:
-    if _is_there(file, reader) and not are_one(file.path, kept):
+def _unlink(deed: Deed, reader: Reader) -> bool:
+    file = deed.file
+    if _is_there(file, reader) and not are_one(file.path, deed.kept):
         return False
-    unlink(_with_content(file, file.path, reader), file.mtime_ns, reader)
+    unlink(_with_content(file, file.path, reader), deed.mode, file.mtime_ns, reader)
     return True
 
 

@@ -75,6 +75,8 @@ def test_nothing_is_overwritten_where_files_are_moved_to(folder: Path) -> None:
 def test_only_equal_files_are_linked_and_get_their_own_again(folder: Path) -> None:
     kept, linked = folder / "a.jpg", folder / "below/c.jpg"
     os.utime(linked, ns=(5_000_000_000, 5_000_000_000))
+    linked.chmod(0o600)
+    kept.chmod(0o644)
     tally = applied(plan(folder), LINK, folder)
     assert linked.samefile(kept)
     assert (tally.files, len(tally.left)) == (1, 1)
@@ -84,6 +86,7 @@ def test_only_equal_files_are_linked_and_get_their_own_again(folder: Path) -> No
     assert undone(folder).back == 1
     assert not linked.samefile(kept)
     assert (linked.read_bytes(), linked.stat().st_mtime_ns) == (b"one", 5_000_000_000)
+    assert (stat.S_IMODE(linked.stat().st_mode), stat.S_IMODE(kept.stat().st_mode)) == (0o600, 0o644)
     assert undone(folder).before == 1
 
 
