@@ -49,11 +49,11 @@ class JudgedFile:
 
 
 class Shows(Enum):
-    """How much a duplicate shows of the image that it duplicates."""
+    """How much a duplicate shows of the image that it duplicates, as people are told why it stays."""
 
-    ALL = "all"
-    PART = "a part of it"
-    MORE = "more than it"
+    ALL = ""
+    PART = "shows a part of it"
+    MORE = "shows more than it"
     UNKNOWN = "no common part was found"
 
 

@@ -97,15 +97,7 @@ def why_it_stays(picture: Picture) -> str:
     """Return why an image is neither removed nor kept for others; empty if it may be."""
     if picture.is_reference:
         return "of the reference"
-    if odd := _is_odd(picture):
-        return odd
-    return (
-        ""
-        if picture.shows is Shows.ALL
-        else f"shows {picture.shows.value}"
-        if picture.shows is not Shows.UNKNOWN
-        else picture.shows.value
-    )
+    return _is_odd(picture) or picture.shows.value
 
 
 def _is_odd(picture: Picture) -> str:
