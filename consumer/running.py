@@ -5,7 +5,7 @@ import sys
 from collections.abc import Callable
 from typing import TypeVar
 
-from consumer.settings import FolderSettings, JudgingSettings, ServiceSettings
+from consumer.settings import FolderSettings, JudgingSettings, ServiceSettings, UndoSettings
 from neardup.errors import Misconfigured
 
 Settings = TypeVar("Settings", bound=JudgingSettings)
@@ -22,18 +22,25 @@ def consume(settings: ServiceSettings) -> int:
 
 def judge(settings: FolderSettings) -> int:
     """Run folder mode; return the exit code."""
-    from consumer.folder import judge_folder  # noqa: PLC0415 - as above
+    from consumer.folder.judge import judge_folder  # noqa: PLC0415 - as above
 
     return _logged(judge_folder, settings)
 
 
-def _logged(work: Callable[[Settings], None], settings: Settings) -> int:
+def undo(settings: UndoSettings) -> int:
+    """Undo what folder mode did; return the exit code."""
+    from consumer.folder.tidying import undo_file  # noqa: PLC0415 - as above
+
+    return undo_file(settings)
+
+
+def _logged(work: Callable[[Settings], int | None], settings: Settings) -> int:
     from consumer.logs import configure_logging  # noqa: PLC0415 - as above
     from consumer.loop import ShutdownTimeout  # noqa: PLC0415 - as above
 
     configure_logging(settings.log_level)
     try:
-        work(settings)
+        return work(settings) or 0
     except Misconfigured:
         raise
     except ShutdownTimeout as error:
@@ -47,4 +54,3 @@ def _logged(work: Callable[[Settings], None], settings: Settings) -> int:
             "delivered again\n"
         )
         return EXIT_UNEXPECTED
-    return 0

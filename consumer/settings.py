@@ -22,6 +22,10 @@ AT_LEAST_ONCE = "at-least-once"
 SKIP = "skip"
 RECOMPRESS = "recompress"
 URI = "uri"
+MOVE = "move"
+KEEP = ("best", "largest", "oldest", "first")
+ACTS = ("link", MOVE, "trash", "delete")
+"""As in `neardup.tidy`, which is not imported here for the same reason as `VERDICT_HEADERS`."""
 POLL_TIMEOUT_S = 0.5
 MAX_WAIT_MS = 20.0
 BATCHES_IN_HAND = 3
@@ -266,6 +270,40 @@ class FolderSettings(RelationSettings, JudgingSettings):
         "--output", "file for the verdicts, one JSON document per line", "verdicts.jsonl", subject=FILES, common=True
     )
     fps: float = option("--fps", "frames per second taken from a video clip", 1.0, number(0.001, 1000), subject=FILES)
+    against: str | None = option(
+        "--against",
+        "folder of pictures to compare with as well, each of which is kept and never touched",
+        None,
+        subject=FILES,
+        common=True,
+    )
+    keep: str | None = option(
+        "--keep",
+        "plan which files of each group may go: all but the best (most pixels), the largest (most bytes), the oldest, "
+        "or the first that was judged",
+        None,
+        one_of(*KEEP),
+        subject=FILES,
+        common=True,
+    )
+    crops: bool = option(
+        "--crops",
+        "with --keep: pictures that show only a part of another may go, too",
+        default=False,
+        subject=FILES,
+    )
+    apply: str | None = option(
+        "--apply",
+        "act on the plan that the same command wrote without it: link equal files to the one that is kept, move files, "
+        "put them in the trash, or delete them",
+        None,
+        one_of(*ACTS),
+        subject=FILES,
+        common=True,
+    )
+    to: str | None = option(
+        "--to", "with --apply move: folder to move to (duplicates beside the output if not told)", None, subject=FILES
+    )
     largest_first: bool = option(
         "--largest-first",
         "judge pictures with more pixels first and clips last, so that of several copies the largest is unique",
@@ -310,6 +348,24 @@ class FolderSettings(RelationSettings, JudgingSettings):
             for name in _OF_MEMORY:
                 if name in flags:
                     yield f"{flags[name]} works only with --index {MEMORY}; an index in Redis has its bootstrap's"
+            if told.get("against"):
+                yield f"--against works only with --index {MEMORY}; an index in Redis is compared with already"
+        yield from _refused_of_tidying(told)
+
+
+def _refused_of_tidying(told: Mapping[str, Any]) -> Iterator[str]:
+    for name in ("apply", "crops"):
+        if told.get(name) and not told.get("keep"):
+            yield f"--{name} works only with --keep, which says what is kept"
+    if told.get("to") and told.get("apply") != MOVE:
+        yield f"--to works only with --apply {MOVE}"
+
+
+@dataclass(frozen=True, kw_only=True)
+class UndoSettings:
+    """All settings of ``neardup undo``."""
+
+    file: str = option("FILE", "undo file of neardup folder --apply", subject=FILES, common=True)
 
 
 @dataclass(frozen=True)

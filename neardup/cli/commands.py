@@ -70,6 +70,12 @@ COMMANDS = (
         error_prefix="consumer: ",
     ),
     Command(
+        "undo",
+        "put back what neardup folder --apply moved or linked",
+        "consumer.settings:UndoSettings",
+        "consumer.running:undo",
+    ),
+    Command(
         "feed",
         "publish images, folders and video clips to Kafka",
         "consumer.settings:FeedSettings",

@@ -1,4 +1,4 @@
-"""How many pixels an image has, by its header."""
+"""How large an image is, by its header."""
 
 import logging
 import warnings
@@ -11,16 +11,22 @@ from neardup.decoding.formats import FORMATS, HEIF, has_heif
 
 def count_pixels(file: BinaryIO, formats: tuple[str, ...] = FORMATS) -> int:
     """Return width times height of an image, without decoding it; 0 when its header cannot be read."""
+    width, height = size_px(file, formats)
+    return width * height
+
+
+def size_px(file: BinaryIO, formats: tuple[str, ...] = FORMATS) -> tuple[int, int]:
+    """Return width and height as they are stored, without decoding; (0, 0) when the header cannot be read."""
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", Image.DecompressionBombWarning)
             with _opened(file, formats) as image:
-                return image.width * image.height
+                return image.width, image.height
     except Image.DecompressionBombError:  # so many that Pillow does not say how many
-        return 2 * (Image.MAX_IMAGE_PIXELS or 0)
+        return 2, Image.MAX_IMAGE_PIXELS or 0
     except Exception:  # parsers raise whatever they met; what is wrong is told when the image is decoded
         logging.getLogger(__name__).debug("unreadable header", exc_info=True)
-        return 0
+        return 0, 0
 
 
 def _opened(file: BinaryIO, formats: tuple[str, ...]) -> Image.Image:

@@ -50,6 +50,10 @@ class MemoryIndex:
         require_fit(queries, self.meta.relation)
         return [self._decide_one(query) for query in queries]
 
+    def add(self, member: Member) -> None:
+        """Add a member, however near it is to others."""
+        self._block.append(member)
+
     def _decide_one(self, query: Query) -> Decision:
         if query.key not in self._decided:
             self._decided[query.key] = self._compare(query)

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import BinaryIO, Protocol
 
 from neardup.decoding.decode import decode
-from neardup.decoding.header import count_pixels
+from neardup.decoding.header import count_pixels, size_px
 from neardup.decoding.limits import DecodeLimits
 from neardup.errors import BadInput, TooManyBytes, UnreadableFile
 from neardup.types import Pixels
@@ -88,11 +88,16 @@ class FileImage:
 
     def count_pixels(self, formats: tuple[str, ...]) -> int:
         """Return width times height by the header; 0 when unknown."""
+        width, height = self.size_px(formats)
+        return width * height
+
+    def size_px(self, formats: tuple[str, ...]) -> tuple[int, int]:
+        """Return width and height by the header, as they are stored; (0, 0) when unknown."""
         try:
             with _opened(Path(self.path)) as file:
-                return count_pixels(file, formats)
+                return size_px(file, formats)
         except (OSError, ValueError):
-            return 0
+            return 0, 0
 
     def encoded(self, max_bytes: int) -> bytes:
         """Read the file, and no more of it than one byte over the limit."""

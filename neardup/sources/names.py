@@ -1,11 +1,14 @@
 """What a file is called in messages, logs and reports: text in one line, from which its name can be had again."""
 
+import os
 import re
 from itertools import chain, count
 
 # Control and line-breaking characters would end a header, a log line or a caption; the surrogates stand for bytes that
 # are not UTF-8. A backslash is escaped only where it would look like one of these escapes.
 _ODD = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029\udc80-\udcff]|\\(?=x[0-9a-f]{2})")
+
+_ESCAPE = re.compile(rb"\\x([0-9a-f]{2})")
 
 
 def text_of(name: str) -> str:
@@ -14,6 +17,11 @@ def text_of(name: str) -> str:
     Nothing is lost: replacing each such escape by its byte gives the bytes of the name again.
     """
     return _ODD.sub(_escaped, name)
+
+
+def name_of(text: str) -> str:
+    """Return the file name that `text_of` made a text of."""
+    return os.fsdecode(_ESCAPE.sub(lambda escape: bytes.fromhex(escape[1].decode()), text.encode()))
 
 
 def _escaped(odd: re.Match[str]) -> str:

@@ -48,7 +48,7 @@ def test_everything_is_judged_or_a_dead_letter_or_passed_over(pictures: Path) ->
     pytest.importorskip("av", reason="extra video is not installed")
     output = pictures / "verdicts.jsonl"
     arguments = ["-m", "neardup", "folder", str(pictures), "--output", str(output), "--largest-first"]
-    for own_output in ([], ["own output (2)"]):
+    for own_output in ([], ["own output (4)"]):
         ended = run(arguments)
         assert ended.returncode == 0, ended.stderr
         assert ended.stdout.startswith("3 images: 2 unique, 1 duplicates; 4 dead letters; 1 clip, 1 not whole")

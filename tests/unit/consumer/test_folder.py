@@ -8,11 +8,14 @@ from typing import Any
 import pytest
 
 import consumer.logs
-from consumer.folder import _TOPICS, _Lines, _outputs
+from consumer.folder.messages import FILE_HEADER
+from consumer.folder.output import TOPICS, Output
+from consumer.folder.resume import Journal
 from consumer.messages import OutgoingMessage
 from neardup import errors
 from neardup.cli import main
 from neardup.sources.files import find_images
+from neardup.tidy.places import Places
 from tests.support.processes import photo
 
 Lines = list[dict[str, Any]]
@@ -52,11 +55,12 @@ def told(verdicts: Lines) -> dict[str, str | None]:
 
 def test_verdicts_and_dead_letters_have_a_file_each_and_other_topics_have_none(tmp_path: Path) -> None:
     headers = (("image_id", b"a.jpg"), ("error.reason", b"empty"), ("error.detail", b"no bytes"))
-    with _Lines(_outputs(tmp_path / "told.jsonl")) as lines:
+    places = Places.beside(tmp_path / "told.jsonl")
+    with Output(places, Journal(places.journal, {}), FILE_HEADER) as lines:
         for topic, value in {
-            _TOPICS.verdicts: b'{"verdict":"unique"}',
+            TOPICS.verdicts: b'{"verdict":"unique"}',
             "uniques": b"{}",
-            _TOPICS.dead_letters: b"",
+            TOPICS.dead_letters: b"",
         }.items():
             lines.write(OutgoingMessage(topic, None, value, headers))
     assert (tmp_path / "told.jsonl").read_text("utf-8") == '{"verdict":"unique"}\n'
@@ -152,4 +156,4 @@ def test_its_own_output_within_the_folder_is_passed_over(
         verdicts, dead = judge(output=images / "told.jsonl")
         assert told(verdicts) == {"a.jpg": None, "z.jpg": "a.jpg"}
         assert dead == {"notes.txt": "undecodable"}
-    assert [record.getMessage() for record in caplog.records] == ["passed over: own output (2)"]
+    assert [record.getMessage() for record in caplog.records] == ["passed over: own output (4)"]

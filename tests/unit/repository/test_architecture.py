@@ -33,7 +33,7 @@ LIBRARY = (
     *(f"neardup/{room}" for room in ("decoding", "descriptors", "index", "library", "relation", "search", "sources")),
 )
 """What `import neardup` may load: it knows no command line, no settings and no Kafka."""
-FRAME = ("neardup/__main__.py", "neardup/cli", "neardup/kafka", "neardup/settings")
+FRAME = ("neardup/__main__.py", "neardup/cli", "neardup/kafka", "neardup/settings", "neardup/tidy")
 """The rest of the core: what only the commands need."""
 MAY_IMPORT = {
     "argparse": ("neardup/settings", "neardup/cli"),
@@ -50,6 +50,7 @@ MAY_IMPORT = {
     "neardup.kafka": ("neardup/kafka", *APPLICATIONS),
     "neardup.library": ("neardup/__init__.py", "neardup/library"),
     "neardup.settings": ("neardup/settings", "neardup/cli", *APPLICATIONS),
+    "neardup.tidy": ("neardup/tidy", "consumer"),
 }
 """By library or package: the rooms that may import it. What is not listed may be imported anywhere."""
 # Words whose use reaches outside the process; a module that says them at its top level works at import.

@@ -395,6 +395,8 @@ def test_exit_codes_are_documented() -> None:
         told.setdefault(command, set()).add(int(row[1]))
     sources = {
         "neardup consume": "consumer/__main__.py",
+        "neardup folder": "consumer/folder/judge.py",
+        "neardup undo": "consumer/folder/tidying.py",
         "neardup feed": "consumer/feed.py",
         "neardup bootstrap": "bootstrap/__main__.py",
         "neardup index": "bootstrap/index.py",

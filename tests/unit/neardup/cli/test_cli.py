@@ -30,6 +30,7 @@ ENTRANCES: dict[str, list[list[str]]] = {
 }
 NEEDS = {
     "folder": ["x"],
+    "undo": ["x"],
     "index show": ["x"],
     "index neighbours": ["x"],
     "index duplicates": ["x"],
