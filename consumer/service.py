@@ -2,12 +2,9 @@
 
 import contextlib
 import logging
-import os
-import queue
-import signal
 import threading
 import time
-from collections.abc import Callable, Collection, Iterator
+from collections.abc import Callable, Collection
 from concurrent.futures import ThreadPoolExecutor
 from typing import TypeVar
 
@@ -26,6 +23,7 @@ from consumer.settings import (
     JudgingSettings,
     ServiceSettings,
 )
+from consumer.signals import stopped_by_signals
 from consumer.transport.at_least_once import AtLeastOnceDelivery
 from consumer.transport.base import Delivery, Source
 from neardup import __version__
@@ -58,11 +56,15 @@ def serve(settings: ServiceSettings) -> None:
     """
     metrics, health, stop = Metrics(), Health(), threading.Event()
     with (
-        one_thread_a_product(),
         stopped_by_signals(stop),
-        HealthServer(settings.metrics_host, settings.metrics_port, metrics.registry, health) as http,
+        HealthServer(settings.metrics_host, settings.metrics_port, metrics.registry, health),
     ):
-        _log.info("serving /metrics, /healthz and /readyz on http://%s:%d", settings.metrics_host, http.port)
+        judge_stream(settings, metrics, health, stop)
+
+
+def judge_stream(settings: ServiceSettings, metrics: Metrics, health: Health, stop: threading.Event) -> None:
+    """Judge the images of the topic until told to stop; raises as `serve`."""
+    with one_thread_a_product():
         open_uris(settings, settings.max_image_bytes).close()  # report a wrong prefix before waiting for Redis
         index = open_redis_index(settings, stop, health, metrics)
         if index is None:
@@ -108,44 +110,6 @@ def kafka_transport(settings: ServiceSettings, metrics: Metrics) -> tuple[Source
 def output_topics(settings: ServiceSettings) -> OutputTopics:
     """Return where outcomes go."""
     return OutputTopics(settings.verdicts_topic, settings.dead_letters_topic)
-
-
-@contextlib.contextmanager
-def stopped_by_signals(stop: threading.Event) -> Iterator[None]:
-    """Set `stop` on the first SIGTERM or SIGINT, and exit at once on the second.
-
-    Exiting at once is like a crash, and recovered from in the same way.
-    """
-    # A handler interrupts the main thread anywhere, also while it holds the lock of the log or of `stop`. So a thread
-    # does both; putting into this queue is safe anywhere.
-    numbers: queue.SimpleQueue[int | None] = queue.SimpleQueue()
-    noted = False
-
-    def note(number: int, _frame: object) -> None:
-        nonlocal noted
-        if noted or stop.is_set():
-            # Not by an exception: a busy thread or a server that is away could delay it.
-            name = signal.Signals(number).name
-            os.write(2, f"consumer: {name} again: exiting now, what is in hand will be delivered again\n".encode())
-            os._exit(128 + number)
-        noted = True
-        numbers.put(number)
-
-    def act_on_signal() -> None:
-        if number := numbers.get():
-            stop.set()
-            _log.info("%s: finishing what is in hand", signal.Signals(number).name)
-
-    acting = threading.Thread(target=act_on_signal, name="signals", daemon=True)
-    acting.start()
-    earlier = {number: signal.signal(number, note) for number in (signal.SIGTERM, signal.SIGINT)}
-    try:
-        yield
-    finally:
-        for number, handler in earlier.items():
-            signal.signal(number, handler)
-        numbers.put(None)
-        acting.join()
 
 
 def open_redis_index(

@@ -208,6 +208,15 @@ class ServiceSettings(KafkaSettings, JudgingSettings, ClaimCheckSettings):
         number(1, 86_400),
         subject=KAFKA,
     )
+    workers: int | None = option(
+        "--workers",
+        "members of the group, each a process, under one parent; auto starts one for every six cores",
+        1,
+        auto_or(integer(1, 64)),
+        subject=RUNNING,
+        common=True,
+        env="NEARDUP_CONSUME_WORKERS",
+    )
     metrics_host: str = option(
         "--metrics-host", "address for /metrics, /healthz and /readyz", "127.0.0.1", subject=RUNNING
     )

@@ -22,7 +22,7 @@ from tests.support.processes import get, metrics, photo, run, running
 
 @pytest.fixture(autouse=True)
 def untouched_logging(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("consumer.logs.configure_logging", lambda _level: None)
+    monkeypatch.setattr("consumer.logs.configure_logging", lambda _level, **_worker: None)
 
 
 @pytest.mark.parametrize(
