@@ -34,6 +34,7 @@ from neardup.index.base import Index
 from neardup.index.descriptor import descriptor_of
 from neardup.index.redis import Probe, RedisIndex, RedisIndexOptions
 from neardup.index.retention import Retention
+from neardup.index.shared.views import SharedViews
 from neardup.index.stored.connection import connect
 from neardup.settings.decoding import decode_limits, work_limits
 
@@ -62,11 +63,20 @@ def serve(settings: ServiceSettings) -> None:
         judge_stream(settings, metrics, health, stop)
 
 
-def judge_stream(settings: ServiceSettings, metrics: Metrics, health: Health, stop: threading.Event) -> None:
-    """Judge the images of the topic until told to stop; raises as `serve`."""
+def judge_stream(
+    settings: ServiceSettings,
+    metrics: Metrics,
+    health: Health,
+    stop: threading.Event,
+    shared: SharedViews | None = None,
+) -> None:
+    """Judge the images of the topic until told to stop; raises as `serve`.
+
+    `shared` is where other workers on this machine leave what they know of the index.
+    """
     with one_thread_a_product():
         open_uris(settings, settings.max_image_bytes).close()  # report a wrong prefix before waiting for Redis
-        index = open_redis_index(settings, stop, health, metrics)
+        index = open_redis_index(settings, stop, health, metrics, shared)
         if index is None:
             return
         source, delivery = kafka_transport(settings, metrics)
@@ -113,13 +123,17 @@ def output_topics(settings: ServiceSettings) -> OutputTopics:
 
 
 def open_redis_index(
-    settings: JudgingSettings, stop: threading.Event, health: Health, metrics: Metrics
+    settings: JudgingSettings,
+    stop: threading.Event,
+    health: Health,
+    metrics: Metrics,
+    shared: SharedViews | None = None,
 ) -> RedisIndex | None:
     """Open the index, waiting for Redis as long as it takes; None when told to stop meanwhile."""
 
     def attempt() -> RedisIndex:
         client = connect(settings.redis_url, settings.redis_password)
-        return RedisIndex(client, settings.index, options=_index_options(settings))
+        return RedisIndex(client, settings.index, options=_index_options(settings, shared))
 
     return _await_redis(attempt, stop, health, metrics)
 
@@ -143,7 +157,7 @@ def _await_redis(
     return None
 
 
-def _index_options(settings: JudgingSettings) -> RedisIndexOptions:
+def _index_options(settings: JudgingSettings, shared: SharedViews | None) -> RedisIndexOptions:
     window_ms = None if settings.retention_s is None else 1000 * settings.retention_s
     return RedisIndexOptions(
         decision_ttl_s=settings.decision_ttl_s,
@@ -151,6 +165,7 @@ def _index_options(settings: JudgingSettings) -> RedisIndexOptions:
         max_cluster=settings.max_cluster,
         retention=Retention(window_ms),
         probe=Probe(settings.probe),
+        shared=shared,
     )
 
 

@@ -11,6 +11,7 @@ import sys
 import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
 from types import TracebackType
 from typing import IO, Self, cast
 
@@ -28,6 +29,7 @@ from consumer.workers.report import Report, families_of
 from neardup.cli.running import EXIT_MISCONFIGURED
 from neardup.decoding.worker import framed, read_message
 from neardup.errors import Misconfigured
+from neardup.index.shared.folder import folder_in_memory
 
 FIRST_PAUSE_S, LONGEST_PAUSE_S = 0.5, 30.0
 """Before a worker is replaced: one that dies as soon as it starts must not take the cores from the others."""
@@ -48,11 +50,23 @@ def supervise(settings: ServiceSettings, shares: Sequence[ServiceSettings]) -> i
         The endpoint cannot be served, or a worker says that no worker can go on.
     """
     stop = threading.Event()
-    with Crew(shares) as crew, stopped_by_signals(stop):
+    with folder_or_none() as folder, Crew(shares, folder) as crew, stopped_by_signals(stop):
         registry = CollectorRegistry()
         registry.register(crew)
         with HealthServer(settings.metrics_host, settings.metrics_port, registry, crew):
             return crew.run(stop)
+
+
+@contextlib.contextmanager
+def folder_or_none() -> Iterator[Path | None]:
+    """Give a folder in which the workers share what they know of the index; None where none can be made."""
+    with contextlib.ExitStack() as stack:
+        folder = None
+        try:
+            folder = stack.enter_context(folder_in_memory())
+        except OSError as error:
+            _log.warning("the workers cannot share the memory of the index: %s", error)
+        yield folder
 
 
 class Crew(Collector):
@@ -62,14 +76,21 @@ class Crew(Collector):
     ----------
     shares
         The settings of each.
+    folder
+        What they share.
     monotonic
         Clock in seconds.
     """
 
-    def __init__(self, shares: Sequence[ServiceSettings], monotonic: Callable[[], float] = time.monotonic) -> None:
+    def __init__(
+        self,
+        shares: Sequence[ServiceSettings],
+        folder: Path | None = None,
+        monotonic: Callable[[], float] = time.monotonic,
+    ) -> None:
         self._monotonic = monotonic
         self._ended: queue.SimpleQueue[Worker] = queue.SimpleQueue()
-        self._workers = [Worker(number, share, self._ended) for number, share in enumerate(shares, start=1)]
+        self._workers = [Worker(number, share, folder, self._ended) for number, share in enumerate(shares, start=1)]
         self._metrics = Metrics()
         self._past: list[Metric] = []
         self._adding = threading.Lock()
@@ -162,6 +183,8 @@ class Worker:
         Counted from 1.
     settings
         Its own.
+    folder
+        What it shares with the others.
     ended
         Gets it once it says nothing more.
 
@@ -175,12 +198,14 @@ class Worker:
         When the next process may start, by the clock of whoever starts it.
     """
 
-    def __init__(self, number: int, settings: ServiceSettings, ended: "queue.SimpleQueue[Worker]") -> None:
+    def __init__(
+        self, number: int, settings: ServiceSettings, folder: Path | None, ended: "queue.SimpleQueue[Worker]"
+    ) -> None:
         self.number = number
         self.report = Report()
         self.runs = False
         self.due_s = float("-inf")
-        self._settings = settings
+        self._order = pickle.dumps((number, settings, folder))
         self._ended = ended
         self._backoff = Backoff(FIRST_PAUSE_S, LONGEST_PAUSE_S)
 
@@ -206,7 +231,7 @@ class Worker:
         stream = cast("IO[bytes]", self._channel.makefile("rb"))
         threading.Thread(target=self._listen, args=(stream,), name=f"worker {self.number}", daemon=True).start()
         with contextlib.suppress(OSError):  # it has ended already, and its listener says so
-            self._channel.sendall(b"".join(framed(pickle.dumps((self.number, self._settings)))))
+            self._channel.sendall(b"".join(framed(self._order)))
 
     def _listen(self, stream: IO[bytes]) -> None:
         with stream, contextlib.suppress(OSError):

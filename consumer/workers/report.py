@@ -1,6 +1,7 @@
 """What a worker tells its parent over the socket between them: how it is, and what it has counted.
 
-The parent sends the worker's number and settings, and closes its side when the worker is to finish.
+The parent sends the worker's number, its settings and the folder that all of them share, and closes its side when the
+worker is to finish.
 """
 
 import contextlib

@@ -12,6 +12,8 @@ from neardup.decoding.worker import die_with_parent, read_message
 from neardup.errors import Misconfigured
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from consumer.settings import ServiceSettings
 
 
@@ -24,24 +26,28 @@ def main() -> int:
     with socket.socket(fileno=0) as channel, contextlib.suppress(ConnectionError):
         stream = cast("IO[bytes]", channel.makefile("rb"))
         if (order := read_message(stream)) is not None:
-            number, settings = pickle.loads(order)  # noqa: S301 - from the process that started us
-            return _work(number, settings, channel, stream)
+            number, settings, folder = pickle.loads(order)  # noqa: S301 - from the process that started us
+            return _work(number, settings, folder, channel, stream)
     return 0
 
 
-def _work(number: int, settings: "ServiceSettings", channel: socket.socket, stream: IO[bytes]) -> int:
+def _work(
+    number: int, settings: "ServiceSettings", folder: "Path | None", channel: socket.socket, stream: IO[bytes]
+) -> int:
     from consumer.health import Health  # noqa: PLC0415 - all of it takes seconds to load, and may fail
     from consumer.metrics import Metrics  # noqa: PLC0415 - as above
     from consumer.running import logged  # noqa: PLC0415 - as above
     from consumer.service import judge_stream  # noqa: PLC0415 - as above
     from consumer.workers.report import Reporter  # noqa: PLC0415 - as above
     from neardup.cli.running import EXIT_MISCONFIGURED  # noqa: PLC0415 - as above
+    from neardup.index.shared.views import SharedViews  # noqa: PLC0415 - as above
 
+    shared = None if folder is None else SharedViews(folder)
     metrics, health, stop = Metrics(), Health(), threading.Event()
     threading.Thread(target=_await_end, args=(stream, stop), name="parent", daemon=True).start()
     with Reporter(channel, metrics, health) as reporter:
         try:
-            return logged(lambda: judge_stream(settings, metrics, health, stop), settings.log_level, number)
+            return logged(lambda: judge_stream(settings, metrics, health, stop, shared), settings.log_level, number)
         except Misconfigured as error:
             reporter.refused = str(error)
             return EXIT_MISCONFIGURED

@@ -24,7 +24,7 @@ def stage(make_stage: MakeStage) -> Stage:
     return make_stage(PARTITIONS)
 
 
-def two_workers(stage: Stage, *more: str) -> list[str]:
+def two_workers(*more: str) -> list[str]:
     """Return what is said of two workers, each with one decoding process."""
     return ["--workers", "2", "--decode-workers", "1", "--batch-size", "4", *more]
 
@@ -68,10 +68,11 @@ def await_ready(service: Service) -> None:
 
 
 def test_two_workers_share_the_work_and_are_seen_as_one(stage: Stage) -> None:
-    with stage.service(*two_workers(stage)) as service:
+    with stage.service(*two_workers()) as service:
         await_ready(service)
-        # Rebalances are over once both have told of images.
-        eventually(lambda: feed(stage, 1) or len(told_by_worker(service.program)) == 2, "work for both")
+        while len(told_by_worker(service.program)) < 2:  # both have partitions by then
+            feed(stage, 1)
+            stage.await_outcomes()
         feed(stage, 4)
         stage.await_outcomes()
         total = stage.published.total()
@@ -92,7 +93,7 @@ def test_two_workers_share_the_work_and_are_seen_as_one(stage: Stage) -> None:
 def test_a_worker_that_is_killed_is_replaced_and_nothing_is_lost(stage: Stage) -> None:
     # By its name its successor is known: its partitions do not wait for the end of a session.
     name = f"crew-{secrets.token_hex(4)}"
-    with stage.service(*two_workers(stage, "--group-instance-id", name)) as service:
+    with stage.service(*two_workers("--group-instance-id", name)) as service:
         await_ready(service)
         feed(stage, 8)
         eventually(lambda: service.images() > 0, "work under way")
@@ -112,7 +113,7 @@ def test_a_worker_that_is_killed_is_replaced_and_nothing_is_lost(stage: Stage) -
 
 
 def test_who_is_killed_takes_the_workers_along(stage: Stage) -> None:
-    with stage.service(*two_workers(stage)) as service:
+    with stage.service(*two_workers()) as service:
         await_ready(service)
         feed(stage, 1)
         stage.await_outcomes()  # so that the decoding processes have begun, too
@@ -124,7 +125,7 @@ def test_who_is_killed_takes_the_workers_along(stage: Stage) -> None:
 
 
 def test_a_second_signal_ends_all_at_once(stage: Stage) -> None:
-    with stage.service(*two_workers(stage)) as service:
+    with stage.service(*two_workers()) as service:
         await_ready(service)
         below = family_of(service.program.process.pid)
         for pid in children_of(service.program.process.pid):
@@ -137,7 +138,7 @@ def test_a_second_signal_ends_all_at_once(stage: Stage) -> None:
 
 def test_a_signal_to_all_processes_is_one_signal(stage: Stage) -> None:
     # As systemd and terminals send it.
-    with stage.service(*two_workers(stage)) as service:
+    with stage.service(*two_workers()) as service:
         await_ready(service)
         feed(stage, 4)
         for pid in family_of(service.program.process.pid):
@@ -148,7 +149,5 @@ def test_a_signal_to_all_processes_is_one_signal(stage: Stage) -> None:
 
 
 def test_what_no_worker_can_go_on_with_is_said_once(stage: Stage) -> None:
-    with running(stage.arguments(*two_workers(stage, "--index", "missing"))) as program:
+    with running(stage.arguments(*two_workers("--index", "missing"))) as program:
         assert "there is no index 'missing'" in fatal_line(program)
-
-

@@ -1,6 +1,6 @@
 """The metrics of several workers as those of one."""
 
-from prometheus_client import CollectorRegistry, generate_latest
+from prometheus_client import CollectorRegistry, Metric, generate_latest
 from prometheus_client.registry import Collector
 
 from consumer.metrics import Metrics
@@ -11,14 +11,14 @@ from consumer.workers.report import families_of
 class Held(Collector):
     """Gives families that were collected before."""
 
-    def __init__(self, *every: list) -> None:
+    def __init__(self, *every: list[Metric]) -> None:
         self._every = every
 
-    def collect(self):
+    def collect(self) -> list[Metric]:
         return merged(self._every)
 
 
-def registry_of(*every: list) -> CollectorRegistry:
+def registry_of(*every: list[Metric]) -> CollectorRegistry:
     registry = CollectorRegistry()
     registry.register(Held(*every))
     return registry

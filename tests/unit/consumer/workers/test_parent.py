@@ -47,7 +47,7 @@ def test_every_loop_has_to_turn(crew: Crew) -> None:
 
 
 def test_pauses_grow_until_one_has_lived_for_long() -> None:
-    worker = Worker(1, ServiceSettings(), None)  # type: ignore[arg-type]  # it never runs
+    worker = Worker(1, ServiceSettings(), None, None)  # type: ignore[arg-type]  # it never runs
     worker._started_s = 0.0
     pauses = [worker.pause_s(1.0) for _ in range(12)]
     assert pauses[0] <= FIRST_PAUSE_S < pauses[4] <= LONGEST_PAUSE_S
