@@ -12,13 +12,13 @@ from pathlib import Path
 from types import TracebackType
 from typing import Self, TextIO
 
+from consumer.ending import stopped_by_signals
 from consumer.handler import OutputTopics
 from consumer.health import Health
 from consumer.messages import ENVELOPE_HEADER, ImageMessage, OutgoingMessage, encode_envelope
 from consumer.metrics import Metrics
 from consumer.service import one_thread_a_product, open_redis_index, run
 from consumer.settings import MEMORY, ClaimCheckSettings, FolderSettings
-from consumer.signals import stopped_by_signals
 from consumer.transport.at_least_once import AtLeastOnceDelivery
 from consumer.transport.memory import MemorySink, MemorySource
 from neardup.cli.images import found_images

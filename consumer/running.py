@@ -1,16 +1,7 @@
-"""Runs the service and folder mode: sets up the log, and turns what goes wrong into an exit code."""
+"""Runs the service, alone or as several workers, and folder mode."""
 
-import logging
-import sys
-from collections.abc import Callable
-from typing import TypeVar
-
-from consumer.settings import FolderSettings, JudgingSettings, ServiceSettings
-from neardup.errors import Misconfigured
-
-Settings = TypeVar("Settings", bound=JudgingSettings)
-EXIT_SHUTDOWN_TIMEOUT = 1
-EXIT_UNEXPECTED = 3
+from consumer.ending import logged
+from consumer.settings import FolderSettings, ServiceSettings
 
 
 def consume(settings: ServiceSettings) -> int:
@@ -32,34 +23,3 @@ def judge(settings: FolderSettings) -> int:
     from consumer.folder import judge_folder  # noqa: PLC0415 - as above
 
     return logged(lambda: judge_folder(settings), settings.log_level)
-
-
-def logged(work: Callable[[], int | None], log_level: str, worker: int | None = None) -> int:
-    """Set up the log of this process, work, and return the exit code.
-
-    Raises
-    ------
-    Misconfigured
-        From the work: whoever calls says it.
-    """
-    from consumer.logs import configure_logging  # noqa: PLC0415 - as above
-
-    configure_logging(log_level, worker=worker)
-    prefix = "consumer: " if worker is None else f"consumer: worker {worker}: "
-    try:
-        return work() or 0
-    except Misconfigured:
-        raise
-    except Exception as error:
-        from consumer.loop import ShutdownTimeout  # noqa: PLC0415 - as above
-
-        if isinstance(error, ShutdownTimeout):
-            sys.stderr.write(f"{prefix}{error}\n")
-            return EXIT_SHUTDOWN_TIMEOUT
-        # A bug, ours or a library's: the traceback is in the log, and the last line sums it up.
-        logging.getLogger(__name__).exception("unexpected error")
-        sys.stderr.write(
-            f"{prefix}unexpected error, {type(error).__name__}: {error}; what was not committed will be "
-            "delivered again\n"
-        )
-        return EXIT_UNEXPECTED

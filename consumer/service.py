@@ -11,6 +11,7 @@ from typing import TypeVar
 from consumer.backoff import Backoff
 from consumer.claim_checks.reader import UriReader
 from consumer.claim_checks.scheme import FetchSettings
+from consumer.ending import stopped_by_signals
 from consumer.handler import Handler, OutputTopics
 from consumer.health import Health, HealthServer
 from consumer.loop import Loop
@@ -23,7 +24,6 @@ from consumer.settings import (
     JudgingSettings,
     ServiceSettings,
 )
-from consumer.signals import stopped_by_signals
 from consumer.transport.at_least_once import AtLeastOnceDelivery
 from consumer.transport.base import Delivery, Source
 from neardup import __version__

@@ -124,11 +124,25 @@ def seeds_in(folder: Path) -> Path:
     return seeds
 
 
-def run(case: Case, build: Build, servers: Servers, given: tuple[Sequence[Path], Path]) -> Run:
+def run(
+    case: Case,
+    build: Build,
+    servers: Servers,
+    given: tuple[Sequence[Path], Path],
+    *,
+    workers: int = 1,
+    partitions: int = 1,
+) -> Run:
     """Run a build once."""
     files, seeds = given
     with consuming(
-        build, servers, case.profile, seeds, before=lambda names: publish(servers, names.topic, files)
+        build,
+        servers,
+        case.profile,
+        seeds,
+        before=lambda names: publish(servers, names.topic, files, partitions),
+        workers=workers,
+        partitions=partitions,
     ) as running:
         first = running.await_verdicts(case.size.edge)
         half = running.await_verdicts(case.size.edge + case.timed // 2)

@@ -19,11 +19,10 @@ from prometheus_client import CollectorRegistry, Metric
 from prometheus_client.registry import Collector
 
 from consumer.backoff import Backoff
+from consumer.ending import EXIT_UNEXPECTED, stopped_by_signals
 from consumer.health import HealthServer
 from consumer.metrics import Metrics
-from consumer.running import EXIT_UNEXPECTED
 from consumer.settings import ServiceSettings
-from consumer.signals import stopped_by_signals
 from consumer.workers.merging import counted, merged
 from consumer.workers.report import Report, families_of
 from neardup.cli.running import EXIT_MISCONFIGURED

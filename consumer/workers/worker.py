@@ -34,9 +34,9 @@ def main() -> int:
 def _work(
     number: int, settings: "ServiceSettings", folder: "Path | None", channel: socket.socket, stream: IO[bytes]
 ) -> int:
-    from consumer.health import Health  # noqa: PLC0415 - all of it takes seconds to load, and may fail
+    from consumer.ending import logged  # noqa: PLC0415 - all of it takes seconds to load, and may fail
+    from consumer.health import Health  # noqa: PLC0415 - as above
     from consumer.metrics import Metrics  # noqa: PLC0415 - as above
-    from consumer.running import logged  # noqa: PLC0415 - as above
     from consumer.service import judge_stream  # noqa: PLC0415 - as above
     from consumer.workers.report import Reporter  # noqa: PLC0415 - as above
     from neardup.cli.running import EXIT_MISCONFIGURED  # noqa: PLC0415 - as above

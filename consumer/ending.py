@@ -1,13 +1,18 @@
-"""What SIGTERM and SIGINT do to the service."""
+"""How the service ends: on which signals, and with which exit code."""
 
 import contextlib
 import logging
 import os
 import queue
 import signal
+import sys
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
+from neardup.errors import Misconfigured
+
+EXIT_SHUTDOWN_TIMEOUT = 1
+EXIT_UNEXPECTED = 3
 _log = logging.getLogger(__name__)
 
 
@@ -47,3 +52,34 @@ def stopped_by_signals(stop: threading.Event) -> Iterator[None]:
             signal.signal(number, handler)
         numbers.put(None)
         acting.join()
+
+
+def logged(work: Callable[[], int | None], log_level: str, worker: int | None = None) -> int:
+    """Set up the log of this process, work, and return the exit code.
+
+    Raises
+    ------
+    Misconfigured
+        From the work: whoever calls says it.
+    """
+    from consumer.logs import configure_logging  # noqa: PLC0415 - --help must not wait for it
+
+    configure_logging(log_level, worker=worker)
+    prefix = "consumer: " if worker is None else f"consumer: worker {worker}: "
+    try:
+        return work() or 0
+    except Misconfigured:
+        raise
+    except Exception as error:
+        from consumer.loop import ShutdownTimeout  # noqa: PLC0415 - as above
+
+        if isinstance(error, ShutdownTimeout):
+            sys.stderr.write(f"{prefix}{error}\n")
+            return EXIT_SHUTDOWN_TIMEOUT
+        # A bug, ours or a library's: the traceback is in the log, and the last line sums it up.
+        logging.getLogger(__name__).exception("unexpected error")
+        sys.stderr.write(
+            f"{prefix}unexpected error, {type(error).__name__}: {error}; what was not committed will be "
+            "delivered again\n"
+        )
+        return EXIT_UNEXPECTED
