@@ -124,35 +124,22 @@ def seeds_in(folder: Path) -> Path:
     return seeds
 
 
-def run(
-    case: Case,
-    build: Build,
-    servers: Servers,
-    given: tuple[Sequence[Path], Path],
-    *,
-    workers: int = 1,
-    partitions: int = 1,
-) -> Run:
+def run(case: Case, build: Build, servers: Servers, given: tuple[Sequence[Path], Path]) -> Run:
     """Run a build once."""
     files, seeds = given
     with consuming(
-        build,
-        servers,
-        case.profile,
-        seeds,
-        before=lambda names: publish(servers, names.topic, files, partitions),
-        workers=workers,
-        partitions=partitions,
+        build, servers, case.profile, seeds, before=lambda names: publish(servers, names.topic, files)
     ) as running:
         first = running.await_verdicts(case.size.edge)
         half = running.await_verdicts(case.size.edge + case.timed // 2)
         last = running.await_verdicts(case.size.edge + case.timed)
         running.await_verdicts(case.images)
         kept = bytes_kept(servers.redis_url, running.names.index)
-        return _between(first, half, last, running.uniques, kept)
+        return between(first, half, last, running.uniques, kept)
 
 
-def _between(first: Mark, half: Mark, last: Mark, unique: int, kept: tuple[float, float]) -> Run:
+def between(first: Mark, half: Mark, last: Mark, unique: int, kept: tuple[float, float]) -> Run:
+    """Return what was used between the first of three moments and the last."""
     images = last.verdicts - first.verdicts
     return Run(
         images_s=images / (last.at_s - first.at_s),

@@ -78,6 +78,7 @@ def _workers(cases: Mapping[str, Any]) -> str:
             "CPU an image: the same",
             "images/s: one, several",
             "memory: one, several",
+            "images, rounds, load",
         ),
         [
             [
@@ -87,6 +88,7 @@ def _workers(cases: Mapping[str, Any]) -> str:
                 _ratio(each["ratio"]["cpu_ms"]),
                 ", ".join(f"{each[who]['images_s']:.0f}" for who in ("one", "several")),
                 ", ".join(f"{each[who]['memory_mib'][-1]:.0f} MiB" for who in ("one", "several")),
+                f"{each['timed_images']}, {each['rounds']}, {each['load']}",
             ]
             for name, each in cases.items()
         ],

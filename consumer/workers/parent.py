@@ -158,7 +158,8 @@ class Crew(Collector):
         """Yield the metrics of all workers as those of one, with what workers counted that have ended."""
         with self._adding:
             every = [worker.report.families for worker in self._workers]
-            yield from merged([*every, self._past, counted(families_of(self._metrics))])
+            families = merged([*every, self._past, counted(families_of(self._metrics))])
+        yield from families
 
     def liveness(self) -> tuple[bool, str]:
         """Return whether every worker's loop turns, and how long ago the one last did that has not for longest."""
