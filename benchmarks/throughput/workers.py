@@ -2,6 +2,7 @@
 
 import contextlib
 import os
+import threading
 import time
 from collections.abc import Sequence
 from pathlib import Path
@@ -69,11 +70,14 @@ def _run(
     files, seeds = given
     with consuming(this, servers, case.profile, seeds, workers=workers, partitions=partitions) as running:
         _await_members(servers.kafka, running.names.group, workers)
-        publish(servers, running.names.topic, files, partitions)
+        # Meanwhile verdicts are read, so that each moment is that of the verdicts that had come by then.
+        publishing = threading.Thread(target=publish, args=(servers, running.names.topic, files, partitions))
+        publishing.start()
         first = running.await_verdicts(case.size.edge)
         half = running.await_verdicts(case.size.edge + case.timed // 2)
         last = running.await_verdicts(case.size.edge + case.timed)
         running.await_verdicts(case.images)
+        publishing.join()
         kept = bytes_kept(servers.redis_url, running.names.index)
         return between(first, half, last, running.uniques, kept)
 
