@@ -6,6 +6,7 @@ import secrets
 import signal
 from collections import Counter
 from collections.abc import Callable
+from pathlib import Path
 
 import pytest
 
@@ -52,6 +53,14 @@ def family_of(pid: int) -> list[int]:
     return found[1:]
 
 
+def mapped_by(pid: int) -> set[Path]:
+    """Return the files of the index that a worker has mapped; at least one."""
+    lines = Path(f"/proc/{pid}/maps").read_text("utf-8", "replace").splitlines()
+    found = {Path(line.split(maxsplit=5)[5]) for line in lines if "/neardup-workers-" in line}
+    assert found
+    return found
+
+
 def gone(pid: int) -> bool:
     """Say whether a process has ended; it stays as a zombie where nobody waits for it."""
     try:
@@ -73,6 +82,8 @@ def test_two_workers_share_the_work_and_are_seen_as_one(stage: Stage) -> None:
         while len(told_by_worker(service.program)) < 2:  # both have partitions by then
             feed(stage, 1)
             stage.await_outcomes()
+        shared = {path for pid in children_of(service.program.process.pid) for path in mapped_by(pid)}
+        assert len(shared) == 1, "not the same memory of the index"
         feed(stage, 4)
         stage.await_outcomes()
         total = stage.published.total()
@@ -83,6 +94,7 @@ def test_two_workers_share_the_work_and_are_seen_as_one(stage: Stage) -> None:
         assert sizes["neardup_worker_restarts_total", ()] == 0
         assert service.status("/healthz")[0] == 200
         assert service.program.stop() == 0
+    assert not shared.pop().parent.exists()
     audit(stage)
     assert stage.committed() == stage.published
     verdicts = Counter(document["verdict"] for document in stage.documents().values())
