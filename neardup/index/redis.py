@@ -117,7 +117,6 @@ class RedisIndex:
         self._contended = False
         self._newest_ms = UNKNOWN_MS
         self._swept = 0
-        self._read = self._read_cells  # one object: a view that is shared leaves out what it is
         self._shared = self._options.shared
         self._taken_at = -1
         require_no_eviction(client)
@@ -148,6 +147,7 @@ class RedisIndex:
 
     def _read_members(self) -> None:
         self._in_step = False
+        self._read = self._read_cells  # one object: a view that is shared leaves out what it is
         if self._shared is None:
             self._read_view()
         else:
