@@ -2,6 +2,7 @@
 
 import logging
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from enum import StrEnum
 from typing import Any
@@ -197,7 +198,7 @@ class RedisIndex:
     def _share_again(self) -> None:
         """Share what was added since, if it is much: it is in the memory of each process."""
         if self._shared is not None and is_outgrown(self._view):
-            with self._shared.alone():
+            with self._shared.alone(), suppress(GenerationChanged):  # whoever commits is told, too
                 if not self._take(self._shared, self._taken_at):
                     self._share(self._shared)
 

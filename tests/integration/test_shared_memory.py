@@ -17,6 +17,7 @@ from neardup.index.shared import views
 from neardup.index.shared.folder import folder_in_memory
 from neardup.index.shared.views import SharedViews
 from neardup.index.stored import scripts
+from neardup.index.view import GenerationView
 from neardup.search.sketches import fit_sketcher
 from neardup.types import Member, Verdict
 from tests.support.indexes import CELLS, build_anew, build_generation, member, point, query
@@ -172,6 +173,22 @@ def test_what_was_added_is_shared_again_once_it_is_much(crew: Counted) -> None:
         assert verdict(other, "copy", 0, 0.3) is Verdict.DUPLICATE
         assert other._view.filter.untouched == one._view.filter.untouched
     assert crew.readings == 1
+
+
+def test_a_generation_that_comes_before_sharing_again_is_followed(
+    crew: Counted, client: redis.Redis, name: str
+) -> None:
+    one = crew.open()
+
+    def flip(_: GenerationView) -> None:
+        build_generation(client, name, members=[member("new", point(2))])
+
+    # What is done between following the events and sharing again, which is due at once.
+    with patch.object(GenerationView, "tidy", flip), patch.object(views, "_much", lambda _: -1):
+        assert views.is_outgrown(one._view)
+        assert verdict(one, "copy", 2, 0.01) is Verdict.DUPLICATE
+    assert one.meta.generation == 2
+    assert [each.key for each in one.members()] == ["new"]
 
 
 def test_without_room_in_memory_each_has_its_own(
