@@ -6,7 +6,7 @@ from consumer.settings import ServiceSettings
 from neardup.cores import cores
 
 CORES_A_WORKER = 6
-"""So many cores decode and describe about as fast as one worker decides and delivers (docs/operations.md)."""
+"""So many decode and describe about as fast as one worker decides and delivers what they make (docs/operations.md)."""
 
 
 def shares_of(settings: ServiceSettings) -> list[ServiceSettings]:
