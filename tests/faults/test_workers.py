@@ -103,9 +103,9 @@ def test_two_workers_share_the_work_and_are_seen_as_one(stage: Stage) -> None:
 
 
 def test_a_worker_that_is_killed_is_replaced_and_nothing_is_lost(stage: Stage) -> None:
-    # By its name its successor is known: its partitions do not wait for the end of a session.
-    name = f"crew-{secrets.token_hex(4)}"
-    with stage.service(*two_workers("--group-instance-id", name)) as service:
+    # By its name its successor is known: its partitions need not wait for the end of a session, which is short here.
+    names = ("--group-instance-id", f"crew-{secrets.token_hex(4)}", "--session-timeout-s", "10")
+    with stage.service(*two_workers(*names)) as service:
         await_ready(service)
         feed(stage, 8)
         eventually(lambda: service.images() > 0, "work under way")
