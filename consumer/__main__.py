@@ -1,7 +1,8 @@
 """``python -m consumer``: the service, ``neardup consume``; with ``--input``, folder mode, ``neardup folder``.
 
 Exit codes: 0 done or stopped on request, 1 a server was still away when the shutdown timeout ran out, 2 wrong settings
-or an index that does not fit, 3 an unexpected error, 130 a second SIGINT, 143 a second SIGTERM.
+or an index that does not fit, 3 an unexpected error, or a worker was killed while it finished, 130 a second SIGINT,
+143 a second SIGTERM.
 """
 
 import os

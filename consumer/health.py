@@ -13,7 +13,7 @@ from collections.abc import Callable
 from http import HTTPStatus
 from socketserver import BaseRequestHandler, ThreadingTCPServer
 from types import TracebackType
-from typing import Any, Self
+from typing import Any, Protocol, Self
 
 from prometheus_client import CONTENT_TYPE_LATEST, CollectorRegistry, generate_latest
 
@@ -38,33 +38,50 @@ class Health:
     ----------
     monotonic
         Clock in seconds.
+
+    Attributes
+    ----------
+    last_turn_s
+        When the loop last turned, by that clock.
+    missing
+        Why no images are judged, in words that anybody may see; empty when they are.
     """
 
     def __init__(self, monotonic: Callable[[], float] = time.monotonic) -> None:
         self._monotonic = monotonic
-        self._last_turn = monotonic()
-        self._not_ready = "starting"
+        self.last_turn_s = monotonic()
+        self.missing = "starting"
 
     def turned(self) -> None:
         """Note that the loop has turned."""
-        self._last_turn = self._monotonic()
+        self.last_turn_s = self._monotonic()
 
     def ready(self) -> None:
         """Note that both servers were reached and the index is loaded."""
-        self._not_ready = ""
+        self.missing = ""
 
     def not_ready(self, why: str) -> None:
         """Note what is missing, in words that anybody may see."""
-        self._not_ready = why
+        self.missing = why
 
     def liveness(self) -> tuple[bool, str]:
         """Return whether the loop turns, and how long ago it last did."""
-        idle_s = self._monotonic() - self._last_turn
+        idle_s = self._monotonic() - self.last_turn_s
         return idle_s < STALLED_AFTER_S, f"last turn {idle_s:.1f} s ago"
 
     def readiness(self) -> tuple[bool, str]:
         """Return whether images are being judged, and what is missing if not."""
-        return not self._not_ready, self._not_ready or "ready"
+        return not self.missing, self.missing or "ready"
+
+
+class State(Protocol):
+    """What is asked about: a `Health`, or those of several workers."""
+
+    def liveness(self) -> tuple[bool, str]:
+        """See `Health`."""
+
+    def readiness(self) -> tuple[bool, str]:
+        """See `Health`."""
 
 
 class HealthServer:
@@ -85,11 +102,12 @@ class HealthServer:
         It cannot listen on this address.
     """
 
-    def __init__(self, host: str, port: int, registry: CollectorRegistry, health: Health) -> None:
+    def __init__(self, host: str, port: int, registry: CollectorRegistry, health: State) -> None:
         try:
             self._server = _Server((host, port), _Pages(registry, health))
         except (OSError, OverflowError) as exc:
             raise Misconfigured(f"cannot serve metrics on {host}:{port}: {exc}") from exc
+        self._host = host
         # Checks this often whether to stop; a shutdown waits for it.
         self._thread = threading.Thread(target=self._server.serve_forever, args=(0.05,), name="health", daemon=True)
 
@@ -100,6 +118,7 @@ class HealthServer:
 
     def __enter__(self) -> Self:
         self._thread.start()
+        _log.info("serving /metrics, /healthz and /readyz on http://%s:%d", self._host, self.port)
         return self
 
     def __exit__(
@@ -113,7 +132,7 @@ class HealthServer:
 class _Pages:
     """The response for each path."""
 
-    def __init__(self, registry: CollectorRegistry, health: Health) -> None:
+    def __init__(self, registry: CollectorRegistry, health: State) -> None:
         self._registry = registry
         self._health = health
 

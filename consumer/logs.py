@@ -5,21 +5,26 @@ import logging
 import sys
 from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
-from typing import Any, TextIO
+from typing import TYPE_CHECKING, Any, TextIO
 
-from consumer.handler import Outcome
 from consumer.messages import CONTROL
-from consumer.metrics import Metrics
+
+if TYPE_CHECKING:  # the parent of several workers logs, too, and does without what these load
+    from consumer.handler import Outcome
+    from consumer.metrics import Metrics
 
 _log = logging.getLogger(__name__)
 _FIELDS = "fields"
 
 
-def configure_logging(level: str, stream: TextIO | None = None) -> None:
-    """Log to a stream (stderr when None): readable on a terminal, one JSON object per line elsewhere."""
+def configure_logging(level: str, stream: TextIO | None = None, *, worker: int | None = None) -> None:
+    """Log to a stream (stderr when None): readable on a terminal, one JSON object per line elsewhere.
+
+    Where several workers share a stream, each line says which one wrote it.
+    """
     stream = stream or sys.stderr
     handler = logging.StreamHandler(stream)
-    handler.setFormatter(TerminalFormatter() if stream.isatty() else JsonFormatter())
+    handler.setFormatter(TerminalFormatter(worker) if stream.isatty() else JsonFormatter(worker))
     logging.basicConfig(level=level, handlers=[handler], force=True)
     # Their INFO lines interest only their own developers.
     logging.getLogger("kafka").setLevel(max(logging.WARNING, logging.getLevelName(level)))
@@ -31,12 +36,18 @@ def configure_logging(level: str, stream: TextIO | None = None) -> None:
     logging.captureWarnings(capture=True)
 
 
-class TerminalFormatter(logging.Formatter):
+class _Formatter(logging.Formatter):
+    def __init__(self, worker: int | None = None) -> None:
+        super().__init__()
+        self._writer = {} if worker is None else {"worker": worker}
+
+
+class TerminalFormatter(_Formatter):
     """Time, level, message, and the fields as ``name=value``; control characters cannot reach the terminal."""
 
     def format(self, record: logging.LogRecord) -> str:
         """Return one line (and a traceback when there is one)."""
-        fields = " ".join(f"{name}={value}" for name, value in _fields(record).items())
+        fields = " ".join(f"{name}={value}" for name, value in {**self._writer, **_fields(record)}.items())
         record.message = CONTROL.sub(" ", f"{record.getMessage()} {fields}".rstrip())
         line = f"{datetime.now(UTC):%H:%M:%S} {record.levelname:<7} {record.message}"
         return f"{line}\n{_indented(self.formatException(record.exc_info))}" if record.exc_info else line
@@ -47,7 +58,7 @@ def _indented(traceback: str) -> str:
     return "\n".join(f"    {CONTROL.sub(' ', line)}" for line in traceback.split("\n"))
 
 
-class JsonFormatter(logging.Formatter):
+class JsonFormatter(_Formatter):
     """Everything as one JSON object on one line, whatever an image id holds."""
 
     def format(self, record: logging.LogRecord) -> str:
@@ -55,6 +66,7 @@ class JsonFormatter(logging.Formatter):
         line: dict[str, Any] = {
             "time": datetime.fromtimestamp(record.created, UTC).isoformat(timespec="milliseconds"),
             "level": record.levelname.lower(),
+            **self._writer,
             "logger": record.name,
             "message": record.getMessage(),
             **_fields(record),
@@ -69,7 +81,7 @@ def _fields(record: logging.LogRecord) -> dict[str, Any]:
     return fields
 
 
-def report_outcomes(outcomes: Sequence[Outcome], took_s: Mapping[str, float], metrics: Metrics) -> None:
+def report_outcomes(outcomes: "Sequence[Outcome]", took_s: Mapping[str, float], metrics: "Metrics") -> None:
     """Count and log the outcomes of a batch, once it is committed, with the seconds of its stages."""
     seconds = {stage: round(elapsed_s, 4) for stage, elapsed_s in took_s.items()}
     for outcome in outcomes:
@@ -81,14 +93,14 @@ def report_outcomes(outcomes: Sequence[Outcome], took_s: Mapping[str, float], me
         )
 
 
-def _describe_error(outcome: Outcome, metrics: Metrics) -> dict[str, Any]:
+def _describe_error(outcome: "Outcome", metrics: "Metrics") -> dict[str, Any]:
     if outcome.error is None:
         return {}
     metrics.bad_input.labels(outcome.error.reason).inc()
     return {"reason": outcome.error.reason, "detail": str(outcome.error)}
 
 
-def _describe_verdict(outcome: Outcome, metrics: Metrics) -> dict[str, Any]:
+def _describe_verdict(outcome: "Outcome", metrics: "Metrics") -> dict[str, Any]:
     if outcome.judged is None:
         return {}
     decision = outcome.judged.decision

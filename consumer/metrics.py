@@ -1,7 +1,8 @@
 """Every metric: name, type, unit and meaning, in one place. Label values are bounded."""
 
+import operator
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 
 import numpy as np
@@ -15,6 +16,9 @@ from neardup.types import Verdict
 STAGES = ("poll", "decode", "describe", "decide", "deliver")
 OPERATIONS = ("connect", "poll", "describe", "decide", "deliver", "refresh", "index_commit")
 SIZE_RANKS = {"p50": 0.5, "p99": 0.99, "max": 1.0}
+OF_WORKERS: dict[str, Callable[[float, float], float]] = {"neardup_cache_bytes": operator.add, "neardup_ready": min}
+"""What gauges of several workers come to as one; of all others it is the largest: the index is the same in each, and a
+partition has one worker."""
 
 _STAGE_BUCKETS_S = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60)
 _DISTANCE_BUCKETS = (0.0, 0.01, 0.025, 0.05, 0.075, 0.1, 0.15, 0.2, 0.25, 0.3, 0.4, 0.5, 0.6, 0.8, 1.0, 1.2, 1.42, 2.0)
@@ -123,6 +127,9 @@ class Metrics:
         )
         self.ready = Gauge(
             "neardup_ready", "1 when both servers were reached and the index is loaded, else 0", registry=registry
+        )
+        self.worker_restarts = Counter(
+            "neardup_worker_restarts", "Workers of --workers that ended unasked and were replaced", registry=registry
         )
         self.build_info = Gauge(
             "neardup_build_info",

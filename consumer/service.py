@@ -2,18 +2,16 @@
 
 import contextlib
 import logging
-import os
-import queue
-import signal
 import threading
 import time
-from collections.abc import Callable, Collection, Iterator
+from collections.abc import Callable, Collection
 from concurrent.futures import ThreadPoolExecutor
 from typing import TypeVar
 
 from consumer.backoff import Backoff
 from consumer.claim_checks.reader import UriReader
 from consumer.claim_checks.scheme import FetchSettings
+from consumer.ending import stopped_by_signals
 from consumer.handler import Handler, OutputTopics
 from consumer.health import Health, HealthServer
 from consumer.loop import Loop
@@ -36,6 +34,7 @@ from neardup.index.base import Index
 from neardup.index.descriptor import descriptor_of
 from neardup.index.redis import Probe, RedisIndex, RedisIndexOptions
 from neardup.index.retention import Retention
+from neardup.index.shared.views import SharedViews
 from neardup.index.stored.connection import connect
 from neardup.settings.decoding import decode_limits, work_limits
 
@@ -58,13 +57,26 @@ def serve(settings: ServiceSettings) -> None:
     """
     metrics, health, stop = Metrics(), Health(), threading.Event()
     with (
-        one_thread_a_product(),
         stopped_by_signals(stop),
-        HealthServer(settings.metrics_host, settings.metrics_port, metrics.registry, health) as http,
+        HealthServer(settings.metrics_host, settings.metrics_port, metrics.registry, health),
     ):
-        _log.info("serving /metrics, /healthz and /readyz on http://%s:%d", settings.metrics_host, http.port)
+        judge_stream(settings, metrics, health, stop)
+
+
+def judge_stream(
+    settings: ServiceSettings,
+    metrics: Metrics,
+    health: Health,
+    stop: threading.Event,
+    shared: SharedViews | None = None,
+) -> None:
+    """Judge the images of the topic until told to stop; raises as `serve`.
+
+    `shared` is where other workers on this machine leave what they know of the index.
+    """
+    with one_thread_a_product():
         open_uris(settings, settings.max_image_bytes).close()  # report a wrong prefix before waiting for Redis
-        index = open_redis_index(settings, stop, health, metrics)
+        index = open_redis_index(settings, stop, health, metrics, shared)
         if index is None:
             return
         source, delivery = kafka_transport(settings, metrics)
@@ -110,52 +122,18 @@ def output_topics(settings: ServiceSettings) -> OutputTopics:
     return OutputTopics(settings.verdicts_topic, settings.dead_letters_topic)
 
 
-@contextlib.contextmanager
-def stopped_by_signals(stop: threading.Event) -> Iterator[None]:
-    """Set `stop` on the first SIGTERM or SIGINT, and exit at once on the second.
-
-    Exiting at once is like a crash, and recovered from in the same way.
-    """
-    # A handler interrupts the main thread anywhere, also while it holds the lock of the log or of `stop`. So a thread
-    # does both; putting into this queue is safe anywhere.
-    numbers: queue.SimpleQueue[int | None] = queue.SimpleQueue()
-    noted = False
-
-    def note(number: int, _frame: object) -> None:
-        nonlocal noted
-        if noted or stop.is_set():
-            # Not by an exception: a busy thread or a server that is away could delay it.
-            name = signal.Signals(number).name
-            os.write(2, f"consumer: {name} again: exiting now, what is in hand will be delivered again\n".encode())
-            os._exit(128 + number)
-        noted = True
-        numbers.put(number)
-
-    def act_on_signal() -> None:
-        if number := numbers.get():
-            stop.set()
-            _log.info("%s: finishing what is in hand", signal.Signals(number).name)
-
-    acting = threading.Thread(target=act_on_signal, name="signals", daemon=True)
-    acting.start()
-    earlier = {number: signal.signal(number, note) for number in (signal.SIGTERM, signal.SIGINT)}
-    try:
-        yield
-    finally:
-        for number, handler in earlier.items():
-            signal.signal(number, handler)
-        numbers.put(None)
-        acting.join()
-
-
 def open_redis_index(
-    settings: JudgingSettings, stop: threading.Event, health: Health, metrics: Metrics
+    settings: JudgingSettings,
+    stop: threading.Event,
+    health: Health,
+    metrics: Metrics,
+    shared: SharedViews | None = None,
 ) -> RedisIndex | None:
     """Open the index, waiting for Redis as long as it takes; None when told to stop meanwhile."""
 
     def attempt() -> RedisIndex:
         client = connect(settings.redis_url, settings.redis_password)
-        return RedisIndex(client, settings.index, options=_index_options(settings))
+        return RedisIndex(client, settings.index, options=_index_options(settings, shared))
 
     return _await_redis(attempt, stop, health, metrics)
 
@@ -179,7 +157,7 @@ def _await_redis(
     return None
 
 
-def _index_options(settings: JudgingSettings) -> RedisIndexOptions:
+def _index_options(settings: JudgingSettings, shared: SharedViews | None) -> RedisIndexOptions:
     window_ms = None if settings.retention_s is None else 1000 * settings.retention_s
     return RedisIndexOptions(
         decision_ttl_s=settings.decision_ttl_s,
@@ -187,6 +165,7 @@ def _index_options(settings: JudgingSettings) -> RedisIndexOptions:
         max_cluster=settings.max_cluster,
         retention=Retention(window_ms),
         probe=Probe(settings.probe),
+        shared=shared,
     )
 
 

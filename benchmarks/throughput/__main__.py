@@ -19,7 +19,7 @@ from tempfile import TemporaryDirectory
 from typing import Any
 
 from benchmarks.pages import with_tables
-from benchmarks.throughput import ceiling, end_to_end, latency, peers, stages
+from benchmarks.throughput import ceiling, end_to_end, latency, peers, stages, workers
 from benchmarks.throughput.builds import ROOT, THIS, unpacked
 from benchmarks.throughput.end_to_end import Case
 from benchmarks.throughput.images import SIZES, Photos, photos
@@ -29,7 +29,7 @@ from benchmarks.throughput.tables import tables
 
 RESULTS = ROOT / "benchmarks/results/throughput.json"
 PAGE = ROOT / "docs/performance.md"
-PARTS = ("end-to-end", "ceiling", "latency", "stages", "peers")
+PARTS = ("end-to-end", "ceiling", "latency", "stages", "workers", "peers")
 BASES = {"dct": "1e58297", "scraper": "d04164e"}
 """The build before, by profile."""
 
@@ -52,6 +52,7 @@ def _options(arguments: Sequence[str]) -> argparse.Namespace:
     parser.add_argument("--only", type=_parts, default=PARTS, help=f"some of {','.join(PARTS)}, divided by commas")
     parser.add_argument("--images", type=int, default=1024, help="photos that are timed; other cases take fewer")
     parser.add_argument("--rounds", type=int, default=3, help="how often both builds run in turn")
+    parser.add_argument("--workers", type=int, default=2, help="how many of them are measured beside one")
     parser.add_argument("--base", default=BASES["dct"], help="commit of the build before, for dct")
     parser.add_argument("--scraper-base", default=BASES["scraper"], help="the same for the scraper's profile")
     parser.add_argument(
@@ -86,7 +87,7 @@ def _measure(options: argparse.Namespace, report: dict[str, Any]) -> None:
         report["asked"] = f"{options.images} images, {options.rounds} rounds"
         # A machine that is busy with other work gives fewer images a second; their ratio and CPU time say more then.
         report["load"] = round(os.getloadavg()[0], 1)
-        bench = _Bench(stack.enter_context(own_servers()), source, folder, options.rounds, report)
+        bench = _Bench(stack.enter_context(own_servers()), source, folder, options, report)
         cases = end_to_end.cases(bases, options.images)
         for part in (part for part in PARTS if part in options.only):
             if part == "peers":
@@ -104,11 +105,14 @@ def _measure(options: argparse.Namespace, report: dict[str, Any]) -> None:
 class _Bench:
     """Each part that is measured for a case, by its name."""
 
-    def __init__(self, servers: Servers, source: Photos, folder: Path, rounds: int, report: dict[str, Any]) -> None:
+    def __init__(
+        self, servers: Servers, source: Photos, folder: Path, options: argparse.Namespace, report: dict[str, Any]
+    ) -> None:
         self._servers = servers
         self._source = source
         self._folder = folder
-        self._rounds = rounds
+        self._rounds: int = options.rounds
+        self._workers: int = options.workers
         self._report = report
 
     def _given(self, case: Case) -> tuple[Sequence[Path], Path]:
@@ -127,12 +131,16 @@ class _Bench:
         rate = min(found[name]["images_s"] for name in ("before", "this")) / 2
         return latency.measure(case, THIS, rate, self._servers, self._given(case))
 
+    def workers(self, case: Case) -> dict[str, Any]:
+        given, count = self._given(case), self._workers
+        return workers.measure(case, THIS, self._servers, given, workers=count, rounds=self._rounds, say=_say)
+
     def stages(self, case: Case) -> dict[str, float]:
         return stages.measure(case, THIS, self._servers, self._given(case))
 
 
 def _told(part: str, case: Case, found: dict[str, Any]) -> dict[str, Any]:
-    if part != "end-to-end":  # which tells each run
+    if part not in {"end-to-end", "workers"}:  # which tell each run
         _say(f"{part}, {case.name}: {found}")
     return found
 

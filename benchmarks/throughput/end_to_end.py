@@ -143,10 +143,11 @@ def run(case: Case, build: Build, servers: Servers, given: tuple[Sequence[Path],
         last = running.await_verdicts(case.size.edge + case.timed)
         running.await_verdicts(case.images)
         kept = bytes_kept(servers.redis_url, running.names.index)
-        return _between(first, half, last, running.uniques, kept)
+        return between(first, half, last, running.uniques, kept)
 
 
-def _between(first: Mark, half: Mark, last: Mark, unique: int, kept: tuple[float, float]) -> Run:
+def between(first: Mark, half: Mark, last: Mark, unique: int, kept: tuple[float, float]) -> Run:
+    """Return what was used between the first of three moments and the last."""
     images = last.verdicts - first.verdicts
     return Run(
         images_s=images / (last.at_s - first.at_s),

@@ -61,4 +61,4 @@ def _taken_ms(running: Running, sender: Any, images: Sequence[bytes], rate: floa
     sending.start()
     running.await_verdicts(1 + len(images))
     sending.join()
-    return [1000 * (running.arrived_s[1 + number] - at_s) for number, at_s in enumerate(sent_s)]
+    return [1000 * (running.arrived_s[0, 1 + number] - at_s) for number, at_s in enumerate(sent_s)]

@@ -56,7 +56,7 @@ class Running:
     uniques
         Of the verdicts so far.
     arrived_s
-        When each verdict came, by the offset of its image.
+        When each verdict came, by the partition and the offset of its image.
     """
 
     def __init__(self, process: "subprocess.Popen[bytes]", servers: Servers, names: Names, notes: Path) -> None:
@@ -65,7 +65,7 @@ class Running:
         self.servers = servers
         self.process = process
         self.uniques = 0
-        self.arrived_s: dict[int, float] = {}
+        self.arrived_s: dict[tuple[int, int], float] = {}
         self._log = notes.with_suffix(".log")
         self._verdicts = TopicPartition(names.verdicts, 0)
         self._reader = KafkaConsumer(
@@ -83,7 +83,8 @@ class Running:
             for record in came:
                 verdict = json.loads(record.value)
                 self.uniques += verdict["verdict"] == "unique"
-                self.arrived_s[verdict["source"]["offset"]] = now_s
+                source = verdict["source"]
+                self.arrived_s[source["partition"], source["offset"]] = now_s
             seen_s = time.monotonic() if came else seen_s
             if self.process.poll() is not None or time.monotonic() - seen_s > ANSWER_S:
                 tail = self._log.read_text("utf-8", "replace")[-3000:]
@@ -113,11 +114,11 @@ class Running:
             self.process.wait()
 
 
-def publish(servers: Servers, topic: str, files: Sequence[Path]) -> None:
-    """Publish images in order, as fast as the broker takes them."""
+def publish(servers: Servers, topic: str, files: Sequence[Path], partitions: int = 1) -> None:
+    """Publish images in order, to each partition in turn, as fast as the broker takes them."""
     with producer(servers) as sender:
-        for file in files:
-            sender.send(topic, file.read_bytes())
+        for number, file in enumerate(files):
+            sender.send(topic, file.read_bytes(), partition=number % partitions)
         sender.flush()
 
 
@@ -143,6 +144,8 @@ def consuming(
     *,
     before: Callable[[Names], None] = lambda _: None,
     watched: bool = False,
+    workers: int = 1,
+    partitions: int = 1,
 ) -> Iterator[Running]:
     """Give a consumer at work on new topics and a new index.
 
@@ -156,16 +159,20 @@ def consuming(
         Called before it starts, to publish.
     watched
         Whether `inside.py` looks into it, which costs time.
+    workers, partitions
+        How many share the work, and how many partitions its images have.
     """
     names = new_names()
     with ExitStack() as stack:
         folder = Path(stack.enter_context(TemporaryDirectory(prefix="neardup-run-")))
         stack.enter_context(removed_afterwards(servers.redis_url, names.index))
-        stack.enter_context(topics(servers.kafka, names.topics))
+        stack.enter_context(topics(servers.kafka, names.topics, partitions))
         bootstrapped(build, servers, names.index, profile, seeds)
         before(names)
         notes = folder / "notes.jsonl"
         arguments = _arguments(servers, names)
+        if workers > 1:  # an older build knows no such setting
+            arguments += ["--workers", str(workers)]
         command = (
             build.watched(notes, _ports(servers), *arguments) if watched else build.command("consumer", *arguments)
         )

@@ -60,10 +60,10 @@ def own_servers() -> Iterator[Servers]:
 
 
 @contextmanager
-def topics(address: str, names: list[str]) -> Iterator[None]:
-    """Give new topics of one partition, and delete them afterwards."""
+def topics(address: str, names: list[str], partitions: int = 1) -> Iterator[None]:
+    """Give new topics, the first of so many partitions and the others of one, and delete them afterwards."""
     with KafkaAdminClient(bootstrap_servers=address) as admin:
-        admin.create_topics([NewTopic(name, 1, 1) for name in names])
+        admin.create_topics([NewTopic(name, 1 if number else partitions, 1) for number, name in enumerate(names)])
         try:
             yield
         finally:

@@ -28,6 +28,7 @@ def tables(report: Mapping[str, Any]) -> dict[str, str]:
         ("ceiling", "ceiling", _ceiling),
         ("latency", "latency", _latency),
         ("stages", "stages", _stages),
+        ("workers", "workers", _workers),
         ("describing", "ceiling", _describing),
         ("peers", "peers", partial(_peers, whole)),
         ("sizing", "end-to-end", _sizing),
@@ -62,6 +63,32 @@ def _end_to_end(cases: Mapping[str, Any]) -> str:
                 f"{each['before']['cpu_ms']:.2f} ms, {each['this']['cpu_ms']:.2f} ms",
                 f"{each['this']['kafka_ms']:.2f} ms, {each['this']['redis_ms']:.2f} ms",
                 f"{each['before']['unique']:.0f}, {each['this']['unique']:.0f}",
+            ]
+            for name, each in cases.items()
+        ],
+    )
+
+
+def _workers(cases: Mapping[str, Any]) -> str:
+    return table(
+        (
+            "images",
+            "workers",
+            "images/s: several over one",
+            "CPU an image: the same",
+            "images/s: one, several",
+            "memory: one, several",
+            "images, rounds, load",
+        ),
+        [
+            [
+                name,
+                str(each["workers"]),
+                _ratio(each["ratio"]["images_s"]),
+                _ratio(each["ratio"]["cpu_ms"]),
+                ", ".join(f"{each[who]['images_s']:.0f}" for who in ("one", "several")),
+                ", ".join(f"{each[who]['memory_mib'][-1]:.0f} MiB" for who in ("one", "several")),
+                f"{each['timed_images']}, {each['rounds']}, {each['load']}",
             ]
             for name, each in cases.items()
         ],

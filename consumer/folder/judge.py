@@ -15,16 +15,18 @@ from contextlib import ExitStack
 from functools import partial
 from pathlib import Path
 
+from consumer.ending import stopped_by_signals
 from consumer.folder.messages import FILE_HEADER, Found, messages_of
 from consumer.folder.output import TOPICS, Output
 from consumer.folder.reference import ReferenceIndex
 from consumer.folder.resume import Journal, decided_by
+from consumer.folder.settings import MEMORY, FolderSettings
 from consumer.folder.tidying import apply_plan, tidy
 from consumer.health import Health
 from consumer.messages import OutgoingMessage
 from consumer.metrics import Metrics
-from consumer.service import one_thread_a_product, open_redis_index, run, stopped_by_signals
-from consumer.settings import MEMORY, ClaimCheckSettings, FolderSettings
+from consumer.service import one_thread_a_product, open_redis_index, run
+from consumer.settings import ClaimCheckSettings
 from consumer.transport.at_least_once import AtLeastOnceDelivery
 from consumer.transport.memory import MemorySink, MemorySource
 from neardup.cli.images import found_images

@@ -16,7 +16,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, Self, TextIO
 
-from consumer.settings import FolderSettings
+from consumer.folder.settings import FolderSettings
 from neardup.errors import Misconfigured
 from neardup.index.stored.codec import decode_member
 from neardup.settings.decoding import DecodingSettings

@@ -12,7 +12,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 from consumer.folder.resume import decided_by
-from consumer.settings import MOVE, FolderSettings, UndoSettings
+from consumer.folder.settings import MOVE, FolderSettings, UndoSettings
 from neardup.cli.progress import shown_progress
 from neardup.errors import Misconfigured
 from neardup.settings.decoding import decode_limits

@@ -64,7 +64,7 @@ COMMANDS = (
     Command(
         "folder",
         "judge a folder of images, with no server or with an index in Redis",
-        "consumer.settings:FolderSettings",
+        "consumer.folder.settings:FolderSettings",
         "consumer.running:judge",
         called="folder mode",
         error_prefix="consumer: ",
@@ -72,7 +72,7 @@ COMMANDS = (
     Command(
         "undo",
         "put back what neardup folder --apply moved or linked",
-        "consumer.settings:UndoSettings",
+        "consumer.folder.settings:UndoSettings",
         "consumer.running:undo",
     ),
     Command(

@@ -99,7 +99,7 @@ def main() -> None:
     # The terminal's and the orchestrator's signals are meant for the service, which ends us when it is done.
     for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
         signal.signal(number, signal.SIG_IGN)
-    _die_with_parent()
+    die_with_parent()
     # Nothing here computes in parallel: images are decoded side by side.
     for name in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS"):
         os.putenv(name, "1")
@@ -107,7 +107,8 @@ def main() -> None:
         _serve(channel, Progress(_PROGRESS_FILE))
 
 
-def _die_with_parent() -> None:
+def die_with_parent() -> None:
+    """Have the system kill this process when the one that started it ends, where it can: on Linux."""
     # A process that is busy or hangs sees no end of input.
     if sys.platform == "linux":
         ctypes.CDLL(None).prctl(_SET_PARENT_DEATH_SIGNAL, signal.SIGKILL)

@@ -1,6 +1,8 @@
 """The index in Redis, shared by any number of consumers."""
 
+import logging
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from enum import StrEnum
 from typing import Any
@@ -14,6 +16,7 @@ from neardup.index.base import IndexMeta, IndexStats, require_fit
 from neardup.index.batch import Batch
 from neardup.index.live import read_live, read_splits
 from neardup.index.retention import FOR_EVER, Retention
+from neardup.index.shared.views import SharedView, SharedViews, is_outgrown
 from neardup.index.stored.codec import decode_decision, decode_head, decode_member
 from neardup.index.stored.connection import require_no_eviction, translated_errors
 from neardup.index.stored.events import Event, Rewritten
@@ -33,6 +36,7 @@ MAX_CLUSTER = 300
 _SPLITS_A_BATCH = 8
 """A cell far above the limit is split over several batches, so that none waits long."""
 _PAGE = 1000
+_log = logging.getLogger(__name__)
 
 
 class Probe(StrEnum):
@@ -62,6 +66,8 @@ class RedisIndexOptions:
         Whether queries are members that were lost, which come without variants.
     now_ms
         This machine's clock: no image of a later time makes members go.
+    shared
+        Where processes of this machine that use the index alike leave what they know of it; None for one alone.
     """
 
     decision_ttl_s: int = DECISION_TTL_S
@@ -71,6 +77,7 @@ class RedisIndexOptions:
     probe: Probe = Probe.EXACT
     as_stored: bool = False
     now_ms: Callable[[], int] = now_ms
+    shared: SharedViews | None = None
 
 
 class RedisIndex:
@@ -111,6 +118,8 @@ class RedisIndex:
         self._contended = False
         self._newest_ms = UNKNOWN_MS
         self._swept = 0
+        self._shared = self._options.shared
+        self._taken_at = -1
         require_no_eviction(client)
         self._load()
 
@@ -138,18 +147,60 @@ class RedisIndex:
             return
 
     def _read_members(self) -> None:
+        self._in_step = False
+        self._read = self._read_cells  # one object: a view that is shared leaves out what it is
+        if self._shared is None:
+            self._read_view()
+        else:
+            with self._shared.alone():
+                if not self._take(self._shared):
+                    self._read_view()
+                    self._share(self._shared)
+        self._in_step = True
+
+    def _read_view(self) -> None:
         # The position comes first: what happens while the members are read is followed afterwards, and what was read
         # already is recognised by its place.
-        self._in_step = False
         self._position = self._scripts.latest()
         tree = CellTree(self._live.roots)
         for split in read_splits(self._client, self._live):
             tree.apply(split)
         self._view = GenerationView(
-            tree, self._live.sketcher, self.meta.relation, self._read_cells, self._options.cache_bytes
+            tree, self._live.sketcher, self.meta.relation, self._read, self._options.cache_bytes
         )
         self._view.load(tree.leaves)
-        self._in_step = True
+
+    def _take(self, shared: SharedViews, after: int = -1) -> bool:
+        """Take over what another process knows, and follow it from there; return False where that cannot be."""
+        found = shared.newest(self.meta, self._read, after)
+        if found is None:
+            return False
+        self._taken_at = found.position.seen
+        try:
+            events = self._scripts.new_events(found.position)
+        except FellBehind:
+            return False
+        self._in_step = False
+        self._position, self._view = found.position, found.view
+        self._apply(events)
+        return True
+
+    def _share(self, shared: SharedViews) -> None:
+        """Leave what this process knows for the others, and use it as they do, in place of its own copy."""
+        try:
+            shared.put(SharedView(self.meta, self._position, self._view), self._read)
+        except OSError as error:
+            _log.warning("the memory of the index is not shared between workers: %s", error)
+            self._shared = None
+            return
+        self._take(shared)
+
+    def _share_again(self) -> None:
+        """Share what was added since, if it is much: it is in the memory of each process."""
+        if self._shared is not None and is_outgrown(self._view):
+            with self._shared.alone(), suppress(GenerationChanged):  # whoever commits is told, too
+                if not self._take(self._shared, self._taken_at):
+                    self._share(self._shared)
 
     def _read_cells(self, cells: Sequence[int]) -> list[list[bytes]]:
         with translated_errors():
@@ -248,6 +299,7 @@ class RedisIndex:
         self._remove_expired(query.captured_at_ms for query in queries)
         self._divide_large_cells()
         self._view.tidy()
+        self._share_again()
         batch: Batch | None = None
         decided: list[Decision] = []
         while len(decided) < len(queries):

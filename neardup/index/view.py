@@ -73,7 +73,7 @@ class GenerationView:
     A member has a slot here, its number in the arrays of this process; `_cell_of` and `_place_of` say where in the
     index it stands. That of a member which left its cell points nowhere, until `tidy` numbers all anew.
 
-    `grown` holds the cells that have grown, for whoever divides large ones.
+    `grown` holds the cells that have grown, for whoever divides large ones, and `filter` the sketches.
 
     Parameters
     ----------
@@ -103,7 +103,7 @@ class GenerationView:
         self._place_of = np.empty(_FIRST_SLOTS, dtype=np.int32)
         self._count = 0
         self._gone = 0
-        self._filter = SketchTrees(sketcher.size, relation.radius)
+        self.filter = self._filter = SketchTrees(sketcher.size, relation.radius)
         self.rows_touched = 0
         self.grown: set[int] = set()
 

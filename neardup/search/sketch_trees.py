@@ -230,7 +230,8 @@ class SketchTrees:
     they become a part, in which neighbours stand side by side in leaves with boxes around them; small parts are merged
     into larger ones, so that each sketch is put in order a logarithmic number of times. A search multiplies the
     queries with the leaves that they reach. Where a ball reaches most leaves (a flat spectrum, a large radius) that is
-    one product with all sketches, which is then the fastest way.
+    one product with all sketches, which is then the fastest way. `untouched` says how many rows from the first on have
+    not moved since somebody set it.
 
     Source: Bentley, Multidimensional binary search trees (1975); Bentley and Saxe, Decomposable searching problems I
     (1980).
@@ -252,7 +253,7 @@ class SketchTrees:
 
     def _begin_with(self, count: int) -> None:
         self._count = count
-        self._ordered = 0
+        self._ordered = self.untouched = 0
         self._parts: list[int] = []  # the first row of each
         none = self._rows.part(0, 0).corners()
         self._leaves = self._groups = Boxes(np.zeros(1, dtype=np.intp), none, none)
@@ -278,10 +279,10 @@ class SketchTrees:
         order at once costs less than again and again.
         """
         first, self._count = self._count, self._count + len(slots)
-        if self._count > len(self._rows):
+        if max(self._count, expected) > len(self._rows):
             grown = _empty_rows(self._size, max(expected, self._count) * 5 // 4, self._shape)
             grown.part(0, first).assign(self._rows.part(0, first))
-            self._rows = grown
+            self._rows, self.untouched = grown, 0
         self._rows.part(first, self._count).fill(sketches, slots, self._shape)
         if self._count >= expected:
             self._put_in_order()
@@ -305,7 +306,7 @@ class SketchTrees:
         if first == 0:
             self._choose_shape()
         self._parts.append(first)
-        self._ordered = end
+        self._ordered, self.untouched = end, min(self.untouched, first)
         rows = self._rows.part(first, end)
         order, starts, groups = neighbours(rows.corners(), _LEAF_ROWS, _GROUP_ROWS)
         rows.reorder(order)

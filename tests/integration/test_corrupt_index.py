@@ -44,7 +44,7 @@ AS_BUILT = ("--descriptor", "pixels:16", "--project", str(COMPONENTS), "--thresh
 
 @pytest.fixture(autouse=True)
 def untouched_logging(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("consumer.logs.configure_logging", lambda _level: None)
+    monkeypatch.setattr("consumer.logs.configure_logging", lambda _level, **_worker: None)
 
 
 @dataclass(frozen=True)

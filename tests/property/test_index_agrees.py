@@ -18,6 +18,9 @@ from hypothesis import strategies as st
 from neardup.index.base import IndexMeta
 from neardup.index.memory import MemoryIndex
 from neardup.index.redis import RedisIndex, RedisIndexOptions
+from neardup.index.shared import views
+from neardup.index.shared.folder import folder_in_memory
+from neardup.index.shared.views import SharedViews
 from neardup.index.stored import scripts
 from neardup.index.stored.connection import connect
 from neardup.index.stored.scripts import CommitReply, Item, Position
@@ -25,6 +28,7 @@ from neardup.relation.kept import Parts, joined, transformed_kept
 from neardup.relation.local_change import SIDE_PX, THUMBNAIL_BYTES
 from neardup.relation.looks.second_look import looks
 from neardup.relation.rule import Checks, Relation
+from neardup.search import sketch_trees
 from neardup.search.distance import paired_l2_distances
 from neardup.search.sketches import fit_sketcher
 from neardup.types import Box, Decision, Kept, Look, Member, Query, Symmetry, Variant, Verdict
@@ -38,6 +42,8 @@ CLIENTS = 3
 AGREEMENTS = looks(look(), np.stack([look(2), look(3)]), np.ones(2), 0.0).agreement.round(3).tolist()
 """Exactly at the limit is the interesting one: what two need that are far enough apart."""
 SETTLING_BATCHES = 60
+_REPLACED = 0.2
+"""Chance after each turn."""
 BOXES = ((0.0, 0.0, 0.5, 1.0), (0.5, 0.0, 1.0, 1.0))
 """Some images have no such part, some one, some both."""
 
@@ -82,6 +88,11 @@ class Party:
         self.sent += new
         mixed = [*new, *again, *new[:2]]
         return [mixed[i] for i in self._rng.permutation(len(mixed))]
+
+    def replace_one(self) -> None:
+        """Now and then have a new client in the place of one."""
+        if self._rng.random() < _REPLACED:
+            self.clients[self._rng.integers(CLIENTS)] = RedisIndex(self._client, self._name, options=self._options)
 
     @property
     def done(self) -> bool:
@@ -237,6 +248,34 @@ def test_clients_and_brute_force_agree(
         while not party.done:
             party.turn()
         party.audit()
+
+
+@settings(max_examples=40, suppress_health_check=list(HealthCheck), database=None)
+@given(
+    scene=scenes(most_rows=150, most_numbers=60),
+    cache_bytes=st.sampled_from([0, 2000, 1 << 20]),
+    log_events=st.sampled_from([3, 12, 10_000]),
+    # So that what is shared is put in order and outgrown within a few batches.
+    buffer=st.sampled_from([4, 16]),
+    least=st.sampled_from([2, 8, 10_000]),
+)
+def test_clients_that_share_memory_and_brute_force_agree(  # noqa: PLR0917 - as below
+    redis_url: str, scene: Scene, cache_bytes: int, log_events: int, buffer: int, least: int
+) -> None:
+    with (
+        folder_in_memory() as folder,
+        connect(redis_url) as client,
+        patch.object(scripts, "LOG_EVENTS", log_events),
+        patch.object(sketch_trees, "_BUFFER", buffer),
+        patch.object(views, "_LEAST", least),
+    ):
+        options = RedisIndexOptions(max_cluster=6, cache_bytes=cache_bytes, shared=SharedViews(folder))
+        party = Party(client, scene, options)
+        while not party.done:
+            party.turn()
+            party.replace_one()
+        party.audit()
+        assert all(index._taken_at >= 0 for index in party.clients)
 
 
 @settings(max_examples=25, suppress_health_check=list(HealthCheck), database=None)

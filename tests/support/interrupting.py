@@ -10,8 +10,8 @@ from typing import Any
 import pytest
 
 import consumer.folder.judge
+from consumer.ending import stopped_by_signals
 from consumer.folder.output import Output
-from consumer.service import stopped_by_signals
 
 _DEADLINE_S = 60.0
 

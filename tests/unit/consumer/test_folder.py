@@ -34,7 +34,7 @@ def images(tmp_path: Path) -> Path:
 @pytest.fixture
 def judge(tmp_path: Path, images: Path, monkeypatch: pytest.MonkeyPatch) -> Judge:
     """Run folder mode in this process; give the verdicts, and the reasons of dead letters by image id."""
-    monkeypatch.setattr(consumer.logs, "configure_logging", lambda _level: None)
+    monkeypatch.setattr(consumer.logs, "configure_logging", lambda _level, **_worker: None)
 
     def run(*settings: str, output: Path = tmp_path / "told.jsonl") -> tuple[Lines, dict[str, str]]:
         arguments = ["folder", str(images), "--output", str(output), "--decode-timeout", "off", *settings]

@@ -180,3 +180,14 @@ def test_warnings_are_log_lines() -> None:
         warnings.warn("mind the gap", stacklevel=1)
     (line,) = lines_of(stream)
     assert "mind the gap" in line["message"]
+
+
+@pytest.mark.parametrize("stream", [io.StringIO(), Terminal()])
+def test_where_several_workers_share_a_stream_each_line_says_whose_it_is(stream: io.StringIO) -> None:
+    configure_logging("INFO", stream, worker=2)
+    logging.getLogger("consumer").info("a line")
+    line = stream.getvalue()
+    if stream.isatty():
+        assert line.endswith("a line worker=2\n")
+    else:
+        assert json.loads(line)["worker"] == 2

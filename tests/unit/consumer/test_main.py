@@ -12,7 +12,8 @@ from PIL import Image
 import consumer.loop
 import consumer.service
 from consumer.__main__ import main
-from consumer.settings import FeedSettings, FolderSettings, ServiceSettings
+from consumer.folder.settings import FolderSettings
+from consumer.settings import FeedSettings, ServiceSettings
 from neardup.errors import IndexMissing
 from neardup.settings.options import options_of
 from tests.support.drawings import dark_photo, pale_photo
@@ -22,7 +23,7 @@ from tests.support.processes import get, metrics, photo, run, running
 
 @pytest.fixture(autouse=True)
 def untouched_logging(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("consumer.logs.configure_logging", lambda _level: None)
+    monkeypatch.setattr("consumer.logs.configure_logging", lambda _level, **_worker: None)
 
 
 @pytest.mark.parametrize(

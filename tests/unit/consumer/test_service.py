@@ -8,11 +8,12 @@ import threading
 
 import pytest
 
+from consumer.ending import stopped_by_signals
 from consumer.handler import OutputTopics
 from consumer.health import Health
 from consumer.messages import ImageMessage, OutgoingMessage
 from consumer.metrics import Metrics
-from consumer.service import run, stopped_by_signals
+from consumer.service import run
 from consumer.settings import ServiceSettings
 from consumer.transport.at_least_once import AtLeastOnceDelivery
 from consumer.transport.memory import MemorySink, MemorySource
@@ -105,7 +106,7 @@ def test_told_to_stop_in_the_middle_of_a_line_of_its_log_it_stops_and_says_so(mo
     raw, stop = Interrupted(), threading.Event()
     stream = io.TextIOWrapper(io.BufferedWriter(raw), write_through=True)
     monkeypatch.setattr(sys, "stderr", stream)
-    log, handler = logging.getLogger("consumer.service"), logging.StreamHandler(stream)
+    log, handler = logging.getLogger("consumer.ending"), logging.StreamHandler(stream)
     monkeypatch.setattr(log, "level", logging.INFO)
     log.addHandler(handler)
     try:

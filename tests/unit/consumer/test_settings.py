@@ -7,7 +7,8 @@ from typing import Any
 
 import pytest
 
-from consumer.settings import VERDICT_HEADERS, FeedSettings, FolderSettings, KafkaSettings, ServiceSettings
+from consumer.folder.settings import FolderSettings
+from consumer.settings import VERDICT_HEADERS, FeedSettings, KafkaSettings, ServiceSettings
 from neardup.errors import Misconfigured
 from neardup.settings.options import options_of
 from neardup.settings.reading import read_settings

@@ -9,7 +9,7 @@ import pytest
 from numpy.typing import NDArray
 
 import bootstrap.settings
-import consumer.settings
+import consumer.folder.settings
 from neardup.descriptors import DESCRIPTORS, SPECS, load_descriptor
 from neardup.descriptors.base import Descriptor, thumbnail, unit_float16
 from neardup.descriptors.names import Entry
@@ -191,7 +191,7 @@ class TestLoading:
         with pytest.raises(Misconfigured, match=f"did you mean {near}\\?$"):
             load_descriptor(spec)
 
-    @pytest.mark.parametrize("settings", [bootstrap.settings.Settings, consumer.settings.FolderSettings])
+    @pytest.mark.parametrize("settings", [bootstrap.settings.Settings, consumer.folder.settings.FolderSettings])
     def test_help_names_them_all(self, settings: type[object]) -> None:
         texts = {option.flag: option.text for _, option in options_of(settings)}
         assert SPECS in texts["--descriptor"]

@@ -1,0 +1,1 @@
+"""Several workers of the service under one parent: started, replaced, ended together, and seen as one."""

@@ -1,0 +1,29 @@
+"""How many workers there are, and what each gets of what there is."""
+
+from dataclasses import replace
+
+from consumer.settings import ServiceSettings
+from neardup.cores import cores
+
+CORES_A_WORKER = 6
+"""So many decode and describe about as fast as one worker decides and delivers what they make (docs/operations.md)."""
+
+
+def shares_of(settings: ServiceSettings) -> list[ServiceSettings]:
+    """Return the settings of each worker; those that were given where there is to be only one.
+
+    Cores and `cache_bytes` are divided among them, as is a name in the group, by a number at its end.
+    """
+    ours = cores()
+    count = max(1, ours // CORES_A_WORKER) if settings.workers is None else settings.workers
+    if count == 1:
+        return [settings]
+    return [
+        replace(
+            settings,
+            decode_workers=settings.decode_workers or max(1, (ours + number) // count),
+            cache_bytes=settings.cache_bytes // count,
+            group_instance_id=settings.group_instance_id and f"{settings.group_instance_id}-{number + 1}",
+        )
+        for number in range(count)
+    ]
