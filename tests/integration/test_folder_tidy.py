@@ -17,7 +17,7 @@ pytestmark = pytest.mark.redis
 @pytest.fixture
 def index(redis_url: str, name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> list[str]:
     """Return the settings of an index that has one seed."""
-    monkeypatch.setattr(consumer.logs, "configure_logging", lambda _level: None)
+    monkeypatch.setattr(consumer.logs, "configure_logging", lambda _level, **_worker: None)
     seeds = tmp_path / "seeds"
     seeds.mkdir()
     (seeds / "a.jpg").write_bytes(photo(1))

@@ -44,7 +44,7 @@ def pictures(tmp_path: Path) -> Path:
 @pytest.fixture
 def folder(tmp_path: Path, pictures: Path, monkeypatch: pytest.MonkeyPatch) -> Judge:
     """Run folder mode in this process, and return its exit code."""
-    monkeypatch.setattr(consumer.logs, "configure_logging", lambda _level: None)
+    monkeypatch.setattr(consumer.logs, "configure_logging", lambda _level, **_worker: None)
     monkeypatch.chdir(tmp_path)
 
     def run(*settings: str, path: Path = pictures) -> int:

@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 import neardup.tidy.act
-from consumer.settings import ACTS, KEEP
+from consumer.folder.settings import ACTS, KEEP
 from neardup.tidy import keep
 from neardup.tidy.groups import Group, Picture, Shows
 from neardup.tidy.keep import choose
