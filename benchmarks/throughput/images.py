@@ -36,7 +36,7 @@ class Size:
     share
         Of the images that are asked for, so many are timed.
     edge
-        Images before and after those that are timed.
+        Images before and after those that are timed: more than a consumer has in hand.
     """
 
     name: str
@@ -47,8 +47,8 @@ class Size:
 
 
 SIZES = (
-    Size("photos", None, 1_000_000, 1.0, 128),
-    Size("1080p", (1920, 1080), 96, 0.25, 64),
+    Size("photos", None, 1_000_000, 1.0, 256),
+    Size("1080p", (1920, 1080), 96, 0.25, 96),
     Size("12 megapixels", (4000, 3000), 24, 1 / 16, 24),
 )
 
