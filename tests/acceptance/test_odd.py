@@ -143,8 +143,7 @@ def judge(stage: Stage, files: Sequence[OddFile]) -> dict[str, dict[str, Any]]:
         peaks = {pid: peak_bytes(pid) for pid in started}
         assert max(peaks.values()) < MOST_MEMORY_BYTES, peaks
         assert service.program.stop() == 0
-    lines = service.program.log()
-    assert not [line for line in lines if line["level"] in {"warning", "error"}]
+    assert not service.program.complaints()
     reasons = {names[place]: letter["error.reason"] for place, letter in letters_of(stage).items()}
     assert reasons == {file.name: file.reason for file in files if file.reason}
     documents = {names[place]: document for place, document in stage.documents().items()}
@@ -349,7 +348,7 @@ def check_log(service: Service, verdicts: int, letters: int) -> None:
     told = [line["message"] for line in lines]
     assert (told.count("verdict"), told.count("dead letter")) == (verdicts, letters)
     assert "owned" not in told
-    assert not [line for line in lines if line["level"] in {"warning", "error"}]
+    assert not service.program.complaints()
     for line in service.program.lines:
         assert re.fullmatch(r"[ -~]+\n", line), "raw control characters"
 

@@ -67,6 +67,11 @@ class Program:
         """Return the log so far; every line must be JSON."""
         return [json.loads(line) for line in tuple(self.lines)]
 
+    def complaints(self) -> list[dict[str, Any]]:
+        """Return warnings and errors of ours; kafka-python warns of a broker that has only just started."""
+        lines = [line for line in self.log() if not line["logger"].startswith("kafka.")]
+        return [line for line in lines if line["level"] in {"warning", "error"}]
+
     def await_line(self, text: str, deadline_s: float = DEADLINE_S) -> str:
         """Wait for a line that holds the text."""
         until = time.monotonic() + deadline_s
