@@ -41,7 +41,10 @@ DATA_REQUESTS = {
 TOLERANCES: Mapping[str, tuple[float, str]] = {
     "redis_commands": (0.1, "sizes are read every 5 s, so a slow machine reads them more often"),
     "redis_bytes_sent": (0.05, "sizes are read every 5 s"),
-    "redis_bytes_received": (0.05, "sizes are read every 5 s"),
+    "redis_bytes_received": (
+        0.3,
+        "opening the index is a fifth of it, and on a busy machine a connection that times out has it opened again",
+    ),
     "kafka_requests": (
         1.0,
         "a fetch brings what has arrived by then, and more is asked for while a batch is in work",
