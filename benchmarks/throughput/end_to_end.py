@@ -9,7 +9,7 @@ from typing import Any
 from benchmarks.throughput.builds import Build
 from benchmarks.throughput.images import DRAWN_PX, SIZES, Photos, Say, Size, drawn, write_images
 from benchmarks.throughput.members import fill
-from benchmarks.throughput.running import BATCH, SEEDS, Mark, consuming, publish
+from benchmarks.throughput.running import BATCH, SEEDS, Mark, Running, consuming, publish
 from benchmarks.throughput.servers import Names, Servers, bytes_kept
 
 LEAST = 24
@@ -138,15 +138,17 @@ def run(case: Case, build: Build, servers: Servers, given: tuple[Sequence[Path],
         publish(servers, names.topic, files)
 
     with consuming(build, servers, case.profile, seeds, before=prepare) as running:
-        first = running.await_verdicts(case.size.edge)
-        half = running.await_verdicts(case.size.edge + case.timed // 2)
-        last = running.await_verdicts(case.size.edge + case.timed)
-        running.await_verdicts(case.images)
-        kept = bytes_kept(servers.redis_url, running.names.index)
-        return between(first, half, last, running.uniques, kept)
+        return timed(running, case.images, case.size.edge)
 
 
-def between(first: Mark, half: Mark, last: Mark, unique: int, kept: tuple[float, float]) -> Run:
+def timed(running: Running, images: int, edge: int) -> Run:
+    """Read the verdicts of so many images; return what was used between the first ones and the last, `edge` each."""
+    first, half, last = (running.await_verdicts(count) for count in (edge, images // 2, images - edge))
+    running.await_verdicts(images)
+    return _between(first, half, last, running.uniques, bytes_kept(running.servers.redis_url, running.names.index))
+
+
+def _between(first: Mark, half: Mark, last: Mark, unique: int, kept: tuple[float, float]) -> Run:
     """Return what was used between the first of three moments and the last."""
     images = last.verdicts - first.verdicts
     return Run(

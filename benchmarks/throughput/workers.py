@@ -12,10 +12,10 @@ from kafka.admin import KafkaAdminClient
 from kafka.errors import CoordinatorNotAvailableError
 
 from benchmarks.throughput.builds import Build
-from benchmarks.throughput.end_to_end import Case, Run, between, medians, ratios, told
+from benchmarks.throughput.end_to_end import Case, Run, medians, ratios, timed, told
 from benchmarks.throughput.images import Say
 from benchmarks.throughput.running import ANSWER_S, consuming, publish
-from benchmarks.throughput.servers import Servers, bytes_kept
+from benchmarks.throughput.servers import Servers
 
 _PARTITIONS = 2
 """For each worker."""
@@ -76,13 +76,9 @@ def _run(
         # Meanwhile verdicts are read, so that each moment is that of the verdicts that had come by then.
         publishing = threading.Thread(target=publish, args=(servers, running.names.topic, files, partitions))
         publishing.start()
-        first = running.await_verdicts(edge)
-        half = running.await_verdicts(case.images // 2)
-        last = running.await_verdicts(case.images - edge)
-        running.await_verdicts(case.images)
+        run = timed(running, case.images, edge)
         publishing.join()
-        kept = bytes_kept(servers.redis_url, running.names.index)
-        return between(first, half, last, running.uniques, kept)
+        return run
 
 
 def _await_members(address: str, group: str, count: int) -> None:

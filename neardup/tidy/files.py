@@ -10,8 +10,6 @@ from typing import Any, Self
 
 from neardup.sources.names import name_of, text_of
 
-_CHUNK_BYTES = 1 << 20
-
 
 class Changed(Exception):
     """A file is not what it was: it is left alone. The message says what is different."""
@@ -128,10 +126,7 @@ def status_of(path: str) -> os.stat_result:
 
 
 def _sha256_of(path: str) -> str:
-    digest = hashlib.sha256()
     # Opening a pipe that took the file's place would block.
     descriptor = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
     with os.fdopen(descriptor, "rb") as file:
-        while chunk := file.read(_CHUNK_BYTES):
-            digest.update(chunk)
-    return digest.hexdigest()
+        return hashlib.file_digest(file, "sha256").hexdigest()
