@@ -132,7 +132,10 @@ class _Bench:
         return latency.measure(case, THIS, rate, self._servers, self._given(case))
 
     def workers(self, case: Case) -> dict[str, Any]:
-        given, count = self._given(case), self._workers
+        count = self._workers
+        # All of them have batches in hand at the first image that is timed, and as many at the last.
+        case = replace(case, size=replace(case.size, edge=count * case.size.edge))
+        given = self._given(case)
         return workers.measure(case, THIS, self._servers, given, workers=count, rounds=self._rounds, say=_say)
 
     def stages(self, case: Case) -> dict[str, float]:

@@ -41,16 +41,14 @@ def measure(
         How many.
     """
     runs: dict[int, list[Run]] = {1: [], workers: []}
-    # All workers have batches in hand at the first image that is timed, and as many at the last.
-    edge = workers * case.size.edge
     for number in range(rounds):
         for count in list(runs)[:: 1 if number % 2 == 0 else -1]:
             partitions = _PARTITIONS * workers
-            runs[count].append(_run(case, this, servers, given, edge, workers=count, partitions=partitions))
+            runs[count].append(_run(case, this, servers, given, workers=count, partitions=partitions))
             say(f"round {number + 1}, {case.name}, workers {count}: {told(runs[count][-1])}")
     return {
         "workers": workers,
-        "timed_images": case.images - 2 * edge,
+        "timed_images": case.timed,
         "rounds": rounds,
         "load": round(os.getloadavg()[0], 1),
         "ratio": ratios({"before": runs[1], "this": runs[workers]}),
@@ -64,7 +62,6 @@ def _run(
     this: Build,
     servers: Servers,
     given: tuple[Sequence[Path], Path],
-    edge: int,
     *,
     workers: int,
     partitions: int,
@@ -76,7 +73,7 @@ def _run(
         # Meanwhile verdicts are read, so that each moment is that of the verdicts that had come by then.
         publishing = threading.Thread(target=publish, args=(servers, running.names.topic, files, partitions))
         publishing.start()
-        run = timed(running, case.images, edge)
+        run = timed(running, case.images, case.size.edge)
         publishing.join()
         return run
 
