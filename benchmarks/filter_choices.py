@@ -1,8 +1,8 @@
-"""Measure what the sizes in `neardup.search.sketch_trees` cost and save, each varied alone.
+"""Measure what the sizes in `neardup.search.sketch_trees` and `sketch_rows` cost and save, each varied alone.
 
 The filter by itself, on one thread.
 
-    .venv/bin/python -m benchmarks.filter_choices [--members 1000000] [--descriptor dct]
+    .venv/bin/python -m benchmarks.filter_choices [--members 1000000] [--descriptor dct] [--radius 0.8]
 
 Members and queries as in `index_search.py`. The first line is as the code has it; where `_PASSING` is 1 the short shape
 is taken whatever passes it, where it is -1 the long one.
@@ -21,8 +21,10 @@ from threadpoolctl import threadpool_limits
 from benchmarks.real_descriptors import descriptors_of_images, queries_from
 from benchmarks.result_files import results_of
 from neardup.descriptors import load_descriptor
+from neardup.search import sketch_rows
 from neardup.search import sketch_trees as filters
-from neardup.search.sketch_trees import Shape, Sketches, SketchTrees
+from neardup.search.sketch_rows import Shape, Sketches
+from neardup.search.sketch_trees import SketchTrees
 from neardup.search.sketches import fit_sketcher
 
 SHORTER = ((12, 16), (12, 20), (12, 32), (8, 24), (10, 24), (16, 24))
@@ -54,6 +56,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=(__doc__ or "").split("\n\n", maxsplit=1)[0])
     parser.add_argument("--members", type=int, default=1_000_000)
     parser.add_argument("--descriptor", default="dct", metavar="SPEC")
+    parser.add_argument("--radius", type=float, help="beside 0.1; default: the descriptor's own")
     parser.add_argument("--out", type=Path, help="default: benchmarks/results/filter[-SPEC].json")
     given = parser.parse_args()
     out = given.out or results_of("filter", given.descriptor)
@@ -63,12 +66,13 @@ def main() -> None:
     sketches = np.concatenate(
         [sketcher.sketch(members[start : start + 4096]) for start in range(0, len(members), 4096)]
     )
-    radii = (0.1, load_descriptor(given.descriptor).default_radius)
+    radii = (0.1, given.radius or load_descriptor(given.descriptor).default_radius)
     queries = {radius: sketcher.sketch(queries_from(others, members, radius)) for radius in radii}
     measured = []
     with threadpool_limits(1):
         for choice in CHOICES:
-            with patch.multiple(filters, **choice):
+            module = next(each for each in (filters, sketch_rows) if all(hasattr(each, name) for name in choice))
+            with patch.multiple(module, **choice):
                 measured.append({"choice": choice, **measure(sketches, queries)})
             print(measured[-1], flush=True)
     report = {"data": source, "dimension": int(rows.shape[1]), "members": given.members, "choices": measured}
@@ -76,7 +80,7 @@ def main() -> None:
 
 
 def measure(sketches: Sketches, queries: dict[float, Sketches]) -> dict[str, Any]:
-    """Return what one choice costs, milliseconds a query."""
+    """Return what one choice costs, milliseconds of CPU a query."""
     began_s = time.perf_counter()
     trees = SketchTrees(sketches.shape[1], max(queries))
     for start in range(0, len(sketches), _CHUNK):
@@ -104,9 +108,9 @@ def measure(sketches: Sketches, queries: dict[float, Sketches]) -> dict[str, Any
 
 
 def _seconds(trees: SketchTrees, asked: Sketches, radius: float) -> float:
-    began_s = time.perf_counter()
+    began_s = time.thread_time()
     trees.within(asked, radius)
-    return time.perf_counter() - began_s
+    return time.thread_time() - began_s
 
 
 if __name__ == "__main__":

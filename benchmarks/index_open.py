@@ -1,4 +1,4 @@
-"""Measure what a client of an index spends: on opening it, on deciding, and on following others; CPU and memory.
+"""Measure what a client of an index spends: on opening it, looking up, deciding, following others; CPU and memory.
 
     python -m benchmarks.index_open [--members 100000 1000000] [--before FOLDER] [--scene look]
 
@@ -37,6 +37,7 @@ from neardup.types import Descriptors
 ROOT = Path(__file__).resolve().parent.parent
 CLIENT = Path(__file__).with_name("index_open_client.py")
 MEMBERS = (100_000, 1_000_000)
+NOW = "now"
 TURNS = 5
 """That count: one more comes first, for scripts to be loaded and caches to be filled."""
 
@@ -128,13 +129,23 @@ def measure(builds: Sequence[Build], members: int) -> dict[str, Figures]:
         for clients in (deciding, following):
             for build, client in zip(builds, clients, strict=True):
                 told[build.name].append(client("open"))
+        told[NOW].append(_opened_from_disk(builds[0]))
         for turn in range(TURNS + 1):
             first = members + turn * BATCHES * BATCH
             for build, one, other in zip(builds, deciding, following, strict=True):
+                looked_up = one("look_up", first)  # before the same images are decided, and become members
                 decided = one("decide", first)
                 followed = other("follow", int(decided["unique"]))
-                told[build.name] += [decided, followed] if turn else []
+                told[build.name] += [looked_up, decided, followed] if turn else []
     return {name: _medians(figures) for name, figures in told.items()}
+
+
+def _opened_from_disk(build: Build) -> Figures:
+    """Return what opening takes of a process after one that left on disk what it knew."""
+    with build.client() as one:
+        one("open_left")
+    with build.client() as other:
+        return other("open_left")
 
 
 def _medians(figures: Sequence[Figures]) -> Figures:
@@ -163,7 +174,7 @@ def main() -> None:
         np.save(file, rows)
         radius = load_descriptor(scene.descriptor).default_radius
         told = (str(file), scene.descriptor, str(radius), *([] if scene.agreement is None else [str(scene.agreement)]))
-        checkouts = {"now": ROOT, "before": arguments.before}
+        checkouts = {NOW: ROOT, "before": arguments.before}
         builds = [Build(name, where.resolve(), (url, told)) for name, where in checkouts.items() if where]
         for members in arguments.members:
             figures = measure(builds, members)
@@ -197,11 +208,11 @@ def _remove(url: str, builds: Sequence[Build]) -> None:
 
 def _told(members: int, figures: dict[str, Figures]) -> Figures:
     """Print the figures of a size, and return the ratios."""
-    now, before = figures["now"], figures.get("before", {})
+    now, before = figures[NOW], figures.get("before", {})
     print(f"\n{members:,} members".ljust(30) + f"{'now':>12}{'before':>12}{'now / before':>15}")
     ratios = {name: round(now[name] / value, 4) for name, value in before.items()}
     for name, value in now.items():
-        then = f"{before[name]:12.3f}{ratios[name]:15.3f}" if before else ""
+        then = f"{before[name]:12.3f}{ratios[name]:15.3f}" if name in before else ""
         print(f"{name:29}{value:12.3f}{then}", flush=True)
     return ratios
 

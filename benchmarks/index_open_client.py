@@ -24,6 +24,10 @@ from neardup.types import Member, Query
 BATCH = 64
 BATCHES = 16
 """Decided at one command."""
+LOOK_UPS = 64
+"""At one command."""
+_NEIGHBOURS = 5
+"""As many as the look-up service tells of where nobody says how many."""
 _LOOKS = 64
 _TIMEOUT_S = 60.0
 """Two builds at work at once may keep a reply waiting longer than a client usually does."""
@@ -50,6 +54,7 @@ class Client:
         self._redis = redis.Redis.from_url(url, socket_timeout=_TIMEOUT_S)
         self._rows = np.load(rows, mmap_mode="r")
         self._meta = IndexMeta(name, 0, descriptor, "index-open", self._rows.shape[1], float(radius))
+        self._left = Path(rows).with_name("left")
         self._looks: list[NDArray[np.uint8]] = []
         if agreement:
             # An older build has none.
@@ -74,6 +79,36 @@ class Client:
         return {
             "open_cpu_s": time.process_time() - began_s,
             "open_peak_mib": (_most_memory() - before) / _MIB,
+        }
+
+    def open_left(self) -> dict[str, float]:
+        """Open the index from what a process before left on disk, or leave it there."""
+        # An older build has neither.
+        from neardup.index.redis import CACHE_BYTES, RedisIndexOptions  # noqa: PLC0415
+        from neardup.index.shared.folder import lasting_folder  # noqa: PLC0415
+        from neardup.index.shared.views import SharedViews  # noqa: PLC0415
+
+        before, began_s = _most_memory(), time.process_time()
+        shared = SharedViews(lasting_folder(self._left, self._meta.name, CACHE_BYTES), lasting=True)
+        self._index = RedisIndex(self._redis, self._meta.name, options=RedisIndexOptions(shared=shared))
+        return {
+            "open_left_cpu_s": time.process_time() - began_s,
+            "open_left_peak_mib": (_most_memory() - before) / _MIB,
+        }
+
+    def look_up(self, first: int) -> dict[str, float]:
+        """Look up some images by themselves, from one on; none becomes a member."""
+        try:
+            from neardup.index.looking.neighbours import neighbours  # noqa: PLC0415 - an older build has none
+        except ImportError:
+            return {}
+        queries = [self._query(number) for number in range(first, first + LOOK_UPS)]
+        began_s = time.process_time()
+        found = [neighbours(self._index, query, _NEIGHBOURS) for query in queries]
+        spent_s = time.process_time() - began_s
+        return {
+            "look_up_cpu_ms_an_image": 1e3 * spent_s / len(found),
+            "look_ups_exact": sum(each.exact for each in found) / len(found),
         }
 
     def decide(self, first: int) -> dict[str, float]:

@@ -22,6 +22,8 @@ STEEPNESS = 1.1
 """Of generated descriptors: the variance along coordinate k falls as ``k ** -1.1``, near that of photos by `dct`."""
 _CHUNK = 20_000
 _DESCRIBED = 512
+_TOLD = 20
+"""How often it is said how far it is."""
 _PHOTOS = 32
 """Photos that a process takes at once."""
 
@@ -71,7 +73,12 @@ def described(photos: list[Path], count: int, spec: str) -> Descriptors:
     views = -(-count // len(photos))
     parts = [(start, photos[start : start + _PHOTOS]) for start in range(0, len(photos), _PHOTOS)]
     with ProcessPoolExecutor() as pool:
-        rows = np.concatenate(list(pool.map(partial(_described_views, views, spec), parts)))
+        found = []
+        for part in pool.map(partial(_described_views, views, spec), parts):
+            found.append(part)
+            if len(found) * _TOLD // len(parts) > (len(found) - 1) * _TOLD // len(parts):
+                print(f"{len(found) * 100 // len(parts)} % described", file=sys.stderr, flush=True)
+    rows = np.concatenate(found)
     return rows.swapaxes(0, 1).reshape(views * len(photos), -1)[:count]  # all photos whole, then a part of each, ...
 
 

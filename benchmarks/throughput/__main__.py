@@ -11,7 +11,7 @@ import json
 import os
 import platform
 import sys
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import replace
 from pathlib import Path
@@ -91,15 +91,21 @@ def _measure(options: argparse.Namespace, report: dict[str, Any]) -> None:
         cases = end_to_end.cases(bases, options.images)
         for part in (part for part in PARTS if part in options.only):
             if part == "peers":
-                report[part] = peers.measure(source, folder, options.files, _say)
+                for found in peers.measure(source, folder, options.files, _say):
+                    report[part] = found
+                    _keep(report, options.out)
             else:
                 measure = getattr(bench, part.replace("-", "_"))
                 chosen = cases if part == "end-to-end" else [case for case in cases if case.size is SIZES[0]]
                 if part == "ceiling" and options.members:
                     chosen.append(replace(chosen[0], members=options.members))
                 report[part] = {case.name: _told(part, case, measure(case)) for case in chosen}
-            options.out.parent.mkdir(parents=True, exist_ok=True)
-            options.out.write_text(json.dumps(report, indent=1) + "\n", encoding="utf-8")
+            _keep(report, options.out)
+
+
+def _keep(report: Mapping[str, Any], out: Path) -> None:
+    out.parent.mkdir(parents=True, exist_ok=True)
+    out.write_text(json.dumps(report, indent=1) + "\n", encoding="utf-8")
 
 
 class _Bench:

@@ -110,13 +110,19 @@ def copy_of(number: int) -> int | None:
 def _image(source: Photos, size: Size, number: int) -> bytes:
     earlier = copy_of(number)
     if earlier is None:
-        return _new(source, size, number - number // _PERIOD)
-    original = Image.open(io.BytesIO(_image(source, size, earlier)))
+        return new_photo(source, size, number - number // _PERIOD)
+    return copy_of_photo(_image(source, size, earlier))
+
+
+def copy_of_photo(encoded: bytes) -> bytes:
+    """Return a copy of an image as a stream brings it: smaller, and compressed anew."""
+    original = Image.open(io.BytesIO(encoded))
     smaller = (round(original.width * _COPY_SCALE), round(original.height * _COPY_SCALE))
     return _encoded(original.resize(smaller, Image.Resampling.LANCZOS), _COPY_QUALITY)
 
 
-def _new(source: Photos, size: Size, rank: int) -> bytes:
+def new_photo(source: Photos, size: Size, rank: int) -> bytes:
+    """Return the image of this rank that is no copy, the same one whenever it is asked for."""
     turn, place = divmod(rank, len(source.files))
     encoded = source.files[place]
     if turn == 0 and size.size_px is None:

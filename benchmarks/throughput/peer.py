@@ -11,6 +11,7 @@ from collections.abc import Iterator
 from itertools import pairwise
 from pathlib import Path
 from tempfile import TemporaryDirectory
+from types import ModuleType
 
 import numpy as np
 from PIL import Image
@@ -18,9 +19,15 @@ from scipy.sparse import coo_array
 from scipy.sparse.csgraph import connected_components
 
 PHASH_BITS = 10
-"""Of 64. imagehash leaves it to its user; imagededup, which has the same hash, ships with this."""
+"""Of 64. imagehash leaves it to its user; imagededup ships with this."""
 PDQ_BITS = 31
 """Of 256: the PDQ paper and ThreatExchange."""
+IMAGEDEDUP_NETWORKS = (
+    ("imagededup.utils.models", "CustomModel"),
+    ("imagededup.utils.data_generator", "ImgDataset"),
+    ("imagededup.methods.cnn", "CNN"),
+)
+"""Of imagededup, by module and what others import of it: what its networks need."""
 _FEW = 256
 """Queries of faiss at a time, so that what it finds stays small."""
 
@@ -85,6 +92,21 @@ def near_fastdup(files: list[str]) -> Iterator[tuple[int, int]]:
         yield number_of[file], first.setdefault(component, number_of[file])
 
 
+def near_imagededup(files: list[str]) -> Iterator[tuple[int, int]]:
+    """Yield pairs whose hashes are near, all of it done by imagededup, at the number of bits that it ships with."""
+    for module, name in IMAGEDEDUP_NETWORKS:
+        # They import PyTorch, and its hashes import them; nothing of them is used.
+        absent = ModuleType(module)
+        setattr(absent, name, object)
+        sys.modules[module] = absent
+    from imagededup.methods import PHash  # noqa: PLC0415 - as above
+
+    number_of = {Path(file).name: number for number, file in enumerate(files)}
+    found = PHash(verbose=False).find_duplicates(image_dir=Path(files[0]).parent, num_enc_workers=0, num_dist_workers=0)
+    for name, others in found.items():
+        yield from ((number_of[name], number_of[other]) for other in others)
+
+
 def _phashes(files: list[str]) -> Iterator[int]:
     import imagehash  # noqa: PLC0415 - installed for benchmarks only
 
@@ -97,6 +119,7 @@ PAIRS = {
     "imagehash-bktree": near_phash,
     "pdqhash-faiss": near_pdq,
     "fastdup": near_fastdup,
+    "imagededup": near_imagededup,
 }
 
 

@@ -7,7 +7,7 @@ import resource
 import subprocess
 import sys
 from collections import defaultdict
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -22,11 +22,8 @@ PEERS: Mapping[str, tuple[str, ...]] = {
     "pdqhash-faiss": ("pdqhash", "faiss"),
 }
 """By name: the libraries that a peer needs; `peer.py` has the rest."""
-NOT_MEASURED: Mapping[str, str] = {
-    "imagededup": "it imports PyTorch even for its hashes, which the lock file leaves out",
-}
-FASTDUP = ROOT / ".venv-fastdup/bin/python"
-"""Runs fastdup, which pins an old numpy and Pillow: `make bench-fastdup` makes it."""
+APART: Mapping[str, Path] = {name: ROOT / f".venv-{name}/bin/python" for name in ("imagededup", "fastdup")}
+"""What runs a peer that has an environment of its own, which `make bench-NAME` makes: they want other versions."""
 AT_MOST: Mapping[str, int] = {"imagehash-bktree": 20_000}
 """Files: at 10 of 64 bits a BK-tree compares with most of what it holds, in Python, so ten times as many take hours."""
 FOLDER = ("neardup folder", ())
@@ -35,31 +32,37 @@ FOLDER_SCRAPER = ("neardup folder --profile scraper", ("--profile", "scraper"))
 Groups = Sequence[int]
 
 
-def measure(source: Photos, folder: Path, counts: Sequence[int], say: Say) -> dict[str, Any]:
-    """Return for each number of files what each tool took and found; the scraper's profile at the least number only."""
+def measure(source: Photos, folder: Path, counts: Sequence[int], say: Say) -> Iterator[dict[str, Any]]:
+    """Yield for each number of files what each tool took and found; the scraper's profile at the least number only.
+
+    All that was measured so far comes again with each tool: many files take hours, and a run may be cut short.
+    """
     missing = {
         name: f"{package} is not installed"
         for name, packages in PEERS.items()
         for package in packages
         if importlib.util.find_spec(package) is None
     }
-    if not FASTDUP.exists():
-        missing["fastdup"] = "it is not installed: `make bench-fastdup` does that"
+    for name, python in APART.items():
+        if not python.exists():
+            missing[name] = f"it is not installed: `make bench-{name}` does that"
     sizes: dict[str, Any] = {}
     for count in sorted(counts):
         files = write_images(source, SIZES[0], count, _made(folder / f"peers-{count}"))
+        own = (FOLDER, FOLDER_SCRAPER) if count == min(counts) else (FOLDER,)
         tools: dict[str, Callable[[], Groups]] = {
-            name: _peer(name, files, folder, FASTDUP if name == "fastdup" else Path(sys.executable))
-            for name in (*PEERS, "fastdup")
-            if name not in missing and count <= AT_MOST.get(name, count)
+            **{name: _folder(files, folder, more) for name, more in own},
+            **{
+                name: _peer(name, files, folder, APART.get(name))
+                for name in (*PEERS, *APART)
+                if name not in missing and count <= AT_MOST.get(name, count)
+            },
         }
-        for name, more in (FOLDER, FOLDER_SCRAPER) if count == min(counts) else (FOLDER,):
-            tools[name] = _folder(files, folder, more)
         sizes[str(count)] = {}
         for name, run in tools.items():
             sizes[str(count)][name] = figures = _measured(run, count)
             say(f"{count} files, {name}: {figures}")
-    return {"not_measured": {**NOT_MEASURED, **missing}, "files": sizes}
+            yield {"not_measured": missing, "files": sizes}
 
 
 def _made(folder: Path) -> Path:
@@ -90,13 +93,13 @@ def scored(groups: Groups) -> dict[str, float]:
     }
 
 
-def _peer(name: str, files: Sequence[Path], folder: Path, python: Path) -> Callable[[], Groups]:
+def _peer(name: str, files: Sequence[Path], folder: Path, apart: Path | None) -> Callable[[], Groups]:
     def run() -> Groups:
         listed, into = folder / "files.txt", folder / "groups.npy"
         listed.write_text("\n".join(map(str, files)), "utf-8")
-        path = str(ROOT) if python == FASTDUP else os.pathsep.join([str(ROOT), os.environ.get("PYTHONPATH", "")])
+        path = str(ROOT) if apart else os.pathsep.join([str(ROOT), os.environ.get("PYTHONPATH", "")])
         environment = {**os.environ, "PYTHONPATH": path, "OMP_NUM_THREADS": "1", "SENTRY_OPT_OUT": "True"}
-        command = [str(python), "-m", "benchmarks.throughput.peer", name, str(listed), str(into)]
+        command = [str(apart or sys.executable), "-m", "benchmarks.throughput.peer", name, str(listed), str(into)]
         subprocess.run(command, cwd=ROOT, env=environment, check=True)
         return [int(group) for group in np.load(into)]
 

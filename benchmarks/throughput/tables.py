@@ -10,10 +10,13 @@ from benchmarks.throughput.sizing import BUSY, Costs, Load, need
 
 LOADS = (
     ("10 cameras, an image a second", "dct, photos", Load(10, 1.0, 0.1, 30)),
+    ("30 cameras, 2 images a second", "dct, photos", Load(30, 2.0, 0.1, 30)),
     ("100 cameras, an image a second", "dct, photos", Load(100, 1.0, 0.1, 30)),
     ("100 cameras, an image a second, a year", "dct, photos", Load(100, 1.0, 0.1, 365)),
     ("50 cameras of two megapixels, 5 images a second", "dct, 1080p", Load(50, 5.0, 0.02, 7)),
     ("a scraper, 10 images a second", "scraper, photos", Load(1, 10.0, 0.7, 90)),
+    ("a scraper, 10 million images a day", "scraper, photos", Load(1, 1e7 / 86_400, 0.7, 7)),
+    ("an archive of 100 million images in 30 days", "dct, photos", Load(1, 1e8 / 30 / 86_400, 0.7, 30)),
 )
 """Whose needs the page works out: in words, the case that was measured, and the load."""
 

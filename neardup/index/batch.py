@@ -19,21 +19,22 @@ from neardup.index.stored.codec import (
     encode_member,
     head_key,
 )
-from neardup.index.stored.events import PLACE, Appended, Event
-from neardup.index.stored.records import read_records
+from neardup.index.stored.events import PLACE
+from neardup.index.stored.log import LogEvents
 from neardup.index.stored.scripts import Item
 from neardup.index.tree import bitmaps
 from neardup.index.view import GenerationView, HeadCounts, Hit
 from neardup.relation.kept import stacked_kept
 from neardup.relation.rule import Relation
 from neardup.search.distance import l2_distances
+from neardup.search.sketch_rows import Slots
 from neardup.types import Decision, Descriptors, Kept, Look, Origin, Query, Symmetry, Verdict
 
 _LATEST = 2**31
 """Slot of what the view did not find."""
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Draft:
     """A decision that holds unless another process commits first."""
 
@@ -45,14 +46,18 @@ class Draft:
 
     def item(self, roots: bytes = b"") -> Item:
         """Return the item to commit; without the roots that can matter to it any news makes it stale, which is rare."""
-        return Item(
-            key=self.query.key,
-            cell=self.cell,
-            decision=encode_decision(self.decision),
-            record=encode_member(member_of(self.query)) if self.becomes_member else b"",
-            place=PLACE.pack(self.cell, self.root),
-            roots=roots,
-        )
+        decision, record = self._encoded
+        place = PLACE.pack(self.cell, self.root)
+        return Item(self.query.key, self.cell, decision, record, place, roots)
+
+    @cached_property
+    def _encoded(self) -> tuple[bytes, bytes]:
+        record = encode_member(member_of(self.query)) if self.becomes_member else b""
+        return encode_decision(self.decision), record
+
+    def says_as(self, other: "Draft") -> bool:
+        """Return whether another draft for the same query says the same."""
+        return (self.cell, self.decision, self.becomes_member) == (other.cell, other.decision, other.becomes_member)
 
 
 class _Alike(NamedTuple):
@@ -174,6 +179,8 @@ class Batch:
         self._ahead_alike = self._compare_within()
         self._hits = self._find(0)
         self._cells: NDArray[np.intp] = np.zeros(len(queries), dtype=np.intp)
+        self._cells_known = False
+        self._drafts: dict[int, Draft] = {}
         self._in_cell: dict[int, tuple[int, int, float | None]] = {}
 
     def _compare_within(self) -> list[dict[int, _Alike]]:
@@ -216,37 +223,30 @@ class Batch:
             reachable = np.logical_or.reduceat(reachable, self._compared.starts[:-1])
         return bitmaps(reachable)
 
-    def follow(self, events: Sequence[Event], first: int) -> None:
+    def follow(self, events: LogEvents, first: int) -> None:
         """Compare the queries from `first` on with what is new."""
-        if not all(isinstance(event, Appended) for event in events):
+        if not events.only_append:
+            self._cells_known = False
             self._in_cell.clear()
             self._hits[first:] = self._find(first)
             return
-        appended = [event for event in events if isinstance(event, Appended)]
-        if not appended or first == len(self._queries):
+        if not len(events) or first == len(self._queries):
             return
         compared, start = self._compared, int(self._compared.starts[first])
         parts = self._meta.relation.parts
-        records, rows = read_records([event.record for event in appended], self._meta.dimension, parts)
+        records, rows = events.records(self._meta.dimension, parts)
         l2 = l2_distances(compared.descriptors[start:], rows)
         kept = records.kept(parts) if parts else None
         for found in compared.alike(l2, start, kept):
-            cell = appended[found.column].cell
-            self._hits[compared.owner[found.row]].append(
-                Hit(
-                    found.l2_distance,
-                    records.head(found.column),
-                    cell,
-                    _LATEST,
-                    found.local_change,
-                    found.symmetry,
-                    found.look,
-                )
-            )
+            cell, head = int(events.cells[found.column]), records.head(found.column)
+            told = found.local_change, found.symmetry, found.look
+            self._hits[compared.owner[found.row]].append(Hit(found.l2_distance, head, cell, _LATEST, *told))
 
     def draft(self, first: int) -> list[Draft]:
         """Decide the queries from `first` on, in order; one that is unique counts for those after it."""
-        self._cells[first:] = self._view.tree.homes(self._descriptors[first:], self._sketches[first:])
+        if not self._cells_known:
+            self._cells[first:] = self._view.tree.homes(self._descriptors[first:], self._sketches[first:])
+            self._cells_known = True
         first_of: dict[str, int] = {}
         for number, query in enumerate(self._queries[first:], start=first):
             first_of.setdefault(query.key, number)
@@ -274,11 +274,19 @@ class Batch:
         cell, generation = int(self._cells[number]), self._meta.generation
         unique = Decision(Verdict.UNIQUE, None, nearest, cell, generation)
         decision = match.decision(cell, generation) if match else unique
-        return Draft(self._queries[number], cell, self._view.tree.root_of(cell), decision, becomes_member)
+        made = Draft(self._queries[number], cell, self._view.tree.root_of(cell), decision, becomes_member)
+        # One that is tried again mostly says the same, and is encoded already.
+        if not self._drafts.setdefault(number, made).says_as(made):
+            self._drafts[number] = made
+        return self._drafts[number]
 
     def _is_member(self, number: int) -> bool:
         own = self._queries[number].key.encode()
         return any(head_key(hit.head) == own for hit in self._hits[number])
+
+    def slots_of(self, number: int, key: str) -> Slots:
+        """Return the slot of a member that a query is a duplicate of."""
+        return np.array([hit.slot for hit in self._hits[number] if head_key(hit.head) == key.encode()], dtype=np.int32)
 
     def _match(self, number: int, members: Sequence[int]) -> "_Match | None":
         """Return the nearest member that is alike, of the index or of the batch; the first one of equally near ones."""
@@ -287,18 +295,18 @@ class Batch:
             is_nearer = best is None or hit.l2_distance < best.l2_distance
             if is_nearer and (not self._own_cell_only or hit.cell == cell):
                 key, image_id, captured_at_ms = decode_head(hit.head)
-                if self._counts(number, key, captured_at_ms):
+                if self.counts(number, key, captured_at_ms):
                     best = _Match(hit, image_id, Origin(key, captured_at_ms))
         # Those before the first draft are committed by now; any that became a member is among the hits.
         for earlier, found in self._ahead_alike[number].items():
             is_nearer = best is None or found.l2_distance < best.l2_distance
             if is_nearer and earlier in members and (not self._own_cell_only or self._cells[earlier] == cell):
                 query = self._queries[earlier]
-                if self._counts(number, query.key, query.captured_at_ms):
+                if self.counts(number, query.key, query.captured_at_ms):
                     best = _Match(found, query.image_id, Origin(query.key, query.captured_at_ms))
         return best
 
-    def _counts(self, number: int, key: str, captured_at_ms: int) -> bool:
+    def counts(self, number: int, key: str, captured_at_ms: int) -> bool:
         """Return whether a member counts for a query: it is another, and not too old."""
         query = self._queries[number]
         return key != query.key and self._retention.counts(captured_at_ms, query.captured_at_ms)
@@ -351,7 +359,7 @@ class Batch:
 
         def counts(head: bytes) -> bool:
             key, _, captured_at_ms = decode_head(head)
-            return self._counts(number, key, captured_at_ms)
+            return self.counts(number, key, captured_at_ms)
 
         return counts
 

@@ -1,7 +1,7 @@
 """Members in one growing matrix, and the search for the nearest."""
 
 import math
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from typing import TypeVar
 
 import numpy as np
@@ -13,6 +13,7 @@ from neardup.types import Descriptors, Match, Member, Query
 Scalar = TypeVar("Scalar", bound=np.generic)
 
 _FIRST_ROWS = 16
+_AHEAD_BYTES = 64 * 1024 * 1024
 _FLOAT32_EPSILON = 2.0**-24
 _FLOAT16_EPSILON = 2.0**-11
 _FLOAT16_SMALLEST_HALF = 2.0**-25
@@ -37,6 +38,9 @@ class MemberBlock:
         self._float16: Descriptors = np.empty((_FIRST_ROWS, dimension), dtype=np.float16)
         self._float32: NDArray[np.float32] = np.empty((_FIRST_ROWS, dimension), dtype=np.float32)
         self._slack = _slack(dimension)
+        self._coming: Sequence[Descriptors] = ()
+        self._places: dict[bytes, int] = {}
+        self._ahead: dict[bytes, NDArray[np.float32]] = {}
 
     def __len__(self) -> int:
         """Return the number of members."""
@@ -75,6 +79,32 @@ class MemberBlock:
         self._float16 = _with_rows(self._float16, rows)
         self._float32 = _with_rows(self._float32, rows)
 
+    def look_ahead(self, descriptors: Sequence[Descriptors]) -> None:
+        """Say what will be asked for next, so that it is compared together: one by one, memory is too slow.
+
+        What was said before is forgotten.
+
+        Parameters
+        ----------
+        descriptors
+            float16 (d,) each, unit norm, in the order in which they are asked for.
+        """
+        self._ahead = {}
+        self._coming, self._places = descriptors, {each.tobytes(): place for place, each in enumerate(descriptors)}
+
+    def _closeness(self, descriptor: Descriptors) -> NDArray[np.float32]:
+        """Return the float32 products with all members, (n,); the array is the caller's own."""
+        count, key = len(self._members), descriptor.tobytes()
+        if key in self._places and key not in self._ahead:
+            first = self._places[key]
+            some = self._coming[first : first + max(1, _AHEAD_BYTES // (4 * max(1, count)))]
+            products = np.stack(some).astype(np.float32) @ self._float32[:count].T
+            self._ahead = {each.tobytes(): row for each, row in zip(some, products, strict=True)}
+        ahead, wide = self._ahead.get(key), descriptor.astype(np.float32)
+        if ahead is None:
+            return np.asarray(self._float32[:count] @ wide)
+        return np.concatenate([ahead, self._float32[len(ahead) : count] @ wide])
+
     def nearest(self, descriptor: Descriptors, counts: Callable[[Member], bool] = _every) -> Match | None:
         """Return the nearest member by exact distance, the first inserted on a tie; None when there is none.
 
@@ -85,7 +115,7 @@ class MemberBlock:
         counts
             Which members count.
         """
-        closeness = self._float32[: len(self._members)] @ descriptor.astype(np.float32)
+        closeness = self._closeness(descriptor)
         while closeness.size and np.isfinite(closeness.max()):
             # A float32 pass selects the few rows that can be nearest; only these are measured exactly.
             rows = np.flatnonzero(closeness >= closeness.max() - self._slack)
@@ -99,7 +129,7 @@ class MemberBlock:
 
     def within(self, descriptor: Descriptors, radius: float) -> list[tuple[int, Match]]:
         """Return every member within the radius of float16 (d,), inclusive, by exact distance, with its place."""
-        closeness = self._float32[: len(self._members)] @ descriptor.astype(np.float32)
+        closeness = self._closeness(descriptor)
         rows = np.flatnonzero(closeness >= 1.0 - radius * radius / 2.0 - self._slack)
         exact = l2_distances(descriptor[np.newaxis], self._float16[rows])[0]
         return [

@@ -1,8 +1,10 @@
 """Building a new generation of an index beside the live one."""
 
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import closing
 from dataclasses import replace
+from functools import partial
 from typing import Any, cast
 
 import numpy as np
@@ -10,6 +12,7 @@ import redis
 from numpy.typing import NDArray
 
 from neardup.descriptors.pca import Pca
+from neardup.engine import Engine, with_pieces
 from neardup.errors import Misconfigured
 from neardup.index.base import IndexMeta
 from neardup.index.carry import Predecessor, another_finished
@@ -25,6 +28,11 @@ from neardup.types import Member
 _PUSH_BYTES = 1 << 20
 _PUSH_RECORDS = 5000
 """Lua's unpack takes no more than about 8,000 values."""
+
+Filled = tuple[int, list[Member]]
+"""A cell, and members of it."""
+Connected = Callable[[], redis.Redis]
+"""Returns a new client; can be pickled."""
 
 
 class MoreToCarry(Exception):
@@ -74,17 +82,21 @@ class GenerationBuild:
         self._client: Any = client
         self._keys = IndexKeys(meta.name)
         self._keep_ms = keep_ms
-        self._append, self._give_up = (load_script(client, name) for name in ("append.lua", "abandon.lua"))
+        self._append = load_script(client, "append.lua")
         self._flip = load_script(client, "keep.lua", "flip.lua")
         require_no_eviction(client)
         with translated_errors():
             generation = int(self._client.incr(self._keys.last))
+            # Who finds the number removes what there is. Centroids are written only once: who removes the generation
+            # takes them, and it can never be live. Removed in between, it is as if it had begun just now.
             self._client.sadd(self._keys.generations, generation)
             self._client.set(self._keys.centroids(generation), centroids.astype("<f4").tobytes())
+            self._client.sadd(self._keys.generations, generation)
             self._client.set(self._keys.projection(generation), encode_sketcher(sketcher))
             if pca is not None:
                 self._client.set(self._keys.pca(generation), pca.to_bytes())
-            self._append_to(self._keys.splits(generation), 0, map(encode_split, splits))
+            there = self._keys.centroids(generation)
+            _append_to(self._append, [self._keys.splits(generation), there], 0, map(encode_split, splits))
         told = "" if pca is None else pca.fingerprint
         self.meta = replace(meta, generation=generation, clusters=len(centroids), pca=told)
         self._sizes: Counter[int] = Counter()
@@ -92,19 +104,43 @@ class GenerationBuild:
 
     def append(self, cell: int, members: Iterable[Member]) -> None:
         """Append members to a cell."""
-        key = self._keys.cell(self.meta.generation, cell)
         added = list(members)
         with translated_errors():
-            self._sizes[cell] = self._append_to(key, self._sizes[cell], map(encode_member, added))
-            if self._keep_ms and added:
-                # Whoever is removed again stays known: it never comes from a consumer under this key.
-                self._client.append(self._keys.known(self.meta.generation), digests(member.key for member in added))
+            records = map(encode_member, added)
+            keys = _keys_of(self._keys, self.meta.generation, cell)
+            self._sizes[cell] = _append_to(self._append, keys, self._sizes[cell], records)
+            self._note(added)
 
-    def _append_to(self, key: str, size: int, records: Iterable[bytes]) -> int:
-        for batch in _batches(records):
-            self._append(keys=[key], args=[size, *batch])
-            size += len(batch)
-        return size
+    def _note(self, added: Sequence[Member]) -> None:
+        """Note that members were added: whoever is removed again never comes from a consumer under its key."""
+        if self._keep_ms and added:
+            self._client.append(self._keys.known(self.meta.generation), digests(member.key for member in added))
+
+    def append_each(self, cells: Iterable[Filled]) -> Iterator[int]:
+        """Append members to some cells; iterate over how many are there, cell by cell."""
+        for cell, members in cells:
+            self.append(cell, members)
+            yield len(members)
+
+    def fill(self, cells: Iterable[Filled], engine: Engine, connected: Connected) -> Iterator[int]:
+        """Append members to empty cells by an engine; iterate as `append_each` does.
+
+        Parameters
+        ----------
+        cells
+            Each with its members.
+        engine
+            Writes them.
+        connected
+            Returns a client of the same Redis, wherever that is done.
+        """
+        write = partial(_write, connected=connected, keys=self._keys, generation=self.meta.generation)
+        for piece, _ in with_pieces(engine, write, _pieces(cells)):
+            for cell, members in piece:
+                self._sizes[cell] = len(members)
+                with translated_errors():
+                    self._note(members)
+                yield len(members)
 
     def remove(self, cell: int, member: Member) -> None:
         """Take a member that was appended out of its cell."""
@@ -157,13 +193,10 @@ class GenerationBuild:
     def abandon(self) -> None:
         """Remove what this build has written, unless it has become the live generation meanwhile.
 
-        That happens when the reply to the flip is lost, or an interrupt arrives just after it.
+        That happens when the reply to the flip is lost, or an interrupt arrives just after it. By now it may be the
+        previous one, which stays as well.
         """
-        metadata = self._keys.metadata(self.meta.generation)
-        with translated_errors():
-            given_up = self._give_up(keys=[self._keys.live, metadata], args=[self.meta.generation])
-        if given_up:
-            remove_generation(self._client, self._keys, self.meta.generation)
+        remove_generation(self._client, self._keys, self.meta.generation)
 
     def _remove_earlier(self) -> None:
         # What is live or the previous one now may not be what this build made so: a rollback may have come since.
@@ -173,6 +206,42 @@ class GenerationBuild:
         for generation in sorted(int(number) for number in numbers if number.isdigit()):
             if generation < self.meta.generation:
                 remove_generation(self._client, self._keys, generation)
+
+
+def _keys_of(keys: IndexKeys, generation: int, cell: int) -> list[str]:
+    return [keys.cell(generation, cell), keys.centroids(generation)]
+
+
+def _append_to(append: Any, keys: Sequence[str], size: int, records: Iterable[bytes]) -> int:  # noqa: ANN401 - a script
+    for batch in _batches(records):
+        append(keys=keys, args=[size, *batch])
+        size += len(batch)
+    return size
+
+
+def _pieces(cells: Iterable[Filled]) -> Iterator[list[Filled]]:
+    piece: list[Filled] = []
+    for cell in cells:
+        piece.append(cell)
+        if sum(len(members) for _, members in piece) >= _PUSH_RECORDS:
+            yield piece
+            piece = []
+    if piece:
+        yield piece
+
+
+def _write(
+    cells: Sequence[Filled],
+    connected: Connected,
+    keys: IndexKeys,
+    generation: int,
+) -> None:
+    """Write cells, whole; a second time nothing is written twice."""
+    client = connected()
+    append = load_script(client, "append.lua")
+    with closing(client), translated_errors():
+        for cell, members in cells:
+            _append_to(append, _keys_of(keys, generation, cell), 0, map(encode_member, members))
 
 
 def _batches(records: Iterable[bytes]) -> Iterable[Sequence[bytes]]:

@@ -1,19 +1,28 @@
 """A cache of cells' records: the most recently used ones, within a byte budget."""
 
 from collections import OrderedDict
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
-from neardup.index.stored.records import ALL, Records, Rows, joined
+from neardup.index.stored.records import ALL, Records, Rows, joined, read_again
 from neardup.relation.kept import Parts
+from neardup.search.places import Places, grouped
 from neardup.types import Descriptors, Kept
 
-_MOST_PIECES = 8
+_MOST_PIECES = 4
+_WAITING_SHARE = 8
+"""Of the budget, one part in so many: when those that wait take more, all of them are put into their cells."""
+_WAITING_BYTES = 150
+"""Of the objects that hold one that waits, approximately."""
 _FEW_ROWS = 4
 """So many are found in their pieces; for more these are put together."""
+
+
+Located = tuple[NDArray[np.int32], NDArray[np.int32], "dict[int, CellBlock]"]
+"""Cells, places in them, and the records of these cells."""
 
 
 class CellReader(Protocol):
@@ -43,6 +52,11 @@ class CellBlock:
         return sum(map(len, self._pieces))
 
     @property
+    def dimension(self) -> int:
+        """Length of a descriptor."""
+        return self._pieces[0].dimension
+
+    @property
     def records(self) -> Records:
         """All of them."""
         if len(self._pieces) > 1:
@@ -52,6 +66,11 @@ class CellBlock:
     def descriptors(self, rows: NDArray[np.integer] | None = None) -> Descriptors:
         """Return the descriptors of some of the records, or of all, float16 (n, d)."""
         return np.concatenate([piece.descriptors(some) for piece, some in self._places(rows)])
+
+    def descriptor_bytes(self, row: int) -> NDArray[np.uint8]:
+        """Return the descriptor of one record as it is stored, uint8 (2 d,): of a few here and there, the fastest."""
+        piece, place = (self._pieces[0], row) if len(self._pieces) == 1 else self._place(row)
+        return piece.descriptor_bytes(place)
 
     def since(self, place: int) -> list[Descriptors]:
         """Return the descriptors from a place on, piece by piece, each float16 (n, d)."""
@@ -116,55 +135,108 @@ class CellCache:
         Size limit of the cache; cells in use stay, however large.
     load
         Reads cells that are not cached.
+    places
+        Where members stand: what is cached of a cell may lack the last ones, whose records wait by their slots. A
+        process that follows many others appends to all cells, and looks at few.
     """
 
-    def __init__(self, budget_bytes: int, load: Callable[[Sequence[int]], Sequence[CellBlock]]) -> None:
+    def __init__(self, budget_bytes: int, load: Callable[[Sequence[int]], Sequence[CellBlock]], places: Places) -> None:
         self._budget_bytes = budget_bytes
         self._load = load
+        self._places = places
         self._blocks: OrderedDict[int, CellBlock] = OrderedDict()
         self._sizes: dict[int, int] = {}
-        self.nbytes = 0
+        self._waiting: dict[int, bytes] = {}
+        self._waiting_bytes = 0
+        self._cached_bytes = 0
         self.misses = 0
 
-    def get_many(self, cells: Iterable[int]) -> dict[int, CellBlock]:
-        """Return the blocks of these cells, reading those that are not cached."""
+    @property
+    def nbytes(self) -> int:
+        """Memory held, in bytes, about."""
+        return self._cached_bytes + self._waiting_bytes
+
+    def append(self, slots: Sequence[int], records: Sequence[bytes]) -> None:
+        """Take in the valid records of members that have their places in these slots."""
+        self._waiting.update(zip(slots, records, strict=True))
+        self._waiting_bytes += sum(map(len, records)) + _WAITING_BYTES * len(records)
+        if self._waiting_bytes > self._budget_bytes // _WAITING_SHARE:
+            self.settle()
+
+    def settle(self) -> None:
+        """Put all records that wait into their cells, where these are cached; they wait no more."""
+        slots = np.fromiter(self._waiting, dtype=np.intp, count=len(self._waiting))
+        slots = slots[np.lexsort((self._places.place_of[slots], self._places.cell_of[slots]))]
+        members = grouped(self._places.cell_of[slots].astype(np.intp))
+        slots_of = dict(zip(members.cells.tolist(), np.split(slots, members.starts[1:-1]), strict=False))
+        self._extend((cell, slots_of[cell][-lacks:].tolist()) for cell, lacks in self._lacking(slots_of))
+        self._waiting.clear()
+        self._waiting_bytes = 0
+
+    def _complete(self, cells: Iterable[int]) -> None:
+        """Put the records that wait for these cells into them, where these are cached."""
+        self._extend((cell, self._places.last_slots_of(cell, lacks)) for cell, lacks in self._lacking(cells))
+
+    def _lacking(self, cells: Iterable[int]) -> Iterator[tuple[int, int]]:
+        for cell in cells:
+            block = self._blocks.get(cell)
+            if block is not None and (lacks := self._places.size_of(cell) - len(block)) > 0:
+                yield cell, lacks
+
+    def _extend(self, cells: Iterable[tuple[int, list[int]]]) -> None:
+        waiting, ends = [], []
+        for cell, slots in cells:
+            waiting += [self._waiting.pop(slot) for slot in slots]
+            ends.append((cell, len(waiting)))
+        if not waiting:
+            return
+        records, first = read_again(waiting, self._blocks[ends[0][0]].dimension), 0
+        self._waiting_bytes -= len(records.data) + _WAITING_BYTES * len(waiting)
+        for cell, end in ends:
+            self._blocks[cell].extend(records.part(first, end))
+            self._resized(cell)
+            first = end
+
+    def get_many(self, cells: Iterable[int], most_read: int | None = None) -> dict[int, CellBlock]:
+        """Return the blocks of these cells, reading those that are not cached: the first so many, the others not."""
         wanted = list(dict.fromkeys(cells))
-        missing = [cell for cell in wanted if cell not in self._blocks]
+        missing = [cell for cell in wanted if cell not in self._blocks][:most_read]
         if missing:
             self.misses += len(missing)
             for cell, block in zip(missing, self._load(missing), strict=True):
                 self.put(cell, block)
-        blocks = {cell: self._blocks[cell] for cell in wanted}
-        for cell in wanted:
+        self._complete(wanted)
+        blocks = {cell: self._blocks[cell] for cell in wanted if cell in self._blocks}
+        for cell in blocks:
             self._blocks.move_to_end(cell)
         self._evict()
         return blocks
 
     def peek(self, cell: int) -> CellBlock | None:
         """Return a cell if it is cached; does not count as a use."""
+        self._complete([cell])
         return self._blocks.get(cell)
 
     def put(self, cell: int, block: CellBlock) -> None:
         """Keep a cell, as the most recently used."""
         self.drop(cell)
         self._blocks[cell] = block
-        self.resized(cell)
+        self._resized(cell)
 
-    def resized(self, cell: int) -> None:
-        """Note that a cached cell has grown."""
+    def _resized(self, cell: int) -> None:
         size = self._blocks[cell].nbytes
-        self.nbytes += size - self._sizes.get(cell, 0)
+        self._cached_bytes += size - self._sizes.get(cell, 0)
         self._sizes[cell] = size
 
     def drop(self, cell: int) -> None:
         """Remove a cell."""
         if self._blocks.pop(cell, None) is not None:
-            self.nbytes -= self._sizes.pop(cell)
+            self._cached_bytes -= self._sizes.pop(cell)
 
     def has_room(self) -> bool:
         """Return whether another cell fits without evicting one."""
         return self.nbytes < self._budget_bytes
 
     def _evict(self) -> None:
-        while self.nbytes > self._budget_bytes and self._blocks:
+        while self._blocks and self.nbytes > self._budget_bytes:
             self.drop(next(iter(self._blocks)))

@@ -48,6 +48,8 @@ class MemoryIndex:
     def decide(self, queries: Sequence[Query]) -> list[Decision]:
         """Decide a batch; see `Index.decide`."""
         require_fit(queries, self.meta.relation)
+        new = [query for query in queries if query.key not in self._decided]
+        self._block.look_ahead([variant.descriptor for query in new for variant in query.compared])
         return [self._decide_one(query) for query in queries]
 
     def add(self, member: Member) -> None:

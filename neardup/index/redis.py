@@ -5,7 +5,7 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from enum import StrEnum
-from typing import Any
+from typing import Any, TypeVar
 
 import redis
 
@@ -16,26 +16,28 @@ from neardup.index.base import IndexMeta, IndexStats, require_fit
 from neardup.index.batch import Batch
 from neardup.index.live import read_live, read_splits
 from neardup.index.retention import FOR_EVER, Retention
-from neardup.index.shared.views import SharedView, SharedViews, is_outgrown
+from neardup.index.shared.views import SharedView, SharedViews
 from neardup.index.stored.codec import decode_decision, decode_head, decode_member
-from neardup.index.stored.connection import require_no_eviction, translated_errors
-from neardup.index.stored.events import Event, Rewritten
+from neardup.index.stored.connection import require_no_eviction, require_replicas, run_of, translated_errors
+from neardup.index.stored.events import Rewritten
 from neardup.index.stored.keys import IndexKeys
+from neardup.index.stored.log import LogEvents
 from neardup.index.stored.scripts import CommitReply, FellBehind, GenerationChanged, GenerationScripts
 from neardup.index.tree import CellTree, choose_split
 from neardup.index.view import GenerationView, OutdatedView
 from neardup.types import Decision, Member, Query
 
 DECISION_TTL_S = 2 * 60 * 60
-"""How long a decision is remembered by its key, 200 bytes each: longer than redelivery usually takes.
-
-After that a member is recognised by its key, and a duplicate is found again, perhaps of a nearer member.
-"""
+"""How long a decision is remembered by its key, 200 bytes each: longer than redelivery usually takes. After that a
+member is recognised by its key, and a duplicate is found again, perhaps of a nearer member."""
 CACHE_BYTES = 1 << 30
 MAX_CLUSTER = 300
 _SPLITS_A_BATCH = 8
 """A cell far above the limit is split over several batches, so that none waits long."""
+_WARY_BATCHES = 32
+"""So many batches tell which cells matter to them after another process came in between: it may do so again."""
 _PAGE = 1000
+Result = TypeVar("Result")
 _log = logging.getLogger(__name__)
 
 
@@ -54,6 +56,8 @@ class RedisIndexOptions:
     ----------
     decision_ttl_s
         How long a decision is remembered by its key.
+    replicas
+        How many of Redis' replicas have to have a commit before it counts.
     cache_bytes
         What members' records may take in this process; the rest is read again when it is needed.
     max_cluster
@@ -61,16 +65,17 @@ class RedisIndexOptions:
     retention
         How long a member counts; all consumers of an index should agree.
     probe
-        `Probe.EXACT`, or the article's `Probe.NEAREST`, which misses duplicates across cluster borders.
+        `Probe.EXACT`, or the article's `Probe.NEAREST`, which misses duplicates across borders.
     as_stored
         Whether queries are members that were lost, which come without variants.
     now_ms
         This machine's clock: no image of a later time makes members go.
     shared
-        Where processes of this machine that use the index alike leave what they know of it; None for one alone.
+        Where processes of this machine leave what they know of the index, for one another or for later.
     """
 
     decision_ttl_s: int = DECISION_TTL_S
+    replicas: int = 0
     cache_bytes: int = CACHE_BYTES
     max_cluster: int = MAX_CLUSTER
     retention: Retention = FOR_EVER
@@ -83,8 +88,7 @@ class RedisIndexOptions:
 class RedisIndex:
     """Compares an image with every member that could be within the radius, and commits with one script.
 
-    The process keeps a sketch of every member and as many records as fit in memory. It follows the generation's events,
-    so a batch costs one call to learn what is new and one to commit.
+    The process keeps a sketch of every member, and as many records as there is room for.
 
     Parameters
     ----------
@@ -115,12 +119,14 @@ class RedisIndex:
         self._fingerprint = fingerprint
         self._options = options or RedisIndexOptions()
         self._retries = 0
-        self._contended = False
+        self._contended = 0
         self._newest_ms = UNKNOWN_MS
         self._swept = 0
         self._shared = self._options.shared
         self._taken_at = -1
+        self._server = ""
         require_no_eviction(client)
+        require_replicas(client, self._options.replicas)
         self._load()
 
     @property
@@ -139,7 +145,7 @@ class RedisIndex:
                 live.meta.check_descriptor(self._fingerprint)
             # Another generation may come while this process runs, another descriptor may not.
             self._live, self._fingerprint = live, live.meta.fingerprint
-            self._scripts = GenerationScripts(self._client, self._keys, self.meta.generation)
+            self._scripts = GenerationScripts(self._client, self._keys, self.meta.generation, self._options.replicas)
             try:
                 self._read_members()
             except GenerationChanged:
@@ -149,11 +155,16 @@ class RedisIndex:
     def _read_members(self) -> None:
         self._in_step = False
         self._read = self._read_cells  # one object: a view that is shared leaves out what it is
+        if self._shared is not None and self._shared.lasting:
+            self._server = run_of(self._client)
         if self._shared is None:
             self._read_view()
         else:
             with self._shared.alone():
-                if not self._take(self._shared):
+                if self._take(self._shared):
+                    later = self._position.seen - self._taken_at
+                    _log.info("the index is as another process left it on this machine, and %d events later", later)
+                else:
                     self._read_view()
                     self._share(self._shared)
         self._in_step = True
@@ -172,7 +183,7 @@ class RedisIndex:
 
     def _take(self, shared: SharedViews, after: int = -1) -> bool:
         """Take over what another process knows, and follow it from there; return False where that cannot be."""
-        found = shared.newest(self.meta, self._read, after)
+        found = shared.newest(self.meta, self._read, after, self._server)
         if found is None:
             return False
         self._taken_at = found.position.seen
@@ -187,47 +198,41 @@ class RedisIndex:
 
     def _share(self, shared: SharedViews) -> None:
         """Leave what this process knows for the others, and use it as they do, in place of its own copy."""
-        try:
-            shared.put(SharedView(self.meta, self._position, self._view), self._read)
-        except OSError as error:
-            _log.warning("the memory of the index is not shared between workers: %s", error)
+        if shared.take_in(SharedView(self.meta, self._position, self._view, self._server), self._read):
+            self._take(shared)
+        else:
             self._shared = None
-            return
-        self._take(shared)
 
     def _share_again(self) -> None:
         """Share what was added since, if it is much: it is in the memory of each process."""
-        if self._shared is not None and is_outgrown(self._view):
+        if self._shared is not None and self._shared.is_outgrown(self._view, self._position.seen - self._taken_at):
             with self._shared.alone(), suppress(GenerationChanged):  # whoever commits is told, too
                 if not self._take(self._shared, self._taken_at):
                     self._share(self._shared)
 
-    def _read_cells(self, cells: Sequence[int]) -> list[list[bytes]]:
-        with translated_errors():
-            pipeline = self._client.pipeline(transaction=False)
-            for cell in cells:
-                pipeline.lrange(self._keys.cell(self.meta.generation, cell), 0, -1)
-            return list(pipeline.execute())
+    def leave(self) -> None:
+        """Leave what this process knows, where that is to last, for the one that comes after it; then end."""
+        if self._shared is not None and self._shared.lasting and self._in_step:
+            with self._shared.alone():
+                if self._shared.newest(self.meta, self._read, self._position.seen - 1, self._server) is None:
+                    self._shared.take_in(SharedView(self.meta, self._position, self._view, self._server), self._read)
 
-    def _catch_up(self) -> None:
+    def _read_cells(self, cells: Sequence[int]) -> list[list[bytes]]:
+        return self._scripts.cells(cells)
+
+    def _catch_up(self) -> bool:
+        """Follow the log; return whether it only grew, so that no cell was read at other places than we know."""
         if not self._in_step:  # Redis failed during an update: the view is neither old nor new
             self._load()
         try:
             events = self._scripts.new_events(self._position)
-        except GenerationChanged:
+        except (GenerationChanged, FellBehind):
             self._load()
-        except FellBehind:
-            self._read_again()
-        else:
-            self._apply(events)
+            return False
+        self._apply(events)
+        return events.only_append
 
-    def _read_again(self) -> None:
-        try:
-            self._read_members()
-        except GenerationChanged:
-            self._load()
-
-    def _apply(self, events: Sequence[Event]) -> None:
+    def _apply(self, events: LogEvents) -> None:
         self._in_step = False
         self._view.apply(events)
         self._in_step = True
@@ -268,10 +273,7 @@ class RedisIndex:
             self._catch_up()
 
     def _divide_large_cells(self) -> None:
-        # Cells that have grown and are not large are left out first: there may be more of them with each batch.
-        sizes = {cell: self._view.size_of(cell) for cell in self._view.grown}
-        self._view.grown = {cell for cell, size in sizes.items() if size > self._options.max_cluster}
-        for cell in sorted(self._view.grown)[:_SPLITS_A_BATCH]:
+        for cell in self._view.grown_above(self._options.max_cluster)[:_SPLITS_A_BATCH]:
             try:
                 divisible = self._view.size_of(cell) > self._options.max_cluster and self._divide(cell)
             except OutdatedView as outdated:
@@ -306,11 +308,8 @@ class RedisIndex:
             try:
                 batch = batch or self._new_batch(queries)
                 decided += self._commit(batch, len(decided))
-            except GenerationChanged:
+            except (GenerationChanged, FellBehind):
                 self._load()
-                batch = None
-            except FellBehind:
-                self._read_again()
                 batch = None
             except OutdatedView as outdated:
                 self._look_again(outdated)
@@ -336,12 +335,26 @@ class RedisIndex:
         return Batch(queries, self._view, self.meta, self._options.retention, own_cell_only=own_cell_only)
 
     def _follow(self, batch: Batch, reply: CommitReply, decided: int) -> None:
-        self._contended = reply.events is not None
         if reply.events is None:
+            self._contended = max(0, self._contended - 1)
             return
+        self._contended = _WARY_BATCHES
         self._retries += 1
         self._apply(reply.events)
         batch.follow(reply.events, decided)
+
+    def preview(self, query: Query, look: Callable[[Batch, GenerationView], Result]) -> Result:
+        """Return what a function, which may be called twice, finds for a query; change nothing; raise as `decide`."""
+        self._catch_up()
+        self._view.tidy()
+        while True:
+            try:
+                found = look(self._new_batch([query]), self._view)
+            except OutdatedView as outdated:
+                self._look_again(outdated)
+                continue
+            if self._catch_up():
+                return found
 
     # -- showing ------------------------------------------------------------------------------------------------------
 

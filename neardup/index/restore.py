@@ -15,8 +15,9 @@ from neardup.index.live import Live, count_events, read_splits
 from neardup.index.retention import Retention
 from neardup.index.stored.codec import encode_member, head_key, split_record
 from neardup.index.stored.connection import translated_errors
-from neardup.index.stored.events import Appended
+from neardup.index.stored.events import Appended, encode_appended
 from neardup.index.stored.keys import IndexKeys
+from neardup.index.stored.log import LogEvents
 from neardup.index.stored.scripts import Placed, load_script
 from neardup.index.tree import CellTree
 from neardup.index.view import GenerationView
@@ -114,9 +115,9 @@ class RestoredGeneration:
         events = []
         for draft in drafts:
             record = encode_member(member_of(draft.query))
-            events.append(Appended(draft.cell, draft.root, sizes[draft.cell], record))
+            events.append(encode_appended(Appended(draft.cell, draft.root, sizes[draft.cell], record)))
             sizes[draft.cell] += 1
-        self._view.apply(events)
+        self._view.apply(LogEvents(events))
 
     def _query(self, member: Member) -> Query:
         kept = narrowed(member.kept, self._meta.relation.parts)

@@ -5,7 +5,7 @@ from numpy.typing import NDArray
 
 from neardup.index.stored.events import Split
 from neardup.search.cells import Cells
-from neardup.search.sketch_trees import Sketches
+from neardup.search.sketch_rows import Sketches
 from neardup.types import Descriptors
 
 _ROOT_SLACK = 1e-5

@@ -1,6 +1,5 @@
 """One process's view of a generation, kept up to date by its events."""
 
-from array import array
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from itertools import chain
@@ -9,21 +8,22 @@ from operator import itemgetter
 import numpy as np
 from numpy.typing import NDArray
 
-from neardup.index.cache import CellBlock, CellCache, CellReader
-from neardup.index.stored.events import Appended, Event, Rewritten, Split
+from neardup.index.cache import CellBlock, CellCache, CellReader, Located
+from neardup.index.stored.events import Split
+from neardup.index.stored.log import LogEvents
 from neardup.index.stored.records import Records, read_records
 from neardup.index.tree import CellTree
 from neardup.relation.rule import Relation
 from neardup.search.distance import l2_distances, nearest_l2_distances, paired_l2_distances
-from neardup.search.sketch_trees import Sketches, SketchTrees
+from neardup.search.places import GONE, Cells, Grouped, Places, grouped
+from neardup.search.sketch_rows import Sketches, Slots
+from neardup.search.sketch_trees import SketchTrees
 from neardup.search.sketches import Sketcher
 from neardup.types import Descriptors, Kept, Look, Symmetry
 
 HeadCounts = Callable[[bytes], bool]
 """Whether a member counts, by its record's head."""
 
-_GONE = -1
-_FIRST_SLOTS = 1024
 _PAIRS = 8192
 """Candidates measured at a time: 16 MB with 256 numbers in float64."""
 _SCAN_SHARE = 0.02
@@ -70,8 +70,8 @@ class Hit:
 class GenerationView:
     """All members of a generation as sketches, and the records of the cells that there is room for.
 
-    A member has a slot here, its number in the arrays of this process; `_cell_of` and `_place_of` say where in the
-    index it stands. That of a member which left its cell points nowhere, until `tidy` numbers all anew.
+    A member has a slot here, its number in the arrays of this process; `_places` says where in the index it stands.
+    That of a member which left its cell points nowhere, until `tidy` numbers all anew.
 
     `grown` holds the cells that have grown, for whoever divides large ones, and `filter` the sketches.
 
@@ -93,27 +93,23 @@ class GenerationView:
         self, tree: CellTree, sketcher: Sketcher, relation: Relation, read: CellReader, budget_bytes: int
     ) -> None:
         self.tree = tree
-        self._sketcher = sketcher
+        self._sketcher = self._cut = sketcher
         self._relation = relation
         self._dimension = tree.roots.dimension
         self._read = read
-        self._cache = CellCache(budget_bytes, self._load_blocks)
-        self._slots: dict[int, array[int]] = {}
-        self._cell_of = np.empty(_FIRST_SLOTS, dtype=np.int32)
-        self._place_of = np.empty(_FIRST_SLOTS, dtype=np.int32)
-        self._count = 0
-        self._gone = 0
+        self._places = Places(tree.cell_count, tree.leaves)
+        self._cache = CellCache(budget_bytes, self._load_blocks, self._places)
         self.filter = self._filter = SketchTrees(sketcher.size, relation.radius)
         self.rows_touched = 0
         self.grown: set[int] = set()
 
     def __len__(self) -> int:
         """Return the number of members."""
-        return self._count - self._gone
+        return len(self._places)
 
     def size_of(self, cell: int) -> int:
         """Return the number of members of a cell."""
-        return len(self._slots.get(cell, ()))
+        return self._places.size_of(cell)
 
     @property
     def cell_sizes(self) -> tuple[int, ...]:
@@ -123,7 +119,7 @@ class GenerationView:
     @property
     def nbytes(self) -> int:
         """Memory held, in bytes, about."""
-        return self._cache.nbytes + self._filter.nbytes + self._cell_of.nbytes + self._place_of.nbytes + 4 * self._count
+        return self._cache.nbytes + self._filter.nbytes + self._places.nbytes
 
     # -- keeping up ---------------------------------------------------------------------------------------------------
 
@@ -137,105 +133,88 @@ class GenerationView:
             for cell in part:
                 self._forget(cell)
             # All of them are put in order at once, with the last: each page tells about how many are still to come.
-            self._add(list(zip(part, read, strict=True)), pages - number - 1)
+            self._load(part, read, pages - number - 1)
 
-    def apply(self, events: Iterable[Event]) -> None:
-        """Follow what happened, in order; what is known already changes nothing."""
-        appended: dict[int, list[bytes]] = {}
-        for event in events:
-            if isinstance(event, Appended):
-                self._note(event, appended)
-                continue
-            self._add_all(appended)
-            if isinstance(event, Split):
-                self._split(event)
-            elif isinstance(event, Rewritten) and self.tree.is_leaf(event.cell):
-                self.load([event.cell])
-        self._add_all(appended)
-
-    def _note(self, event: Appended, appended: dict[int, list[bytes]]) -> None:
-        known = self.size_of(event.cell) + len(appended.get(event.cell, ()))
-        if not self.tree.is_leaf(event.cell) or event.place < known:
-            return  # read already, together with the cell
-        if event.place == known:
-            appended.setdefault(event.cell, []).append(event.record)
-        else:
-            self._add_all(appended)
-            self.load([event.cell])
-
-    def _add_all(self, appended: dict[int, list[bytes]]) -> None:
-        if appended:
-            self._add(list(appended.items()))
-            appended.clear()
-
-    def _add(self, appended: Sequence[tuple[int, Sequence[bytes]]], pages_to_come: int = 0) -> None:
-        """Take in records at the end of cells; about as many come with each page to come."""
-        every = list(chain.from_iterable(records for _, records in appended))
+    def _load(self, cells: Sequence[int], read: Sequence[Sequence[bytes]], pages_to_come: int) -> None:
+        """Take in the records of cells that hold none; about as many come with each page to come."""
+        every = list(chain.from_iterable(read))
         records, descriptors = read_records(every, self._dimension, self._relation.parts)
-        slots = self._new_slots([(cell, len(theirs)) for cell, theirs in appended])
-        sketches = self._sketcher.cut(self._filter.shape.kept).sketch(descriptors)
-        self._filter.add(sketches, slots, len(self._filter) + (1 + pages_to_come) * len(every) if pages_to_come else 0)
+        members = grouped(np.repeat(np.array(cells, dtype=np.intp), list(map(len, read))))
+        slots = self._places.append(members)
+        self.grown.update(members.cells.tolist())
+        self._add(descriptors, slots, len(self._filter) + (1 + pages_to_come) * len(every) if pages_to_come else 0)
         end = 0
-        for cell, theirs in appended:
+        for cell, theirs in zip(cells, read, strict=True):
             first, end = end, end + len(theirs)
-            if first < end:
-                self._keep(cell, records, first, end)
+            if self._cache.has_room():
+                self._cache.put(cell, self._block_of(records.part(first, end)))
 
-    def _keep(self, cell: int, records: Records, first: int, end: int) -> None:
-        """Keep the last records of a cell, if those before are kept, and there is room for a new one."""
-        block = self._cache.peek(cell)
-        if block is not None:
-            block.extend(records.part(first, end))
-            self._cache.resized(cell)
-        elif self.size_of(cell) == end - first and self._cache.has_room():
-            self._cache.put(cell, self._block_of(records.part(first, end)))
+    def _add(self, descriptors: Descriptors, slots: Slots, expected: int = 0) -> None:
+        if self._cut.kept != self._filter.shape.kept:
+            self._cut = self._sketcher.cut(self._filter.shape.kept)
+        self._filter.add(self._cut.sketch(descriptors), slots, expected)
 
-    def _new_slots(self, counts: Sequence[tuple[int, int]]) -> NDArray[np.int32]:
-        """Return slots for so many more members of each cell."""
-        sizes = np.array([size for _, size in counts], dtype=np.int32)
-        total = int(sizes.sum())
-        if self._count + total > len(self._cell_of):
-            room = np.empty(self._count + total, dtype=np.int32)
-            self._cell_of = np.concatenate([self._cell_of, room])
-            self._place_of = np.concatenate([self._place_of, room])
-        slots = np.arange(self._count, self._count + total, dtype=np.int32)
-        known = np.array([self.size_of(cell) for cell, _ in counts], dtype=np.int32)
-        ends = np.cumsum(sizes)
-        self._cell_of[slots] = np.repeat(np.array([cell for cell, _ in counts], dtype=np.int32), sizes)
-        self._place_of[slots] = np.arange(total) + np.repeat(known - (ends - sizes), sizes)
-        bytes_of, width = slots.tobytes(), slots.itemsize
-        for (cell, size), end in zip(counts, ends.tolist(), strict=True):
-            self._slots.setdefault(cell, array("i")).frombytes(bytes_of[width * (end - size) : width * end])
-        self.grown.update(cell for cell, _ in counts)
-        self._count += total
-        return slots
+    def apply(self, events: LogEvents) -> None:
+        """Follow what happened, in order; what is known already changes nothing."""
+        _, descriptors = events.records(self._dimension, self._relation.parts)
+        rows, slots = [np.empty(0, dtype=np.intp)], [np.empty(0, dtype=np.int32)]
+        for step in events.steps():
+            if isinstance(step, slice):
+                fresh, members = self._fresh(events.cells[step], events.places[step])
+                fresh += step.start
+                rows.append(fresh)
+                slots.append(self._places.append(members))
+                self.grown.update(members.cells.tolist())
+                theirs = [events.stored_records[row] for row in fresh.tolist()]
+                self._cache.append(slots[-1].tolist(), theirs)
+            elif isinstance(step, Split):
+                self._split(step)
+            elif self.tree.is_leaf(step.cell):
+                self.load([step.cell])
+        self._add(descriptors[np.concatenate(rows)], np.concatenate(slots))
+
+    def _fresh(self, cells: Cells, places: NDArray[np.intp]) -> tuple[NDArray[np.intp], Grouped]:
+        """Return which of those appended are not known, and by cell; read the cells of which others are missing."""
+        fresh, members, missing = self._unknown(cells, places)
+        if missing.any():
+            self.load(np.unique(cells[fresh[members.order[missing]]]).tolist())
+            fresh, members, missing = self._unknown(cells, places)
+        if missing.any():  # an event to come tells why
+            fresh = fresh[~np.isin(cells[fresh], cells[fresh[members.order[missing]]])]
+            members = grouped(cells[fresh])
+        return fresh, members
+
+    def _unknown(self, cells: Cells, places: NDArray[np.intp]) -> tuple[NDArray[np.intp], Grouped, NDArray[np.bool_]]:
+        """Return the rows of members that are not known, the same by cell, and whether one before each is missing."""
+        sizes = self._places.sizes_of(cells)
+        fresh = np.flatnonzero((sizes != GONE) & (places >= sizes))  # others were read already, together with the cell
+        members = grouped(cells[fresh])
+        rows = fresh[members.order]
+        return fresh, members, places[rows] != sizes[rows] + members.ranks
 
     def _forget(self, cell: int) -> None:
-        slots = np.asarray(self._slots.pop(cell, array("i")), dtype=np.int32)
-        self._cell_of[slots] = _GONE
-        self._gone += len(slots)
+        self._places.forget(cell)
         self._cache.drop(cell)
 
     def _split(self, split: Split) -> None:
         if not self.tree.is_leaf(split.cell):
             return
         self.tree.apply(split)
+        self._places.add_cells(self.tree.cell_count)
         if self.size_of(split.cell) != len(split.sides):
             self._forget(split.cell)
+            self._places.divide(split.cell, [])
             self.load([split.low, split.high])
             return
         sides = np.frombuffer(split.sides, dtype=np.uint8)
-        slots = np.asarray(self._slots.pop(split.cell), dtype=np.int32)
+        halves = [(split.low, np.flatnonzero(sides == ord("L"))), (split.high, np.flatnonzero(sides == ord("R")))]
         block = self._cache.peek(split.cell)
-        for cell, side in ((split.low, ord("L")), (split.high, ord("R"))):
-            rows = np.flatnonzero(sides == side)
-            self._slots[cell] = array("i", slots[rows].tobytes())
-            self.grown.add(cell)
-            self._cell_of[slots[rows]] = cell
-            self._place_of[slots[rows]] = np.arange(len(rows))
-            if block is not None:
+        if block is not None:
+            for cell, rows in halves:
                 self._cache.put(cell, block.taken(rows))
         self._cache.drop(split.cell)
+        self._places.divide(split.cell, halves)
+        self.grown |= {split.low, split.high}
         self.grown.discard(split.cell)
 
     def _block_of(self, records: Records) -> CellBlock:
@@ -252,14 +231,20 @@ class GenerationView:
 
     def tidy(self) -> None:
         """Forget the slots of those that left their cells, once they are the most; all others change, and `Hit`s."""
-        if self._gone <= max(_FIRST_SLOTS, len(self)):
-            return
-        alive = self._cell_of[: self._count] != _GONE
-        renumbered = np.where(alive, np.cumsum(alive) - 1, _GONE).astype(np.int32)
-        self._filter.renumber(renumbered)
-        self._slots = {cell: array("i", renumbered[slots].tobytes()) for cell, slots in self._slots.items()}
-        self._cell_of, self._place_of = self._cell_of[: self._count][alive], self._place_of[: self._count][alive]
-        self._count, self._gone = len(self._cell_of), 0
+        if self._places.are_untidy:
+            self.settle()
+            self._filter.renumber(self._places.tidy())
+
+    def settle(self) -> None:
+        """Put the records of members that were appended to those of their cells, where these are kept."""
+        self._cache.settle()
+
+    def grown_above(self, size: int) -> list[int]:
+        """Return the cells that have grown to more members than that; from now on no others have."""
+        cells = np.array(sorted(self.grown), dtype=np.intp)
+        large: list[int] = cells[self._places.sizes_of(cells) > size].tolist()
+        self.grown = set(large)
+        return large
 
     # -- looking ------------------------------------------------------------------------------------------------------
 
@@ -267,12 +252,7 @@ class GenerationView:
         """Return the sketches of float16 (n, d) descriptors."""
         return self._sketcher.sketch(descriptors)
 
-    def within(
-        self,
-        descriptors: Descriptors,
-        sketches: Sketches,
-        kept: Kept | None = None,
-    ) -> list[list[Hit]]:
+    def within(self, descriptors: Descriptors, sketches: Sketches, kept: Kept | None = None) -> list[list[Hit]]:
         """Return for each descriptor every member within the radius, inclusive, by exact distance.
 
         Of these, only those that what else decides lets pass, by what is kept of the queries, uint8 (n, b).
@@ -281,13 +261,13 @@ class GenerationView:
         if not len(descriptors):
             return hits
         rows, slots = self._filter.within(sketches, self._relation.radius)
-        alive = self._cell_of[slots] != _GONE
+        alive = self.holds(slots)
         rows, slots = rows[alive], slots[alive]
         if len(rows) > max(_PAIRS, _SCAN_SHARE * len(self) * (len(descriptors) + _SCAN_EXTRA)):
             rows, slots = self._scan(descriptors)
         self.rows_touched += len(rows)
         # Cell by cell, and not all at once: a flat spectrum lets through far more than fits into memory.
-        order = np.argsort(self._cell_of[slots], kind="stable")
+        order = np.argsort(self._places.cell_of[slots], kind="stable")
         near: list[tuple[int, int, Hit]] = []
         for start in range(0, len(order), _PAIRS):
             part = order[start : start + _PAIRS]
@@ -296,31 +276,40 @@ class GenerationView:
             hits[row].append(hit)
         return hits
 
+    def holds(self, slots: Slots) -> NDArray[np.bool_]:
+        """Return bool (n,): whether a member stands behind each slot; it may have left its cell."""
+        return np.asarray(self._places.cell_of[slots] != GONE)
+
+    def located(self, slots: Slots, most_read: int | None = None) -> Located:
+        """Return the cells of the members in these slots, their places there, and the cells' records.
+
+        Where only so many cells may be read, those that the first slots are in are; the records of the others lack.
+        """
+        slots = slots[self.holds(slots)]
+        cells = self._places.cell_of[slots]
+        some = cells[np.diff(cells, prepend=GONE) != 0].tolist()
+        return cells, self._places.place_of[slots], self._cache.get_many(some, most_read)
+
     def _scan(self, descriptors: Descriptors) -> tuple[NDArray[np.intp], NDArray[np.int32]]:
         """Return every (row, slot) that a float32 product cannot tell from within the radius."""
         queries = descriptors.astype(np.float32)
         bounds = (np.square(queries).sum(axis=1) - self._relation.radius**2) / 2.0 - self._dimension * _FLOAT32_ERROR
         rows, slots = [np.empty(0, dtype=np.intp)], [np.empty(0, dtype=np.int32)]
-        for cell in list(self._slots):
+        for cell, theirs in self._places.by_cell():
             members = self.block(cell).descriptors().astype(np.float32)
             half_squares = np.square(members).sum(axis=1) / 2.0
             near = np.flatnonzero(members @ queries.T - half_squares[:, np.newaxis] >= bounds)
             places, row = np.divmod(near, len(queries))
             rows.append(row)
-            slots.append(np.asarray(self._slots[cell], dtype=np.int32)[places])
+            slots.append(theirs[places])
         return np.concatenate(rows), np.concatenate(slots)
 
     def _near(
-        self,
-        descriptors: Descriptors,
-        rows: NDArray[np.intp],
-        slots: NDArray[np.int32],
-        kept: Kept | None,
+        self, descriptors: Descriptors, rows: NDArray[np.intp], slots: Slots, kept: Kept | None
     ) -> list[tuple[int, int, Hit]]:
         """Return (slot, row, hit) of the pairs that are alike, by exact distance; pairs in the order of cells."""
-        cells, places = self._cell_of[slots], self._place_of[slots]
-        firsts = np.flatnonzero(np.diff(cells, prepend=_GONE))
-        blocks = self._cache.get_many(cells[firsts].tolist())
+        cells, places, blocks = self.located(slots)
+        firsts = np.flatnonzero(np.diff(cells, prepend=GONE))
         ends = np.append(firsts[1:], len(cells)).tolist()
         candidates = np.concatenate(
             [
@@ -340,9 +329,8 @@ class GenerationView:
         for number in np.flatnonzero(found.allowed).tolist():
             pair = pairs[number]
             cell, slot = int(cells[pair]), int(slots[pair])
-            head, change = blocks[cell].head(places[pair]), found.local_change(number)
-            turned = found.symmetry(number, Symmetry.NONE)
-            hit = Hit(float(l2[pair]), head, cell, slot, change, turned, found.look(number))
+            head, turned = blocks[cell].head(places[pair]), found.symmetry(number, Symmetry.NONE)
+            hit = Hit(float(l2[pair]), head, cell, slot, found.local_change(number), turned, found.look(number))
             near.append((slot, int(rows[pair]), hit))
         return near
 

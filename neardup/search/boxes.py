@@ -32,14 +32,18 @@ class Boxes:
         """Memory held, in bytes."""
         return self.starts.nbytes + self.low.nbytes + self.high.nbytes
 
-    def reached(self, queries: NDArray[np.float32], reach: float) -> NDArray[np.bool_]:
-        """Return bool (n, m): whether a box comes within reach of each of float32 (k, m) queries."""
+    def squared_distances(self, queries: NDArray[np.float32]) -> NDArray[np.float32]:
+        """Return float32 (n, m): of each box and each of float32 (k, m) queries; 0 where it is inside."""
         squared = np.zeros((len(self), queries.shape[1]), dtype=np.float32)
         for low, high, values in zip(self.low, self.high, queries, strict=True):
             gap = np.maximum(low[:, np.newaxis] - values, values - high[:, np.newaxis])
             np.maximum(gap, 0.0, out=gap)
             squared += np.square(gap, out=gap)
-        return np.asarray(squared <= np.float32(reach * reach))
+        return squared
+
+    def reached(self, queries: NDArray[np.float32], reach: float) -> NDArray[np.bool_]:
+        """Return bool (n, m): whether a box comes within reach of each of float32 (k, m) queries."""
+        return np.asarray(self.squared_distances(queries) <= np.float32(reach * reach))
 
     def grouped(self, firsts: NDArray[np.intp]) -> "Boxes":
         """Return larger boxes, around the boxes from each of the `firsts` to before the next."""

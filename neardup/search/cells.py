@@ -3,6 +3,7 @@
 import numpy as np
 from numpy.typing import NDArray
 
+from neardup.engine import Each
 from neardup.types import Descriptors
 
 _BLOCK = 4096
@@ -49,10 +50,15 @@ class Cells:
         products = descriptors.astype(np.float64) @ self.centroids.T.astype(np.float64)
         return np.asarray(self._half_squared_norms - products, dtype=np.float64)
 
-    def assign(self, descriptors: Descriptors) -> NDArray[np.intp]:
-        """Return for each float16 (n, d) row the number of its nearest centroid; the lowest number on a tie."""
+    def assign(self, descriptors: Descriptors, each: Each = map) -> NDArray[np.intp]:
+        """Return for each float16 (n, d) row the number of its nearest centroid; the lowest number on a tie.
+
+        `each` does it block by block.
+        """
         step = max(1, min(_BLOCK, _BLOCK_BYTES // (8 * self.dimension)))
-        blocks = [
-            self.rank(descriptors[start : start + step]).argmin(axis=1) for start in range(0, len(descriptors), step)
-        ]
+        rows = (descriptors[start : start + step] for start in range(0, len(descriptors), step))
+        blocks = list(each(self._nearest, rows))
         return np.concatenate(blocks) if blocks else np.empty(0, dtype=np.intp)
+
+    def _nearest(self, descriptors: Descriptors) -> NDArray[np.intp]:
+        return np.asarray(self.rank(descriptors).argmin(axis=1))

@@ -1,21 +1,18 @@
 """Finds duplicates among many images and of existing members: exact, and independent of cells."""
 
 from dataclasses import dataclass
-from typing import TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
 
 from neardup.relation.images import Images
 from neardup.relation.rule import Relation
+from neardup.search.blocks import Nearest, Pairs, Rows, as_one, parts_of, rows_within, with_rows
 from neardup.search.distance import l2_distances, paired_l2_distances
-from neardup.search.sketch_trees import Sketches, SketchTrees
+from neardup.search.sketch_rows import Sketches
+from neardup.search.sketch_trees import SketchTrees
 from neardup.search.sketches import fit_sketcher
 from neardup.types import Descriptors
-
-Scalar = TypeVar("Scalar", bound=np.generic)
-Rows = NDArray[np.intp]
-Pairs = tuple[Rows, Rows, NDArray[np.float64]]
 
 _BLOCK_BYTES = 64 * 1024 * 1024
 """Size of one block of descriptors in float64; only a few blocks are in memory at a time."""
@@ -23,7 +20,7 @@ _BLOCK_ROWS = 256
 _PAIRS = 16_384
 _SLACK_ROWS = 4096
 _NOTHING = -1
-"""Marks a withdrawn row in `unique_of`: it is no longer an image."""
+"""In `unique_of`, of a row that was withdrawn: it is no longer an image."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -102,9 +99,22 @@ class DuplicateFinder:
         duplicates, wherever it stands. A member is known only as it was stored, without variants.
     judge_settled
         Whether a settled row can become a duplicate of an earlier settled one; otherwise it stays unique.
+    found
+        What each row duplicates, where that is known; None finds it out.
+    before
+        For each row, its nearest among uniques that are not here and earlier than all that are, by numbers below -1.
     """
 
-    def __init__(self, images: Images, relation: Relation, *, settled: int = 0, judge_settled: bool = False) -> None:
+    def __init__(
+        self,
+        images: Images,
+        relation: Relation,
+        *,
+        settled: int = 0,
+        judge_settled: bool = False,
+        found: Duplicates | None = None,
+        before: Nearest | None = None,
+    ) -> None:
         count, descriptors = len(images), images.descriptors
         self.sketcher = fit_sketcher(descriptors)
         self._relation = relation
@@ -119,12 +129,18 @@ class DuplicateFinder:
         self._settled = np.arange(count) < settled
         self._filter = SketchTrees(self.sketcher.size, relation.radius)
         self._variant_filter = SketchTrees(self.sketcher.size, relation.radius)
-        first = np.arange(settled)
+        self._before = before
+        first, others = np.arange(settled), np.arange(settled, count)
+        if found is not None:
+            self._unique_of, self._l2_distance = found.unique_of.copy(), found.l2_distance.copy()
+            for rows in (first[found.is_unique[:settled]], others[found.is_unique[settled:]]):
+                self._accept(rows, self._sketch(rows))
+            return
         if judge_settled:
             self._judge(first)
         elif settled:
             self._accept(first, self._sketch(first))
-        self._judge(np.arange(settled, count))
+        self._judge(others)
 
     @property
     def descriptors(self) -> Descriptors:
@@ -132,9 +148,23 @@ class DuplicateFinder:
         return self._descriptors[: self._count]
 
     @property
+    def images(self) -> Images:
+        """What the rows are compared by; the variants are of those that were not settled at first, in their order."""
+        kept = None if self._kept is None else self._kept[: self._count]
+        return Images(self.descriptors, kept, self._variants)
+
+    @property
     def found(self) -> Duplicates:
         """What each row duplicates as of now."""
         return Duplicates(self._unique_of[: self._count].copy(), self._l2_distance[: self._count].copy())
+
+    def nearest(self, images: Images) -> Nearest:
+        """Return the nearest of these rows that each of some later images duplicates."""
+        step = rows_within(_BLOCK_BYTES, self._descriptors.shape[1], _BLOCK_ROWS)
+        parts = [images.at(np.arange(len(images))[part]) for part in parts_of(len(images), step)]
+        found = [self._nearest_of(part, self.sketcher.sketch(part.descriptors), settled=False) for part in parts]
+        rows, l2 = zip(*found, strict=True)
+        return np.concatenate(rows), np.concatenate(l2)
 
     def add_settled(self, images: Images) -> Change:
         """Add members published as unique in the meantime; rows that are not settled give way to them.
@@ -159,19 +189,19 @@ class DuplicateFinder:
         return Change(change.added + self._judge(candidates), members.tolist() + change.removed)
 
     def _admit(self, rows: Rows) -> Change:
-        step = 1 if self._judge_settled else _rows_within(_BLOCK_BYTES, self._descriptors.shape[1], _BLOCK_ROWS)
+        step = 1 if self._judge_settled else rows_within(_BLOCK_BYTES, self._descriptors.shape[1], _BLOCK_ROWS)
         added: list[int] = []
         removed: list[int] = []
         for start in range(0, len(rows), step):
             block = rows[start : start + step]
             sketches = self._sketch(block)
-            places, others, l2 = self._within(block, sketches)
+            places, others, l2 = self._within(self._compared(block), sketches, settled=self._is_settled(block))
             settled = self._settled[others]
             if self._judge_settled and settled.any():
                 self._set_nearest(block[0], others[settled], l2[settled])
                 continue
             if self._variants:
-                places, others, l2 = _joined([(places, others, l2), self._variants_within(block, sketches)])
+                places, others, l2 = as_one([(places, others, l2), self._variants_within(block, sketches)])
             removed += self._make_way(block[places], others, l2)
             self._accept(block, sketches)
             added += block.tolist()
@@ -182,11 +212,11 @@ class DuplicateFinder:
         self._count += len(images)
         if self._count > len(self._descriptors):
             room = self._count + self._count // 8 + _SLACK_ROWS
-            self._descriptors = _with_rows(self._descriptors, room)
-            self._kept = None if self._kept is None else _with_rows(self._kept, room)
-            self._unique_of = _with_rows(self._unique_of, room)
-            self._l2_distance = _with_rows(self._l2_distance, room)
-            self._settled = _with_rows(self._settled, room)
+            self._descriptors = with_rows(self._descriptors, room)
+            self._kept = None if self._kept is None else with_rows(self._kept, room)
+            self._unique_of = with_rows(self._unique_of, room)
+            self._l2_distance = with_rows(self._l2_distance, room)
+            self._settled = with_rows(self._settled, room)
         self._descriptors[rows] = images.descriptors
         if self._kept is not None and images.kept is not None:
             self._kept[rows] = images.kept
@@ -218,7 +248,7 @@ class DuplicateFinder:
     def _judge(self, rows: Rows) -> list[int]:
         """Decide rows in order, and return those that are unique."""
         uniques: list[int] = []
-        step = _rows_within(_BLOCK_BYTES, self._descriptors.shape[1], _BLOCK_ROWS)
+        step = rows_within(_BLOCK_BYTES, self._descriptors.shape[1], _BLOCK_ROWS)
         for start in range(0, len(rows), step):
             block = rows[start : start + step]
             sketches = self._sketch(block)
@@ -228,27 +258,30 @@ class DuplicateFinder:
             uniques += block[unique].tolist()
         return uniques
 
-    def _nearest(self, block: Rows, sketches: Sketches) -> tuple[Rows, NDArray[np.float64]]:
-        """Return the nearest unique row that each duplicates, the earliest on a tie, and its distance.
+    def _nearest(self, block: Rows, sketches: Sketches) -> Nearest:
+        nearest, nearest_l2 = self._nearest_of(self._compared(block), sketches, settled=self._is_settled(block))
+        if self._before is not None:
+            rows, l2 = (each[block] for each in self._before)
+            earlier = l2 <= nearest_l2
+            nearest, nearest_l2 = np.where(earlier, rows, nearest), np.where(earlier, l2, nearest_l2)
+        return nearest, nearest_l2
 
-        Where there is none the row is -1 and the distance infinite.
-        """
-        nearest = np.full(len(block), -1, dtype=np.intp)
-        nearest_l2 = np.full(len(block), np.inf)
-        places, others, l2 = self._within(block, sketches)
+    def _nearest_of(self, images: Images, sketches: Sketches, *, settled: bool) -> Nearest:
+        nearest = np.full(len(images), -1, dtype=np.intp)
+        nearest_l2 = np.full(len(images), np.inf)
+        places, others, l2 = self._within(images, sketches, settled=settled)
         order = np.lexsort((others, l2, places))
         first = order[np.flatnonzero(np.diff(places[order], prepend=-1))]
         nearest[places[first]], nearest_l2[places[first]] = others[first], l2[first]
         return nearest, nearest_l2
 
-    def _within(self, block: Rows, sketches: Sketches) -> Pairs:
-        """Return each place in the block paired with each unique row that it duplicates, and their distance."""
-        settled = bool(self._settled[block[:1]].any())
-        found = [self._alike(self._images(block), sketches, settled=settled)]
-        for variant in self._variants_of(block):
+    def _within(self, images: Images, sketches: Sketches, *, settled: bool) -> Pairs:
+        """Return each place among the images paired with each unique row that it duplicates, and their distance."""
+        found = [self._alike(images, sketches, settled=settled)]
+        for variant in images.variants:
             rows, others, l2 = self._alike(variant, self.sketcher.sketch(variant.descriptors), settled=settled)
             found.append((variant.images[rows], others, l2))
-        return _joined(found)
+        return as_one(found)
 
     def _alike(self, images: Images, sketches: Sketches, *, settled: bool) -> Pairs:
         places, slots = self._filter.within(sketches, self._relation.radius)
@@ -257,9 +290,9 @@ class DuplicateFinder:
         places, others = places[unique], others[unique]
         found = [
             self._alike_of(images, places[part], self._images(others[part]), others[part], settled=settled)
-            for part in _parts(len(places), _rows_within(_BLOCK_BYTES, self._descriptors.shape[1], _PAIRS))
+            for part in parts_of(len(places), rows_within(_BLOCK_BYTES, self._descriptors.shape[1], _PAIRS))
         ]
-        return _joined(found)
+        return as_one(found)
 
     def _alike_of(self, images: Images, places: Rows, paired: Images, others: Rows, *, settled: bool) -> Pairs:
         """Return the pairs (image at a place, paired image) that are alike; `others` gives the rows of the latter.
@@ -283,17 +316,23 @@ class DuplicateFinder:
         rows, numbers = np.divmod(slots.astype(np.intp), len(self._variants))
         others = rows + self._variant_rows.start
         late = self._images(block)
-        found = [_joined([])]
+        found = [as_one([])]
         for number, variant in enumerate(self._variants):
             pairs = np.flatnonzero((numbers == number) & (self._unique_of[others] == others))
-            for part in _parts(len(pairs), _rows_within(_BLOCK_BYTES, self._descriptors.shape[1], _PAIRS)):
+            for part in parts_of(len(pairs), rows_within(_BLOCK_BYTES, self._descriptors.shape[1], _PAIRS)):
                 pair = pairs[part]
                 found.append(self._alike_of(late, places[pair], variant.at(rows[pair]), others[pair], settled=True))
-        return _joined(found)
+        return as_one(found)
 
     def _images(self, rows: Rows) -> Images:
         kept = None if self._kept is None else self._kept[rows]
         return Images(self._descriptors[rows], kept)
+
+    def _compared(self, block: Rows) -> Images:
+        return self._images(block).with_variants(tuple(self._variants_of(block)))
+
+    def _is_settled(self, block: Rows) -> bool:
+        return bool(self._settled[block[:1]].any())
 
     def _variants_of(self, block: Rows) -> list[Images]:
         """Return the variants of a block whose rows are either all settled or all not."""
@@ -354,24 +393,3 @@ class DuplicateFinder:
 
     def _sketch(self, rows: Rows) -> Sketches:
         return self.sketcher.sketch(self._descriptors[rows])
-
-
-def _parts(count: int, step: int) -> list[slice]:
-    return [slice(start, start + step) for start in range(0, count, step)]
-
-
-def _joined(pairs: list[Pairs]) -> Pairs:
-    if not pairs:
-        return np.empty(0, dtype=np.intp), np.empty(0, dtype=np.intp), np.empty(0)
-    places, others, l2 = zip(*pairs, strict=True)
-    return np.concatenate(places), np.concatenate(others), np.concatenate(l2)
-
-
-def _rows_within(limit_bytes: int, dimension: int, most: int) -> int:
-    return max(1, min(most, limit_bytes // (8 * dimension)))
-
-
-def _with_rows(array: NDArray[Scalar], rows: int) -> NDArray[Scalar]:
-    grown = np.zeros((rows, *array.shape[1:]), dtype=array.dtype)
-    grown[: len(array)] = array
-    return grown

@@ -11,6 +11,7 @@ sketches loses nothing. That holds for any orthonormal basis; principal componen
 """
 
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 from numpy.typing import NDArray
@@ -28,7 +29,7 @@ _SAMPLE_NUMBERS = 1 << 24
 _NEGLIGIBLE = 1e-9
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Sketcher:
     """Makes sketches: an orthonormal basis of a few rows, and the mean that is subtracted first.
 
@@ -48,6 +49,17 @@ class Sketcher:
         """Numbers in a sketch, p + 1."""
         return len(self.basis) + 1
 
+    @property
+    def kept(self) -> int:
+        """Components, p."""
+        return len(self.basis)
+
+    @cached_property
+    def _exact(self) -> tuple[NDArray[np.float64], NDArray[np.float64], NDArray[np.float64]]:
+        """Basis and mean in float64, and what the square of a prefix counts twice (`sketch`)."""
+        basis, mean = self.basis.astype(np.float64), self.mean.astype(np.float64)
+        return basis, mean, 2.0 * np.eye(len(basis)) - basis @ basis.T
+
     def cut(self, components: int) -> "Sketcher":
         """Return a sketcher that makes do with the first components."""
         return Sketcher(self.mean, self.basis[:components])
@@ -55,10 +67,9 @@ class Sketcher:
     def sketch(self, descriptors: Descriptors) -> NDArray[np.float64]:
         """Return float64 (n, p + 1) sketches of float16 (n, d) descriptors."""
         sketches = np.empty((len(descriptors), self.size))
-        basis, mean = self.basis.astype(np.float64), self.mean.astype(np.float64)
         # |c - p B|^2 = |c|^2 - p (2 - B B') p' where p = c B', even for a B that is orthonormal up to float32.
         # The difference loses half its digits near zero: what is left of float64 is a hundredth of the slack.
-        beyond = 2.0 * np.eye(len(basis)) - basis @ basis.T
+        basis, mean, beyond = self._exact
         step = max(1, _BLOCK_NUMBERS // self.mean.size)
         centred = np.empty((min(step, len(descriptors)), self.mean.size))
         for start in range(0, len(descriptors), step):

@@ -200,7 +200,7 @@ def test_without_room_in_memory_each_has_its_own(
     monkeypatch.setattr("neardup.index.shared.views.write_mapped", full)
     one, other = crew.open(), crew.open()
     assert crew.readings == 2
-    assert caplog.text.count("is not shared between workers") == 2
+    assert caplog.text.count("cannot be left for other processes") == 2
     assert verdict(one, "a", 0, 0.3) is Verdict.UNIQUE
     assert verdict(other, "b", 0, 0.31) is Verdict.DUPLICATE
-    assert caplog.text.count("is not shared between workers") == 2
+    assert caplog.text.count("cannot be left for other processes") == 2

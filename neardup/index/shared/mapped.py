@@ -4,6 +4,7 @@ import io
 import mmap
 import pickle
 import struct
+import zlib
 from array import array
 from pathlib import Path
 from typing import IO, Any
@@ -33,8 +34,8 @@ class _Unpickler(pickle.Unpickler):
         return self._own
 
 
-def write_mapped(file: IO[bytes], thing: object, own: object) -> None:
-    """Write a picklable object, the numbers of its numpy arrays apart.
+def write_mapped(file: IO[bytes], thing: object, own: object) -> int:
+    """Write a picklable object, the numbers of its numpy arrays apart; return the checksum of all of it.
 
     The file holds how many parts there are, their sizes, each as u64, and the parts: the pickle and the arrays.
 
@@ -51,10 +52,20 @@ def write_mapped(file: IO[bytes], thing: object, own: object) -> None:
     pickler.dump(thing)
     parts = [pickler.pickled.getbuffer(), *(each.raw() for each in pickler.arrays)]
     sizes = array("Q", map(len, parts))
-    file.write(_COUNT.pack(len(sizes)) + sizes.tobytes())
-    for part in parts:
-        file.write(bytes(-file.tell() % _ALIGNED))
-        file.write(part)
+    all_parts: list[bytes | memoryview] = [_COUNT.pack(len(sizes)) + sizes.tobytes(), *parts]
+    end = checksum = 0
+    for part in all_parts:
+        pieces: tuple[bytes | memoryview, ...] = (bytes(-end % _ALIGNED), part)
+        for piece in pieces:
+            file.write(piece)
+            end, checksum = end + len(piece), zlib.crc32(piece, checksum)
+    return checksum
+
+
+def checksum_of(path: Path) -> int:
+    """Return the checksum of a file, as `write_mapped` does."""
+    with path.open("rb") as file, mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as memory:
+        return zlib.crc32(memory)
 
 
 def open_mapped(path: Path, own: object) -> Any:  # noqa: ANN401 - whatever was written

@@ -1,7 +1,10 @@
-"""The folder in which processes that work on one index leave a view of its generation for one another."""
+"""The folder in which processes that work on one index leave a view of its generation, for one another or for later."""
 
 import contextlib
 import fcntl
+import logging
+import os
+import time
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -10,12 +13,17 @@ import numpy as np
 
 from neardup.index.base import IndexMeta
 from neardup.index.cache import CellReader
-from neardup.index.shared.mapped import open_mapped, write_mapped
-from neardup.index.stored.scripts import Position
+from neardup.index.shared.mapped import checksum_of, open_mapped, write_mapped
+from neardup.index.stored.scripts import LOG_EVENTS, Position
 from neardup.index.view import GenerationView
 
 _LEAST, _SHARE = 4096, 8
 """Sketches, and of all one in so many: when more have moved, they are shared again, which costs a copy of all."""
+_EVENTS_KEPT_BEHIND = LOG_EVENTS // 2
+"""A view that lasts is left again after so many events: whoever opens it has to find the next ones in the log."""
+_REST = 20
+"""So many times as long as that took it is not left again for that: nothing is judged meanwhile."""
+_log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,11 +36,16 @@ class SharedView:
         Of the generation.
     position
         The events after it are still to be followed; some of them may be known to the view.
+    view
+        All members, as far as they are known.
+    server
+        Which run of Redis it was read from, where it is for later: one that is started again may have lost some.
     """
 
     meta: IndexMeta
     position: Position
     view: GenerationView
+    server: str = ""
 
 
 class SharedViews:
@@ -44,31 +57,49 @@ class SharedViews:
     Parameters
     ----------
     folder
-        From `neardup.index.shared.folder.folder_in_memory`.
+        From `neardup.index.shared.folder`, in memory or to last.
+    lasting
+        Whether it is for processes that come later, even after the machine was off: what is not whole is not used.
     """
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, *, lasting: bool = False) -> None:
         self._folder = folder
+        self.lasting = lasting
+        self._again_at_s = 0.0
 
     @contextlib.contextmanager
     def alone(self) -> Iterator[None]:
-        """Wait until no other process is here: who comes first reads the index for all. Death ends it, too."""
-        with (self._folder / "lock").open("wb") as lock:
-            fcntl.flock(lock, fcntl.LOCK_EX)
+        """Wait until no other process is here: who comes first reads the index for all. Death ends it, too.
+
+        Where a consumer with other code, or with other room for records, has removed the folder, nobody else is here.
+        """
+        with contextlib.ExitStack() as held:
+            with contextlib.suppress(FileNotFoundError):
+                lock = held.enter_context((self._folder / "lock").open("wb"))
+                fcntl.flock(lock, fcntl.LOCK_EX)
             yield
 
-    def newest(self, meta: IndexMeta, read: CellReader, after: int = -1) -> SharedView | None:
+    def newest(self, meta: IndexMeta, read: CellReader, after: int = -1, server: str = "") -> SharedView | None:
         """Return a view of a generation that has seen more events than `after`; None without one.
 
-        It reads cells with `read`.
+        It reads cells with `read`, and is of this run of the server.
         """
         for path in self._folder.glob(f"{meta.generation}-*.view"):
-            if _events_seen(path) > after:
-                found: SharedView = open_mapped(path, read)
+            if _events_seen(path) > after and (found := self._opened(path, read)) is not None:
                 found.view.filter.untouched = len(found.view.filter)
                 # A number is given again where somebody has emptied the database.
-                return found if found.meta == meta else None
+                return found if (found.meta, found.server) == (meta, server) else None
         return None
+
+    def _opened(self, path: Path, read: CellReader) -> SharedView | None:
+        if self.lasting and path.stem.rpartition("-")[2] != _checksum_in_name(path):
+            _log.warning("%s is damaged, so the index is read from Redis", path)
+            return None
+        try:
+            found: SharedView = open_mapped(path, read)
+        except OSError:  # a consumer of another version, or with other room for records, has removed the folder
+            return None
+        return found
 
     def put(self, shared: SharedView, read: CellReader) -> None:
         """Leave a view for all, which reads cells with `read` here, in the place of the one before; only while `alone`.
@@ -78,19 +109,41 @@ class SharedViews:
         OSError
             There is no room for it.
         """
+        begun_s = time.monotonic()
         _make_room(shared.view)
+        shared.view.settle()
         earlier = [*self._folder.glob("*.view"), *self._folder.glob("*.part")]
         part = self._folder / f"{shared.meta.generation}-{shared.position.seen}.part"
         try:
             with part.open("wb") as file:
-                write_mapped(file, shared, read)
-            part.rename(part.with_suffix(".view"))
+                checksum = write_mapped(file, shared, read)
+                if self.lasting:
+                    file.flush()
+                    os.fsync(file.fileno())
+            whole = part.with_name(f"{part.stem}-{checksum:08x}.view")
+            part.rename(whole)
         except OSError:
             part.unlink(missing_ok=True)
             raise
         for path in earlier:
-            if path != part.with_suffix(".view"):
+            if path != whole:
                 path.unlink(missing_ok=True)
+        now_s = time.monotonic()
+        self._again_at_s = now_s + _REST * (now_s - begun_s)
+
+    def take_in(self, shared: SharedView, read: CellReader) -> bool:
+        """Put a view; where there is no room for it, say so and return False."""
+        try:
+            self.put(shared, read)
+        except OSError as error:
+            _log.warning("what is known of the index cannot be left for other processes: %s", error)
+            return False
+        return True
+
+    def is_outgrown(self, view: GenerationView, events: int) -> bool:
+        """Return whether to leave a view again, so many events after it was left."""
+        is_far_behind = self.lasting and events > _EVENTS_KEPT_BEHIND
+        return is_outgrown(view) or (is_far_behind and time.monotonic() >= self._again_at_s)
 
 
 def is_outgrown(view: GenerationView) -> bool:
@@ -109,4 +162,12 @@ def _much(view: GenerationView) -> int:
 
 
 def _events_seen(path: Path) -> int:
-    return int(path.stem.partition("-")[2])
+    return int(path.stem.split("-")[1])
+
+
+def _checksum_in_name(path: Path) -> str | None:
+    """Return what ends the name of a file that is whole; None for one that is empty, or gone."""
+    try:
+        return f"{checksum_of(path):08x}"
+    except (OSError, ValueError):  # an empty file cannot be mapped
+        return None

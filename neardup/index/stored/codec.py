@@ -69,6 +69,23 @@ def split_record(record: bytes, dimension: int) -> tuple[bytes, Descriptors]:
     return record[:head_bytes], descriptor
 
 
+def dimension_of(record: bytes) -> int:
+    """Return how many numbers a record has that is told by itself alone.
+
+    Raises
+    ------
+    CorruptIndex
+        It is no record of a member.
+    """
+    if len(record) < _HEADER.size or record[0] != RECORD_VERSION or record[1] not in KEPT_BYTES:
+        raise CorruptIndex(f"not a member record of version {RECORD_VERSION}: {record[:16]!r}")
+    _, kind, key_bytes, id_bytes, _ = _HEADER.unpack_from(record)
+    numbers_bytes: int = len(record) - _HEADER.size - key_bytes - id_bytes - KEPT_BYTES[kind]
+    if numbers_bytes <= 0 or numbers_bytes % 2:
+        raise CorruptIndex(f"a member record of {len(record)} bytes has no room for its numbers")
+    return numbers_bytes // 2
+
+
 def kept_in(record: bytes) -> Kept | None:
     """Return what is kept besides in a record that `split_record` can read, uint8 (b,), read-only; None for nothing."""
     return np.frombuffer(record[-KEPT_BYTES[record[1]] :], dtype=np.uint8) if record[1] else None

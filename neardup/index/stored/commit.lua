@@ -11,7 +11,7 @@
 --   ARGV[2]        events that the client has seen, since the generation began
 --   ARGV[3]        how the last of them begins; '' when it has seen none
 --   ARGV[4]        seconds that a recorded decision lives
---   ARGV[5]        events that the log keeps
+--   ARGV[5]        events that the log keeps at least
 --   ARGV[4i + 2]   decision on item i, opaque
 --   ARGV[4i + 3]   its member record when it is to become a member, else ''
 --   ARGV[4i + 4]   its home cell and the root of that, packed as two unsigned 32-bit integers, little-endian
@@ -89,9 +89,11 @@ for i = 1, (#KEYS - 3) / 2 do
     replies[i] = ''
   end
 end
+-- Many leave at once: between, whoever follows knows at which place of the list an event is. SET, and not INCRBY, for
+-- which consumers have no right.
 local excess = redis.call('LLEN', log) - tonumber(ARGV[5])
-if excess > 0 then
+if excess > tonumber(ARGV[5]) / 8 then
   redis.call('LTRIM', log, excess, -1)
-  redis.call('INCRBY', trimmed, excess)
+  redis.call('SET', trimmed, string.format('%d', first + excess))
 end
 return {'DONE', replies}

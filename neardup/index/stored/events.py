@@ -82,6 +82,11 @@ class Rewritten:
 Event = Appended | Split | Rewritten
 
 
+def encode_appended(appended: Appended) -> bytes:
+    """Return the event of an appended member, as the scripts write it."""
+    return _BEGIN.pack(b"A", appended.cell, appended.root) + _APPENDED.pack(appended.place) + appended.record
+
+
 def encode_split(split: Split) -> bytes:
     """Return the event of a split."""
     body = _SPLIT.pack(split.low, split.high, split.axis, split.threshold)

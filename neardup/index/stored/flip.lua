@@ -7,7 +7,7 @@
 --   KEYS[3]   {NAME}:gP:log        list     the latest events of its predecessor, oldest first
 --   KEYS[4]   {NAME}:gP:trimmed    string   how many events have left that log
 --   KEYS[5]   {NAME}:gG:known      string   which members the generation that is to be live has now
---   and       all keys of whatever is live: their names are known only here
+--   and       {NAME}:gG:centroids, and all keys of whatever is live, whose names are known only here
 -- Arguments
 --   ARGV[1]   generation
 --   ARGV[2]   its predecessor; 0 for none, '' for whatever is live
@@ -17,7 +17,8 @@
 -- Returns
 --   'LIVE'    it is live now, or was already (the reply to the first call was lost)
 --   'NEWS'    the predecessor has had other events
---   'LATE'    the generation is not complete any more, or another is live
+--   'LATE'    the generation was given up (ABANDON), by its own build or because a later one was published; or another is
+--             live
 --
 -- A pointer that is no number, or leads to a generation without metadata, is corrupt. It is in nobody's way who takes the
 -- place of whatever is live.
@@ -36,7 +37,8 @@ if string.find(live, '^%d+$') and tonumber(live) > tonumber(ARGV[1]) then
   local metadata = string.gsub(KEYS[2], 'g%d+:meta$', 'g' .. live .. ':meta')
   is_later = redis.call('EXISTS', metadata) == 1
 end
-if is_later or redis.call('EXISTS', KEYS[2]) == 0 then
+local prefix = string.sub(KEYS[1], 1, -5)
+if is_later or redis.call('EXISTS', KEYS[2], prefix .. 'g' .. ARGV[1] .. ':centroids') < 2 then
   return 'LATE'
 end
 if ARGV[2] ~= '' then
@@ -48,7 +50,7 @@ if ARGV[2] ~= '' then
   end
 end
 redis.call('SET', KEYS[1], ARGV[1])
-local prefix, keep_ms = string.sub(KEYS[1], 1, -5), tonumber(ARGV[5])
+local keep_ms = tonumber(ARGV[5])
 redis.call('DEL', prefix .. 'g' .. live .. ':known')
 keep(prefix, live, keep_ms)
 if redis.call('EXISTS', prefix .. 'previous') == 1 then

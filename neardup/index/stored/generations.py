@@ -19,6 +19,7 @@ from numpy.typing import NDArray
 from neardup.errors import CorruptIndex
 from neardup.index.stored.connection import translated_errors
 from neardup.index.stored.keys import IndexKeys
+from neardup.index.stored.scripts import load_script
 
 _SCAN = 1000
 DIGEST_BYTES = 8
@@ -78,7 +79,15 @@ def keys_of_generation(client: Any, keys: IndexKeys, generation: int) -> list[by
 
 
 def remove_generation(client: Any, keys: IndexKeys, generation: int) -> None:  # noqa: ANN401 - as above
-    """Remove all keys of a generation."""
+    """Remove all keys of a generation, unless it is live, or the previous one.
+
+    From the first step on it can never become live: whoever still builds it is refused, however late.
+    """
+    own = [keys.live, keys.metadata(generation), keys.centroids(generation)]
+    with translated_errors():
+        given_up = load_script(client, "abandon.lua")(keys=own, args=[generation])
+    if not given_up:
+        return
     found = keys_of_generation(client, keys, generation)
     with translated_errors():
         for page in _pages(found):

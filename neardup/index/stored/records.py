@@ -63,6 +63,11 @@ class Records:
         """Return the descriptors of some records, float16 (n, d)."""
         return _numbers_at(self.data, self.numbers[rows], self.dimension)
 
+    def descriptor_bytes(self, row: int) -> NDArray[np.uint8]:
+        """Return the descriptor of one record as it is stored, uint8 (2 d,), a view; `descriptors_of` reads many."""
+        start = self.numbers[row]
+        return self.data[start : start + 2 * self.dimension]
+
     def kept(self, parts: Parts, rows: Rows = ALL) -> Kept:
         """Return these parts, which every record has, of what is kept of some records besides, uint8 (n, b)."""
         kinds = self.data[self.starts[:-1][rows] + _KIND_AT]
@@ -92,6 +97,12 @@ class Records:
         return _in_a_row(taken, (self.numbers - self.starts[:-1])[rows], self.dimension)
 
 
+def descriptors_of(stored: Sequence[NDArray[np.uint8]], dimension: int) -> Descriptors:
+    """Return descriptors as they are stored, as float16 (n, d)."""
+    numbers = np.concatenate([np.empty(0, dtype=np.uint8), *stored]).view("<f2")
+    return numbers.reshape(-1, dimension).astype(np.float16, copy=False)
+
+
 def joined(several: Sequence[Records]) -> Records:
     """Return the records of several, at least one, one behind the other."""
     firsts = np.cumsum([0, *(len(each.data) for each in several)])
@@ -116,11 +127,9 @@ def read_records(records: Sequence[bytes], dimension: int, parts: Parts = Parts.
     CorruptIndex
         What these two say of the first that they refuse.
     """
-    read = _in_a_row(records, 0, dimension)
-    if np.diff(read.starts).min(initial=_HEADER.itemsize) < _HEADER.itemsize:
+    read, header = _read_headers(records, dimension)
+    if len(header) < len(records):
         _refuse(records, dimension, parts)
-    header = _gathered(read.data, read.starts[:-1], _HEADER.itemsize).view(_HEADER)[:, 0]
-    read.numbers[:] += _HEADER.itemsize + header["key_bytes"].astype(np.intp) + header["id_bytes"]
     valid = (header["version"] == RECORD_VERSION) & (header["kind"] & int(parts) == parts)
     valid &= read.numbers + 2 * dimension + _BYTES_OF_KIND[header["kind"]] == read.starts[1:]
     if not valid.all():
@@ -129,6 +138,21 @@ def read_records(records: Sequence[bytes], dimension: int, parts: Parts = Parts.
     if (descriptors.view(np.uint16) & _EXPONENT == _EXPONENT).any():
         _refuse(records, dimension, parts)
     return read, descriptors
+
+
+def read_again(records: Sequence[bytes], dimension: int) -> Records:
+    """Read records that were valid before; checks nothing."""
+    return _read_headers(records, dimension)[0]
+
+
+def _read_headers(records: Sequence[bytes], dimension: int) -> tuple[Records, NDArray[np.void]]:
+    """Put records together; return them with their headers, or with none where one is too short to have one."""
+    read = _in_a_row(records, 0, dimension)
+    if np.diff(read.starts).min(initial=_HEADER.itemsize) < _HEADER.itemsize:
+        return read, np.empty(0, dtype=_HEADER)
+    header = _gathered(read.data, read.starts[:-1], _HEADER.itemsize).view(_HEADER)[:, 0]
+    read.numbers[:] += _HEADER.itemsize + header["key_bytes"].astype(np.intp) + header["id_bytes"]
+    return read, header
 
 
 def _refuse(records: Sequence[bytes], dimension: int, parts: Parts) -> NoReturn:

@@ -5,14 +5,18 @@ from dataclasses import dataclass
 from importlib.resources import files
 from typing import Any, cast
 
-from neardup.errors import CorruptIndex
+from neardup.errors import CorruptIndex, RedisUnavailable
 from neardup.index.stored.connection import translated_errors
-from neardup.index.stored.events import BEGINNING, Event, Rewritten, Split, decode_event, encode_rewritten, encode_split
+from neardup.index.stored.events import BEGINNING, Rewritten, Split, encode_rewritten, encode_split
 from neardup.index.stored.keys import IndexKeys
+from neardup.index.stored.log import LogEvents
 from neardup.index.stored.removals import Removal
 
 LOG_EVENTS = 20_000
-"""Events that the log keeps, about 570 bytes each: a process further behind reads the whole generation again."""
+"""Events that the log keeps, and up to an eighth more, about 570 bytes each: a process further behind reads the whole
+generation again."""
+REPLICAS_WITHIN_MS = 1000
+"""How long a commit waits for replicas, each time that it is tried."""
 _CELL_KEYS_FROM = 4
 """The first cell among the keys of `remove.lua`, as Lua counts."""
 
@@ -71,7 +75,7 @@ class CommitReply:
     """
 
     replies: list[bytes]
-    events: list[Event] | None
+    events: LogEvents | None
 
 
 class Position:
@@ -83,17 +87,27 @@ class Position:
         Events since the generation began.
     last
         The last of them.
+    trimmed
+        How many had left the log when this was last known.
     """
 
-    def __init__(self, seen: int, last: bytes = b"") -> None:
+    def __init__(self, seen: int, last: bytes = b"", trimmed: int = 0) -> None:
         self.seen = seen
         self.last = last[:BEGINNING]
+        self.trimmed = trimmed
 
     def advance(self, events: Sequence[bytes]) -> None:
         """Take note of the events that followed."""
         if events:
             self.seen += len(events)
             self.last = events[-1][:BEGINNING]
+
+
+def _number(trimmed: bytes | None) -> int:
+    try:
+        return int(trimmed or 0)
+    except ValueError as exc:
+        raise CorruptIndex(f"the number of events that left the log reads {trimmed!r}") from exc
 
 
 def load_script(client: Any, *names: str) -> Any:  # noqa: ANN401 - redis.Redis, or a cluster; redis-py's script
@@ -116,15 +130,20 @@ class GenerationScripts:
         Of the index.
     generation
         Number of the generation.
+    replicas
+        How many of Redis' replicas have to have a commit before it counts.
     """
 
-    def __init__(self, client: Any, keys: IndexKeys, generation: int) -> None:  # noqa: ANN401 - redis.Redis, or a cluster
+    def __init__(self, client: Any, keys: IndexKeys, generation: int, replicas: int = 0) -> None:  # noqa: ANN401 - as above
         self._keys = keys
+        self._replicas = replicas
+        self._client = client
         self._generation = generation
-        self._commit, self._events, self._split, self._rewrite, self._remove = (
-            load_script(client, f"{name}.lua") for name in ("commit", "events", "split", "rewrite", "remove")
+        self._commit, self._split, self._rewrite, self._remove = (
+            load_script(client, f"{name}.lua") for name in ("commit", "split", "rewrite", "remove")
         )
-        self._log_keys = [keys.live, keys.log(generation), keys.trimmed(generation)]
+        self._log, self._trimmed = keys.log(generation), keys.trimmed(generation)
+        self._log_keys = [keys.live, self._log, self._trimmed]
 
     def latest(self) -> Position:
         """Return the position after all events that there have been.
@@ -134,14 +153,28 @@ class GenerationScripts:
         GenerationChanged
             Another one is live.
         """
-        with translated_errors():
-            outcome, *rest = self._events(keys=self._log_keys, args=[self._generation, -1, b""])
-        if outcome == b"GENERATION":
-            raise GenerationChanged
-        count, last = rest
-        return Position(int(count), last or b"")
+        while True:
+            with translated_errors():
+                pipeline = self._client.pipeline(transaction=False)
+                pipeline.get(self._keys.live).get(self._trimmed).llen(self._log).lindex(self._log, -1)
+                live, before, count, last, after, trimmed = pipeline.llen(self._log).get(self._trimmed).execute()
+            self._require_live(live)
+            if (before, count) == (trimmed, after):
+                return Position(_number(trimmed) + count, last or b"", _number(trimmed))
 
-    def new_events(self, position: Position) -> list[Event]:
+    def _require_live(self, live: bytes | None) -> None:
+        if live != b"%d" % self._generation:
+            raise GenerationChanged
+
+    def cells(self, cells: Sequence[int]) -> list[list[bytes]]:
+        """Return the records of some cells, in order."""
+        with translated_errors():
+            pipeline = self._client.pipeline(transaction=False)
+            for cell in cells:
+                pipeline.lrange(self._keys.cell(self._generation, cell), 0, -1)
+            return list(pipeline.execute())
+
+    def new_events(self, position: Position) -> LogEvents:
         """Return the events after a position, which advances.
 
         Raises
@@ -149,9 +182,24 @@ class GenerationScripts:
         GenerationChanged, FellBehind
             The events are not available.
         """
-        with translated_errors():
-            reply = self._events(keys=self._log_keys, args=[self._generation, position.seen, position.last])
-        return self._followed(reply, position)
+        # A script would do it in one step, but to hand events through Lua takes five times the work of reading them.
+        while position.seen >= position.trimmed:
+            since = position.seen - position.trimmed
+            with translated_errors():
+                pipeline = self._client.pipeline(transaction=False)
+                pipeline.get(self._keys.live).get(self._trimmed).lrange(self._log, max(0, since - 1), -1)
+                live, before, stored, after = pipeline.get(self._trimmed).execute()
+            self._require_live(live)
+            is_as_known = _number(before) == _number(after) == position.trimmed
+            position.trimmed = _number(after)
+            if not is_as_known:
+                continue
+            if since and not (stored and stored[0].startswith(position.last)):
+                break
+            events = LogEvents(stored[1:] if since else stored)
+            position.advance(events.stored)
+            return events
+        raise FellBehind
 
     def commit(self, items: Sequence[Item], position: Position, decision_ttl_s: int) -> CommitReply:
         """Commit items in order, up to the first stale one; then the position advances.
@@ -160,6 +208,8 @@ class GenerationScripts:
         ------
         GenerationChanged, FellBehind
             Nothing was done.
+        RedisUnavailable
+            Also when too few replicas have it: the same items have the same decisions then.
         """
         keys = list(self._log_keys)
         arguments: list[Any] = [self._generation, position.seen, position.last, decision_ttl_s, LOG_EVENTS]
@@ -167,23 +217,35 @@ class GenerationScripts:
             keys += [self._keys.decided(item.key), self._keys.cell(self._generation, item.cell)]
             arguments += [item.decision, item.record, item.place, item.roots]
         with translated_errors():
-            outcome, *rest = cast("list[Any]", self._commit(keys=keys, args=arguments))
+            outcome, *rest = self._committed(keys, arguments, decision_ttl_s)
         if outcome == b"DONE":
             return CommitReply(rest[0], None)
-        return CommitReply(rest[0] if rest else [], self._followed([outcome, *rest], position))
-
-    @staticmethod
-    def _followed(reply: Sequence[Any], position: Position) -> list[Event]:
-        outcome = reply[0]
         if outcome == b"GENERATION":
             raise GenerationChanged
         if outcome == b"BEHIND":
             raise FellBehind
-        if outcome not in {b"EVENTS", b"STALE"}:
-            raise CorruptIndex(f"a script answered {reply!r}")
-        events = [decode_event(event) for event in reply[2]]
-        position.advance(reply[2])
-        return events
+        if outcome != b"STALE":
+            raise CorruptIndex(f"a script answered {outcome!r}")
+        replies, stored = rest
+        events = LogEvents(stored)
+        position.advance(stored)
+        return CommitReply(replies, events)
+
+    def _committed(self, keys: Sequence[Any], arguments: Sequence[Any], decision_ttl_s: int) -> list[Any]:
+        if not self._replicas:
+            return cast("list[Any]", self._commit(keys=keys, args=arguments))
+        pipeline = self._client.pipeline(transaction=False)
+        self._commit(keys=keys, args=arguments, client=pipeline)
+        # WAIT is about the last write of its own connection: on a new one it is content with anything (in Redis 8, and
+        # in Valkey). A commit that is tried again may find all decided and write nothing, so something is written here.
+        pipeline.expire(keys[len(self._log_keys)], decision_ttl_s)
+        pipeline.wait(self._replicas, REPLICAS_WITHIN_MS)
+        reply, _, have_it = pipeline.execute()
+        if have_it < self._replicas:
+            raise RedisUnavailable(
+                f"of the {self._replicas} replicas of Redis that are waited for, {have_it} have the latest verdicts"
+            )
+        return cast("list[Any]", reply)
 
     def split(self, split: Split, splits_known: int, position: Position) -> bool:
         """Split a cell; return False if it was not as the split assumes."""

@@ -5,6 +5,7 @@ import json
 import logging
 import warnings
 from collections.abc import Iterator
+from dataclasses import replace
 from datetime import UTC, datetime
 from typing import Any
 
@@ -99,6 +100,16 @@ def test_what_is_logged_is_counted() -> None:
     assert value("neardup_bad_input_total", {"reason": "undecodable"}) == 1
     assert value("neardup_nearest_distance_count") == 2
     assert value("neardup_nearest_distance_sum") == 1.0
+
+
+def test_bytes_of_images_that_go_on_are_counted() -> None:
+    metrics, outcome = Metrics(), judged()
+    report_outcomes([outcome, bad("x")], {}, metrics)
+    value = metrics.registry.get_sample_value
+    assert value("neardup_forwarded_bytes_total") == 0
+    goes_on = OutgoingMessage("uniques", None, outcome.message.value, ())
+    report_outcomes([replace(outcome, outgoing=(*outcome.outgoing, goes_on))], {}, metrics)
+    assert value("neardup_forwarded_bytes_total") == len(b"image bytes")
 
 
 def test_json_stays_one_line_whatever_others_wrote() -> None:

@@ -5,6 +5,7 @@ from typing import Literal
 import numpy as np
 import pytest
 
+import neardup.index.block
 from neardup.descriptors.base import unit_float16
 from neardup.index.block import MemberBlock, member_of
 from neardup.search.distance import l2_distances
@@ -62,6 +63,23 @@ def test_long_descriptors() -> None:
     block = block_of(rows)
     for query in (*unit_rows(3, 30_000, seed=4), rows[7]):
         assert found(block.nearest(query)) == nearest_by_brute_force(rows, query, set())
+
+
+@pytest.mark.parametrize("room", [0, 4 * 45 * 7, 1 << 20])
+def test_what_was_looked_at_ahead_is_found_like_the_rest(room: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(neardup.index.block, "_AHEAD_BYTES", room)
+    rows, queries = unit_rows(60, 8, seed=1), unit_rows(20, 8, seed=2)
+    block = block_of(rows[:40])
+    block.look_ahead([*queries, *rows[:2]])
+    for number, row in enumerate(rows[40:], 40):
+        block.append(Member(f"key-{number}", f"id-{number}", row))
+        for query in queries:
+            first = rows[: number + 1]
+            assert found(block.nearest(query)) == nearest_by_brute_force(first, query, set())
+            assert found(block.nearest(query, lambda member: member.key != "key-3")) == nearest_by_brute_force(
+                first, query, {3}
+            )
+            assert len(block.within(query, 1.0)) == (l2_distances(query[np.newaxis], first) <= 1.0).sum()
 
 
 def test_the_first_inserted_wins_a_tie() -> None:

@@ -9,6 +9,7 @@ from neardup.index.stored.codec import encode_member, split_record
 from neardup.index.stored.records import Records, read_records
 from neardup.relation.kept import Parts
 from neardup.relation.local_change import THUMBNAIL_BYTES
+from neardup.search.places import Places, grouped
 from neardup.types import Member
 
 DIMENSION = 4
@@ -87,7 +88,7 @@ class TestCache:
             loaded.extend(cells)
             return [block_of(cell) for cell in cells]
 
-        return CellCache(int(blocks_that_fit * block_of(1).nbytes), load), loaded
+        return CellCache(int(blocks_that_fit * block_of(1).nbytes), load, Places(0, [])), loaded
 
     def test_the_least_recently_used_goes_first(self) -> None:
         cache, loaded = self.make(2.5)
@@ -113,9 +114,43 @@ class TestCache:
         cache.put(1, block_of(*range(50)))
         block = cache.peek(1)
         assert block is not None
-        block.extend(read(*[record(7)] * 100))
-        cache.resized(1)
         assert cache.nbytes == block.nbytes
         cache.drop(1)
         cache.drop(1)
         assert (cache.nbytes, cache.peek(1)) == (0, None)
+
+    def test_records_that_wait_are_put_into_their_cells_when_these_are_asked_for(self) -> None:
+        places = Places(3, range(3))
+        cache = CellCache(1 << 20, lambda cells: [block_of(100 + cell) for cell in cells], places)
+        for cell in range(3):
+            places.append(grouped(np.array([cell])))
+            cache.put(cell, block_of(100 + cell))
+        for number in range(6):
+            slots = places.append(grouped(np.array([number % 2])))
+            cache.append(slots.tolist(), [record(number)])
+        found = {cell: block.descriptors()[:, 0].tolist() for cell, block in cache.get_many([0, 1, 2]).items()}
+        assert found == {0: [100, 0, 2, 4], 1: [101, 1, 3, 5], 2: [102]}
+        cache.settle()
+        assert cache.nbytes == sum(block.nbytes for block in cache.get_many([0, 1, 2]).values())
+
+    def test_a_cell_that_was_read_again_takes_in_nothing_twice(self) -> None:
+        places = Places(1, [0])
+        cache = CellCache(1 << 20, lambda cells: [block_of(*range(places.size_of(cell))) for cell in cells], places)
+        for number in range(5):
+            slots = places.append(grouped(np.array([0])))
+            cache.append(slots.tolist(), [record(number)])
+        cache.get_many([0])
+        places.append(grouped(np.array([0])))
+        cache.append([5], [record(5)])
+        cache.settle()
+        assert cache.get_many([0])[0].descriptors()[:, 0].tolist() == list(range(6))
+        assert cache.misses == 1
+
+    def test_without_room_nothing_waits(self) -> None:
+        places = Places(1, [0])
+        cache = CellCache(0, lambda cells: [block_of(*range(places.size_of(cell))) for cell in cells], places)
+        for number in range(5):
+            slots = places.append(grouped(np.array([0])))
+            cache.append(slots.tolist(), [record(number)])
+            assert cache.nbytes == 0
+        assert cache.get_many([0])[0].descriptors()[:, 0].tolist() == list(range(5))

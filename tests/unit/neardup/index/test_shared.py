@@ -1,6 +1,7 @@
 """What processes leave for one another in memory."""
 
 import fcntl
+import shutil
 from collections.abc import Sequence
 from pathlib import Path
 from typing import IO
@@ -8,12 +9,15 @@ from typing import IO
 import numpy as np
 import pytest
 
+from neardup.errors import Misconfigured
 from neardup.index.base import IndexMeta
-from neardup.index.shared.folder import folder_in_memory
+from neardup.index.shared import folder as folders
+from neardup.index.shared import views
+from neardup.index.shared.folder import folder_in_memory, lasting_folder
 from neardup.index.shared.mapped import open_mapped, write_mapped
 from neardup.index.shared.views import SharedView, SharedViews, is_outgrown
 from neardup.index.stored.codec import encode_member
-from neardup.index.stored.scripts import Position
+from neardup.index.stored.scripts import LOG_EVENTS, Position
 from neardup.index.tree import CellTree
 from neardup.index.view import GenerationView
 from neardup.relation.rule import Relation
@@ -57,6 +61,10 @@ def newest(shared: SharedViews, meta: IndexMeta = META, after: int = -1) -> Shar
     found = shared.newest(meta, Reader(), after)
     assert found is not None
     return found
+
+
+def names_in(folder: Path) -> list[tuple[str, ...]]:
+    return [(*path.stem.split("-")[:2], path.suffix) for path in folder.glob("*.*")]
 
 
 # -- objects in files -------------------------------------------------------------------------------------------------
@@ -124,7 +132,7 @@ def test_a_newer_view_takes_the_place_of_the_one_before(shared: SharedViews, tmp
     put(shared)
     earlier = newest(shared)
     put(shared, seen=9)
-    assert [path.name for path in tmp_path.glob("*.*")] == ["3-9.view"]
+    assert names_in(tmp_path) == [("3", "9", ".view")]
     assert newest(shared).position.seen == 9
     # Who has mapped the one before keeps it.
     assert len(earlier.view.within(point(0)[np.newaxis], earlier.view.sketch(point(0)[np.newaxis]))[0]) == 5
@@ -142,7 +150,7 @@ def test_without_room_for_it_the_one_before_stays(
     monkeypatch.setattr("neardup.index.shared.views.write_mapped", half)
     with pytest.raises(OSError, match="No space left"):
         put(shared, seen=9)
-    assert [path.name for path in tmp_path.glob("*.*")] == ["3-7.view"]
+    assert names_in(tmp_path) == [("3", "7", ".view")]
     assert newest(shared).position.seen == 7
 
 
@@ -150,7 +158,7 @@ def test_what_somebody_left_half_written_is_not_found_and_goes(shared: SharedVie
     (tmp_path / "3-9.part").write_bytes(b"half")
     assert shared.newest(META, Reader()) is None
     put(shared)
-    assert [path.name for path in tmp_path.glob("*.*")] == ["3-7.view"]
+    assert names_in(tmp_path) == [("3", "7", ".view")]
 
 
 def test_one_is_alone_at_a_time(shared: SharedViews, tmp_path: Path) -> None:
@@ -173,6 +181,62 @@ def test_a_view_is_outgrown_when_much_has_moved(shared: SharedViews) -> None:
     assert is_outgrown(view)
 
 
+# -- views that last --------------------------------------------------------------------------------------------------
+
+
+def lasting_view(folder: Path, server: str = "run 1") -> SharedViews:
+    lasting, read = SharedViews(folder, lasting=True), Reader(*RECORDS)
+    lasting.put(SharedView(META, Position(7, b"last"), view_of(read), server), read)
+    return lasting
+
+
+def test_a_view_that_lasts_is_of_one_run_of_the_server(tmp_path: Path) -> None:
+    lasting = lasting_view(tmp_path)
+    assert lasting.newest(META, Reader(), server="run 1") is not None
+    assert lasting.newest(META, Reader(), server="run 2") is None
+
+
+def test_a_view_that_is_not_whole_is_not_used_and_is_told(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    lasting = lasting_view(tmp_path)
+    (path,) = tmp_path.glob("*.view")
+    whole = path.read_bytes()
+    for damaged in (whole[:-9], whole[:-1] + bytes([whole[-1] ^ 1]), b"x", b""):
+        path.write_bytes(damaged)
+        caplog.clear()
+        assert lasting.newest(META, Reader(), server="run 1") is None
+        assert f"{path} is damaged" in caplog.text
+    path.write_bytes(whole)
+    assert lasting.newest(META, Reader(), server="run 1") is not None
+
+
+def test_a_view_that_lasts_is_left_again_before_the_log_forgets(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(views, "_REST", 0)
+    lasting = lasting_view(tmp_path)
+    found = lasting.newest(META, Reader(), server="run 1")
+    assert found is not None
+    assert not lasting.is_outgrown(found.view, LOG_EVENTS // 2)
+    assert lasting.is_outgrown(found.view, LOG_EVENTS // 2 + 1)
+    assert not SharedViews(tmp_path).is_outgrown(found.view, LOG_EVENTS)
+
+
+def test_a_view_that_takes_long_to_leave_is_left_seldom(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(views, "_REST", 1e9)
+    lasting = lasting_view(tmp_path)
+    found = lasting.newest(META, Reader(), server="run 1")
+    assert found is not None
+    assert not lasting.is_outgrown(found.view, LOG_EVENTS)
+
+
+def test_where_others_removed_the_folder_nothing_is_found_or_left(tmp_path: Path) -> None:
+    lasting = lasting_view(tmp_path)
+    shutil.rmtree(tmp_path)
+    with lasting.alone():
+        assert lasting.newest(META, Reader(), server="run 1") is None
+        assert not lasting.take_in(SharedView(META, Position(9), view_of(Reader())), Reader())
+
+
 # -- the folder -------------------------------------------------------------------------------------------------------
 
 
@@ -190,3 +254,40 @@ def test_a_folder_in_use_stays_and_one_that_a_killed_process_left_goes(tmp_path:
     (tmp_path / "neardup-workers-new").mkdir()  # its owner has yet to be written
     with folder_in_memory(tmp_path) as first, folder_in_memory(tmp_path) as second:
         assert {*tmp_path.iterdir()} == {first, second, tmp_path / "neardup-workers-new"}
+
+
+def test_what_lasts_is_for_one_index_one_room_and_one_state_of_the_code(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    root = tmp_path / "new" / "cache"
+    ours, other = lasting_folder(root, "photos", 100), lasting_folder(root, "../photos", 100)
+    assert {*root.iterdir()} == {ours, other}
+    assert root.stat().st_mode & 0o777 == 0o700
+    assert lasting_folder(root, "photos", 100) == ours
+    roomier = lasting_folder(root, "photos", 200)
+    assert {*root.iterdir()} == {roomier, other}
+    monkeypatch.setattr(folders, "_code", lambda: "another")
+    later = lasting_folder(root, "photos", 200)
+    assert {*root.iterdir()} == {later, other}
+
+
+def test_what_lasts_fits_all_code_that_a_view_is_made_of(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "relation").mkdir()
+    rule = tmp_path / "relation" / "rule.py"
+    rule.write_text("before")
+    monkeypatch.setattr("neardup.__file__", str(tmp_path / "__init__.py"))
+    before = folders._code.__wrapped__()
+    rule.write_text("after")
+    assert folders._code.__wrapped__() != before
+
+
+def test_a_folder_that_others_may_write_to_is_refused(tmp_path: Path) -> None:
+    tmp_path.chmod(0o777)
+    with pytest.raises(Misconfigured, match=r"others may write to .*: give a folder"):
+        lasting_folder(tmp_path, "photos", 100)
+
+
+def test_a_folder_that_cannot_be_made_is_told(tmp_path: Path) -> None:
+    (tmp_path / "file").touch()
+    with pytest.raises(Misconfigured, match=r"nothing can be kept in .*file/cache: Not a directory"):
+        lasting_folder(tmp_path / "file" / "cache", "photos", 100)

@@ -7,7 +7,8 @@ import pytest
 
 from neardup.errors import Misconfigured
 from neardup.index.stored.codec import encode_member, head_key
-from neardup.index.stored.events import Appended, Rewritten, Split
+from neardup.index.stored.events import Appended, Rewritten, Split, encode_appended, encode_rewritten, encode_split
+from neardup.index.stored.log import LogEvents
 from neardup.index.tree import CellTree
 from neardup.index.view import GenerationView, OutdatedView
 from neardup.relation.local_change import largest_change
@@ -44,6 +45,19 @@ def store() -> Store:
     return Store()
 
 
+def log_of(*events: Appended | Split | Rewritten) -> LogEvents:
+    return LogEvents(
+        [
+            encode_appended(event)
+            if isinstance(event, Appended)
+            else encode_split(event)
+            if isinstance(event, Split)
+            else encode_rewritten(event)
+            for event in events
+        ]
+    )
+
+
 def view_of(store: Store, budget_bytes: int = 1 << 20) -> GenerationView:
     view = GenerationView(CellTree(Cells(CENTROIDS)), SKETCHER, Relation(RADIUS), store.read, budget_bytes)
     view.load(view.tree.leaves)
@@ -60,7 +74,7 @@ def keys_near(view: GenerationView, descriptor: Descriptors) -> list[str]:
 def test_appended_members_are_found(store: Store, budget_bytes: int) -> None:
     store.append(0, "a", point(0))
     view = view_of(store, budget_bytes)
-    view.apply([store.append(0, "b", point(0, 0.05)), store.append(0, "c", point(0, 0.5))])
+    view.apply(log_of(store.append(0, "b", point(0, 0.05)), store.append(0, "c", point(0, 0.5))))
     assert keys_near(view, point(0)) == ["a", "b"]
     assert (len(view), view.cell_sizes) == (3, (3,))
     assert bool(store.reads) == (budget_bytes == 0)
@@ -69,14 +83,14 @@ def test_appended_members_are_found(store: Store, budget_bytes: int) -> None:
 def test_what_was_read_with_its_cell_is_not_counted_again(store: Store) -> None:
     events = [store.append(0, "a", point(0)), store.append(0, "b", point(0, 0.05))]
     view = view_of(store)
-    view.apply(events)
+    view.apply(log_of(*events))
     assert (len(view), keys_near(view, point(0))) == (2, ["a", "b"])
 
 
 def test_a_gap_in_a_cell_is_read(store: Store) -> None:
     view = view_of(store)
     store.append(0, "missed", point(0))
-    view.apply([store.append(0, "b", point(0, 0.05))])
+    view.apply(log_of(store.append(0, "b", point(0, 0.05))))
     assert keys_near(view, point(0)) == ["b", "missed"]
 
 
@@ -88,7 +102,7 @@ def test_a_divided_cell(store: Store, budget_bytes: int) -> None:
     records = store.cells.pop(0)
     store.cells |= {4: records[::2], 5: records[1::2]}
     split = Split(0, 0, 4, 5, 0, 0.5, b"LRLR")
-    view.apply([split, split, store.append(5, "new", point(0, 0.01))])
+    view.apply(log_of(split, split, store.append(5, "new", point(0, 0.01))))
     assert view.cell_sizes == (2, 3)
     assert keys_near(view, point(0)) == ["m0", "m1", "m2", "new"]
 
@@ -96,7 +110,7 @@ def test_a_divided_cell(store: Store, budget_bytes: int) -> None:
 def test_a_divided_cell_that_was_not_known_in_full(store: Store) -> None:
     view = view_of(store)
     store.cells |= {4: [record("a", point(0))], 5: [record("b", point(0, 0.05))]}
-    view.apply([Split(0, 0, 4, 5, 0, 0.5, b"LR")])
+    view.apply(log_of(Split(0, 0, 4, 5, 0, 0.5, b"LR")))
     assert keys_near(view, point(0)) == ["a", "b"]
 
 
@@ -105,7 +119,7 @@ def test_a_rewritten_cell(store: Store) -> None:
         store.append(0, f"m{number}", point(0, 0.05 * number))
     view = view_of(store)
     del store.cells[0][0]
-    view.apply([Rewritten(0, 0), store.append(0, "new", point(0, 0.01))])
+    view.apply(log_of(Rewritten(0, 0), store.append(0, "new", point(0, 0.01))))
     assert keys_near(view, point(0)) == ["m1", "m2", "new"]
     assert len(view) == 3
 
@@ -166,9 +180,9 @@ def test_slots_of_members_that_went_are_given_back(store: Store) -> None:
     for turn in range(120):
         store.cells[0].pop(0)
         store.append(0, f"new{turn}", point(0, 0.3 + 0.001 * turn))
-        view.apply([Rewritten(0, 0)])
+        view.apply(log_of(Rewritten(0, 0)))
         view.tidy()
-        slots.add(view._count)
+        slots.add(view._places.count)
         assert len(view) == 41
     assert 1024 < max(slots) <= 1024 + 2 * 41
     asked = point(0, 0.38)
@@ -176,9 +190,9 @@ def test_slots_of_members_that_went_are_given_back(store: Store) -> None:
     assert keys_near(view, point(1)) == ["b"]
     store.cells[0].clear()
     for _ in range(40):
-        view.apply([Rewritten(0, 0)])
+        view.apply(log_of(Rewritten(0, 0)))
     view.tidy()
-    view.apply([store.append(0, "last", point(0))])
+    view.apply(log_of(store.append(0, "last", point(0))))
     assert (len(view), keys_near(view, point(0))) == (2, ["last"])
 
 

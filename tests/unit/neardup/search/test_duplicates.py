@@ -9,23 +9,16 @@ from numpy.typing import NDArray
 from scipy.spatial.distance import cdist
 
 import neardup.search.duplicates
-from neardup.descriptors.base import unit_float16
 from neardup.relation import rule
 from neardup.relation.images import Images
-from neardup.relation.kept import Parts, divided, joined
+from neardup.relation.kept import Parts, divided
 from neardup.relation.local_change import largest_change
-from neardup.relation.looks.look import LOOK_BYTES
-from neardup.relation.looks.second_look import Looks
 from neardup.relation.rule import Relation
 from neardup.search.distance import l2_distances, paired_l2_distances
 from neardup.search.duplicates import DuplicateFinder, Duplicates
 from neardup.search.duplicates import find_duplicates as found_among
 from neardup.types import Descriptors
-from tests.support.indexes import thumbnail
-
-
-def descriptors_of(rows: NDArray[np.float32]) -> Descriptors:
-    return unit_float16(rows)
+from tests.support.seed_sets import KINDS, any_looks, descriptors_of, distances_of, related_sets, seed_sets
 
 
 def find_duplicates(rows: Descriptors, radius: float) -> Duplicates:
@@ -40,20 +33,6 @@ def brute_force(descriptors: Descriptors, radius: float) -> list[int]:
         near = [other for other in range(row) if unique_of[other] == other and l2[row, other] <= radius]
         unique_of.append(min(near, key=lambda other: (l2[row, other], other), default=row))
     return unique_of
-
-
-def distances_of(descriptors: Descriptors) -> NDArray[np.float64]:
-    return np.asarray(cdist(descriptors.astype(np.float64), descriptors.astype(np.float64)))
-
-
-@st.composite
-def seed_sets(draw: st.DrawFn) -> tuple[Descriptors, float]:
-    random = np.random.default_rng(draw(st.integers(0, 2**32)))
-    count, dimension = draw(st.integers(1, 60)), draw(st.integers(1, 6))
-    rows = descriptors_of(random.integers(-2, 3, (count, dimension)).astype(np.float32))
-    # A radius that is exactly a distance in the set is the interesting one.
-    distances = distances_of(rows).ravel()
-    return rows, float(draw(st.sampled_from([0.0, 0.3, 1.0, 2.0, *distances[:20]])))
 
 
 @given(seed_sets(), st.integers(1, 9), st.integers(1, 9))
@@ -141,35 +120,6 @@ def test_what_duplicated_a_member_that_is_withdrawn_is_judged_again(
     assert not {*found.groups(), *(row for rows in found.groups().values() for row in rows)} & gone
 
 
-@st.composite
-def related_sets(draw: st.DrawFn) -> tuple[Images, Relation]:
-    """Draw images whose variants are other rows, so that who came first matters, and thumbnails of few kinds."""
-    rows, radius = draw(seed_sets())
-    random = np.random.default_rng(draw(st.integers(0, 2**32)))
-    local_change = draw(st.sampled_from([None, 0.0, 20.0, 40.0]))
-    agreement = draw(st.sampled_from([None, 0.3, 0.7]))
-    flips, rotations, parts = draw(st.booleans()), draw(st.booleans()), agreement is not None and draw(st.booleans())
-    relation = Relation(
-        radius, local_change, agreement, match_flips=flips, match_rotations=rotations, match_parts=parts
-    )
-
-    def shown(descriptors: Descriptors, parts_of: NDArray[np.intp] | None = None) -> Images:
-        every = {
-            Parts.THUMBNAIL: KINDS[random.integers(0, 3, len(descriptors))],
-            Parts.LOOK: random.integers(0, 7, (len(descriptors), 1), dtype=np.uint8).repeat(LOOK_BYTES, axis=1),
-        }
-        return Images(descriptors, joined({part: every[part] for part in relation.parts}), parts_of=parts_of)
-
-    def others(parts_of: NDArray[np.intp] | None = None) -> Images:
-        return shown(rows[random.integers(0, len(rows), len(rows if parts_of is None else parts_of))], parts_of)
-
-    variants = [others() for _ in relation.described_after[1:]]
-    if relation.match_parts:
-        variants += [others(np.flatnonzero(random.random(len(rows)) < share)) for share in (0.7, 0.3)]
-    return shown(rows).with_variants(tuple(variants)), relation
-
-
-KINDS = np.stack([thumbnail((8, 8), by=by) for by in (0, 20, 40)])
 CHANGES = np.stack([largest_change(kind, KINDS) for kind in KINDS])
 
 
@@ -187,14 +137,6 @@ def apart(images: Images, relation: Relation, *, as_stored: bool = False) -> NDA
             looked = [any_looks(one, others[Parts.LOOK], row) for one, row in pairs]
             alike &= np.array([each.agreement >= each.needed for each in looked], dtype=np.bool_).reshape(l2.shape)
         found[variant.images] = np.minimum(found[variant.images], np.where(alike, l2, np.inf))
-    return found
-
-
-def any_looks(one: NDArray[np.uint8], many: NDArray[np.uint8], l2: NDArray[np.float64], *_: object) -> Looks:
-    """Stand for whatever a second look may find: here it depends on which image is the later one, and on l2."""
-    found = Looks.of_nothing(len(many))
-    found.agreement[:] = ((2 * int(one[0]) + 3 * many[:, 0].astype(np.int64)) % 7 / 7).round(3)
-    found.needed[:] = np.round(l2 % 1.0, 3)
     return found
 
 

@@ -1,0 +1,1 @@
+"""How the index's work on an image grows with consumers, and with members."""

@@ -1,0 +1,109 @@
+"""Tables of docs/scaling.md, from the results."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from benchmarks.pages import table
+
+Found = Sequence[Mapping[str, Any]]
+
+
+def tables(report: Mapping[str, Any]) -> dict[str, str]:
+    """Return each table by the name of its place; those of parts that nobody measured are left out."""
+    made = {"machine": "{machine}; descriptors {data}; the build before is `{before}`.".format_map(report)}
+    for name, make in (("turns", _turns), ("following", _following), ("processes", _processes), ("sizes", _sizes)):
+        if name in report:
+            made[name] = make(report[name]["found"])
+    return made
+
+
+def _turns(found: Found) -> str:
+    head = (
+        "consumers",
+        "CPU of the consumer, ms an image: this, before",
+        "over one consumer: this, before",
+        "this over before",
+        "CPU of Redis, ms an image: this, before",
+        "over one consumer: this, before",
+    )
+    body = []
+    for each in found:
+        this, before = each["this"], each["before"]
+        body.append(
+            [
+                str(each["clients"]),
+                _two(this, before, "client_ms", ".2f"),
+                _two(_over(this, found[0]["this"]), _over(before, found[0]["before"]), "client_ms", ".2f"),
+                f"{this['client_ms'] / before['client_ms']:.2f}",
+                _two(this, before, "redis_ms", ".3f"),
+                _two(_over(this, found[0]["this"]), _over(before, found[0]["before"]), "redis_ms", ".2f"),
+            ]
+        )
+    return table(head, body)
+
+
+def _following(found: Found) -> str:
+    head = ("events at once", "consumer, µs an event: this, before", "this over before", "Redis, µs: this, before")
+    return table(
+        head,
+        [
+            [
+                f"{each['events']:,}",
+                _two(each["this"], each["before"], "client_us", ".1f"),
+                f"{each['this']['client_us'] / each['before']['client_us']:.2f}",
+                _two(each["this"], each["before"], "redis_us", ".1f"),
+            ]
+            for each in found
+        ],
+    )
+
+
+def _processes(found: Found) -> str:
+    head = (
+        "consumers",
+        "images/s: this, before",
+        "tried again, a batch: this, before",
+        "CPU of the consumers, ms an image: this, before",
+        "CPU of Redis, ms: this, before",
+    )
+    wanted = (("images_a_second", ",.0f"), ("retries_a_batch", ".2f"), ("client_ms", ".2f"), ("redis_ms", ".3f"))
+    return table(
+        head,
+        [
+            [str(each["processes"]), *(_two(each["this"], each["before"], name, how) for name, how in wanted)]
+            for each in found
+        ],
+    )
+
+
+def _sizes(found: Found) -> str:
+    head = (
+        "members",
+        "Redis, MiB",
+        "a consumer, MiB",
+        "opened in s",
+        "batch of 64, ms an image: CPU, elapsed",
+        "one image alone, ms: p50, p99",
+    )
+    return table(
+        head,
+        [
+            [
+                f"{each['members']:,}",
+                f"{each['redis_mib']:,.0f}",
+                f"{each['client_mib']:,.0f}",
+                f"{each['open_s']:,.1f}",
+                f"{each['batch_cpu_ms_an_image']:.2f}, {each['batch_ms_an_image']:.2f}",
+                f"{each['single_ms_p50']:.2f}, {each['single_ms_p99']:.2f}",
+            ]
+            for each in found
+        ],
+    )
+
+
+def _over(figures: Mapping[str, float], ones: Mapping[str, float]) -> dict[str, float]:
+    return {name: value / ones[name] for name, value in figures.items() if name.endswith("_ms")}
+
+
+def _two(this: Mapping[str, float], before: Mapping[str, float], name: str, how: str) -> str:
+    return f"{this[name]:{how}}, {before[name]:{how}}"

@@ -1,0 +1,1 @@
+"""Looks into a live index without changing it."""
