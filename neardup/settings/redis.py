@@ -12,7 +12,8 @@ class RedisSettings:
 
     redis_url: str = option(
         "--redis",
-        "Redis, as redis://, rediss:// (TLS) or unix:// URL; redis+cluster:// and rediss+cluster:// for a cluster",
+        "Redis, as redis://, rediss:// (TLS) or unix:// URL; redis+cluster:// for a cluster, redis+sentinel:// where "
+        "Sentinel names the primary (rediss+ for TLS)",
         "redis://127.0.0.1:6379/0",
         subject=REDIS,
         common=True,

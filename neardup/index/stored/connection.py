@@ -5,11 +5,12 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, cast
-from urllib.parse import parse_qs, unquote, urlsplit
+from urllib.parse import parse_qs, unquote, urlencode, urlsplit
 
 import redis
 from redis.backoff import NoBackoff
 from redis.cluster import RedisCluster
+from redis.credentials import CredentialProvider
 from redis.exceptions import (
     AuthenticationError,
     AuthorizationError,
@@ -17,6 +18,7 @@ from redis.exceptions import (
     ClusterDownError,
     MasterDownError,
     NoPermissionError,
+    NoScriptError,
     OutOfMemoryError,
     ReadOnlyError,
     RedisClusterException,
@@ -27,22 +29,29 @@ from redis.exceptions import (
 from redis.exceptions import ConnectionError as RedisConnectionError
 from redis.exceptions import TimeoutError as RedisTimeoutError
 from redis.retry import Retry
+from redis.sentinel import MasterNotFoundError
 
 from neardup.errors import CorruptIndex, Misconfigured, RedisUnavailable
+from neardup.index.stored.sentinel import PARAMETERS as SENTINEL_PARAMETERS
+from neardup.index.stored.sentinel import sentinel_client
+from neardup.secrets import FileSecret
 
 TIMEOUT_S = 5.0
 """For one reply; a commit takes milliseconds, so a longer wait means a stalled server."""
 
-_CLUSTER = "+cluster"
+_KINDS = {"cluster": RedisCluster.from_url, "sentinel": sentinel_client}
+"""What opens a URL whose scheme ends in one of these, after a plus."""
 _REFUSED = (AuthenticationError, AuthorizationError, NoPermissionError)
 # A read-only server has been replaced by another, perhaps at the same address: after any of these errors we reconnect,
 # or the connection would stay with the old server for ever.
 _RECONNECTED = (RedisConnectionError, RedisTimeoutError, ReadOnlyError)
-# Connection errors cover everything that is not a reply; these are temporary error replies.
+# Connection errors cover everything that is not a reply; these are temporary error replies. A server that took
+# the place of another within one attempt knows no scripts: the next attempt tells it.
 _PASSING = (
     BusyLoadingError,
     ClusterDownError,
     MasterDownError,
+    NoScriptError,
     OutOfMemoryError,
     ReadOnlyError,
     TryAgainError,
@@ -54,6 +63,7 @@ _PASSING_TEXTS = (
     "MASTERDOWN ",
     "CLUSTERDOWN ",
     "NOREPLICAS ",
+    "UNBLOCKED ",
     "MISCONF ",
     "BUSY ",
 )
@@ -61,7 +71,8 @@ _PASSING_TEXTS = (
 _TLS_REFUSALS = ("CERTIFICATE_VERIFY_FAILED", "_ALERT_", "WRONG_VERSION_NUMBER", "NO_CERTIFICATE_OR_CRL_FOUND")
 _HUNG_UP = "EOF occurred in violation of protocol"
 _TLS_FILES = ("ssl_ca_certs", "ssl_certfile", "ssl_keyfile")
-_SECRET_PARAMETERS = ("password", "ssl_password")
+_HISTORY = (("server", "run_id"), ("replication", "master_replid"))
+_SECRET_PARAMETERS = ("password", "ssl_password", "sentinel_password")
 _PARAMETERS = (
     *("client_name", "db", "health_check_interval", "max_connections", "password", "socket_connect_timeout"),
     *("socket_keepalive", "socket_timeout", "username"),
@@ -78,8 +89,10 @@ first command, which looks like a defect or an outage."""
 def connect(url: str, password: str | None = None, *, timeout_s: float = TIMEOUT_S) -> redis.Redis:
     """Return a client for a ``redis://``, ``rediss://`` or ``unix://`` URL; nothing is sent yet.
 
-    ``redis+cluster://`` and ``rediss+cluster://`` name any node of a Redis Cluster, which is asked for the others.
-    The client itself retries only once, with a new connection. `password` is for a URL without one.
+    ``redis+cluster://`` and ``rediss+cluster://`` name any node of a Redis Cluster, which is asked for the others;
+    ``redis+sentinel://`` and ``rediss+sentinel://`` name sentinels, which are asked for the primary each time that a
+    connection is made. The client itself retries only once, with a new connection. `password` is for a URL without
+    one; one from a file is read there again for each connection.
 
     Raises
     ------
@@ -90,18 +103,21 @@ def connect(url: str, password: str | None = None, *, timeout_s: float = TIMEOUT
         The cluster does not answer.
     """
     scheme, separator, rest = url.partition("://")
-    in_cluster = scheme.endswith(_CLUSTER)
     _check(url, password)
-    kind: Any = RedisCluster if in_cluster else redis.Redis
+    plain, plus, kind = scheme.partition("+")
+    if plus and kind not in _KINDS:
+        raise Misconfigured(f"not a Redis URL: {masked(url)}: after the plus stands {' or '.join(_KINDS)}")
+    opened: Any = _KINDS.get(kind, redis.Redis.from_url)
+    bare, login = _login(f"{plain}{separator}{rest}", password)
     try:
         with translated_errors():
-            client = kind.from_url(
-                scheme.removesuffix(_CLUSTER) + separator + rest,
+            client = opened(
+                bare,
                 socket_timeout=timeout_s,
                 socket_connect_timeout=timeout_s,
                 retry=Retry(NoBackoff(), 1, _RECONNECTED),
                 health_check_interval=30,
-                **({} if password is None else {"password": password}),
+                **login,
             )
             _check_values(client)
     except (ValueError, TypeError) as exc:
@@ -111,6 +127,32 @@ def connect(url: str, password: str | None = None, *, timeout_s: float = TIMEOUT
         raise Misconfigured(f"not a Redis URL: {masked(url)}: {what}") from None
     # A cluster client has the same commands, but redis-py gives the two no common type.
     return cast("redis.Redis", client)
+
+
+class _FromFile(CredentialProvider):
+    """The password as its file has it when a connection is made: passwords are rotated, and tokens last minutes."""
+
+    def __init__(self, user: str | None, password: FileSecret) -> None:
+        self._user = user
+        self._password = password
+
+    def get_credentials(self) -> tuple[str] | tuple[str, str]:
+        password = self._password.now()
+        return (self._user, password) if self._user else (password,)
+
+
+def _login(url: str, password: str | None) -> tuple[str, dict[str, Any]]:
+    """Return the URL, and how to log in besides what it says."""
+    if not isinstance(password, FileSecret):
+        return url, {} if password is None else {"password": password}
+    # redis-py wants all of a login from one place.
+    parts = urlsplit(url)
+    asked = parse_qs(parts.query)
+    user, *_ = asked.pop("username", [parts.username and unquote(parts.username)])
+    # Put together by hand: urllib leaves out the slashes before a path alone, as in unix:///run/redis.sock.
+    query = f"?{urlencode(asked, doseq=True)}" if asked else ""
+    bare = f"{parts.scheme}://{parts.netloc.rpartition('@')[2]}{parts.path}{query}"
+    return bare, {"credential_provider": _FromFile(user, password)}
 
 
 def _check(url: str, password: str | None) -> None:
@@ -127,12 +169,12 @@ def _check(url: str, password: str | None) -> None:
         )
     if own and password is not None:
         raise Misconfigured("the Redis URL holds a password, and another is given separately: give only one")
+    known = (*_PARAMETERS, *_TLS_PARAMETERS, *(SENTINEL_PARAMETERS if parts.scheme.endswith("+sentinel") else ()))
     for name in parameters:
         if name in _TLS_PARAMETERS and not parts.scheme.startswith("rediss"):
             raise Misconfigured(f"the Redis URL has the parameter {name}, which is for rediss:// (TLS)")
-        if name not in (*_PARAMETERS, *_TLS_PARAMETERS):
-            known = ", ".join((*_PARAMETERS, *_TLS_PARAMETERS))
-            raise Misconfigured(f"the Redis URL has the parameter {name!r}, which is none of: {known}")
+        if name not in known:
+            raise Misconfigured(f"the Redis URL has the parameter {name!r}, which is none of: {', '.join(known)}")
     for name in _TLS_FILES:
         for path in parameters.get(name, []):
             if not Path(path).is_file():
@@ -155,7 +197,7 @@ def masked(url: str) -> str:
     credentials, at, host = rest.rpartition("@")
     host, question, query = host.partition("?")
     # A password without a host after it is in the port's place.
-    host = re.sub(r":(?![0-9]+(/|$))[^/]*", ":***", host, count=1) if ":" in host and "[" not in host else host
+    host = re.sub(r":(?![0-9]+([/,]|$))[^/]*", ":***", host, count=1) if ":" in host and "[" not in host else host
     place = f"{host}{question}{'&'.join(map(_masked_parameter, query.split('&')))}"
     if not at:
         return f"{scheme}{separator}{place}"
@@ -197,6 +239,8 @@ def translated_errors() -> Iterator[None]:
     except (RedisError, RedisClusterException, OSError) as exc:
         if any(sign in str(exc) for sign in _TLS_REFUSALS):
             raise Misconfigured(f"the TLS handshake with Redis failed: {exc}") from exc
+        if isinstance(exc, MasterNotFoundError) and AuthenticationError.__name__ in str(exc):
+            raise Misconfigured(f"the sentinels rejected the login of the URL: {exc}") from exc
         # TLS 1.3 lets us write before the server has refused: its reason may or may not arrive.
         hint = "; it may require a client certificate" if _HUNG_UP in str(exc) else ""
         raise RedisUnavailable(f"Redis does not answer: {exc}{hint}") from exc
@@ -216,7 +260,7 @@ def require_no_eviction(client: redis.Redis) -> None:
         A memory limit is set together with an eviction policy.
     """
     with translated_errors():
-        nodes = _memory_of_each(client)
+        nodes = _of_each(client, "memory")
     for memory in nodes:
         policy = memory.get("maxmemory_policy", "noeviction")
         if memory.get("maxmemory", 0) and policy != "noeviction":
@@ -226,7 +270,34 @@ def require_no_eviction(client: redis.Redis) -> None:
             )
 
 
-def _memory_of_each(client: Any) -> list[dict[str, object]]:  # noqa: ANN401 - redis.Redis, or a cluster
-    if isinstance(client, RedisCluster):
-        return list(client.info("memory", target_nodes=RedisCluster.PRIMARIES).values())
-    return [client.info("memory")]
+def require_replicas(client: Any, count: int) -> None:  # noqa: ANN401 - redis.Redis, or a cluster
+    """Refuse to wait for replicas where they cannot be waited for.
+
+    Raises
+    ------
+    Misconfigured
+        It is a cluster, whose client does not say which node a command went to.
+    """
+    if count and isinstance(client, RedisCluster):
+        raise Misconfigured(
+            "in a Redis Cluster there is no waiting for replicas: wait for none, and set min-replicas-to-write"
+        )
+
+
+def run_of(client: Any) -> str:  # noqa: ANN401 - redis.Redis, or a cluster
+    """Return what is another one once a server has been started again, or another one has taken its place.
+
+    A server that was a replica meanwhile is the same process, but what it holds has another history.
+    """
+    with translated_errors():
+        told = [node.get(field, "") for section, field in _HISTORY for node in _of_each(client, section)]
+    return " ".join(sorted(map(str, told)))
+
+
+def _of_each(client: Any, section: str) -> list[dict[str, object]]:  # noqa: ANN401 - as above
+    """Return a section of what each primary tells of itself."""
+    if not isinstance(client, RedisCluster):
+        return [client.info(section)]
+    told = client.info(section, target_nodes=RedisCluster.PRIMARIES)
+    # A cluster of one primary answers as that one does.
+    return list(told.values()) if all(isinstance(each, dict) for each in told.values()) else [told]
