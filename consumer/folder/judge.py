@@ -15,7 +15,7 @@ from contextlib import ExitStack
 from functools import partial
 from pathlib import Path
 
-from consumer.ending import stopped_by_signals
+from consumer.ending import FOLDER, stopped_by_signals
 from consumer.folder.messages import FILE_HEADER, Found, messages_of
 from consumer.folder.output import TOPICS, Output
 from consumer.folder.reference import ReferenceIndex
@@ -25,7 +25,7 @@ from consumer.folder.tidying import apply_plan, tidy
 from consumer.health import Health
 from consumer.messages import OutgoingMessage
 from consumer.metrics import Metrics
-from consumer.service import one_thread_a_product, open_redis_index, run
+from consumer.service import open_redis_index, run, suited_to_threads
 from consumer.settings import ClaimCheckSettings
 from consumer.transport.at_least_once import AtLeastOnceDelivery
 from consumer.transport.memory import MemorySink, MemorySource
@@ -49,7 +49,7 @@ def judge_folder(settings: FolderSettings) -> int:
 
     What cannot be read or judged goes to a second file beside it, ``NAME.dead.jsonl``, with the reason. All are
     written as ``.partial`` and replace earlier ones only when all is done. With ``--apply`` nothing is judged: the plan
-    of an earlier run is acted on.
+    of an earlier run is acted on, unless ``--yes`` asks for both.
 
     Returns
     -------
@@ -67,9 +67,9 @@ def judge_folder(settings: FolderSettings) -> int:
     """
     _refuse_overlap(settings)
     places = Places.beside(Path(settings.output))
-    if settings.apply is not None:
-        return apply_plan(settings, places)
-    return tidy(settings, places, _judged(settings, places))
+    if settings.apply is None or settings.yes:
+        tidy(settings, places, _judged(settings, places))
+    return 0 if settings.apply is None else apply_plan(settings, places)
 
 
 def _refuse_overlap(settings: FolderSettings) -> None:
@@ -90,8 +90,8 @@ def _judged(settings: FolderSettings, places: Places) -> list[Picture]:
             journal_of_log = logging.getLogger("consumer.logs")
             stack.callback(journal_of_log.setLevel, journal_of_log.level)
             journal_of_log.setLevel(logging.WARNING)
-        stack.enter_context(one_thread_a_product())
-        stack.enter_context(stopped_by_signals(stop))
+        stack.enter_context(suited_to_threads())
+        stack.enter_context(stopped_by_signals(stop, FOLDER))
         opened = _opened(settings, places, stop, health, metrics)
         if opened is None:
             raise KeyboardInterrupt

@@ -33,8 +33,8 @@ _log = logging.getLogger(__name__)
 _UNITS = ("kB", "MB", "GB", "TB")
 
 
-def tidy(settings: FolderSettings, places: Places, pictures: Iterable[Picture]) -> int:
-    """Write the groups of what was judged, and with ``--keep`` the plan; return the exit code.
+def tidy(settings: FolderSettings, places: Places, pictures: Iterable[Picture]) -> None:
+    """Write the groups of what was judged, and with ``--keep`` the plan.
 
     Raises
     ------
@@ -48,9 +48,8 @@ def tidy(settings: FolderSettings, places: Places, pictures: Iterable[Picture]) 
     if settings.keep is not None:
         made_at = datetime.now(UTC).isoformat(timespec="seconds")
         write_plan(places.plan, Plan(_settings_of_plan(settings), made_at, tuple(steps)))
-        sys.stdout.write(_told_plan(steps, len(rows), places))
+        sys.stdout.write(_told_plan(steps, len(rows), places, is_dry=settings.apply is None))
     places.journal.unlink(missing_ok=True)
-    return 0
 
 
 def _settings_of_plan(settings: FolderSettings) -> Document:
@@ -77,14 +76,13 @@ def _measured(picture: Picture, formats: tuple[str, ...]) -> Measured:
     return Measured(picture, *(FileImage("", picture.file.path).size_px(formats) if is_image else (0, 0)))
 
 
-def _told_plan(steps: Sequence[Step], images: int, places: Places) -> str:
+def _told_plan(steps: Sequence[Step], images: int, places: Places, *, is_dry: bool) -> str:
     if not steps:
         return f"nothing to do: none of these {images} images may go -> {places.plan}\n"
     size = told_size(sum(step.file.size for step in steps))
-    return (
-        f"{len(steps)} of these {images} images may go, {size} -> {places.plan}\n"
-        f"nothing was touched; the same command with --apply link, move, trash or delete acts on that plan\n"
-    )
+    told = f"{len(steps)} of these {images} images may go, {size} -> {places.plan}\n"
+    how = "nothing was touched; the same command with --apply link, move, trash or delete acts on that plan\n"
+    return told + how if is_dry else told
 
 
 def told_size(size: int) -> str:

@@ -23,15 +23,15 @@ THREE = ("--batch-size", str(UNIQUES + 1))
 
 
 @pytest.fixture(scope="module")
-def once(make_stage: Callable[[int], Stage]) -> Stage:
+def once(make_stage: Callable[..., Stage]) -> Stage:
     """Give a place where all is exactly once, whatever the tests before have done there."""
-    return make_stage(1)
+    return make_stage(1, has_unique_topic=True)
 
 
 @pytest.fixture(scope="module")
-def at_least(make_stage: Callable[[int], Stage]) -> Stage:
+def at_least(make_stage: Callable[..., Stage]) -> Stage:
     """Give a place for at-least-once."""
-    return make_stage(1)
+    return make_stage(1, has_unique_topic=True)
 
 
 def static(stage: Stage, *more: str) -> list[str]:
@@ -59,6 +59,22 @@ def check_index(stage: Stage) -> None:
     assert ours == dict.fromkeys(uniques, 1)
 
 
+def forwarded(stage: Stage) -> Counter[str]:
+    """Count by their places the images that went on as unique, and check that each is what was published there."""
+    found: Counter[str] = Counter()
+    for record in stage.unique_reader.read_to_end():
+        place = dict(record.headers)["unique.source"].decode()
+        assert (record.key, record.value) == (b"camera", stage.values[place])
+        found[place] += 1
+    return found
+
+
+def check_uniques(stage: Stage) -> None:
+    """Check that each unique image has gone on once, and nothing else has."""
+    uniques = {place for place, document in stage.documents().items() if document["verdict"] == "unique"}
+    assert forwarded(stage) == dict.fromkeys(uniques, 1)
+
+
 def verdicts(stage: Stage) -> Counter[str]:
     """Count the verdicts of each kind."""
     return Counter(str(document["verdict"]) for document in stage.documents().values())
@@ -69,6 +85,8 @@ def in_the_end(stage: Stage) -> None:
     audit(stage)
     assert stage.committed() == stage.published
     check_index(stage)
+    if stage.uniques:
+        check_uniques(stage)
 
 
 # Exactly once.
@@ -146,7 +164,8 @@ def test_a_zombie_without_a_name_drops_its_work_and_takes_part_again(
             # The broker ends the session, then the transaction; until then nobody knows where to begin.
             stage.await_outcomes()
             zombie.signal(signal.SIGCONT)
-            zombie.await_line("partitions lost")
+            # Lost if a heartbeat tells it that its session has ended; revoked if it joins again before it knows.
+            zombie.await_line("partitions lost", "partitions revoked")
             feed(stage)
             stage.await_outcomes()
             assert other.stop() == 0, other.said()
@@ -187,5 +206,7 @@ def test_at_least_once_nothing_is_lost_and_what_is_told_again_is_the_same(
     told = tellings(stage)
     assert told.keys() == {f"{stage.images}-0-{offset}" for offset in range(stage.published[0])}
     assert {place for place, words in told.items() if len(set(words)) > 1} == set()
+    uniques = {place for place, words in told.items() if words[0][1:2] == ("unique",)}
+    assert forwarded(stage).keys() == uniques
     twice = {place for place, words in told.items() if len(words) > 1} - before
     assert bool(twice) == (step in {"half published", "published"}), "that is what the step is there for"

@@ -15,11 +15,20 @@ def main() -> int:
     parser = argparse.ArgumentParser(prog="python -m tests.soak")
     parser.add_argument("--minutes", type=float, default=10.0, help="how long to feed (default: 10)")
     parser.add_argument("--seed", type=int, help="of pictures and mishaps (default: any, which is told)")
+    parser.add_argument("--images", type=int, help="how many to feed at least, instead of for so long")
+    parser.add_argument("--rate", type=float, default=12.0, help="images a second (default: 12)")
+    parser.add_argument("--describers", type=int, default=0, help="consumers that only describe (default: none)")
+    parser.add_argument("--deciders", type=int, default=0, help="consumers that only decide (default: none)")
     args = parser.parse_args()
+    least = 2  # the first of them is never killed
+    if bool(args.describers) != bool(args.deciders) or 0 < args.describers < least:
+        parser.error(f"give both --describers, at least {least}, and --deciders, or neither")
     seed = random.randrange(2**32) if args.seed is None else args.seed  # noqa: S311 - no secret
     kafka, redis = find_kafka_program(os.environ, _say), find_redis_program(os.environ, _say)
     with tempfile.TemporaryDirectory(prefix="neardup-soak-") as folder:
-        report = Soak(Plan(args.minutes, seed), kafka, redis, Path(folder), _say).run()
+        roles = {"describers": args.describers, "deciders": args.deciders}
+        plan = Plan(args.minutes, seed, rate=args.rate, images=args.images, **roles)
+        report = Soak(plan, kafka, redis, Path(folder), _say).run()
     print(report.to_json())  # noqa: T201
     return 0 if report.sound else 1
 

@@ -1,4 +1,4 @@
-"""Three consumers, of which two are killed, stopped and revived; and a feed that goes on whatever happens."""
+"""Consumers that are killed, stopped and revived, all but the first; and a feed that goes on whatever happens."""
 
 import os
 import random
@@ -32,9 +32,12 @@ class Consumer:
         Of the place.
     arguments
         Command line of the consumer.
+    what
+        What to call it.
     """
 
-    def __init__(self, number: int, arguments: Sequence[str]) -> None:
+    def __init__(self, number: int, arguments: Sequence[str], what: str = "consumer") -> None:
+        self.what = what
         name = ["--group-instance-id", f"soak-{number}"] if number == _STATIC else []
         self._arguments = [*arguments, *name]
         self._stack = ExitStack()
@@ -71,11 +74,11 @@ class Consumer:
         code = self.program.process.poll()
         if code is None:
             late = self.told_to_stop_s is not None and time.monotonic() > self.told_to_stop_s + STOP_S
-            return f"consumer {self.number} did not end within {STOP_S:.0f} s of SIGTERM" if late else None
+            return f"{self.what} {self.number} did not end within {STOP_S:.0f} s of SIGTERM" if late else None
         # Exit code 1 says that a server stayed away beyond the time to shut down, and who has not yet come to put up
         # its handlers dies of the signal.
         expected = self.told_to_stop_s is not None and code in {0, 1, -signal.SIGTERM}
-        said = "" if expected else f"consumer {self.number} ended with {code}: {self.program.lines[-3:]}"
+        said = "" if expected else f"{self.what} {self.number} ended with {code}: {self.program.lines[-3:]}"
         if revive:
             self.kill()
         return said or None
@@ -110,6 +113,11 @@ class Feed:
         self._thread = threading.Thread(target=self._feed, name="feed", daemon=True)
         self.rounds = 0
         self.faults: list[str] = []
+
+    @property
+    def images(self) -> int:
+        """How many pictures there were in the rounds that are over."""
+        return self.rounds * _PICTURES_A_ROUND
 
     def start(self) -> None:
         """Begin to feed."""

@@ -20,6 +20,7 @@ from tests.support.stage import bootstrap, seed_folder
 
 PARTITIONS = 6
 CONSUMERS = 3
+_CALLED = {"all": "consumer", "describe": "describer", "decide": "decider"}
 _POLL_S = 0.2
 _SAMPLE_S = 1.0
 _LONGEST_STALL_S = 30.0
@@ -45,12 +46,29 @@ class Plan:
         A mishap follows another after up to twice this long.
     rate
         Images a second.
+    describers, deciders
+        How many there are of each; with none, three consumers do both.
+    images
+        How many are fed at least, instead of for so long; None for as many as there is time for.
     """
 
     minutes: float
     seed: int
     mishap_s: float = 6.0
     rate: float = 12.0
+    describers: int = 0
+    deciders: int = 0
+    images: int | None = None
+
+    @property
+    def roles(self) -> list[str]:
+        """The role of each consumer."""
+        return ["describe"] * self.describers + ["decide"] * self.deciders or ["all"] * CONSUMERS
+
+    @property
+    def has_roles(self) -> bool:
+        """Whether some describe and others decide."""
+        return bool(self.describers)
 
     @property
     def feed_s(self) -> float:
@@ -87,7 +105,7 @@ class Soak:
         self._redis = RedisServer(redis, _REDIS)
         self._consumers: list[Consumer] = []
         self._deck: list[Callable[[], None]] = []
-        self._decks = 0
+        self._decks = self._kills = self._stops = 0
         self._mishaps: Counter[str] = Counter()
         self._began_s = 0.0
         self.report = Report(seed=plan.seed)
@@ -113,7 +131,8 @@ class Soak:
     def _prepare(self, scene: Scene) -> None:
         bootstrap(seed_folder(self._folder / "seeds"), scene.redis_url, scene.index)
         with KafkaAdminClient(bootstrap_servers=scene.address) as admin:
-            counts = {scene.images: PARTITIONS, scene.verdicts: 2, scene.dead: 1}
+            counts = {scene.images: max(PARTITIONS, self._plan.describers), scene.verdicts: 2, scene.dead: 1}
+            counts |= {scene.descriptors: max(PARTITIONS, self._plan.deciders)} if self._plan.has_roles else {}
             admin.create_topics([NewTopic(topic, count, 1) for topic, count in counts.items()])
         arguments = [
             *("-m", "consumer", "--bootstrap-servers", scene.address, "--redis", scene.redis_url),
@@ -121,7 +140,10 @@ class Soak:
             *("--dead-letters", scene.dead, "--group", scene.group, "--metrics-port", "0"),
             *("--session-timeout-s", "6", "--batch-size", "16", "--log-level", "WARNING"),
         ]
-        self._consumers = [Consumer(number, arguments) for number in range(CONSUMERS)]
+        self._consumers = [
+            Consumer(number, [*arguments, "--role", role], _CALLED[role])
+            for number, role in enumerate(self._plan.roles)
+        ]
         for consumer in self._consumers:
             consumer.start()
 
@@ -136,7 +158,7 @@ class Soak:
         mishap_at_s = self._began_s + self._soon()
         sample_at_s = 0.0
         # However slow the machine, every mishap is to happen once.
-        while time.monotonic() < end_s or self._decks == 0 or (self._decks == 1 and self._deck):
+        while self._goes_on(feed, end_s) or self._decks == 0 or (self._decks == 1 and self._deck):
             time.sleep(_POLL_S)
             self._look_after()
             if time.monotonic() >= sample_at_s:
@@ -150,6 +172,10 @@ class Soak:
         self.report.faults += feed.faults
         return memory
 
+    def _goes_on(self, feed: Feed, end_s: float) -> bool:
+        """Say whether the feed is to go on."""
+        return time.monotonic() < end_s if self._plan.images is None else feed.images < self._plan.images
+
     def _soon(self) -> float:
         return self._random.uniform(0.0, 2.0 * self._plan.mishap_s)
 
@@ -162,7 +188,7 @@ class Soak:
     def _mishap(self) -> None:
         """Draw the next mishap: every one comes before any comes again."""
         if not self._deck:
-            kinds = [self._kill_one, self._kill_one, self._stop_one, self._stop_one]
+            kinds = [self._kill_next, self._kill_next, self._stop_next, self._stop_next]
             kinds += [self._restart_redis, self._restart_kafka, self._stall_redis]
             self._deck = self._random.sample(kinds, len(kinds))
             self._decks += 1
@@ -172,17 +198,23 @@ class Soak:
         self._mishaps[what] += 1
         self._say(f"{time.monotonic() - self._began_s:6.1f} s  {what}")
 
-    def _unlucky(self) -> Consumer:
-        # The first lives throughout: its memory is measured.
-        return self._random.choice(self._consumers[1:])
+    def _unlucky(self, turn: int) -> Consumer:
+        """Return whose turn it is: of each kind in turn anybody but the first, whose memory is measured."""
+        kinds = sorted({consumer.what for consumer in self._consumers[1:]})
+        ours = [consumer for consumer in self._consumers[1:] if consumer.what == kinds[turn % len(kinds)]]
+        return self._random.choice(ours)
 
-    def _kill_one(self) -> None:
-        self._note("consumer killed")
-        self._unlucky().kill()
+    def _kill_next(self) -> None:
+        unlucky = self._unlucky(self._kills)
+        self._kills += 1
+        self._note(f"{unlucky.what} killed")
+        unlucky.kill()
 
-    def _stop_one(self) -> None:
-        self._note("consumer stopped")
-        self._unlucky().stop()
+    def _stop_next(self) -> None:
+        unlucky = self._unlucky(self._stops)
+        self._stops += 1
+        self._note(f"{unlucky.what} stopped")
+        unlucky.stop()
 
     def _restart_redis(self) -> None:
         if self._random.random() < 1 / 2:
@@ -218,7 +250,7 @@ class Soak:
     def _drain(self, scene: Scene) -> None:
         began_s = time.monotonic()
         self._look_after()
-        await_the_end(scene)
+        await_the_end(scene, has_roles=self._plan.has_roles)
         self.report.drained_s = round(time.monotonic() - began_s, 1)
         for consumer in self._consumers:
             consumer.stop()

@@ -11,9 +11,10 @@ import numpy as np
 from kafka import KafkaConsumer, TopicPartition
 from kafka.admin import KafkaAdminClient
 
+from consumer.settings import DECIDERS
 from neardup.index.stored.connection import connect
 from tests.stress.audit import Contents, pairs_within
-from tests.support.processes import eventually, run
+from tests.support.processes import eventually, offsets_of, run
 
 MAX_CLUSTER = 300
 MOST_GROWTH = 0.05
@@ -66,19 +67,26 @@ class Scene:
     images: str = "images"
     verdicts: str = "verdicts"
     dead: str = "images.dead"
+    descriptors: str = "descriptors"
     group: str = "soak"
 
 
-def await_the_end(scene: Scene) -> None:
-    """Wait until the group has committed all that was fed."""
+def await_the_end(scene: Scene, *, has_roles: bool = False) -> None:
+    """Wait until the group has committed all that was fed; and where it only describes, until that is judged."""
+    _await_group(scene, scene.group, scene.images)
+    if has_roles:
+        _await_group(scene, f"{scene.group}{DECIDERS}", scene.descriptors)
+
+
+def _await_group(scene: Scene, group: str, topic: str) -> None:
     with KafkaAdminClient(bootstrap_servers=scene.address) as admin, closing(_reader(scene.address)) as reader:
-        ends = reader.end_offsets(_partitions(reader, scene.images))
+        ends = reader.end_offsets(_partitions(reader, topic))
 
         def done() -> bool:
-            offsets = admin.list_group_offsets([scene.group])[scene.group]
-            return all(place in offsets and offsets[place].offset >= end for place, end in ends.items() if end)
+            offsets = offsets_of(admin, group) or {}
+            return all(offsets.get(place, 0) >= end for place, end in ends.items())
 
-        eventually(done, "the group at the end of the images", DRAIN_S)
+        eventually(done, f"the group {group} at the end of {topic}", DRAIN_S)
 
 
 def audit(scene: Scene, report: Report) -> None:

@@ -22,6 +22,8 @@ import consumer.service
 import consumer.transport.at_least_once
 import consumer.transport.exactly_once
 from consumer.handler import Handler
+from consumer.roles.decider import DecidingSteps
+from consumer.roles.describer import DescribingSteps
 from consumer.transport.at_least_once import AtLeastOnceDelivery
 from consumer.transport.exactly_once import ExactlyOnceDelivery
 from consumer.transport.kafka import KafkaSink, KafkaSource
@@ -29,6 +31,8 @@ from neardup.index.redis import RedisIndex
 from tests.support.processes import DEADLINE_S
 
 Call = Callable[..., Any]
+STEPS = (Handler, DescribingSteps, DecidingSteps)
+"""Of each role: a process has one of them."""
 
 EVERYWHERE = ("polled", "described", "half decided", "decided")
 IN_A_TRANSACTION = ("offsets sent", "half sent", "all sent", "commit sent", "committed")
@@ -77,7 +81,8 @@ def live(order: Order) -> None:
     for name, value in order.constants.items():
         setattr(consumer.transport.exactly_once, name, value)
     if order.slow_s:
-        _before(Handler, "describe", lambda: time.sleep(order.slow_s))
+        for steps in STEPS:
+            _before(steps, "describe", lambda: time.sleep(order.slow_s))
     enough = _hold(order.in_hand)
     if order.step is not None:
         _place(order.step, _once(lambda: _strike(order)), enough)
@@ -96,7 +101,8 @@ def _hold(batches: int) -> threading.Event:
         assert enough.wait(DEADLINE_S), f"{next(polled) - 1} batches were polled"
 
     _after(KafkaSource, "poll", note, when=bool)
-    _before(Handler, "decide", wait)
+    for steps in STEPS:
+        _before(steps, "decide", wait)
     return enough
 
 
@@ -141,6 +147,11 @@ def _after(owner: Any, name: str, act: Callable[[], None], *, when: Callable[[An
     setattr(owner, name, wrapped)
 
 
+def _after_each(name: str, act: Callable[[], None]) -> None:
+    for steps in STEPS:
+        _after(steps, name, act)
+
+
 def _halfway(owner: Any, name: str, position: int, act: Callable[[], None]) -> None:  # noqa: ANN401 - as above
     """Have a function of a sequence do the first half of it before anything happens."""
     original: Call = getattr(owner, name)
@@ -163,9 +174,9 @@ def _place(step: str, act: Callable[[], None], enough: threading.Event) -> None:
     transaction = consumer.transport.exactly_once
     places: dict[str, Callable[[], None]] = {
         "polled": lambda: _after(KafkaSource, "poll", act, when=lambda messages: messages and enough.is_set()),
-        "described": lambda: _after(Handler, "describe", described),
+        "described": lambda: _after_each("describe", described),
         "half decided": lambda: _halfway(RedisIndex, "decide", 1, act),
-        "decided": lambda: _after(Handler, "decide", act),
+        "decided": lambda: _after_each("decide", act),
         "offsets sent": lambda: _after(ExactlyOnceDelivery, "_send_offsets", act),
         "half sent": lambda: _halfway(transaction, "send_all", 1, act),
         "all sent": lambda: _after(transaction, "send_all", act),
@@ -230,12 +241,12 @@ class Consumer:
         """Return what it wrote so far."""
         return self.log.read_text("utf-8") if self.log.exists() else ""
 
-    def await_line(self, text: str) -> None:
-        """Wait until it has written the text."""
+    def await_line(self, *texts: str) -> None:
+        """Wait until it has written one of the texts."""
         until = time.monotonic() + DEADLINE_S
-        while text not in self.said():
+        while not any(text in self.said() for text in texts):
             if time.monotonic() > until or not self.process.is_alive():
-                raise AssertionError(f"no line with {text!r}:\n{self._stacks()}")
+                raise AssertionError(f"no line with {' or '.join(texts)!r}:\n{self._stacks()}")
             time.sleep(0.02)
 
     def _stacks(self) -> str:
