@@ -1,6 +1,7 @@
 """From described seeds to duplicates, members and clusters."""
 
 from dataclasses import replace
+from functools import partial
 
 import numpy as np
 from numpy.typing import NDArray
@@ -11,6 +12,7 @@ from bootstrap.seeds.describe import DescribedSeeds
 from bootstrap.seeds.result import SeedResult
 from neardup.descriptors.base import Descriptor
 from neardup.descriptors.projected import pca_of
+from neardup.engine import Each, Engine
 from neardup.index.carry import Predecessor
 from neardup.relation.rule import Relation
 from neardup.search.cells import Cells
@@ -18,7 +20,9 @@ from neardup.search.kmeans import fit_bounded_centroids, fit_centroids
 from neardup.types import Descriptors
 
 
-def cluster_seeds(descriptors: Descriptors, clusters: int | None = None) -> tuple[Cells, NDArray[np.intp]]:
+def cluster_seeds(
+    descriptors: Descriptors, clusters: int | None = None, each: Each = map
+) -> tuple[Cells, NDArray[np.intp]]:
     """Cluster descriptors, and return the cells and the cell of each row; every cell has at least one row.
 
     Parameters
@@ -27,10 +31,15 @@ def cluster_seeds(descriptors: Descriptors, clusters: int | None = None) -> tupl
         float16 (n, d), unit norm, n at least 1.
     clusters
         How many, at most; None makes as many as keep a cell at a few hundred rows.
+    each
+        Does the fits and the blocks.
     """
-    centroids = fit_bounded_centroids(descriptors) if clusters is None else fit_centroids(descriptors, clusters)
+    if clusters is None:
+        centroids = fit_bounded_centroids(descriptors, each)
+    else:
+        (centroids,) = each(partial(fit_centroids, clusters=clusters), [descriptors])
     # A centroid that is nobody's nearest can go without moving anybody else to another cell.
-    used, assigned = np.unique(Cells(centroids).assign(descriptors), return_inverse=True)
+    used, assigned = np.unique(Cells(centroids).assign(descriptors, each), return_inverse=True)
     return Cells(centroids[used]), assigned.astype(np.intp)
 
 
@@ -43,6 +52,7 @@ def analyse_seeds(
     relation: Relation | None = None,
     predecessor: Predecessor | None = None,
     stopwatch: Stopwatch | None = None,
+    engine: Engine | None = None,
 ) -> SeedResult:
     """Find the duplicates among the described seeds, and cluster the members.
 
@@ -62,17 +72,20 @@ def analyse_seeds(
         Whose members are carried over.
     stopwatch
         Told the seconds of both phases.
+    engine
+        Compares and clusters; None does it here.
     """
     stopwatch = stopwatch or Stopwatch()
     radius = descriptor.radius_for(relation.agreement if relation else None) if radius is None else radius
     relation = replace(relation or Relation(radius), radius=radius)
     with stopwatch.phase("compare"):
-        assembly = assemble(predecessor, described.members(), described.compared, relation)
+        assembly = assemble(predecessor, described.members(), described.compared, relation, engine)
     with stopwatch.phase("cluster"):
         descriptors = assembly.finder.descriptors
         # Of the members alone: cells are to hold a few hundred of them, however many copies there are.
-        cells, _ = cluster_seeds(descriptors[assembly.members], clusters)
-        assigned = cells.assign(descriptors)
+        each = engine.map if engine else map
+        cells, _ = cluster_seeds(descriptors[assembly.members], clusters, each)
+        assigned = cells.assign(descriptors, each)
     return SeedResult(
         assembly,
         cells,

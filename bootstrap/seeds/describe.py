@@ -22,6 +22,9 @@ from neardup.relation.rule import Relation
 from neardup.sources.images import EncodedImage, SourceImage, as_bad_input
 from neardup.types import Descriptors, Kept, Member
 
+Answer = Compared | BadInput | OSError
+"""What a seed is compared by, or what is wrong with it."""
+
 
 @dataclass(frozen=True, slots=True)
 class SeedImage:
@@ -127,19 +130,49 @@ def describe_seeds(
     """
     describer = Describer(descriptor, relation or Relation(0.0))
     limits, threads = limits or DecodeLimits(), count_of(workers)
-    result = DescribedSeeds([], np.empty((0, descriptor.dimension), dtype=np.float16))
-    taken: deque[SeedImage] = deque()
     with open_decoder(threads, limits, work_limits) as decoder, _threads(threads) as executor:
         path = BatchDescriber(describer, decoder, executor)
-        read = partial(_read, describer=describer, limits=limits)
-        prepared = path.prepare_few(_noted(seeds, taken), read, threads)
+        read = partial(read_seed, describer=describer, limits=limits)
 
-        def compared() -> Iterator[Compared]:
+        def compared(taken: Iterable[SourceImage]) -> Iterator[list[Answer]]:
+            prepared = path.prepare_few(taken, read, threads)
             while batch := list(islice(prepared, BATCH)):
-                yield from _sorted_out(path.describe(batch), taken, result)
-                progress(len(batch))
+                yield path.describe(batch)
 
-        images = packed(compared(), describer.parts)
+        return collected(seeds, compared, describer, progress)
+
+
+def collected(
+    seeds: Iterable[SourceImage],
+    compared: Callable[[Iterable[SourceImage]], Iterable[list[Answer]]],
+    describer: Describer,
+    progress: Callable[[int], object],
+) -> DescribedSeeds:
+    """Gather what the seeds come to, in their order.
+
+    Parameters
+    ----------
+    seeds, progress
+        As in `describe_seeds`.
+    compared
+        Makes batches of what the images are compared by, or of what is wrong with them, in their order.
+    describer
+        What they are compared by.
+
+    Raises
+    ------
+    Misconfigured
+        No seed is a readable image.
+    """
+    result = DescribedSeeds([], np.empty((0, describer.descriptor.dimension), dtype=np.float16))
+    taken: deque[SeedImage] = deque()
+
+    def described() -> Iterator[Compared]:
+        for batch in compared(_noted(seeds, taken)):
+            yield from _sorted_out(batch, taken, result)
+            progress(len(batch))
+
+    images = packed(described(), describer.parts)
     if images is None:
         raise Misconfigured(f"SEEDS: no readable image found ({_counts(result.unreadable) or 'no file at all'})")
     result.descriptors, result.kept, result.variants = images.descriptors, images.kept, images.variants
@@ -162,7 +195,10 @@ def _noted(seeds: Iterable[SourceImage], taken: deque[SeedImage]) -> Iterator[So
         yield seed
 
 
-def _read(seed: SourceImage, describer: Describer, limits: DecodeLimits) -> bytes | PreparedImage | BadInput | OSError:
+def read_seed(
+    seed: SourceImage, describer: Describer, limits: DecodeLimits
+) -> bytes | PreparedImage | BadInput | OSError:
+    """Return the bytes of a seed, what is kept of the pixels of a frame, or what is wrong with it."""
     try:
         if isinstance(seed, EncodedImage):
             return seed.encoded(limits.max_bytes)
@@ -172,7 +208,7 @@ def _read(seed: SourceImage, describer: Describer, limits: DecodeLimits) -> byte
 
 
 def _sorted_out(
-    results: Iterable[Compared | BadInput | OSError],
+    results: Iterable[Answer],
     taken: deque[SeedImage],
     result: DescribedSeeds,
 ) -> Iterator[Compared]:

@@ -6,6 +6,7 @@ import warnings
 import numpy as np
 from numpy.typing import NDArray
 
+from neardup.engine import Each
 from neardup.search.cells import Cells
 from neardup.types import Descriptors
 
@@ -19,8 +20,6 @@ _MINI_BATCH = 4096
 _FIRST_ROWS_PER_CLUSTER = 4
 _FEW_CLUSTERS = 8
 """Up to this many clusters, ten starts cost little and a bad start would show: one of two scenes cut in half."""
-_ONE_THREAD_UP_TO = 5000
-"""Up to this many rows, a second thread costs more than it saves: many times more where the processors are busy."""
 _SPLIT_ROUNDS = 8
 _TRAINING_NUMBERS = 1 << 28
 """float32 numbers that k-means looks at, 1 GiB: a larger seed set (with large descriptors, say) is sampled."""
@@ -29,7 +28,8 @@ _TRAINING_NUMBERS = 1 << 28
 def fit_centroids(descriptors: Descriptors, clusters: int) -> NDArray[np.float32]:
     """Return float32 (k, d) k-means centroids, k at most `clusters` and at most the number of distinct rows.
 
-    The random state is fixed: the same machine gives the same centroids, up to the order of additions in threads.
+    The random state is fixed, and one thread does all: with more, the order of their additions is chance. So the same
+    kind of processor gives the same centroids, however many there are.
 
     Parameters
     ----------
@@ -54,14 +54,14 @@ def fit_centroids(descriptors: Descriptors, clusters: int) -> NDArray[np.float32
         )
     else:
         model = KMeans(distinct, random_state=RANDOM_STATE, n_init=starts, copy_x=False)  # the rows are a copy already
-    with warnings.catch_warnings(), threadpool_limits(1 if len(rows) <= _ONE_THREAD_UP_TO else None):
+    with warnings.catch_warnings(), threadpool_limits(1):
         # Rows that differ only in their last bit may fall together: fewer clusters than asked for are fine.
         warnings.simplefilter("ignore", ConvergenceWarning)
         model.fit(rows)
     return np.asarray(model.cluster_centers_, dtype=np.float32)
 
 
-def fit_bounded_centroids(descriptors: Descriptors) -> NDArray[np.float32]:
+def fit_bounded_centroids(descriptors: Descriptors, each: Each = map) -> NDArray[np.float32]:
     """Return float32 (k, d) centroids whose cells hold a few hundred images each.
 
     Starts with one centroid per `CLUSTER_TARGET` images; a cell above `CLUSTER_LIMIT` gets its own k-means and its
@@ -72,26 +72,28 @@ def fit_bounded_centroids(descriptors: Descriptors) -> NDArray[np.float32]:
     ----------
     descriptors
         float16 (n, d), n at least 1.
+    each
+        Does the fits of one round, and the assignments of its blocks.
     """
-    centroids = fit_centroids(descriptors, math.ceil(len(descriptors) / CLUSTER_TARGET))
+    (centroids,) = each(_fit, [descriptors])
     for _ in range(_SPLIT_ROUNDS):
-        split = _split_large(descriptors, centroids)
+        split = _split_large(descriptors, centroids, each)
         if len(split) == len(centroids):
             break
         centroids = split
     return centroids
 
 
-def _split_large(descriptors: Descriptors, centroids: NDArray[np.float32]) -> NDArray[np.float32]:
-    assigned = Cells(centroids).assign(descriptors)
-    kept = []
-    for cell, centroid in enumerate(centroids):
-        rows = np.flatnonzero(assigned == cell)
-        if len(rows) <= CLUSTER_LIMIT:
-            kept.append(centroid[np.newaxis])
-        else:
-            kept.append(fit_centroids(descriptors[rows], math.ceil(len(rows) / CLUSTER_TARGET)))
-    return np.concatenate(kept)
+def _split_large(descriptors: Descriptors, centroids: NDArray[np.float32], each: Each) -> NDArray[np.float32]:
+    assigned = Cells(centroids).assign(descriptors, each)
+    sizes = np.bincount(assigned, minlength=len(centroids))
+    large = np.flatnonzero(sizes > CLUSTER_LIMIT).tolist()
+    parts = dict(zip(large, each(_fit, (descriptors[assigned == cell] for cell in large)), strict=True))
+    return np.concatenate([parts.get(cell, centroid[np.newaxis]) for cell, centroid in enumerate(centroids)])
+
+
+def _fit(descriptors: Descriptors) -> NDArray[np.float32]:
+    return fit_centroids(descriptors, math.ceil(len(descriptors) / CLUSTER_TARGET))
 
 
 def _sample(descriptors: Descriptors) -> Descriptors:

@@ -9,9 +9,9 @@ import redis
 
 from demo.services import RedisProgram, RedisServer
 from demo.services.process import free_port
+from tests.support.processes import DEADLINE_S
 
 _SLOTS = 16_384
-_DEADLINE_S = 60.0
 
 
 @contextmanager
@@ -27,7 +27,7 @@ def two_nodes(program: RedisProgram) -> Iterator[str]:
             half = range(number * _SLOTS // 2, (number + 1) * _SLOTS // 2)
             _command(node, "CLUSTER ADDSLOTS", *half)
         _command(nodes[0], "CLUSTER MEET", *servers[1].address, buses[1])
-        deadline_s = time.monotonic() + _DEADLINE_S
+        deadline_s = time.monotonic() + DEADLINE_S
         while not all(_agrees(node) for node in nodes):
             assert time.monotonic() < deadline_s, "the cluster does not come up"
             time.sleep(0.05)

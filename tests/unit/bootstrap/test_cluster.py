@@ -1,0 +1,62 @@
+"""What is said where there is no Ray cluster, and what is made of Ray's errors; `make check-ray` has the rest."""
+
+import sys
+from unittest.mock import patch
+
+import pytest
+
+from bootstrap.cluster import _differing, _installed, _reason, ray_engine
+from neardup.errors import Misconfigured
+
+
+@pytest.mark.parametrize(
+    ("address", "told"),
+    [
+        ("127.0.0.1:1", "no Ray cluster at 127.0.0.1:1: .*refused"),
+        ("ray://127.0.0.1:1", "no Ray cluster at ray://127.0.0.1:1: .*refused"),
+        ("nonsense", "no Ray cluster at nonsense: "),
+    ],
+)
+def test_no_cluster(address: str, told: str) -> None:
+    pytest.importorskip("ray", reason="needs the extra ray")
+    with pytest.raises(Misconfigured, match=told), ray_engine(address):
+        raise AssertionError
+
+
+def test_without_the_package() -> None:
+    with (
+        patch.dict(sys.modules, {"ray": None}),
+        pytest.raises(Misconfigured, match=r"pip install 'neardup\[ray\]'"),
+        ray_engine("127.0.0.1:6379"),
+    ):
+        raise AssertionError
+
+
+def test_what_differs_is_named_and_what_is_missing() -> None:
+    here = _installed()
+    assert {"Python", "neardup", "numpy", "pillow"} <= here.keys()
+    assert not _differing(here)
+    other = {name: release for name, release in here.items() if name != "pillow"} | {"numpy": "1", "codec": "2"}
+    assert _differing(other).split("; ") == [
+        f"numpy {here['numpy']}, the job 1",
+        "codec not installed, the job 2",
+        f"pillow {here['pillow']}, the job none",
+    ]
+
+
+@pytest.mark.parametrize(
+    ("said", "reason"),
+    [
+        (
+            "\x1b[36mray::_differing()\x1b[39m (pid=1)\n  File x\nModuleNotFoundError: No module named 'neardup'\n",
+            "ModuleNotFoundError: No module named 'neardup'",
+        ),
+        (
+            "Version mismatch: The cluster was started with:\n    Ray: 2.9\n    Python: 3.12",
+            "Version mismatch: The cluster was started with: Ray: 2.9 Python: 3.12",
+        ),
+        ("", "ValueError"),
+    ],
+)
+def test_an_error_of_ray_is_told_in_one_line(said: str, reason: str) -> None:
+    assert _reason(ValueError(said)) == reason
