@@ -9,6 +9,7 @@ from urllib.parse import unquote
 
 from consumer.claim_checks.errors import shown
 from consumer.claim_checks.scheme import Found
+from consumer.claim_checks.spans import Span
 from neardup.errors import UriNotAllowed
 
 LONGEST_URI = 8192
@@ -66,8 +67,8 @@ Parse = Callable[[str], Target]
 class Fetcher(Protocol):
     """Fetches targets that are allowed."""
 
-    def read(self, target: Target) -> bytes:
-        """Return the bytes of an allowed image."""
+    def read(self, target: Target, span: Span | None = None) -> bytes:
+        """Return the bytes of an allowed image, or of a part of what is allowed."""
         ...
 
     def close(self) -> None:

@@ -78,4 +78,4 @@ def _open(prefixes: Sequence[Target], access: Access) -> AllowedImages:
     return AllowedImages(parse, prefixes, client)
 
 
-HTTPS = Scheme("https", "https://host/path/", _parse_prefix, _open, package="aiohttp")
+HTTPS = Scheme("https", "https://host/path/", _parse_prefix, parse, _open, package="aiohttp")

@@ -18,6 +18,7 @@ from urllib.parse import urljoin
 
 from consumer.claim_checks.allowed import Target
 from consumer.claim_checks.errors import Outage, shown
+from consumer.claim_checks.spans import Span, whole
 from neardup.errors import Misconfigured, TooManyBytes, UriAddressNotAllowed, UriNotAllowed, UriTooSlow, UriUnreadable
 
 if TYPE_CHECKING:
@@ -25,7 +26,7 @@ if TYPE_CHECKING:
 
 MOST_REDIRECTS = 5
 _REDIRECTS = {301, 302, 303, 307, 308}
-_OK = 200
+_OK, _A_PART = 200, 206
 _TURNS_TO_CLOSE = 5
 """Turns of the event loop: sockets are closed by callbacks, some of which schedule more."""
 
@@ -110,8 +111,8 @@ class HttpsClient:
         self._sockets.add(made)
         return made
 
-    def read(self, target: Target) -> bytes:
-        """Return the bytes behind an allowed URI.
+    def read(self, target: Target, span: Span | None = None) -> bytes:
+        """Return the bytes behind an allowed URI, or a part of them.
 
         Raises
         ------
@@ -120,16 +121,16 @@ class HttpsClient:
         Outage
             The host does not answer or cannot serve now.
         """
-        return asyncio.run_coroutine_threadsafe(self._fetch(target), self._loop).result()
+        return asyncio.run_coroutine_threadsafe(self._fetch(target, span), self._loop).result()
 
-    async def _fetch(self, target: Target) -> bytes:
+    async def _fetch(self, target: Target, span: Span | None) -> bytes:
         import aiohttp  # noqa: PLC0415 - an extra
 
         name = shown(target.uri)
         answering = [False]
         try:
             async with asyncio.timeout(self._timeout_s):
-                return await self._follow(target, answering)
+                return await self._follow(target, span, answering)
         except TimeoutError as exc:
             if answering[0]:
                 raise UriTooSlow(f"{name} took longer than {self._timeout_s:g} s") from exc
@@ -146,16 +147,18 @@ class HttpsClient:
         except (aiohttp.ClientError, OSError) as exc:
             raise Outage(f"{name}: the connection was lost ({type(exc).__name__})") from exc
 
-    async def _follow(self, target: Target, answering: list[bool]) -> bytes:
+    async def _follow(self, target: Target, span: Span | None, answering: list[bool]) -> bytes:
         from yarl import URL  # noqa: PLC0415 - an extra
 
+        headers = {} if span is None else {"Range": f"bytes={span.first}-{span.last}"}
         for _ in range(MOST_REDIRECTS + 1):
             # Encoded already: request exactly what was checked.
-            async with self._session.get(URL(target.uri, encoded=True), allow_redirects=False) as answer:
+            url = URL(target.uri, encoded=True)
+            async with self._session.get(url, allow_redirects=False, headers=headers) as answer:
                 try:
                     if answer.status not in _REDIRECTS:
                         answering[0] = True
-                        return await self._body(target, answer)
+                        return whole(await self._body(target, span, answer), span, shown(target.uri))
                     target = self._next(target, answer.headers.get("Location", ""))
                 finally:
                     _abort_unless_done(answer)
@@ -169,12 +172,16 @@ class HttpsClient:
         except ValueError as exc:
             raise UriNotAllowed(f"{shown(target.uri)} redirects to {shown(onward or location)}: {exc}") from exc
 
-    async def _body(self, target: Target, answer: "aiohttp.ClientResponse") -> bytes:
+    async def _body(self, target: Target, span: Span | None, answer: "aiohttp.ClientResponse") -> bytes:
         name = shown(target.uri)
         if answer.status in _TRY_AGAIN:
             raise Outage(f"{name}: HTTP {answer.status}")
-        if answer.status != _OK:
+        if span is not None and answer.status == _OK:
+            raise UriUnreadable(f"{name}: its host sends only the whole of it, not a part")
+        if answer.status != (_OK if span is None else _A_PART):
             raise UriUnreadable(f"{name}: HTTP {answer.status}")
+        if span is not None and not answer.headers.get("Content-Range", "").startswith(f"bytes {span.first}-"):
+            raise UriUnreadable(f"{name}: its host sends another part than was asked for")
         if answer.headers.get("Content-Encoding", "identity").strip().lower() not in {"", "identity"}:
             raise UriUnreadable(f"{name} is sent compressed, though the request asked for no compression")
         if (answer.content_length or 0) > self._max_bytes:

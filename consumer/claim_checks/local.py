@@ -10,6 +10,7 @@ from urllib.parse import unquote_to_bytes, urlsplit
 from consumer.claim_checks.allowed import OUTSIDE
 from consumer.claim_checks.errors import shown
 from consumer.claim_checks.scheme import Access, Found, Scheme
+from consumer.claim_checks.spans import Span, whole
 from neardup.errors import TooManyBytes, UriNotAllowed, UriUnreadable
 
 _LOCAL_HOSTS = {"", "localhost"}
@@ -48,17 +49,19 @@ class LocalFiles:
     def close(self) -> None:
         """Do nothing: no file stays open."""
 
-    def _read(self, uri: str, root: Path, parts: tuple[str, ...]) -> bytes:
+    def _read(self, uri: str, root: Path, parts: tuple[str, ...], span: Span | None) -> bytes:
         try:
             with os.fdopen(_open_below(root, parts), "rb") as file:
                 if not stat.S_ISREG(os.fstat(file.fileno()).st_mode):
                     raise UriUnreadable(f"{shown(uri)} is not a regular file")
-                data = file.read(self._max_bytes + 1)
+                if span is not None:
+                    file.seek(span.first)
+                data = file.read(self._max_bytes + 1 if span is None else span.size_bytes)
         except OSError as exc:
             raise UriUnreadable(f"{shown(uri)}: {exc.strerror or type(exc).__name__}") from exc
         if len(data) > self._max_bytes:
             raise TooManyBytes(f"{shown(uri)} has more than {self._max_bytes} bytes")
-        return data
+        return whole(data, span, shown(uri))
 
     def _allowed(self, uri: str) -> tuple[Path, tuple[str, ...]]:
         try:
@@ -107,4 +110,4 @@ def _open(roots: Sequence[Path], access: Access) -> LocalFiles:
     return LocalFiles(roots, access.max_bytes)
 
 
-FILE = Scheme("file", "file:///folder/", _parse_prefix, _open)
+FILE = Scheme("file", "file:///folder/", _parse_prefix, file_path, _open)

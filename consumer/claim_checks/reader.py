@@ -11,7 +11,16 @@ from consumer.claim_checks.errors import Outage, shown
 from consumer.claim_checks.outages import Outages
 from consumer.claim_checks.scheme import Access, FetchSettings, Found, Images, Scheme
 from consumer.claim_checks.schemes import SCHEMES, scheme_of
-from neardup.errors import BadInput, Misconfigured, StoreUnavailable, UriNotAllowed, UriTooSlow, UriUnavailable
+from consumer.claim_checks.spans import Span, divided
+from neardup.errors import (
+    BadInput,
+    Misconfigured,
+    StoreUnavailable,
+    TooManyBytes,
+    UriNotAllowed,
+    UriTooSlow,
+    UriUnavailable,
+)
 
 if TYPE_CHECKING:
     import aiohttp
@@ -54,9 +63,10 @@ class UriReader:
     ) -> None:
         prefixes = _by_scheme(allowed)
         for name in prefixes:
-            _check_extra(SCHEMES[name])
+            check_extra(SCHEMES[name], f"--allow-uri {name}://...")
         access = Access(max_bytes, fetch, permitted_address, resolver)
         self._outages = Outages(fetch.patience_s)
+        self._max_bytes = max_bytes
         self._images: dict[str, Images] = {}
         with ExitStack() as opened:
             for name, parsed in prefixes.items():
@@ -74,9 +84,9 @@ class UriReader:
         StoreUnavailable
             The store cannot be reached or cannot serve now: call again later.
         """
-        found = self._find(uri)
+        found, span = self._find(uri)
         try:
-            data = found.read()
+            data = found.read(span)
         except BadInput:
             self._outages.answered(found.origin, uri)
             raise
@@ -85,14 +95,18 @@ class UriReader:
         self._outages.answered(found.origin, uri)
         return data
 
-    def _find(self, uri: str) -> Found:
+    def _find(self, uri: str) -> tuple[Found, Span | None]:
         try:
-            images = self._images.get(scheme_of(uri).name)
+            address, span = divided(uri)
+            images = self._images.get(scheme_of(address).name)
         except ValueError as exc:
             raise UriNotAllowed(f"{shown(uri)} is not allowed: {exc}") from exc
         if images is None:
             raise UriNotAllowed(f"{shown(uri)} is not allowed: {OUTSIDE}")
-        return images.find(uri)
+        found = images.find(address)
+        if span is not None and span.size_bytes > self._max_bytes:
+            raise TooManyBytes(f"{shown(uri)} names {span.size_bytes} bytes; the limit is {self._max_bytes}")
+        return found, span
 
     def _judged(self, outage: Outage, origin: str, uri: str) -> Exception:
         if self._outages.worth_waiting(origin, uri):
@@ -131,9 +145,15 @@ def _scheme(prefix: str) -> Scheme[Any]:
         raise Misconfigured(f"--allow-uri {shown(prefix)}: {exc}") from exc
 
 
-def _check_extra(scheme: Scheme[Any]) -> None:
+def check_extra(scheme: Scheme[Any], where: str) -> None:
+    """Refuse a setting (`where`) that names a scheme whose extra is not installed.
+
+    Raises
+    ------
+    Misconfigured
+        It is not.
+    """
     if scheme.package is not None and importlib.util.find_spec(scheme.package) is None:
         raise Misconfigured(
-            f"--allow-uri {scheme.name}://...: {scheme.package} is not installed; install neardup with its extra: "
-            f"neardup[{scheme.name}]"
+            f"{where}: {scheme.package} is not installed; install neardup with its extra: neardup[{scheme.name}]"
         )

@@ -4,6 +4,8 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Generic, Protocol, TypeVar
 
+from consumer.claim_checks.spans import Span
+
 if TYPE_CHECKING:
     import aiohttp
 
@@ -64,11 +66,12 @@ class Found:
     origin
         What becomes unavailable together: a host, a bucket.
     read
-        Returns its bytes. Raises `UriUnreadable` and its like, or `consumer.claim_checks.errors.Outage`.
+        Returns its bytes, or those of a part of it. Raises `UriUnreadable` and its like, or
+        `consumer.claim_checks.errors.Outage`.
     """
 
     origin: str
-    read: Callable[[], bytes]
+    read: Callable[[Span | None], bytes]
 
 
 class Images(Protocol):
@@ -95,6 +98,8 @@ class Scheme(Generic[Prefix]):
         How a prefix is written, for help and error messages.
     parse
         Parses an operator's prefix; ValueError says what is wrong with it.
+    check
+        Parses a URI; ValueError says why no prefix could ever allow it.
     open
         Returns the images below some prefixes, as `parse` made them.
     package
@@ -104,5 +109,6 @@ class Scheme(Generic[Prefix]):
     name: str
     prefix: str
     parse: Callable[[str], Prefix]
+    check: Callable[[str], object]
     open: Callable[[Sequence[Prefix], Access], Images]
     package: str | None = None

@@ -14,11 +14,12 @@ from typing import Any
 from consumer.claim_checks.allowed import AllowedImages, Target, parts_of
 from consumer.claim_checks.errors import Outage, shown
 from consumer.claim_checks.scheme import Access, Scheme
+from consumer.claim_checks.spans import Span, whole
 from neardup.errors import TooManyBytes, UriUnreadable
 
 # S3 codes and HTTP statuses that concern this object alone. All others concern the store or our credentials: an expired
 # password must not turn every image into a dead letter.
-_NOT_THIS_ONE = {
+NOT_THIS_ONE = {
     "403", "404", "AccessDenied", "AllAccessDisabled", "InvalidBucketName", "InvalidObjectState", "KeyTooLongError",
     "NoSuchBucket", "NoSuchKey", "PermanentRedirect",
 }  # fmt: skip
@@ -45,8 +46,8 @@ class ObjectStore:
         self._lock = threading.Lock()
         self._files: Any = None
 
-    def read(self, target: Target) -> bytes:
-        """Return the bytes of an allowed object.
+    def read(self, target: Target, span: Span | None = None) -> bytes:
+        """Return the bytes of an allowed object, or a part of them.
 
         Raises
         ------
@@ -59,31 +60,31 @@ class ObjectStore:
         if target.path.endswith("/"):
             raise UriUnreadable(f"{name} names a bucket or a folder, not an object")
         try:
-            data = self._fetch(target.host + target.path)
+            data = self._fetch(target.host + target.path, span or Span(0, self._max_bytes))
         except TimeoutError as exc:
             raise Outage(f"{name}: not read in {self._timeout_s:g} s", slow=True) from exc
         except (FileNotFoundError, IsADirectoryError) as exc:
             raise UriUnreadable(f"{name}: there is no such object") from exc
         except Exception as exc:  # two libraries and all below them
-            codes = _codes(exc)
+            codes = codes_of(exc)
             if codes & _NOTHING_IN_RANGE:
-                return b""
-            if codes & _NOT_THIS_ONE:
+                return whole(b"", span, name)
+            if codes & NOT_THIS_ONE:
                 raise UriUnreadable(f"{name}: the store refuses it ({', '.join(sorted(codes))})") from exc
             # The libraries' messages may hold keys and signed URLs.
             raise Outage(f"{name}: {', '.join(sorted(codes)) or type(exc).__name__}") from exc
         if len(data) > self._max_bytes:
             raise TooManyBytes(f"{name} has more than {self._max_bytes} bytes")
-        return data
+        return whole(data, span, name)
 
     def close(self) -> None:
         """Do nothing: the library owns the connections until the process ends."""
 
-    def _fetch(self, path: str) -> bytes:
+    def _fetch(self, path: str, span: Span) -> bytes:
         import asyncio  # noqa: PLC0415 - a quarter of the time of --help, which names the schemes
 
         files = self._opened()
-        read = files._cat_file(path, start=0, end=self._max_bytes + 1)  # noqa: SLF001 - fsspec's name for its coroutine
+        read = files._cat_file(path, start=span.first, end=span.last + 1)  # noqa: SLF001 - fsspec's name for its coroutine
         # Not fsspec's own timeout, which stops waiting but lets the download continue.
         limited = asyncio.wait_for(read, self._timeout_s)
         data: bytes = asyncio.run_coroutine_threadsafe(limited, files.loop).result()
@@ -92,12 +93,17 @@ class ObjectStore:
     def _opened(self) -> Any:  # noqa: ANN401 - a class of one of two libraries
         with self._lock:
             if self._files is None:
-                module, _, name = self._file_system.partition(":")
-                self._files = getattr(importlib.import_module(module), name)(skip_instance_cache=True)
+                self._files = opened_store(self._file_system)
             return self._files
 
 
-def _codes(error: BaseException | None) -> set[str]:
+def opened_store(file_system: str) -> Any:  # noqa: ANN401 - a class of one of two libraries
+    """Return a file system of fsspec, named as ``module:class``; its address and credentials are the operator's."""
+    module, _, name = file_system.partition(":")
+    return getattr(importlib.import_module(module), name)(skip_instance_cache=True)
+
+
+def codes_of(error: BaseException | None) -> set[str]:
     """Return the codes that the libraries put into an error or its causes."""
     if error is None:
         return set()
@@ -106,7 +112,7 @@ def _codes(error: BaseException | None) -> set[str]:
     found.add(str(getattr(error, "code", None) or ""))
     if isinstance(error, OSError) and str(error).startswith("Forbidden:"):  # gcsfs
         found.add("403")
-    return (found - {""}) | _codes(error.__cause__)
+    return (found - {""}) | codes_of(error.__cause__)
 
 
 def store(name: str, file_system: str) -> Scheme[Target]:
@@ -117,8 +123,12 @@ def store(name: str, file_system: str) -> Scheme[Target]:
     def opened(prefixes: Sequence[Target], access: Access) -> AllowedImages:
         return AllowedImages(parse, prefixes, ObjectStore(file_system, access.max_bytes, access.fetch.timeout_s))
 
+    def check(uri: str) -> None:
+        if parse(uri).path.endswith("/"):
+            raise ValueError("it names a bucket or a folder, not an object")
+
     package = re.split("[.:]", file_system)[0]
-    return Scheme(name, f"{name}://bucket/path/", parse, opened, package)
+    return Scheme(name, f"{name}://bucket/path/", parse, check, opened, package)
 
 
 def _parse(uri: str, scheme: str, pattern: re.Pattern[str]) -> Target:
@@ -126,6 +136,11 @@ def _parse(uri: str, scheme: str, pattern: re.Pattern[str]) -> Target:
     return Target(scheme, parts["host"], 0, parts["path"], "")
 
 
-S3 = store("s3", "s3fs:S3FileSystem")
-# Not fsspec's own class for gs, which first asks for the bucket's layout over gRPC.
-GS = store("gs", "gcsfs.core:GCSFileSystem")
+FILE_SYSTEMS = {
+    "s3": "s3fs:S3FileSystem",
+    # Not fsspec's own class for gs, which first asks for the bucket's layout over gRPC.
+    "gs": "gcsfs.core:GCSFileSystem",
+}
+"""The fsspec class that reads each kind of store."""
+S3 = store("s3", FILE_SYSTEMS["s3"])
+GS = store("gs", FILE_SYSTEMS["gs"])

@@ -497,3 +497,31 @@ def test_no_error_and_no_log_line_tells_a_query_or_a_password(
             assert "hunter2" not in str(caught.value)
             assert "\x1b" not in str(caught.value)
     assert "hunter2" not in caplog.text
+
+
+def test_a_part_is_asked_for_and_nothing_else_is_taken_for_it(host: Host, opened: Opened) -> None:
+    body = bytes(range(200)) + bytes(LIMIT * 2)
+
+    def part(answer: Answer, shift: int = 0) -> None:
+        first, last = (int(place) for place in answer.headers["Range"].removeprefix("bytes=").split("-"))
+        found = body[first + shift : last + 1 + shift]
+        answer.reply(found, 206, Content_Range=f"bytes {first + shift}-{first + shift + len(found) - 1}/{len(body)}")
+
+    host.pages |= {
+        "/a/part": part,
+        "/a/another": lambda answer: part(answer, 1),
+        "/a/whole": lambda answer: answer.reply(body[:100]),
+        "/a/short": lambda answer: answer.reply(body[3:5], 206, Content_Range="bytes 3-4/5"),
+        "/a/long": lambda answer: answer.reply(body[3:50], 206, Content_Range="bytes 3-49/200"),
+        "/a/beyond": lambda answer: answer.reply(b"", 416),
+        "/a/on": lambda answer: answer.reply(b"", 302, Location="/a/part"),
+    }
+    with opened(f"{host.url}/a/") as reader:
+        assert reader.read(f"{host.url}/a/part#bytes=3-9") == body[3:10]
+        assert reader.read(f"{host.url}/a/on?x=1#bytes=3-9") == body[3:10]
+        for page in ("another", "whole", "short", "long", "beyond"):
+            with pytest.raises(UriUnreadable):
+                reader.read(f"{host.url}/a/{page}#bytes=3-9")
+        with pytest.raises(TooManyBytes):
+            reader.read(f"{host.url}/a/part#bytes=0-{LIMIT}")
+    assert all(headers["Range"] == "bytes=3-9" for _, headers in host.requests)

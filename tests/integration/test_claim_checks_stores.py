@@ -1,16 +1,8 @@
 """Claim checks in object stores: s3 by a server of moto's, gs by an emulator, each a process of its own."""
 
-import os
 import socket
-import subprocess
-import sys
-import threading
-import urllib.error
-import urllib.request
 from collections.abc import Iterator
-from contextlib import contextmanager
 
-import fsspec
 import pytest
 import s3fs
 
@@ -18,7 +10,7 @@ from consumer.claim_checks.reader import UriReader
 from consumer.claim_checks.scheme import FetchSettings
 from neardup.errors import StoreUnavailable, TooManyBytes, UriNotAllowed, UriTooSlow, UriUnavailable, UriUnreadable
 from tests.support.https_hosts import closed_port
-from tests.support.processes import eventually
+from tests.support.stores import gs_store, point_at_gs, point_at_s3, post, raw_server, s3_store
 
 pytestmark = pytest.mark.slow
 
@@ -27,43 +19,9 @@ GENEROUS = FetchSettings(timeout_s=60)
 HASTY = FetchSettings(timeout_s=1.0, patience_s=0)
 
 
-def post(url: str, body: bytes) -> None:
-    request = urllib.request.Request(url, body, {"Content-Type": "application/octet-stream"})  # noqa: S310 - our own http:// address
-    with urllib.request.urlopen(request, timeout=60):  # noqa: S310
-        pass
-
-
-@contextmanager
-def serving(arguments: list[str], port: int, ready_path: str) -> Iterator[str]:
-    """Run a store until the end; yield its address when it answers."""
-    url = f"http://127.0.0.1:{port}"
-    process = subprocess.Popen(
-        [sys.executable, *arguments], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, env=dict(os.environ)
-    )
-
-    def answers() -> bool:
-        assert process.poll() is None
-        try:
-            with urllib.request.urlopen(url + ready_path, timeout=10):  # noqa: S310
-                return True
-        except urllib.error.HTTPError:
-            return True
-        except OSError:
-            return False
-
-    try:
-        eventually(answers, "the store's first answer", 120)
-        yield url
-    finally:
-        process.kill()
-        process.wait(60)
-
-
 @pytest.fixture(scope="module")
 def s3_server() -> Iterator[str]:
-    port = closed_port()
-    # Only the part of moto that is asked for is loaded.
-    with serving(["-m", "moto.server", "-H", "127.0.0.1", "-p", str(port)], port, "/moto-api/") as url:
+    with s3_store() as url:
         files = s3fs.S3FileSystem(endpoint_url=url, key="test", secret="hunter2", skip_instance_cache=True)  # noqa: S106
         files.mkdir("images")
         objects = {"1.jpg": b"one", "empty": b"", "b ä+.jpg": b"odd name", "largest": bytes(LIMIT)}
@@ -76,19 +34,6 @@ def s3_server() -> Iterator[str]:
 def s3(s3_server: str, monkeypatch: pytest.MonkeyPatch) -> str:
     point_at_s3(s3_server, monkeypatch)
     return s3_server
-
-
-def point_at_s3(url: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    for name, value in {
-        "AWS_ENDPOINT_URL": url,
-        "AWS_ACCESS_KEY_ID": "test",
-        "AWS_SECRET_ACCESS_KEY": "hunter2",
-        "AWS_DEFAULT_REGION": "us-east-1",
-        "AWS_MAX_ATTEMPTS": "1",  # of botocore's
-        "AWS_CONFIG_FILE": os.devnull,
-        "AWS_SHARED_CREDENTIALS_FILE": os.devnull,
-    }.items():
-        monkeypatch.setenv(name, value)
 
 
 @pytest.mark.usefixtures("s3")
@@ -161,37 +106,9 @@ def test_a_store_that_says_nothing_ends_at_the_time_limit(monkeypatch: pytest.Mo
             reader.read("s3://images/a/1.jpg")
 
 
-@contextmanager
-def raw_server(answer: bytes) -> Iterator[str]:
-    """Answer every request with the same bytes."""
-    listening = socket.create_server(("127.0.0.1", 0))
-
-    def serve() -> None:
-        while True:
-            try:
-                connection, _ = listening.accept()
-            except OSError:
-                return
-            with connection:
-                connection.settimeout(30)
-                connection.recv(65536)
-                connection.sendall(answer)
-
-    thread = threading.Thread(target=serve, daemon=True)
-    thread.start()
-    try:
-        yield f"http://127.0.0.1:{listening.getsockname()[1]}"
-    finally:
-        listening.shutdown(socket.SHUT_RDWR)
-        listening.close()
-        thread.join(30)
-
-
 @pytest.fixture(scope="module")
 def gs_server() -> Iterator[str]:
-    port = closed_port()
-    arguments = ["start", "--host", "127.0.0.1", "--port", str(port), "--in-memory", "--default-bucket", "images"]
-    with serving(["-m", "gcp_storage_emulator", *arguments], port, "/") as url:
+    with gs_store("images") as url:
         for name, body in {"a/1.jpg": b"one", "b/secret": b"secret", "a/large": bytes(LIMIT + 1)}.items():
             post(f"{url}/upload/storage/v1/b/images/o?uploadType=media&name={name}", body)
         yield url
@@ -199,8 +116,7 @@ def gs_server() -> Iterator[str]:
 
 @pytest.fixture
 def gs(gs_server: str, monkeypatch: pytest.MonkeyPatch) -> str:
-    monkeypatch.setenv("STORAGE_EMULATOR_HOST", gs_server)
-    monkeypatch.setitem(fsspec.config.conf, "gcs", {"token": "anon"})  # as FSSPEC_GCS_TOKEN=anon does
+    point_at_gs(gs_server, monkeypatch)
     return gs_server
 
 
@@ -226,8 +142,7 @@ def test_what_google_says_has_its_fate(
     body = b'{"error": {"code": %d, "message": "hunter2"}}' % status
     head = f"HTTP/1.1 {status} X\r\nContent-Type: application/json\r\nContent-Length: {len(body)}\r\n"
     with raw_server(f"{head}Connection: close\r\n\r\n".encode() + body) as url:
-        monkeypatch.setenv("STORAGE_EMULATOR_HOST", url)
-        monkeypatch.setitem(fsspec.config.conf, "gcs", {"token": "anon"})
+        point_at_gs(url, monkeypatch)
         # gcsfs itself tries again for longer than a test should take: the time limit ends that.
         fetch = FetchSettings(timeout_s=timeout_s)
         with UriReader(["gs://images/"], LIMIT, fetch) as reader, pytest.raises(error) as caught:

@@ -1,0 +1,131 @@
+"""Lists with an image a line: its URI or path, or a JSON object that has it."""
+
+import hashlib
+import json
+import os
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any
+
+from consumer.backfill.entries import Position, Refused, Step, Told, step_of
+from consumer.backfill.manifests import LONGEST_LINE_BYTES, Columns, Lines, ManifestFile, numbered
+from neardup.errors import Misconfigured
+
+_BOM = b"\xef\xbb\xbf"
+_HEAD_LINES = 100
+"""Of a picture or a ZIP file that was named by mistake, a NUL is in one of the first lines."""
+
+
+class ListFile(ManifestFile):
+    """A list in a file."""
+
+    def steps(self, after: Position | None) -> Iterator[Step]:
+        """Iterate over the lines behind one; empty lines are passed over."""
+        reading = _Reading(self.folder, self._columns)
+        for number, line in self.numbered_lines():
+            if after is None or number > after:
+                yield from reading.steps(line, number, number, f"{self.name}, line {number}")
+        self.check_same()
+
+
+class PipedList:
+    """A list on standard input, which is known again by the lines that were published of it.
+
+    Parameters
+    ----------
+    file
+        Standard input.
+    columns
+        Which fields of JSON lines are meant.
+    """
+
+    name = "standard input"
+
+    def __init__(self, file: Lines, columns: Columns) -> None:
+        self._file = file
+        self._columns = columns
+        self._fingerprint = ""
+
+    def fingerprint(self) -> str:
+        """Return the SHA-256 of its lines once all are read, which they can be once only; nothing before."""
+        return self._fingerprint
+
+    def read_through(self) -> None:
+        """Read all of it, for the fingerprint."""
+        for _ in self._lines(hashlib.sha256()):
+            pass
+
+    def steps(self, after: Position | None) -> Iterator[Step]:
+        """Iterate over the lines behind one; those up to it have to be the ones that were published."""
+        done, digest_of_done = (0, "") if after is None else after
+        digest, number = hashlib.sha256(), 0
+        reading = _Reading(os.getcwd(), self._columns)  # noqa: PTH109 - a name, as it is
+        for number, line in self._lines(digest):
+            if number > done:
+                position = (number, digest.copy().hexdigest())
+                yield from reading.steps(line, number, position, f"line {number}")
+            elif number == done and digest.hexdigest() != digest_of_done:
+                raise _another(done)
+        if number < done:
+            raise _another(done)
+
+    def _lines(self, digest: "hashlib._Hash") -> Iterator[tuple[int, bytes | None]]:
+        for number, line in numbered(self._file):
+            digest.update(b"?" if line is None else line)
+            digest.update(b"\n")
+            yield number, line
+        self._fingerprint = digest.hexdigest()
+
+
+def _another(done: int) -> Misconfigured:
+    return Misconfigured(
+        f"LISTING: the first {done} lines on standard input are not those that were published; "
+        "pipe the same list, or begin once more with --again"
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class _Reading:
+    """How lines are read: from which folder relative paths are taken, and which fields are meant."""
+
+    folder: str
+    columns: Columns
+
+    def steps(self, line: bytes | None, number: int, position: Position, place: str) -> Iterator[Step]:
+        if line is None:
+            yield Refused(position, place, f"it has more than {LONGEST_LINE_BYTES:,} bytes")
+            return
+        if b"\0" in line:
+            if number <= _HEAD_LINES:
+                raise Misconfigured(f"LISTING: {place}: this is no list of URIs or paths, but holds other bytes")
+            yield Refused(position, place, "it has a NUL")
+            return
+        text = os.fsdecode(line.removeprefix(_BOM) if number == 1 else line)
+        if text.lstrip().startswith("{"):
+            yield self._of_json(text, position, place)
+        elif text.strip():
+            yield step_of(Told(text), self.folder, position, place)
+
+    def _of_json(self, text: str, position: Position, place: str) -> Step:
+        try:
+            document = json.loads(text)
+        except (ValueError, RecursionError):
+            return Refused(position, place, "it begins like a JSON object, and is none")
+        found = [_first(document, names) for names in self.columns.names]
+        if not isinstance(found[0], str):
+            named = self.columns.uri or "uri, url or path"
+            return Refused(position, place, f"it has no field {named} with a text")
+        return step_of(Told(found[0], text_or_none(found[1]), text_or_none(found[2])), self.folder, position, place)
+
+
+def _first(document: dict[str, Any], names: tuple[str, ...]) -> Any:  # noqa: ANN401 - of any type
+    return next((document[name] for name in names if document.get(name) is not None), None)
+
+
+def text_or_none(value: Any) -> str | None:  # noqa: ANN401 - of any type
+    """Return a value of a manifest as the text that a header would have; None for nothing."""
+    if value is None or value == "" or value != value:  # noqa: PLR0124 - NaN, as data frames write it
+        return None
+    if isinstance(value, float) and value.is_integer():
+        return str(int(value))
+    return value.isoformat() if hasattr(value, "isoformat") else str(value)

@@ -1,0 +1,1 @@
+"""Tests of listings and of what becomes of them."""
