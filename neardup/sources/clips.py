@@ -1,6 +1,5 @@
 """Frames of a video clip as images. Needs PyAV, the extra `video`."""
 
-import io
 import struct
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -8,7 +7,6 @@ from typing import Any
 
 import av
 import numpy as np
-from PIL import Image
 
 from neardup.decoding.limits import DecodeLimits
 from neardup.errors import TooManyPixels, UndecodableImage
@@ -16,11 +14,11 @@ from neardup.sources.clip_clock import Clock
 from neardup.sources.clip_decoding import Film, decoded
 from neardup.sources.clip_report import ClipReport
 from neardup.sources.images import BrokenImage, SourceImage
+from neardup.sources.smaller import as_jpeg
 from neardup.types import Pixels
 
 # A frame's time is a multiple of the clip's time base, not of the interval asked for.
 _EARLY_S = 1e-6
-_JPEG_QUALITY = 92
 _SHORT_S, _SHORT_FRAMES, _SHORT = 1.0, 5, 0.02
 """How much shorter than its header says a whole clip may be: in seconds where its sound may last longer, in frames that
 were reordered or not filmed at its start, in parts of the whole."""
@@ -37,9 +35,7 @@ class FrameImage:
     def encoded(self, max_bytes: int) -> bytes:
         """Return the frame as JPEG, as a camera would."""
         del max_bytes
-        buffer = io.BytesIO()
-        Image.fromarray(self.frame).save(buffer, "JPEG", quality=_JPEG_QUALITY)
-        return buffer.getvalue()
+        return as_jpeg(self.frame)
 
     def pixels(self, reduce_to_px: int | None, limits: DecodeLimits) -> Pixels:
         """Return the frame, unless it has too many pixels."""
@@ -50,16 +46,17 @@ class FrameImage:
         return self.frame
 
 
-def clip_frames(path: str, fps: float, report: ClipReport) -> Iterator[SourceImage]:
+def clip_frames(path: str, fps: float, report: ClipReport, began_ms: int = 0) -> Iterator[SourceImage]:
     """Iterate over frames of a clip, at most `fps` a second, called ``clip.mp4#t=1.200`` (seconds from its start).
 
     What the clip came to is counted in the report, complete at the end. Where frames are missing, an image that says so
-    comes last.
+    comes last. Frames have a time where `began_ms` says when the first was filmed.
     """
     try:
         for time_s, frame in _sampled(path, fps, report):
             report.images += 1
-            yield FrameImage(f"{report.image_id}#t={time_s:.3f}", _upright(frame))
+            taken_ms = began_ms + round(time_s * 1000) if began_ms else 0
+            yield FrameImage(f"{report.image_id}#t={time_s:.3f}", upright(frame), taken_ms)
     except (av.FFmpegError, OSError) as exc:
         report.error = exc
     if not (report.frames or report.missing or report.error):
@@ -92,7 +89,7 @@ def _slack_s(film: Film) -> float:
     return max(of_sound_s, _SHORT_FRAMES / film.rate, _SHORT * (film.duration_s or 0.0))
 
 
-def _upright(frame: Any) -> Pixels:  # noqa: ANN401 - PyAV has its own types, not for mypy
+def upright(frame: Any) -> Pixels:  # noqa: ANN401 - PyAV has its own types, not for mypy
     """Return uint8 (height, width, 3) RGB, turned and mirrored as the clip's display matrix says."""
     pixels = np.asarray(frame.to_ndarray(format="rgb24"), dtype=np.uint8)
     matrix = frame.side_data.get("DISPLAYMATRIX")

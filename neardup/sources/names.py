@@ -2,6 +2,7 @@
 
 import os
 import re
+from collections.abc import Iterable, Iterator
 from itertools import chain, count
 
 # Control and line-breaking characters would end a header, a log line or a caption; the surrogates stand for bytes that
@@ -44,7 +45,18 @@ class Names:
     def give(self, root_name: str, relative: str) -> str:
         """Return the file's image id: its path below the root, with the root's name or a number where that is taken."""
         rooted = f"{root_name}/{relative}"
-        candidates = chain([relative, rooted], (f"{rooted}~{number}" for number in count(2)))
+        return self._first_free(chain([relative], _numbered(rooted)))
+
+    def number(self, name: str) -> str:
+        """Return the image id of something of this name, with a number where that is taken."""
+        return self._first_free(_numbered(name))
+
+    def _first_free(self, candidates: Iterable[str]) -> str:
         image_id = next(name for name in map(text_of, candidates) if name not in self._given)
         self._given.add(image_id)
         return image_id
+
+
+def _numbered(name: str) -> Iterator[str]:
+    yield name
+    yield from (f"{name}~{number}" for number in count(2))

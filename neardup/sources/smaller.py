@@ -1,4 +1,4 @@
-"""A smaller JPEG of an image that is too large to be sent as it is."""
+"""Pixels as JPEG: as a camera would publish them, and smaller where they are too large to be sent."""
 
 import io
 from dataclasses import dataclass
@@ -12,6 +12,20 @@ _QUALITIES = (90, 80, 70)
 """Tried at full size, best first. Below the last, fewer pixels keep more of the picture than coarser ones."""
 _MOST_OF_SIDE = 0.9
 """A side shrinks at least to this part of itself, or a picture of noise would never get there."""
+
+
+_CAMERA_QUALITY = 92
+
+
+def as_jpeg(pixels: Pixels) -> bytes:
+    """Return an image as JPEG, as a camera would.
+
+    Parameters
+    ----------
+    pixels
+        uint8 (height, width, 3), upright.
+    """
+    return _jpeg(Image.fromarray(pixels), _CAMERA_QUALITY).data
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,7 +57,7 @@ def smaller_jpeg(pixels: Pixels, max_bytes: int) -> SmallerJpeg:
         if len(made.data) <= max_bytes:
             return made
     while len(made.data) > max_bytes:
-        if max(made.width, made.height) == 1:
+        if max_bytes <= 0 or max(made.width, made.height) == 1:
             raise TooManyBytes(f"no JPEG of it fits into {max_bytes} bytes")
         part = min(_MOST_OF_SIDE, (max_bytes / len(made.data)) ** 0.5)
         size = (max(1, int(made.width * part)), max(1, int(made.height * part)))

@@ -12,8 +12,7 @@ import pytest
 import consumer.folder.judge
 from consumer.ending import stopped_by_signals
 from consumer.folder.output import Output
-
-_DEADLINE_S = 60.0
+from tests.support.processes import DEADLINE_S
 
 
 @contextmanager
@@ -21,9 +20,9 @@ def interrupted_after(lines: int) -> Iterator[None]:
     """Send SIGINT to this process once folder mode has written so many lines, and let it go on when it knows."""
     write, written, stops = Output.write, 0, list[threading.Event]()
 
-    def noted(stop: threading.Event) -> AbstractContextManager[None]:
+    def noted(stop: threading.Event, name: str) -> AbstractContextManager[None]:
         stops.append(stop)
-        return stopped_by_signals(stop)
+        return stopped_by_signals(stop, name)
 
     def write_and_signal(self: Output, message: Any) -> None:  # noqa: ANN401 - as `Output.write` has it
         nonlocal written
@@ -31,7 +30,7 @@ def interrupted_after(lines: int) -> Iterator[None]:
         written += 1
         if written == lines:
             os.kill(os.getpid(), signal.SIGINT)
-            assert stops[-1].wait(_DEADLINE_S)
+            assert stops[-1].wait(DEADLINE_S)
 
     with pytest.MonkeyPatch.context() as patched:
         patched.setattr(Output, "write", write_and_signal)

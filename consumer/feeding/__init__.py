@@ -1,0 +1,1 @@
+"""The feed: what is published, from where, how fast, and what is remembered of it."""
