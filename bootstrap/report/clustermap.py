@@ -7,8 +7,8 @@ from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 from numpy.typing import NDArray
 
-from bootstrap.report.plane import first_components
 from bootstrap.seeds.result import SeedResult
+from neardup.report.plane import first_components
 
 _NAMED_CLUSTERS = 10
 """Up to here each cluster has its own colour and a line in the legend."""

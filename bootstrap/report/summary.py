@@ -8,6 +8,7 @@ from bootstrap.calibration.wording import agreement_origin, radius_origin
 from bootstrap.generation.assembly import Assembly
 from bootstrap.generation.inheritance import changes, told
 from bootstrap.generation.job import Outcome
+from bootstrap.report.listing import GROUPS_FILE
 from bootstrap.seeds.describe import reasons
 from bootstrap.seeds.result import SeedResult
 from bootstrap.settings import Settings
@@ -30,7 +31,7 @@ def summary(outcome: Outcome, settings: Settings) -> str:
 def _lines(outcome: Outcome, settings: Settings) -> Iterator[tuple[str, str]]:
     meta = outcome.meta
     if outcome.result:
-        yield from _about_seeds(outcome.result)
+        yield from _about_seeds(outcome.result, settings)
         if outcome.clips:
             yield "clips", told_in_sum(outcome.clips)
     else:
@@ -53,7 +54,7 @@ def _lines(outcome: Outcome, settings: Settings) -> Iterator[tuple[str, str]]:
     if settings.export:
         yield "export", str(settings.export)
     if settings.report:
-        yield "report", str(settings.report)
+        yield "report", f"{settings.report}; neardup report {settings.report} makes a page of it"
 
 
 def _about_dry_run(outcome: Outcome, settings: Settings) -> Iterator[tuple[str, str]]:
@@ -102,17 +103,23 @@ def _about_relation(relation: Relation, agreed: str) -> Iterator[tuple[str, str]
         yield "parts", "an image is also compared by parts of it"
 
 
-def _about_seeds(result: SeedResult) -> Iterator[tuple[str, str]]:
+def _about_seeds(result: SeedResult, settings: Settings) -> Iterator[tuple[str, str]]:
     counts = result.counts
     yield "images", str(counts["images"])
     yield "unique", str(counts["unique"])
-    yield "duplicates", f"{counts['duplicates']} in {len(result.assembly.groups())} groups"
+    yield "duplicates", f"{counts['duplicates']} in {len(result.assembly.groups())} groups{_listed(counts, settings)}"
     by_reason = ", ".join(f"{count} {reason}" for reason, count in reasons(result.unreadable).items())
     yield "unreadable", f"{counts['unreadable']}" + (f": {by_reason}" if by_reason else "")
     for item in result.unreadable[:_LISTED]:
         yield "", f"{item.image_id}: {item.reason}, {' '.join(item.detail.split())}"
     if len(result.unreadable) > _LISTED:
         yield "", f"and {len(result.unreadable) - _LISTED} more"
+
+
+def _listed(counts: dict[str, int], settings: Settings) -> str:
+    if settings.report is not None:
+        return f" -> {settings.report / GROUPS_FILE}"
+    return "; --report FOLDER lists them" if counts["duplicates"] else ""
 
 
 def _about_import(assembly: Assembly, settings: Settings) -> Iterator[tuple[str, str]]:

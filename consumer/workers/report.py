@@ -16,7 +16,7 @@ from prometheus_client import Metric
 
 from consumer.health import Health
 from consumer.metrics import Metrics
-from neardup.decoding.worker import framed
+from neardup.processes import framed
 
 EVERY_S = 1.0
 """Prometheus asks every 15 seconds or so; a worker that is killed takes with it what it counted since the last one."""

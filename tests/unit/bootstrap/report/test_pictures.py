@@ -7,13 +7,13 @@ import pytest
 from PIL import Image
 
 from bootstrap.report.pictures import require_report, write_report
-from bootstrap.report.plane import first_components
 from bootstrap.seeds.analyse import analyse_seeds
 from bootstrap.seeds.describe import describe_seeds
 from bootstrap.seeds.result import SeedResult
 from neardup.descriptors.base import unit_float16
 from neardup.descriptors.pixels import PixelsDescriptor
 from neardup.errors import Misconfigured
+from neardup.report.plane import first_components
 from neardup.sources.images import BrokenImage, BytesImage, SourceImage
 
 pytestmark = pytest.mark.slow

@@ -3,7 +3,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from bootstrap.calibration.labels import LabelledPair, errors_at, fewest_errors, read_labels
+from bootstrap.marked.labels import LabelledPair, errors_at, fewest_errors, read_labels
 from neardup.errors import Misconfigured
 
 
@@ -79,3 +79,9 @@ def test_no_radius_has_fewer_errors(seed: int) -> None:
     right = [errors_at(marks, distances, radius)["right"] for radius in np.linspace(0, 1, 101)]
     assert best["right"] == max(right)
     assert best == errors_at(marks, distances, best["radius"])
+
+
+@pytest.mark.parametrize(("other", "radius"), [(0.5, 0.41235), (0.4123456, 0.4123411)])
+def test_the_best_radius_includes_its_pair_as_one_writes_it(other: float, radius: float) -> None:
+    best = fewest_errors(marks_of([True, False]), np.array([0.4123411, other]))
+    assert (best["radius"], best["right"]) == (radius, 2)

@@ -1,6 +1,7 @@
 """Pairs of images that a person labelled as same or different: reading them, and counting what a radius gets right."""
 
 import csv
+import math
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -17,6 +18,8 @@ SAME, DIFFERENT = "same", "different"
 HEADER = ("image_a", "image_b")
 _COLUMNS = 3
 _LISTED = 20
+_WRITTEN = 1e5
+"""Steps of 1 in which a radius is proposed."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -132,7 +135,8 @@ def errors_at(labels: Sequence[LabelledPair], l2_distances: NDArray[np.float64],
 def fewest_errors(labels: Sequence[LabelledPair], l2_distances: NDArray[np.float64]) -> Document:
     """Return the smallest radius with the fewest errors, in the form of `errors_at`.
 
-    The number of errors changes only at the distances of the pairs, so the best radius is one of these, or 0.
+    The number of errors changes only at the distances of the pairs, so the best radius is one of these, or 0; rounded
+    up to what one can write, where no other pair lies between.
     """
     order = np.argsort(l2_distances, kind="stable")
     distances = np.concatenate([[0.0], l2_distances[order]])
@@ -142,7 +146,13 @@ def fewest_errors(labels: Sequence[LabelledPair], l2_distances: NDArray[np.float
     with np.errstate(invalid="ignore"):  # infinity less infinity
         last = np.append(np.diff(distances) > 0.0, True) & np.isfinite(distances)
     best = np.flatnonzero(last)[int(gained[last].argmax())]
-    return errors_at(labels, l2_distances, float(distances[best]))
+    return errors_at(labels, l2_distances, _rounded_up(*distances[best : best + 2].tolist()))
+
+
+def _rounded_up(radius: float, other: float = math.inf) -> float:
+    """Return a radius that is as good and has few digits: rounded down, it would leave out the very pair it is for."""
+    up = math.ceil(round(radius * _WRITTEN, 6)) / _WRITTEN
+    return up if radius <= up < other else radius
 
 
 def named_images(labels: Iterable[LabelledPair]) -> Mapping[str, int]:

@@ -1,0 +1,1 @@
+"""Pairs that a person marked as same or different: read, and counted by an index or by a run."""

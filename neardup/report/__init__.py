@@ -1,0 +1,1 @@
+"""What a report of duplicates shows: counted, sampled, with thumbnails; see `document.py`."""
