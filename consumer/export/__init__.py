@@ -1,0 +1,1 @@
+"""Verdicts as files that labelling tools and data frames read."""
