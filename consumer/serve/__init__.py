@@ -1,0 +1,1 @@
+"""The look-up service: the same judging over HTTP."""
