@@ -31,7 +31,7 @@ def cached(folder: Path, fill: Callable[[Path], None]) -> Path:
     if folder.is_dir():
         return folder
     folder.parent.mkdir(parents=True, exist_ok=True)
-    with _only_one(folder.with_name(f"{folder.name}.lock")):
+    with only_one(folder.with_name(f"{folder.name}.lock")):
         if not folder.is_dir():
             _fill_beside(folder, fill)
     return folder
@@ -51,7 +51,7 @@ def _fill_beside(folder: Path, fill: Callable[[Path], None]) -> None:
 
 
 @contextmanager
-def _only_one(lock_path: Path) -> Iterator[None]:
+def only_one(lock_path: Path) -> Iterator[None]:
     """Hold a lock that the kernel drops when its holder dies, however it dies."""
     with lock_path.open("wb") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)

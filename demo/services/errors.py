@@ -7,7 +7,7 @@ class ServiceUnavailable(Exception):
     Parameters
     ----------
     service
-        "Kafka" or "Redis".
+        "Kafka", "Redis" or "Chromium".
     reason
         Why, in one line.
     """

@@ -63,7 +63,7 @@ class Server(ABC):
 
     service: ClassVar[str]
 
-    def __init__(self, *, start_timeout_s: float = 60.0, stop_timeout_s: float = 15.0) -> None:
+    def __init__(self, *, start_timeout_s: float = 150.0, stop_timeout_s: float = 15.0) -> None:
         self.start_timeout_s = start_timeout_s
         self.stop_timeout_s = stop_timeout_s
         self.address = (HOST, free_port())

@@ -11,9 +11,9 @@ from pathlib import Path
 
 from demo.services.cache import cache_root, cached
 from demo.services.errors import ServiceUnavailable
+from demo.services.packages import release, unpack_debian
 
 _SERVICE = "Redis"
-_FETCH_TIMEOUT_S = 180
 
 
 @dataclass(frozen=True)
@@ -73,7 +73,7 @@ def debian_redis(environ: Mapping[str, str], say: Callable[[str], None]) -> Redi
         say("Redis: no apt-get here")
         return None
     # Named after the release, whose libraries it is linked to.
-    folder = cache_root(environ) / f"redis-{_release()}-{platform.machine()}"
+    folder = cache_root(environ) / f"redis-{release()}-{platform.machine()}"
     if not folder.is_dir():
         say(f"Redis: fetching the package redis-server with apt-get into {folder} (2 MB, once) ...")
     try:
@@ -85,39 +85,11 @@ def debian_redis(environ: Mapping[str, str], say: Callable[[str], None]) -> Redi
 
 def _fetch_debian(into: Path, environ: Mapping[str, str]) -> None:
     """Download and unpack redis-server, and see that it runs before anybody relies on it."""
-    archives = into / "archives"
-    (archives / "partial").mkdir(parents=True)
-    try:
-        _download(archives, environ)
-    except ServiceUnavailable:
-        # Most often a machine whose package lists are missing or old; only root can renew them.
-        if os.geteuid() != 0:
-            raise
-        _run(["apt-get", "-qq", *_apt_options(archives), "update"], environ)
-        _download(archives, environ)
-    for package in sorted(archives.glob("*.deb")):
-        _run(["dpkg", "-x", str(package), str(into)], environ)
-    shutil.rmtree(archives)
+    # redis-tools holds the binary itself: it is wanted even where it is installed.
+    unpack_debian(_SERVICE, ["redis-server", "redis-tools"], into, environ)
     why = _why_unusable(_unpacked(into, environ))
     if why:
         raise ServiceUnavailable(_SERVICE, f"Debian's server does not run here ({why})")
-
-
-def _download(archives: Path, environ: Mapping[str, str]) -> None:
-    """Download redis-server and every package it needs that is not installed."""
-    # redis-tools holds the binary itself: it is wanted even where it is installed.
-    get = ["install", "-y", "--no-install-recommends", "--reinstall", "--download-only"]
-    _run(["apt-get", "-qq", *_apt_options(archives), *get, "redis-server", "redis-tools"], environ)
-
-
-def _apt_options(archives: Path) -> list[str]:
-    return [
-        f"-oDir::Cache::archives={archives}",
-        "-oDebug::NoLocking=1",  # nothing is installed, and an ordinary user may not lock
-        "-oAPT::Sandbox::User=root",  # the sandbox user cannot write to the folder
-        "-oAcquire::http::Timeout=15",
-        "-oAcquire::Retries=1",
-    ]
 
 
 def _unpacked(folder: Path, environ: Mapping[str, str]) -> RedisProgram:
@@ -126,36 +98,6 @@ def _unpacked(folder: Path, environ: Mapping[str, str]) -> RedisProgram:
     inherited = [environ["LD_LIBRARY_PATH"]] if environ.get("LD_LIBRARY_PATH") else []
     environment = {**environ, "LD_LIBRARY_PATH": os.pathsep.join([*libraries, *inherited])}
     return RedisProgram(folder / "usr" / "bin" / "redis-server", environment)
-
-
-def _release() -> str:
-    """Return the release of this Debian or child of it."""
-    try:
-        release = platform.freedesktop_os_release()
-    except OSError:
-        return "unknown"
-    return release.get("VERSION_CODENAME") or release.get("ID", "unknown")
-
-
-def _run(command: list[str], environ: Mapping[str, str]) -> None:
-    """Run a command of the package manager to its end."""
-    program = shutil.which(command[0], path=environ.get("PATH", "")) or command[0]
-    environment = {**environ, "DEBIAN_FRONTEND": "noninteractive", "LC_ALL": "C"}
-    try:
-        subprocess.run(
-            [program, *command[1:]],
-            check=True,
-            capture_output=True,
-            text=True,
-            env=environment,
-            stdin=subprocess.DEVNULL,
-            timeout=_FETCH_TIMEOUT_S,
-        )
-    except subprocess.CalledProcessError as error:
-        said = (error.stderr or error.stdout).strip().splitlines() or [f"status {error.returncode}"]
-        raise ServiceUnavailable(_SERVICE, f"{command[0]} could not get it: {said[-1]}") from error
-    except (OSError, subprocess.TimeoutExpired) as error:
-        raise ServiceUnavailable(_SERVICE, f"{command[0]} could not get it: {error}") from error
 
 
 def _why_unusable(program: RedisProgram) -> str | None:
