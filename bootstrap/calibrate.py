@@ -50,12 +50,18 @@ def run(settings: CalibrateSettings) -> Document:
     Misconfigured, Unavailable
         One clear line, or one for each wrong line of the labelled pairs.
     """
-    from bootstrap.calibration.labels import read_labels  # noqa: PLC0415
     from bootstrap.calibration.live import calibrate_live  # noqa: PLC0415 - numpy and redis-py: not for --help
     from bootstrap.live.reading import LiveGeneration  # noqa: PLC0415
+    from bootstrap.marked.labels import read_labels  # noqa: PLC0415
     from neardup.index.stored.connection import connect  # noqa: PLC0415
 
     labels = read_labels(settings.pairs) if settings.pairs else []
+    if settings.run is not None and settings.pairs is not None:
+        from bootstrap.marked.run import calibrate_run  # noqa: PLC0415 - as above
+
+        return calibrate_run(
+            settings.run, settings.pairs, labels, descriptor=settings.descriptor, weights=settings.weights
+        )
     client = connect(settings.redis_url, settings.redis_password)
     generation = LiveGeneration(client, settings.index, shown=shown_progress)
     return calibrate_live(
@@ -65,8 +71,13 @@ def run(settings: CalibrateSettings) -> Document:
 
 def rendered(document: Document) -> str:
     """Return the document as lines for a terminal."""
-    lines = [*_about_index(document), *_about_proposal(document), *_about_labels(document)]
-    lines.append(("changed", "nothing; neardup index set-radius gives the index another radius"))
+    if "run" in document:
+        lines = [*_about_run(document), *_about_labels(document), *_about_changes(document)]
+        lines.append(("changed", "nothing; run it again with --radius"))
+    else:
+        lines = [*_about_index(document), *_about_proposal(document), *_about_labels(document)]
+        lines += [*_about_members(document)]
+        lines.append(("changed", "nothing; neardup index set-radius gives the index another radius"))
     width = max(len(subject) for subject, _ in lines) + 2
     return "\n".join(f"{subject:{width}}{text}".rstrip() for subject, text in lines)
 
@@ -77,6 +88,28 @@ def _about_index(document: Document) -> Iterator[tuple[str, str]]:
     yield "radius now", f"{document['radius']:g} ({radius_origin(document['calibration'])}){rate}"
     copied = f", {document['copied']} of these left out as edited copies of others" if document["copied"] else ""
     yield "members", f"{document['members']}, {document['compared']} of them compared{copied}"
+
+
+def _about_run(document: Document) -> Iterator[tuple[str, str]]:
+    yield "run", f"{document['run']}, {document['images']} images"
+    for note in document["notes"]:
+        yield "", note
+    yield "radius now", f"{document['radius']:g}"
+
+
+def _about_changes(document: Document) -> Iterator[tuple[str, str]]:
+    for name, counts in zip(("now", "best"), document["changes"], strict=True):
+        told = f"{counts['unique']} unique, {counts['duplicates']} duplicates at {counts['radius']:.6g}"
+        yield f"images, {name}", told if name == "now" else f"about {told}"
+
+
+def _about_members(document: Document) -> Iterator[tuple[str, str]]:
+    changes = document.get("members_at")
+    if changes is not None:
+        best = document["marked"]["fewest_errors"]["radius"]
+        yield "members, now", f"{changes['now']} at {document['radius']:.6g}"
+        left_out = changes["now"] - changes["best"]
+        yield "members, best", f"{changes['best']} at {best:.6g}; {left_out} would be duplicates of others"
 
 
 def _about_proposal(document: Document) -> Iterator[tuple[str, str]]:

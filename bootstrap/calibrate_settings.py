@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 from pathlib import Path
 
-from neardup.settings.options import option
+from neardup.settings.options import option, refuse
 from neardup.settings.parsers import number
 from neardup.settings.redis import RedisSettings
 from neardup.settings.subjects import DUPLICATES, FILES, RUNNING
@@ -30,9 +30,19 @@ class CalibrateSettings(RedisSettings):
         subject=FILES,
         common=True,
     )
+    run: Path | None = option(  # noqa: RUF009 - as above
+        "--run",
+        "with --pairs: judge by a run, and by no index: by its report (report.html), by verdicts.jsonl of neardup "
+        "folder, or by the folder of neardup bootstrap --report",
+        None,
+        Path,
+        subject=FILES,
+        common=True,
+    )
     descriptor: str | None = option(
         "--descriptor",
-        "file:PATH, if the index's model is elsewhere on this machine and labelled images are files",
+        "the index's file:PATH, if its model is elsewhere on this machine and labelled images are files; with --run, "
+        "the run's descriptor, if it is none that ships",
         None,
         subject=DUPLICATES,
     )
@@ -45,3 +55,17 @@ class CalibrateSettings(RedisSettings):
     as_json: bool = option(
         "--json", "print one JSON document instead of lines", default=False, subject=RUNNING, common=True
     )
+
+    def check(self) -> None:
+        """Refuse a run without pairs: it has nothing else to be judged by.
+
+        Raises
+        ------
+        Misconfigured
+            In one line.
+        """
+        refuse(
+            ["--run works only with --pairs, which says what is same and different"]
+            if self.run and not self.pairs
+            else []
+        )

@@ -216,3 +216,27 @@ class RollbackSettings(KeepingSettings, RetentionSettings, DryRunSettings, Stats
     allow_dropping: bool = allow_dropping_option(
         "go ahead where unique images that consumers added meanwhile cannot be carried over"
     )
+
+
+@dataclass(frozen=True, kw_only=True)
+class RebuildSettings(KafkaConnection, KeepingSettings, DryRunSettings, StatsSettings):
+    """All settings of ``neardup index rebuild``."""
+
+    from_topic: str = option(
+        "--from-topic",
+        "topic that consumers with --role describe have written",
+        "descriptors",
+        bare="descriptors",
+        subject=TOPICS,
+        common=True,
+    )
+    radius: float | None = option(
+        "--radius",
+        "judge the images of the topic anew, in their order, by this largest distance of a duplicate, 0 to 2",
+        None,
+        number(0.0, 2.0),
+        subject=DUPLICATES,
+        common=True,
+        env="",
+    )
+    allow_dropping: bool = allow_dropping_option("go ahead where members are left out, as they duplicate others now")

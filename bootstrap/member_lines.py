@@ -130,6 +130,30 @@ def set_radius_lines(document: Document) -> Iterator[str]:
         yield "To undo it: neardup index rollback."
 
 
+def rebuild_lines(document: Document) -> Iterator[str]:
+    """Return the lines of ``rebuild``."""
+    not_usable = document["not_usable"]
+    would = "would be " if document["dry_run"] else ""
+    radius = "as before" if document["radius"] == document["radius_before"] else f"after {document['radius_before']:g}"
+    pairs = [
+        _index(document),
+        ("read", f"{document['read']} descriptions in topic {document['topic']}"),
+        ("images", f"{document['images']}; {document['again']} came again, {document['removed']} were removed"),
+        ("not usable", sum(not_usable.values())),
+        ("radius", f"{would}{document['radius']:g}, {radius}"),
+        ("members", f"{would}{document['members']}, after {document['members_before']}"),
+        ("left out", f"{document['left_out']} members, which duplicate others now"),
+    ]
+    if document["new_generation"]:
+        pairs.append(("now live", f"generation {document['new_generation']}"))
+        pairs.append(("previous", kept(document["previous"])))
+    yield from table(pairs)
+    yield from _listed([f"{count} {why}" for why, count in not_usable.items()])
+    yield from refusal(document)
+    if document["previous"]:
+        yield "To undo it: neardup index rollback."
+
+
 def export_lines(document: Document) -> Iterator[str]:
     """Return the lines of ``export``."""
     size = f"{document['bytes'] / 2**20:.1f} MiB"

@@ -1,10 +1,12 @@
 """The tools that are about members of a live index, or about all of them.
 
-``neardup index duplicates|explain|remove|set-radius|export|copy-to``; exit codes as in `bootstrap.index`. All of it may
-be done while consumers run. ``remove`` and ``set-radius`` change the index, ``copy-to`` makes another; the rest reads.
+``neardup index duplicates|explain|remove|set-radius|rebuild|export|copy-to``; exit codes as in `bootstrap.index`. All
+of it may be done while consumers run. ``remove``, ``set-radius`` and ``rebuild`` change the index, ``copy-to`` makes
+another; the rest reads.
 """
 
 import getpass
+import logging
 import os
 import socket
 
@@ -12,6 +14,7 @@ from bootstrap.index_settings import (
     CopySettings,
     ExplainSettings,
     ExportSettings,
+    RebuildSettings,
     RemoveSettings,
     SetRadiusSettings,
     ShowSettings,
@@ -21,6 +24,7 @@ from bootstrap.member_lines import (
     duplicates_lines,
     explain_lines,
     export_lines,
+    rebuild_lines,
     remove_lines,
     set_radius_lines,
 )
@@ -80,6 +84,27 @@ def set_radius(settings: SetRadiusSettings) -> int:
             dry_run=settings.dry_run,
         )
     return written(settings, changed, set_radius_lines)
+
+
+def rebuild(settings: RebuildSettings) -> int:
+    """Make a new generation of the descriptors in a topic; return the exit code."""
+    logging.getLogger("kafka").setLevel(logging.CRITICAL)  # we report failures ourselves, in one line
+    from bootstrap.generation import rebuilding  # noqa: PLC0415 - as above
+
+    with changing(logged=not settings.dry_run):
+        rebuilt = rebuilding.rebuild(
+            client_of(settings),
+            settings.index,
+            settings,
+            settings.from_topic,
+            _user(),
+            radius=settings.radius,
+            keep_ms=settings.keep_ms,
+            allow_dropping=settings.allow_dropping,
+            dry_run=settings.dry_run,
+            shown=shown_progress,
+        )
+    return written(settings, rebuilt, rebuild_lines)
 
 
 def export(settings: ExportSettings) -> int:

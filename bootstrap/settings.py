@@ -7,7 +7,7 @@ from typing import Any
 from neardup.descriptors.names import DEFAULT, SPECS
 from neardup.settings.decoding import DecodingSettings
 from neardup.settings.options import option, options_of, refuse
-from neardup.settings.parsers import auto_or, duration_or_off, integer, number
+from neardup.settings.parsers import auto_or, duration_or_off, integer, number, one_of
 from neardup.settings.redis import RedisSettings
 from neardup.settings.relation import RelationSettings, radius_option
 from neardup.settings.subjects import DUPLICATES, FILES, REDIS, RUNNING
@@ -17,6 +17,8 @@ _MIN_COMPONENTS = 2
 _MAX_COMPONENTS = 4096
 AUTO = "auto"
 OFF = "off"
+HERE = "here"
+RAY = "ray"
 AUTO_ABOVE = 4096
 """Numbers of a descriptor above which ``--project auto`` projects it: no pooled feature map has as many."""
 AUTO_COMPONENTS = 256
@@ -156,9 +158,24 @@ class Settings(KeepingSettings, DryRunSettings, RelationSettings, RedisSettings,
     )
     workers: int | None = option(
         "--workers",
-        "number of processes that decode images; auto starts one per processor (default: auto)",
+        "number of processes that decode images, or of tasks with --engine ray; auto starts one per processor "
+        "(default: auto)",
         None,
         auto_or(integer(1, 256)),
+        subject=RUNNING,
+    )
+    engine: str = option(
+        "--engine",
+        "where seeds are described, compared, clustered and written: here, or ray, a cluster of many machines",
+        HERE,
+        one_of(HERE, RAY),
+        subject=RUNNING,
+    )
+    ray_address: str | None = option(
+        "--ray-address",
+        "with --engine ray: the cluster, as HOST:PORT or ray://HOST:PORT (default: that of RAY_ADDRESS, or the one on "
+        "this machine)",
+        None,
         subject=RUNNING,
     )
     given: frozenset[str] | None = field(default=None, compare=False, repr=False)
@@ -185,6 +202,8 @@ class Settings(KeepingSettings, DryRunSettings, RelationSettings, RedisSettings,
             return ["--whiten: works only with --project"]
         if self.dry_run and self.export is not None:
             return ["--export: cannot be combined with --dry-run"]
+        if self.ray_address is not None and self.engine != RAY:
+            return ["--ray-address: works only with --engine ray"]
         if self.import_from is None:
             return [] if self.seeds else ["SEEDS: name a folder, an image or a video clip, or use --import FILE"]
         without: dict[str, object] = {"SEEDS": self.seeds, "--clusters": self.clusters, "--report": self.report}

@@ -16,13 +16,19 @@ def unwound_by_sigterm() -> Iterator[None]:
     if threading.current_thread() is not threading.main_thread():
         yield  # only the main thread can handle signals
         return
-    earlier = signal.signal(signal.SIGTERM, _terminate)
+    told = False
+
+    def terminate(number: int, frame: FrameType | None) -> NoReturn:
+        nonlocal told
+        del number, frame
+        told = True
+        raise SystemExit(EXIT_TERMINATED)
+
+    earlier = signal.signal(signal.SIGTERM, terminate)
     try:
         yield
+    except SystemExit as exc:
+        # A library may catch ours, and raise one with a code of its own.
+        raise SystemExit(EXIT_TERMINATED if told else exc.code) from None
     finally:
         signal.signal(signal.SIGTERM, earlier)
-
-
-def _terminate(number: int, frame: FrameType | None) -> NoReturn:
-    del number, frame
-    raise SystemExit(EXIT_TERMINATED)

@@ -13,12 +13,21 @@ from neardup.errors import Misconfigured
 
 EXIT_SHUTDOWN_TIMEOUT = 1
 EXIT_UNEXPECTED = 3
+CONSUMER, SERVE, FOLDER, FEED, BACKFILL = "consumer", "serve", "folder", "feed", "backfill"
+_AFTERWARDS = {
+    CONSUMER: "will be delivered again",
+    SERVE: "gets no answer",
+    FOLDER: "is judged by the next run",
+    FEED: "may not have been published",
+    BACKFILL: "is published by the next start",
+}
+"""What becomes of what was in hand, by program."""
 _log = logging.getLogger(__name__)
 
 
 @contextlib.contextmanager
-def stopped_by_signals(stop: threading.Event) -> Iterator[None]:
-    """Set `stop` on the first SIGTERM or SIGINT, and exit at once on the second.
+def stopped_by_signals(stop: threading.Event, name: str = CONSUMER) -> Iterator[None]:
+    """Set `stop` on the first SIGTERM or SIGINT, and exit at once on the second; `name` is that of the program.
 
     Exiting at once is like a crash, and recovered from in the same way.
     """
@@ -31,8 +40,8 @@ def stopped_by_signals(stop: threading.Event) -> Iterator[None]:
         nonlocal noted
         if noted or stop.is_set():
             # Not by an exception: a busy thread or a server that is away could delay it.
-            name = signal.Signals(number).name
-            os.write(2, f"consumer: {name} again: exiting now, what is in hand will be delivered again\n".encode())
+            again = f"{name}: {signal.Signals(number).name} again: exiting now, what is in hand {_AFTERWARDS[name]}\n"
+            os.write(2, again.encode())
             os._exit(128 + number)
         noted = True
         numbers.put(number)
@@ -54,8 +63,8 @@ def stopped_by_signals(stop: threading.Event) -> Iterator[None]:
         acting.join()
 
 
-def logged(work: Callable[[], int | None], log_level: str, worker: int | None = None) -> int:
-    """Set up the log of this process, work, and return the exit code.
+def logged(work: Callable[[], int | None], log_level: str, worker: int | None = None, name: str = CONSUMER) -> int:
+    """Set up the log of this process, work, and return the exit code; `name` is that of the program.
 
     Raises
     ------
@@ -65,7 +74,7 @@ def logged(work: Callable[[], int | None], log_level: str, worker: int | None = 
     from consumer.logs import configure_logging  # noqa: PLC0415 - --help must not wait for it
 
     configure_logging(log_level, worker=worker)
-    prefix = "consumer: " if worker is None else f"consumer: worker {worker}: "
+    prefix = f"{name}: " if worker is None else f"{name}: worker {worker}: "
     try:
         return work() or 0
     except Misconfigured:
@@ -79,7 +88,6 @@ def logged(work: Callable[[], int | None], log_level: str, worker: int | None = 
         # A bug, ours or a library's: the traceback is in the log, and the last line sums it up.
         logging.getLogger(__name__).exception("unexpected error")
         sys.stderr.write(
-            f"{prefix}unexpected error, {type(error).__name__}: {error}; what was not committed will be "
-            "delivered again\n"
+            f"{prefix}unexpected error, {type(error).__name__}: {error}; what was not committed {_AFTERWARDS[name]}\n"
         )
         return EXIT_UNEXPECTED

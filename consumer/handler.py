@@ -1,4 +1,8 @@
-"""From image messages to verdicts and dead letters; no Kafka in it."""
+"""From image messages to verdicts and dead letters; no Kafka in it.
+
+Describing and deciding are the two steps of a batch. The handler does both; `consumer.roles` has those of consumers
+that do one of them.
+"""
 
 import logging
 import threading
@@ -7,6 +11,7 @@ from concurrent.futures import Executor
 from dataclasses import astuple, dataclass, field, replace
 from datetime import UTC, datetime
 from functools import lru_cache
+from typing import Protocol
 
 from consumer.claim_checks.reader import UriReader
 from consumer.messages import (
@@ -15,6 +20,7 @@ from consumer.messages import (
     OutgoingMessage,
     dead_letter,
     parse_message,
+    unique_message,
     verdict_message,
 )
 from consumer.metrics import Metrics
@@ -28,7 +34,7 @@ from neardup.index.block import member_of
 from neardup.relation.describing import Describer, PreparedImage
 from neardup.relation.rule import Relation
 from neardup.repeats import Repeats
-from neardup.types import Query
+from neardup.types import Query, Verdict
 from neardup.wire import Judged
 
 _log = logging.getLogger(__name__)
@@ -52,30 +58,60 @@ class Described:
 
 @dataclass(frozen=True, slots=True)
 class Outcome:
-    """The outcome of a message: `judged` or `error`, and the messages to publish for it, if any."""
+    """The outcome of a message: `judged`, `described` or `error`, and the messages to publish for it, if any."""
 
     message: ImageMessage
     outgoing: tuple[OutgoingMessage, ...]
     judged: Judged | None = None
     error: BadInput | None = None
+    described: Query | None = None
+
+
+class Steps(Protocol):
+    """What the loop has done with each batch, in two steps, so that an outage repeats only one of them.
+
+    Several batches may be in the first at once; they are decided one after another.
+    """
+
+    @property
+    def has_idle(self) -> bool:
+        """Whether messages would be described at once, and as well in a small batch as in a large one."""
+
+    def describe(self, messages: Sequence[ImageMessage]) -> Described:
+        """Return what the messages are judged by, or what is wrong with each."""
+
+    def decide(self, described: Described) -> list[Outcome]:
+        """Return an outcome for each message, in order; where it is to be repeated, it says the same.
+
+        Raises
+        ------
+        RedisUnavailable
+            Call again: what was decided stays decided.
+        Misconfigured
+            It can never succeed.
+        """
 
 
 @dataclass(frozen=True, slots=True)
 class OutputTopics:
-    """Where outcomes go; each topic must exist."""
+    """Where outcomes go; each topic must exist. Unique images go on as they came, if there is a topic for them."""
 
     verdicts: str
     dead_letters: str
+    uniques: str | None = None
 
     @property
     def names(self) -> list[str]:
         """All of them."""
-        return list(astuple(self))
+        return [name for name in astuple(self) if name is not None]
 
-    def judged(self, judged: Judged) -> tuple[OutgoingMessage, ...]:
+    def judged(self, message: ImageMessage, judged: Judged) -> tuple[OutgoingMessage, ...]:
         """Return what is published for an image that was judged."""
         # A unique verdict holds the member's record, also when redelivered: Redis may lose its last writes.
-        return (verdict_message(self.verdicts, judged),)
+        told = verdict_message(self.verdicts, judged)
+        if self.uniques is None or judged.decision.verdict is not Verdict.UNIQUE:
+            return (told,)
+        return told, unique_message(self.uniques, message, judged)
 
     def refused(self, message: ImageMessage, error: BadInput) -> tuple[OutgoingMessage, ...]:
         """Return what is published for a message whose image cannot be judged."""
@@ -120,29 +156,25 @@ def _now() -> datetime:
     return datetime.now(UTC)
 
 
-class Handler:
-    """Judges batches of messages in two steps, so that an outage repeats only the second.
-
-    Several may be described at once; they are decided one after another.
+class ImageDescriber:
+    """Describes batches of image messages; several may be described at once.
 
     Parameters
     ----------
-    descriptor, index
-        The index's own descriptor, and the index.
-    topics
-        Where outcomes go.
-    pass_headers
-        Names of headers that a message hands on to its verdict.
+    descriptor
+        The index's own.
+    relation
+        Returns how the index compares images by now: a later generation may do it in another way.
     executor
         Threads that read images and wait for the decoder.
     decoder
         Decodes them.
-    repeat_bytes
-        Memory for described images, found again by their bytes; see `neardup.repeats`.
     uris
         Reads claim checks.
     metrics
         Where stages are timed.
+    repeat_bytes
+        Memory for described images, found again by their bytes; see `neardup.repeats`.
     now
         Clock; UTC.
     """
@@ -151,19 +183,15 @@ class Handler:
         self,
         *,
         descriptor: Descriptor,
-        index: Index,
-        topics: OutputTopics,
+        relation: Callable[[], Relation],
         executor: Executor,
         decoder: Decoder,
         uris: UriReader,
         metrics: Metrics,
-        pass_headers: Collection[str] = (),
         repeat_bytes: int = 0,
         now: Callable[[], datetime] = _now,
     ) -> None:
-        self._index = index
-        self._topics = topics
-        self._pass_headers = pass_headers
+        self._relation = relation
         self._uris = uris
         self._metrics = metrics
         self._now = now
@@ -190,7 +218,7 @@ class Handler:
         The index says how images are compared; a later generation may say something else.
         """
         took_s: dict[str, float] = {}
-        batch = self._batches(self._index.meta.relation)
+        batch = self._batches(self._relation())
         with self._metrics.stage("decode", took_s):
             requests = [_request(message) for message in messages]
             prepared: list[PreparedImage | BadInput] = batch.prepare(requests, self._encoded)
@@ -236,25 +264,50 @@ class Handler:
         except BadInput as error:
             return error
 
-    def decide(self, described: Described) -> list[Outcome]:
+
+class Judge:
+    """Has the index decide described batches, one after another.
+
+    Parameters
+    ----------
+    index
+        The index.
+    topics
+        Where outcomes go.
+    metrics
+        Where it is timed.
+    now
+        Clock; UTC.
+    """
+
+    def __init__(
+        self, index: Index, topics: OutputTopics, metrics: Metrics, now: Callable[[], datetime] = _now
+    ) -> None:
+        self._index = index
+        self._topics = topics
+        self._metrics = metrics
+        self._now = now
+
+    def decide(self, described: Described, pass_headers: Collection[str] | None = None) -> list[Outcome]:
         """Let the index decide the batch; return an outcome for each message, in order.
 
-        If a new generation compares images in another way, they are described again.
+        Parameters
+        ----------
+        described
+            The batch.
+        pass_headers
+            Names of headers that a message hands on to its verdict; None for all that it has.
 
         Raises
         ------
         RedisUnavailable
             Call again: what was decided stays decided.
+        RelationMismatch
+            A new generation compares images in another way: describe them again.
         """
         queries = [query for _, _, query in described.items if isinstance(query, Query)]
-        try:
-            with self._metrics.stage("decide", described.took_s):
-                decisions = iter(self._index.decide(queries) if queries else ())
-        except RelationMismatch:
-            again = self.describe([message for message, _, _ in described.items])
-            outcomes = self.decide(again)
-            described.took_s.update(again.took_s)
-            return outcomes
+        with self._metrics.stage("decide", described.took_s):
+            decisions = iter(self._index.decide(queries) if queries else ())
         decided_at = self._now()
         outcomes = []
         for message, uri, query in described.items:
@@ -271,7 +324,72 @@ class Handler:
                     member=member_of(query),
                     uri=uri,
                     frames=query.frames,
-                    passed=tuple(header for header in message.headers if header[0] in self._pass_headers),
+                    passed=tuple(each for each in message.headers if pass_headers is None or each[0] in pass_headers),
                 )
-                outcomes.append(Outcome(message, self._topics.judged(judged), judged=judged))
+                outcomes.append(Outcome(message, self._topics.judged(message, judged), judged=judged))
         return outcomes
+
+
+class Handler:
+    """Judges batches of messages: describes them, and has the index decide; see `Steps`.
+
+    Parameters
+    ----------
+    descriptor, index
+        The index's own descriptor, and the index.
+    topics
+        Where outcomes go.
+    pass_headers
+        Names of headers that a message hands on to its verdict.
+    executor, decoder, repeat_bytes, uris, metrics, now
+        As in `ImageDescriber`.
+    """
+
+    def __init__(
+        self,
+        *,
+        descriptor: Descriptor,
+        index: Index,
+        topics: OutputTopics,
+        executor: Executor,
+        decoder: Decoder,
+        uris: UriReader,
+        metrics: Metrics,
+        pass_headers: Collection[str] = (),
+        repeat_bytes: int = 0,
+        now: Callable[[], datetime] = _now,
+    ) -> None:
+        self._images = ImageDescriber(
+            descriptor=descriptor,
+            relation=lambda: index.meta.relation,
+            executor=executor,
+            decoder=decoder,
+            uris=uris,
+            metrics=metrics,
+            repeat_bytes=repeat_bytes,
+            now=now,
+        )
+        self._judge = Judge(index, topics, metrics, now)
+        self._pass_headers = pass_headers
+
+    @property
+    def has_idle(self) -> bool:
+        """See `Steps`."""
+        return self._images.has_idle
+
+    def describe(self, messages: Sequence[ImageMessage]) -> Described:
+        """Describe a batch; see `ImageDescriber.describe`."""
+        return self._images.describe(messages)
+
+    def decide(self, described: Described) -> list[Outcome]:
+        """Let the index decide the batch; see `Steps`.
+
+        If a new generation compares images in another way, they are described again.
+        """
+        try:
+            return self._judge.decide(described, self._pass_headers)
+        except RelationMismatch:
+            again = self.describe([message for message, _, _ in described.items])
+            outcomes = self.decide(again)
+            described.took_s.update(again.took_s)
+            return outcomes

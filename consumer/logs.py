@@ -85,12 +85,27 @@ def report_outcomes(outcomes: "Sequence[Outcome]", took_s: Mapping[str, float], 
     """Count and log the outcomes of a batch, once it is committed, with the seconds of its stages."""
     seconds = {stage: round(elapsed_s, 4) for stage, elapsed_s in took_s.items()}
     for outcome in outcomes:
-        fields = _describe_error(outcome, metrics) if outcome.error else _describe_verdict(outcome, metrics)
+        what, fields = _told(outcome, metrics)
         message = outcome.message
         place = {"topic": message.topic, "partition": message.partition, "offset": message.offset}
-        _log.info(
-            "dead letter" if outcome.error else "verdict", extra={_FIELDS: {**place, **fields, "seconds": seconds}}
-        )
+        place |= {} if message.identity is None else {"key": message.identity}
+        _log.info(what, extra={_FIELDS: {**place, **fields, "seconds": seconds}})
+
+
+def report_lookup(document: Mapping[str, Any]) -> None:
+    """Log what a look-up found; it is no verdict, and not counted as one."""
+    named = ("image_id", "verdict", "distance", "duplicate_of")
+    _log.info("lookup", extra={_FIELDS: {name: document[name] for name in named}})
+
+
+def _told(outcome: "Outcome", metrics: "Metrics") -> tuple[str, dict[str, Any]]:
+    """Count an outcome; return what it is, and what there is to say of it."""
+    if outcome.error:
+        return "dead letter", _describe_error(outcome, metrics)
+    if outcome.described:
+        metrics.described_images.inc()
+        return "described", {"image_id": outcome.described.image_id}
+    return "verdict", _describe_verdict(outcome, metrics)
 
 
 def _describe_error(outcome: "Outcome", metrics: "Metrics") -> dict[str, Any]:
@@ -105,6 +120,8 @@ def _describe_verdict(outcome: "Outcome", metrics: "Metrics") -> dict[str, Any]:
         return {}
     decision = outcome.judged.decision
     metrics.images.labels(decision.verdict.value).inc()
+    value = outcome.message.value
+    metrics.forwarded_bytes.inc(sum(len(sent.value or b"") for sent in outcome.outgoing if sent.value is value))
     if decision.l2_distance is not None:
         metrics.nearest_distance.observe(decision.l2_distance)
     return {

@@ -41,6 +41,10 @@ messages are dropped before anything is published for them; the partition's new 
 
 A batch is bounded in messages, and all in hand together in bytes. An image that comes alone goes at once. While a
 batch is in work, the next one waits to be full: for `--max-wait-ms`, and as long as no decoding process is idle.
+
+With `--role` two kinds of consumers share the work, each by this loop (`consumer.roles`). A describer's step 3 makes
+messages of what it has described, and delivers them in place of verdicts; a decider's step 2 reads them. The topic
+between the two is to each what the verdict topic and the image topic are here, so each promise above holds for each.
 """
 
 import contextlib
@@ -54,7 +58,7 @@ from dataclasses import dataclass, field
 from typing import TypeVar
 
 from consumer.backoff import Backoff
-from consumer.handler import Described, Handler, Outcome
+from consumer.handler import Described, Outcome, Steps
 from consumer.health import Health
 from consumer.logs import report_outcomes
 from consumer.messages import ImageMessage
@@ -112,7 +116,7 @@ class Loop:
     Parameters
     ----------
     source, delivery, handler
-        Where messages come from, what answers them, and what judges in between.
+        Where messages come from, what answers them, and what describes and decides in between.
     metrics, health
         Where progress is reported.
     refresh, refresh_s
@@ -138,7 +142,7 @@ class Loop:
         *,
         source: Source,
         delivery: Delivery,
-        handler: Handler,
+        handler: Steps,
         metrics: Metrics,
         health: Health,
         refresh: Callable[[], None],

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from datetime import datetime
 
 from neardup.errors import BadEnvelope, BadImageId, BadInput, EmptyImage
-from neardup.wire import Headers, Judged, encode_verdict
+from neardup.wire import Headers, Judged, encode_unique_headers, encode_verdict
 
 MAX_IMAGE_ID_BYTES = 1024
 MAX_ENVELOPE_BYTES = 64 * 1024
@@ -68,12 +68,19 @@ class ImageMessage:
 
 @dataclass(frozen=True, slots=True)
 class OutgoingMessage:
-    """A message to send."""
+    """A message to send.
+
+    Attributes
+    ----------
+    partition
+        Where it goes, counted on from the first partition after the last; None leaves that to its key.
+    """
 
     topic: str
     key: bytes | None
     value: bytes | None
     headers: Headers
+    partition: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -102,7 +109,7 @@ def parse_message(message: ImageMessage) -> ImageRequest:
     if message.value is None or not _is_envelope(message):
         return ImageRequest(image_id or message.coordinates, captured_at_ms, message.value, None, message.read)
     envelope = _envelope(message.value)
-    named = _checked_id(envelope["image_id"]) if "image_id" in envelope else image_id
+    named = checked_id(envelope["image_id"]) if "image_id" in envelope else image_id
     return ImageRequest(named or message.coordinates, captured_at_ms, None, envelope["uri"], message.read)
 
 
@@ -111,12 +118,19 @@ def _image_id_of_header(message: ImageMessage) -> str | None:
     if header is None:
         return None
     try:
-        return _checked_id(header.decode())
+        return checked_id(header.decode())
     except UnicodeDecodeError as exc:
         raise BadImageId(f"the image_id header is not UTF-8: {header[:32]!r}") from exc
 
 
-def _checked_id(image_id: str) -> str:
+def checked_id(image_id: str) -> str:
+    """Return an image id that can be told and stored.
+
+    Raises
+    ------
+    BadImageId
+        This one cannot.
+    """
     size = len(image_id.encode(errors="surrogatepass"))
     if not 1 <= size <= MAX_IMAGE_ID_BYTES:
         raise BadImageId(f"the image id has {size} bytes; 1 to {MAX_IMAGE_ID_BYTES} are allowed")
@@ -129,7 +143,17 @@ def _captured_at_ms(message: ImageMessage) -> int:
     header = message.header("captured_at")
     if header is None:
         return message.timestamp_ms
-    text = header.decode(errors="replace")
+    return captured_at_of(header.decode(errors="replace"))
+
+
+def captured_at_of(text: str) -> int:
+    """Return the milliseconds since the epoch that a ``captured_at`` means.
+
+    Raises
+    ------
+    BadCapturedAt
+        It is in neither form.
+    """
     try:
         return _captured_at_number(text) if text.isdecimal() else _milliseconds(datetime.fromisoformat(text))
     except (ValueError, OverflowError) as exc:
@@ -179,6 +203,11 @@ def verdict_message(topic: str, judged: Judged) -> OutgoingMessage:
     """Return the verdict on a message; it keeps the message's key."""
     value, headers = encode_verdict(judged)
     return OutgoingMessage(topic, judged.message.key, value, headers)
+
+
+def unique_message(topic: str, message: ImageMessage, judged: Judged) -> OutgoingMessage:
+    """Return a unique image's message as it came, with what a labelling tool needs of its verdict as headers."""
+    return OutgoingMessage(topic, message.key, message.value, (*message.headers, *encode_unique_headers(judged)))
 
 
 def dead_letter(topic: str, message: ImageMessage, error: BadInput) -> OutgoingMessage:

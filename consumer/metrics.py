@@ -15,6 +15,8 @@ from neardup.types import Verdict
 
 STAGES = ("poll", "decode", "describe", "decide", "deliver")
 OPERATIONS = ("connect", "poll", "describe", "decide", "deliver", "refresh", "index_commit")
+ENDPOINTS = ("judge", "lookup", "other")
+"""Of the look-up service; `other` is all that neither judges nor looks up."""
 SIZE_RANKS = {"p50": 0.5, "p99": 0.99, "max": 1.0}
 OF_WORKERS: dict[str, Callable[[float, float], float]] = {"neardup_cache_bytes": operator.add, "neardup_ready": min}
 """What gauges of several workers come to as one; of all others it is the largest: the index is the same in each, and a
@@ -39,17 +41,28 @@ class Metrics:
         self._declare_flow()
         self._declare_index()
         self._declare_service()
+        self._declare_http()
 
     def _declare_flow(self) -> None:
         registry = self.registry
         self.images = Counter("neardup_images", "Images judged, by verdict", ["verdict"], registry=registry)
         for verdict in Verdict:
             self.images.labels(verdict.value)
+        self.described_images = Counter(
+            "neardup_described_images",
+            "Images whose descriptors were published for those who decide, with --role describe",
+            registry=registry,
+        )
         self.bad_input = Counter(
             "neardup_bad_input", "Messages dead-lettered, by reason", ["reason"], registry=registry
         )
         for reason in reasons():
             self.bad_input.labels(reason)
+        self.forwarded_bytes = Counter(
+            "neardup_forwarded_bytes",
+            "Bytes of the unique images, as they came, that went on to the topic for them",
+            registry=registry,
+        )
         self.unknown_times = Counter(
             "neardup_unknown_capture_times",
             "Images whose capture time counts as unknown, by what is wrong with it",
@@ -138,6 +151,27 @@ class Metrics:
             registry=registry,
         )
 
+    def _declare_http(self) -> None:
+        registry = self.registry
+        self.http_requests = Counter(
+            "neardup_http_requests",
+            "Requests that the look-up service has answered, by endpoint and status",
+            ["endpoint", "status"],
+            registry=registry,
+        )
+        self.http_request_seconds = Histogram(
+            "neardup_http_request_seconds",
+            "Seconds from a request's headers to its response, by endpoint; without those told to come again",
+            ["endpoint"],
+            buckets=_STAGE_BUCKETS_S,
+            registry=registry,
+        )
+        for endpoint in ENDPOINTS:
+            self.http_request_seconds.labels(endpoint)
+        self.http_in_flight = Gauge(
+            "neardup_http_in_flight", "Images that the look-up service has in work", registry=registry
+        )
+
     @contextmanager
     def stage(self, stage: str, seconds: dict[str, float]) -> Iterator[None]:
         """Time a stage of one batch, and add it to the seconds of its stages."""
@@ -169,5 +203,14 @@ class Metrics:
         for rank, quantile in SIZE_RANKS.items():
             size = float(np.quantile(stats.cluster_sizes, quantile, method="higher")) if stats.cluster_sizes else 0.0
             self.cluster_members.labels(rank).set(size)
+        self.show_build(meta, version)
+
+    def leave_out_index(self) -> None:
+        """Show no sizes of an index, where none is opened: zeros would look like an empty one."""
+        for gauge in (self.index_members, self.index_clusters, self.cluster_members, self.cache_bytes):
+            self.registry.unregister(gauge)
+
+    def show_build(self, meta: IndexMeta, version: str) -> None:
+        """Show which version runs, and for which index."""
         self.build_info.clear()
         self.build_info.labels(version, meta.name, str(meta.generation), meta.fingerprint).set(1)

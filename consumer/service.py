@@ -2,20 +2,26 @@
 
 import contextlib
 import logging
+import sys
 import threading
 import time
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from typing import TypeVar
+from pathlib import Path
+from typing import TypedDict, TypeVar
 
 from consumer.backoff import Backoff
 from consumer.claim_checks.reader import UriReader
 from consumer.claim_checks.scheme import FetchSettings
 from consumer.ending import stopped_by_signals
-from consumer.handler import Handler, OutputTopics
+from consumer.handler import Handler, ImageDescriber, Judge, OutputTopics, Steps
 from consumer.health import Health, HealthServer
 from consumer.loop import Loop
 from consumer.metrics import Metrics
+from consumer.roles.decider import DecidingSteps
+from consumer.roles.describer import DescriberTopics, DescribingSteps
+from consumer.roles.foreign import DECIDE, DESCRIBE
+from consumer.roles.head import LiveHead
 from consumer.settings import (
     EXACTLY_ONCE,
     MAX_WAIT_MS,
@@ -28,18 +34,21 @@ from consumer.transport.at_least_once import AtLeastOnceDelivery
 from consumer.transport.base import Delivery, Source
 from neardup import __version__
 from neardup.cores import count_of
-from neardup.decoding.pool import open_decoder
+from neardup.decoding.pool import Decoder, open_decoder
 from neardup.errors import RedisUnavailable, Unavailable
 from neardup.index.base import Index
 from neardup.index.descriptor import descriptor_of
 from neardup.index.redis import Probe, RedisIndex, RedisIndexOptions
 from neardup.index.retention import Retention
+from neardup.index.shared.folder import lasting_folder
 from neardup.index.shared.views import SharedViews
 from neardup.index.stored.connection import connect
 from neardup.settings.decoding import decode_limits, work_limits
 
 REFRESH_S = 5.0
 """How often the index sizes are read: one round trip that returns the size of every cluster."""
+_TURN_S = 0.0005
+"""How long a thread computes while another one wants to; docs/performance.md has what it brings."""
 
 Result = TypeVar("Result")
 _log = logging.getLogger(__name__)
@@ -70,47 +79,117 @@ def judge_stream(
     stop: threading.Event,
     shared: SharedViews | None = None,
 ) -> None:
-    """Judge the images of the topic until told to stop; raises as `serve`.
+    """Do what the role says with the messages of its topic until told to stop; raises as `serve`.
 
     `shared` is where other workers on this machine leave what they know of the index.
     """
-    with one_thread_a_product():
+    if settings.index_cache is not None:
+        folder = lasting_folder(Path(settings.index_cache), settings.index, settings.cache_bytes)
+        shared = SharedViews(folder, lasting=True)
+    with suited_to_threads():
         open_uris(settings, settings.max_image_bytes).close()  # report a wrong prefix before waiting for Redis
+        if settings.role == DESCRIBE:
+            _describe_stream(settings, metrics, health, stop)
+            return
         index = open_redis_index(settings, stop, health, metrics, shared)
         if index is None:
             return
-        source, delivery = kafka_transport(settings, metrics)
-        run(
+        topics = output_topics(settings)
+        source, delivery = kafka_transport(settings.of_role(), metrics)
+        turns = {"poll_timeout_s": settings.poll_timeout_s, "max_wait_ms": settings.max_wait_ms}
+        if settings.role == DECIDE:
+            steps = DecidingSteps(index, Judge(index, topics, metrics))
+            turn(
+                settings,
+                steps,
+                source,
+                delivery,
+                metrics=metrics,
+                health=health,
+                stop=stop,
+                refresh=shown_by(index, metrics),
+                **turns,
+            )
+        else:
+            run(
+                settings,
+                index,
+                source,
+                delivery,
+                topics=topics,
+                pass_headers=settings.pass_headers,
+                claim_checks=settings,
+                metrics=metrics,
+                health=health,
+                stop=stop,
+                **turns,
+            )
+        index.leave()
+
+
+def _describe_stream(settings: ServiceSettings, metrics: Metrics, health: Health, stop: threading.Event) -> None:
+    """Describe the images of the topic: no index is opened, and none of its sizes are shown."""
+    metrics.leave_out_index()
+    head = await_redis(
+        lambda: LiveHead(connect(settings.redis_url, settings.redis_password), settings.index), stop, health, metrics
+    )
+    if head is None:
+        return
+    descriptor = descriptor_of(head, settings.descriptor, settings.weights)
+    topics = DescriberTopics(settings.descriptors_topic, settings.dead_letters_topic)
+    source, delivery = kafka_transport(settings, metrics, topics.names)
+    with _tools(settings, settings) as tools:
+        images = ImageDescriber(
+            descriptor=descriptor,
+            relation=lambda: head.meta.relation,
+            metrics=metrics,
+            repeat_bytes=settings.repeat_bytes,
+            **tools,
+        )
+        turn(
             settings,
-            index,
+            DescribingSteps(images, head, topics, settings.pass_headers),
             source,
             delivery,
-            topics=output_topics(settings),
-            pass_headers=settings.pass_headers,
-            claim_checks=settings,
-            poll_timeout_s=settings.poll_timeout_s,
-            max_wait_ms=settings.max_wait_ms,
             metrics=metrics,
             health=health,
             stop=stop,
+            refresh=lambda: metrics.show_build(head.meta, __version__),
+            poll_timeout_s=settings.poll_timeout_s,
+            max_wait_ms=settings.max_wait_ms,
         )
 
 
-def one_thread_a_product() -> contextlib.AbstractContextManager[object]:
-    """Compute products of matrices in the thread that asks: they are small, and others would spin between them."""
+@contextlib.contextmanager
+def suited_to_threads() -> Iterator[None]:
+    """Have Python and BLAS suit threads that mostly wait: for decoding processes, Redis and Kafka.
+
+    Products of matrices are small and computed in the thread that asks: others would spin between them. And threads
+    take turns often, or a decoding process that has answered waits until a busy thread has had its whole turn.
+    """
     from threadpoolctl import threadpool_limits  # noqa: PLC0415 - looks through all libraries that are loaded
 
-    limits: contextlib.AbstractContextManager[object] = threadpool_limits(1, user_api="blas")
-    return limits
+    before_s = sys.getswitchinterval()
+    with threadpool_limits(1, user_api="blas"):
+        sys.setswitchinterval(_TURN_S)
+        try:
+            yield
+        finally:
+            sys.setswitchinterval(before_s)
 
 
-def kafka_transport(settings: ServiceSettings, metrics: Metrics) -> tuple[Source, Delivery]:
-    """Return the source and the delivery that ``--delivery`` asks for."""
+def kafka_transport(
+    settings: ServiceSettings, metrics: Metrics, topics: Sequence[str] | None = None
+) -> tuple[Source, Delivery]:
+    """Return the source and the delivery that ``--delivery`` asks for.
+
+    `topics` are those that are published to; None stands for those of verdicts.
+    """
+    topics = output_topics(settings).names if topics is None else topics
     from consumer.transport.exactly_once import ExactlyOnceDelivery  # noqa: PLC0415 - as above
     from consumer.transport.kafka import KafkaSink, KafkaSource  # noqa: PLC0415 - folder mode does without Kafka
 
     exactly_once = settings.delivery == EXACTLY_ONCE
-    topics = output_topics(settings).names
     source = KafkaSource(settings, read_committed=exactly_once, count_lost=metrics.lost_messages.inc)
     if exactly_once:
         return source, ExactlyOnceDelivery(settings, source, topics)
@@ -119,7 +198,7 @@ def kafka_transport(settings: ServiceSettings, metrics: Metrics) -> tuple[Source
 
 def output_topics(settings: ServiceSettings) -> OutputTopics:
     """Return where outcomes go."""
-    return OutputTopics(settings.verdicts_topic, settings.dead_letters_topic)
+    return OutputTopics(settings.verdicts_topic, settings.dead_letters_topic, settings.unique_topic)
 
 
 def open_redis_index(
@@ -135,10 +214,10 @@ def open_redis_index(
         client = connect(settings.redis_url, settings.redis_password)
         return RedisIndex(client, settings.index, options=_index_options(settings, shared))
 
-    return _await_redis(attempt, stop, health, metrics)
+    return await_redis(attempt, stop, health, metrics)
 
 
-def _await_redis(
+def await_redis(
     attempt: Callable[[], Result], stop: threading.Event, health: Health, metrics: Metrics
 ) -> Result | None:
     """Return what an attempt returns once Redis answers; None when told to stop meanwhile."""
@@ -162,6 +241,7 @@ def _index_options(settings: JudgingSettings, shared: SharedViews | None) -> Red
     return RedisIndexOptions(
         decision_ttl_s=settings.decision_ttl_s,
         cache_bytes=settings.cache_bytes,
+        replicas=settings.wait_replicas,
         max_cluster=settings.max_cluster,
         retention=Retention(window_ms),
         probe=Probe(settings.probe),
@@ -185,48 +265,92 @@ def run(
     stop: threading.Event,
 ) -> None:
     """Judge what the source gives with the index's own descriptor, until stopped or exhausted."""
-    descriptor = _await_redis(
-        lambda: descriptor_of(index, settings.descriptor, settings.weights), stop, health, metrics
-    )
+    descriptor = await_redis(lambda: descriptor_of(index, settings.descriptor, settings.weights), stop, health, metrics)
     if descriptor is None:
         return
+    with _tools(settings, claim_checks) as tools:
+        handler = Handler(
+            descriptor=descriptor,
+            index=index,
+            topics=topics,
+            pass_headers=pass_headers,
+            repeat_bytes=settings.repeat_bytes,
+            metrics=metrics,
+            **tools,
+        )
+        turn(
+            settings,
+            handler,
+            source,
+            delivery,
+            metrics=metrics,
+            health=health,
+            stop=stop,
+            refresh=shown_by(index, metrics),
+            poll_timeout_s=poll_timeout_s,
+            max_wait_ms=max_wait_ms,
+        )
+
+
+class _Tools(TypedDict):
+    """What images are read and decoded with."""
+
+    uris: UriReader
+    decoder: Decoder
+    executor: ThreadPoolExecutor
+
+
+@contextlib.contextmanager
+def _tools(settings: JudgingSettings, claim_checks: ClaimCheckSettings) -> Iterator[_Tools]:
     workers = count_of(settings.decode_workers)
     with (
         open_uris(claim_checks, settings.max_image_bytes) as uris,
         open_decoder(workers, decode_limits(settings), work_limits(settings)) as decoder,
         ThreadPoolExecutor(workers, thread_name_prefix="decode") as executor,
     ):
-        loop = Loop(
-            source=source,
-            delivery=delivery,
-            handler=Handler(
-                descriptor=descriptor,
-                index=index,
-                topics=topics,
-                pass_headers=pass_headers,
-                executor=executor,
-                decoder=decoder,
-                repeat_bytes=settings.repeat_bytes,
-                uris=uris,
-                metrics=metrics,
-            ),
-            metrics=metrics,
-            health=health,
-            refresh=lambda: metrics.show_index(index.meta, index.stats(), __version__),
-            refresh_s=REFRESH_S,
-            stop=stop,
-            batch_size=settings.batch_size,
-            poll_timeout_s=poll_timeout_s,
-            max_wait_s=max_wait_ms / 1000,
-            shutdown_timeout_s=settings.shutdown_timeout_s,
-        )
-        try:
-            loop.run()
-        finally:
-            health.not_ready("stopping")
-            metrics.ready.set(0)
-            _close(delivery)
-            _close(source)
+        yield {"uris": uris, "decoder": decoder, "executor": executor}
+
+
+def shown_by(index: Index, metrics: Metrics) -> Callable[[], None]:
+    """Return what shows the sizes of an index."""
+    return lambda: metrics.show_index(index.meta, index.stats(), __version__)
+
+
+def turn(
+    settings: JudgingSettings,
+    steps: Steps,
+    source: Source,
+    delivery: Delivery,
+    *,
+    metrics: Metrics,
+    health: Health,
+    stop: threading.Event,
+    refresh: Callable[[], None],
+    poll_timeout_s: float,
+    max_wait_ms: float,
+) -> None:
+    """Take what the source gives through the two steps and deliver what comes of it, until stopped or exhausted."""
+    loop = Loop(
+        source=source,
+        delivery=delivery,
+        handler=steps,
+        metrics=metrics,
+        health=health,
+        refresh=refresh,
+        refresh_s=REFRESH_S,
+        stop=stop,
+        batch_size=settings.batch_size,
+        poll_timeout_s=poll_timeout_s,
+        max_wait_s=max_wait_ms / 1000,
+        shutdown_timeout_s=settings.shutdown_timeout_s,
+    )
+    try:
+        loop.run()
+    finally:
+        health.not_ready("stopping")
+        metrics.ready.set(0)
+        _close(delivery)
+        _close(source)
 
 
 def open_uris(settings: ClaimCheckSettings, max_image_bytes: int) -> UriReader:

@@ -1,27 +1,40 @@
-"""The settings of the service and the feed, and what the service shares with folder mode."""
+"""The settings of the service, and what it shares with the feed and with folder mode."""
 
-from dataclasses import dataclass
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+from typing import Any
 
 from consumer.claim_checks.schemes import LISTED
+from consumer.roles.foreign import ALL, DECIDE, DESCRIBE, foreign_settings
 from neardup.settings.decoding import DecodingSettings
 from neardup.settings.kafka import KafkaConnection
-from neardup.settings.options import option
+from neardup.settings.options import option, refuse
 from neardup.settings.parsers import auto_or, duration_or_off, header_names, integer, number, one_of
 from neardup.settings.redis import RedisSettings
-from neardup.settings.subjects import CLAIM_CHECKS, DUPLICATES, FILES, KAFKA, REDIS, RUNNING, TOPICS
+from neardup.settings.subjects import CLAIM_CHECKS, DUPLICATES, KAFKA, REDIS, RUNNING, TOPICS
 
 MEBIBYTE = 1024 * 1024
 EXACTLY_ONCE = "exactly-once"
 AT_LEAST_ONCE = "at-least-once"
-SKIP = "skip"
-RECOMPRESS = "recompress"
-URI = "uri"
 POLL_TIMEOUT_S = 0.5
 MAX_WAIT_MS = 20.0
 BATCHES_IN_HAND = 3
 """At most: one that is described, one that is decided, one that is delivered."""
+DECIDERS = "-deciders"
+"""Ends the name of the deciders' group: members that read other topics are in a group of their own."""
 VERDICT_HEADERS = ("verdict", "member")
 """A verdict's own, as `neardup.wire` writes them, which is not imported here: it would delay ``--help``."""
+
+
+def delivery_option() -> Any:  # noqa: ANN401 - stands where a field's default stands
+    """Declare how what is published goes together with where we are."""
+    return option(
+        "--delivery",
+        "exactly-once publishes in Kafka transactions; at-least-once does not and may publish twice after a crash",
+        EXACTLY_ONCE,
+        one_of(EXACTLY_ONCE, AT_LEAST_ONCE),
+        subject=TOPICS,
+    )
 
 
 @dataclass(frozen=True)
@@ -103,6 +116,13 @@ class JudgingSettings(RedisSettings, DecodingSettings):
     max_cluster: int = option(
         "--max-cluster", "clusters with more members are split in two", 300, integer(2, 1_000_000), subject=REDIS
     )
+    wait_replicas: int = option(
+        "--wait-replicas",
+        "replicas of Redis that have to have what was decided before its verdicts are published",
+        0,
+        integer(0, 16),
+        subject=REDIS,
+    )
     cache_bytes: int = option(
         "--cache-bytes",
         "bytes of members' records kept in memory; the rest is read from Redis when needed",
@@ -165,6 +185,24 @@ class ServiceSettings(KafkaSettings, JudgingSettings, ClaimCheckSettings):
         common=True,
         aliases=("--dead-letters",),
     )
+    unique_topic: str | None = option(
+        "--unique-topic",
+        "topic that unique images go on to, as they came, with headers of their verdicts; without it, none do",
+        None,
+        subject=TOPICS,
+        common=True,
+    )
+    role: str = option(
+        "--role",
+        "describe decodes images and publishes their descriptors, decide judges these; all does both",
+        ALL,
+        one_of(ALL, DESCRIBE, DECIDE),
+        subject=TOPICS,
+        common=True,
+    )
+    descriptors_topic: str = option(
+        "--descriptors-topic", "with --role describe or decide: topic of the descriptors", "descriptors", subject=TOPICS
+    )
     pass_headers: tuple[str, ...] = option(
         "--pass-headers",
         "headers of image messages that their verdicts get, too: name,name",
@@ -172,20 +210,20 @@ class ServiceSettings(KafkaSettings, JudgingSettings, ClaimCheckSettings):
         header_names(*VERDICT_HEADERS),
         subject=TOPICS,
     )
-    group: str = option("--group", "Kafka consumer group", "neardup", subject=TOPICS, common=True)
+    group: str = option(
+        "--group",
+        f"Kafka consumer group; with --role decide that of this name with {DECIDERS} at its end",
+        "neardup",
+        subject=TOPICS,
+        common=True,
+    )
     group_instance_id: str | None = option(
         "--group-instance-id",
         "fixed name of this consumer in its group: its partitions wait while it restarts, without a rebalance",
         None,
         subject=TOPICS,
     )
-    delivery: str = option(
-        "--delivery",
-        "exactly-once publishes in Kafka transactions; at-least-once does not and may publish twice after a crash",
-        EXACTLY_ONCE,
-        one_of(EXACTLY_ONCE, AT_LEAST_ONCE),
-        subject=TOPICS,
-    )
+    delivery: str = delivery_option()
     on_lost_data: str = option(
         "--on-lost-data",
         "if Kafka deleted messages before they were read: continue with the earliest left, the latest, or stop",
@@ -227,6 +265,12 @@ class ServiceSettings(KafkaSettings, JudgingSettings, ClaimCheckSettings):
         subject=RUNNING,
         common=True,
     )
+    index_cache: str | None = option(
+        "--index-cache",
+        "folder in which what is known of the index is kept, so that a restart goes on from there (default: none)",
+        None,
+        subject=REDIS,
+    )
     batch_bytes: int = option(
         "--batch-bytes",
         "largest total size of the messages in hand, and a third of it that of a micro-batch or a fetch; "
@@ -250,34 +294,25 @@ class ServiceSettings(KafkaSettings, JudgingSettings, ClaimCheckSettings):
         subject=RUNNING,
     )
 
+    def check(self) -> None:
+        """Refuse topics that are one and the same, and what a role has no use for."""
+        refuse([*self._shared_topics(), *foreign_settings(self, ClaimCheckSettings)])
 
-@dataclass(frozen=True)
-class FeedSettings(KafkaSettings):
-    """All settings of the feed, ``neardup feed``."""
+    def _shared_topics(self) -> Iterator[str]:
+        own: dict[str, tuple[str | None, str]] = {"--unique-topic": (self.unique_topic, "unique images")}
+        if self.role != ALL:
+            own["--descriptors-topic"] = (self.descriptors_topic, "descriptors")
+        others = {
+            "--images-topic": self.topic,
+            "--verdicts-topic": self.verdicts_topic,
+            "--dead-letters-topic": self.dead_letters_topic,
+        }
+        for ours, (topic, what) in own.items():
+            for flag in (flag for flag, name in others.items() if name == topic):
+                yield f"{ours} {topic}: it is also {flag}; {what} need a topic of their own"
 
-    paths: tuple[str, ...] = option(
-        "PATH", "images, folders (searched recursively) or video clips", (), subject=FILES, common=True, many=True
-    )
-    rate: float = option(
-        "--rate",
-        "images per second; 0 sends as fast as the broker accepts them",
-        0.0,
-        number(0, 1e6),
-        subject=RUNNING,
-        common=True,
-    )
-    loop: bool = option(
-        "--loop", "start over after the last image, until stopped", default=False, subject=RUNNING, common=True
-    )
-    fps: float = option("--fps", "frames per second taken from a video clip", 1.0, number(0.001, 1000), subject=FILES)
-    key: str | None = option(
-        "--key", "key of every message, such as a camera's name; one key keeps its order", None, subject=TOPICS
-    )
-    source: str | None = option("--source", "value of the source header", None, subject=TOPICS)
-    oversize: str = option(
-        "--oversize",
-        "an image that the topic does not take: skip it, recompress it (a smaller JPEG), or publish the file's uri",
-        SKIP,
-        one_of(SKIP, RECOMPRESS, URI),
-        subject=TOPICS,
-    )
+    def of_role(self) -> "ServiceSettings":
+        """Return the settings as the loop of this role has them: a decider's images are those of another topic."""
+        if self.role != DECIDE:
+            return self
+        return replace(self, topic=self.descriptors_topic, group=f"{self.group}{DECIDERS}")

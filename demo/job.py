@@ -147,14 +147,14 @@ def _bootstrap(material: Material, report: Path, environ: Mapping[str, str]) -> 
     clusters = str(material.clusters or "auto")
     arguments = [str(material.seeds), "--clusters", clusters, "--report", str(report)]
     print(f"\n$ neardup bootstrap seeds --clusters {clusters} --report {report.name}")
-    with _child("bootstrap", arguments, environ) as process:
+    with child("bootstrap", arguments, environ) as process:
         code = process.wait()
     if code:
         raise DemoFailed(f"bootstrap failed with exit code {code}; see the output above", wrong_settings=code == 2)  # noqa: PLR2004
 
 
 @contextmanager
-def _child(module: str, arguments: list[str], environ: Mapping[str, str]) -> Iterator[subprocess.Popen[bytes]]:
+def child(module: str, arguments: list[str], environ: Mapping[str, str]) -> Iterator[subprocess.Popen[bytes]]:
     """Run one of our command lines in a session of its own, so that Ctrl-C reaches it through us, once."""
     command = [sys.executable, "-m", module, *arguments]
     with subprocess.Popen(command, env=dict(environ), start_new_session=True) as process:
@@ -178,10 +178,10 @@ def _through_kafka(material: Material, kafka: str, environ: Mapping[str, str], n
         "NEARDUP_BOOTSTRAP_SERVERS": kafka,
         "NEARDUP_LOG_LEVEL": "WARNING",
     }
-    with _topics(kafka, names):
+    with topics(kafka, names):
         print("\n$ neardup consume &\n$ neardup feed stream\n")
-        with _child("consumer", [], environ) as consumer:
-            with _child("consumer.feed", [str(material.stream)], environ) as feed:
+        with child("consumer", [], environ) as consumer:
+            with child("consumer.feed", [str(material.stream)], environ) as feed:
                 tally = _collect(kafka, names, material.stream_files, consumer)
                 if feed.wait(_STOP_DEADLINE_S):
                     raise DemoFailed("the feed failed; see the output above")
@@ -194,16 +194,17 @@ def _through_kafka(material: Material, kafka: str, environ: Mapping[str, str], n
 
 
 @contextmanager
-def _topics(kafka: str, names: Names) -> Iterator[None]:
+def topics(kafka: str, names: Names) -> Iterator[None]:
+    """Create the topics of a run, and delete them in the end."""
     from kafka.admin import KafkaAdminClient  # noqa: PLC0415 - nothing heavy before the first words
 
-    topics = [names.images, names.verdicts, names.dead_letters]
+    wanted = [names.images, names.verdicts, names.dead_letters]
     admin = KafkaAdminClient(bootstrap_servers=kafka)
     try:
-        admin.create_topics({name: {"num_partitions": 2, "replication_factor": 1} for name in topics})
+        admin.create_topics({name: {"num_partitions": 2, "replication_factor": 1} for name in wanted})
         yield
     finally:
-        admin.delete_topics(topics)
+        admin.delete_topics(wanted)
         admin.close()
 
 
@@ -247,7 +248,7 @@ def _in_memory(material: Material, folder: Path, environ: Mapping[str, str], *, 
     print(f"\n$ neardup folder {source.name} --output verdicts.jsonl --index {index}\n")
     tally = Tally(time.monotonic())
     arguments = ["--input", str(source), "--output", str(output), "--index", index, "--log-level", "WARNING"]
-    with _child("consumer", arguments, environ) as process:
+    with child("consumer", arguments, environ) as process:
         if process.wait():
             raise DemoFailed(f"the consumer ended with exit code {process.returncode}")
     for line in output.read_text(encoding="utf-8").splitlines():

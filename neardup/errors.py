@@ -92,6 +92,12 @@ class Undescribable(BadInput):
     reason = "undescribable"
 
 
+class BadDescription(BadInput):
+    """A message of the descriptor topic is not what describers write there."""
+
+    reason = "bad-description"
+
+
 class BadEnvelope(BadInput):
     """A JSON message is not the documented envelope."""
 

@@ -30,6 +30,10 @@ From these records ``neardup index repair`` puts back what Redis lost. The recor
 and in no topic of its own, because then nobody can have one without the other: whoever was told that an image is
 unique was told in the same message what makes it a member.
 """
+FILES_TOPIC = "files"
+"""What folder mode calls the topic of its images."""
+UNIQUE_PREFIX = "unique."
+"""Begins the headers that a unique image's message gets, when the image itself goes on to another topic."""
 
 
 class SourceMessage(Protocol):
@@ -121,6 +125,12 @@ def _record_in(header: bytes) -> bytes:
         return header
 
 
+def member_record_of(headers: Iterable[tuple[str, bytes | None]]) -> bytes | None:
+    """Return the record of the member that a verdict carries, which its reader decodes; None without one."""
+    header = dict(headers).get(MEMBER_HEADER)
+    return _record_in(header) if header else None
+
+
 def encode_verdict(judged: Judged) -> tuple[bytes, Headers]:
     """Return value and headers of the verdict on a message.
 
@@ -131,6 +141,26 @@ def encode_verdict(judged: Judged) -> tuple[bytes, Headers]:
     if judged.member is not None and judged.decision.verdict is Verdict.UNIQUE:
         headers += ((MEMBER_HEADER, binascii.b2a_base64(encode_member(judged.member), newline=False)),)
     return value, headers + judged.passed
+
+
+def encode_unique_headers(judged: Judged) -> Headers:
+    """Return what a unique image's message says of its verdict, when the image itself goes on to another topic.
+
+    Each is a field of the verdict, as text; those that are null there are left out.
+    """
+    document = verdict_document(judged)
+    index, source = document["index"], document["source"]
+    told = {
+        "image_id": document["image_id"],
+        "source": f"{source['topic']}-{source['partition']}-{source['offset']}",
+        "index": index["name"],
+        "generation": index["generation"],
+        "cluster": document["cluster"],
+        "distance": document["distance"],
+        "captured_at": document["captured_at"],
+        "decided_at": document["decided_at"],
+    }
+    return tuple((f"{UNIQUE_PREFIX}{name}", str(text).encode()) for name, text in told.items() if text is not None)
 
 
 def decode_unique(value: bytes | None, headers: Iterable[tuple[str, bytes | None]]) -> UniqueVerdict | None:

@@ -5,6 +5,7 @@ import os
 import signal
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
+from pathlib import Path
 
 import pytest
 from hypothesis import HealthCheck, settings
@@ -14,10 +15,16 @@ from kafka.admin import KafkaAdminClient
 from demo.services import (
     KafkaProgram,
     KafkaServer,
+    Kubeconform,
+    PrometheusProgram,
     RedisProgram,
     ServiceFailed,
     ServiceUnavailable,
+    find_chromium,
+    find_helm,
     find_kafka_program,
+    find_kubeconform,
+    find_prometheus_program,
     find_redis_program,
     open_kafka,
     open_redis,
@@ -86,6 +93,34 @@ def redis_program() -> RedisProgram:
     """Program for a RedisServer of the test's own, to stop and to kill."""
     with missing_skips():
         return find_redis_program(os.environ, print)
+
+
+@pytest.fixture(scope="session")
+def prometheus_program() -> PrometheusProgram:
+    """Program of a Prometheus, and of the tool that checks its files."""
+    with missing_skips():
+        return find_prometheus_program(os.environ, print)
+
+
+@pytest.fixture(scope="session")
+def chromium() -> Path:
+    """Program of a browser, to look at pages with."""
+    with missing_skips():
+        return find_chromium(os.environ, print)
+
+
+@pytest.fixture(scope="session")
+def helm() -> Path:
+    """Program that renders the chart."""
+    with missing_skips():
+        return find_helm(os.environ, print)
+
+
+@pytest.fixture(scope="session")
+def kubeconform() -> Kubeconform:
+    """Program that checks what is rendered."""
+    with missing_skips():
+        return find_kubeconform(os.environ, print)
 
 
 @pytest.fixture(scope="session")

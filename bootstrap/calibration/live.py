@@ -11,10 +11,11 @@ from bootstrap.calibration import radius
 from bootstrap.calibration.copies import sifted, stays
 from bootstrap.calibration.distances import in_order_of_digest, most_images, nearest_pairs
 from bootstrap.calibration.isolation import originals_of
-from bootstrap.calibration.labels import LabelledPair, errors_at, fewest_errors, named_images, refuse
 from bootstrap.calibration.tail import tail_bound
 from bootstrap.calibration.together import bounded, share_within
+from bootstrap.live.radius import set_radius
 from bootstrap.live.reading import Block, LiveGeneration
+from bootstrap.marked.labels import LabelledPair, errors_at, fewest_errors, named_images, refuse
 from neardup.decoding.decode import decode
 from neardup.errors import BadInput
 from neardup.index.base import IndexMeta
@@ -59,7 +60,8 @@ class Members:
     def _find(self, block: Block, wanted: Mapping[str, int]) -> None:
         for row in range(len(block.heads)) if wanted else ():
             member = block.member(row)
-            for name in (member.image_id, member.key):
+            # A name that a spreadsheet would run as a formula has ./ in front in a report's CSV.
+            for name in (member.image_id, member.key, f"./{member.image_id}"):
                 if name in wanted:
                     self.found.setdefault(name, Variant(Symmetry.NONE, member.descriptor, member.kept))
 
@@ -103,6 +105,7 @@ def calibrate_live(
     if labels:
         described = _described(generation, members, pairs or Path(), lines, (descriptor, weights))
         document["marked"] = _judged(labels, described, generation.meta.relation, document["proposed"])
+        document["members_at"] = {"now": members.count, "best": members.count - _left_out(generation, document)}
     return document
 
 
@@ -218,6 +221,15 @@ def _described(
             wrong.append(f"line {lines[name]}: {name!r} is not an image that can be described ({exc.reason}): {exc}")
     refuse(pairs, wrong)
     return described
+
+
+def _left_out(generation: LiveGeneration, document: Document) -> int:
+    """Return how many members would duplicate others at the radius with the fewest errors."""
+    best = float(document["marked"]["fewest_errors"]["radius"])
+    if best <= generation.meta.radius:
+        return 0
+    found = set_radius(generation.client, generation.meta.name, best, "calibrate", dry_run=True)
+    return len(found["left_out"])
 
 
 def _as_it_came(relation: Relation) -> Relation:

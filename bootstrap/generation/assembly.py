@@ -4,16 +4,19 @@ import hashlib
 import logging
 from collections.abc import Sequence
 from dataclasses import replace
+from functools import partial
 
 import numpy as np
 from numpy.typing import NDArray
 
 from neardup.capture_time import known_ms, now_ms
+from neardup.engine import Engine
 from neardup.index.carry import Predecessor
 from neardup.relation.images import Images, images_of, joined
 from neardup.relation.kept import narrowed, parts_of
 from neardup.relation.rule import Relation
 from neardup.search.duplicates import Change, DuplicateFinder
+from neardup.search.rounds import find_in_rounds
 from neardup.types import Member
 
 _LOG = logging.getLogger(__name__)
@@ -43,6 +46,8 @@ class Assembly:
         Of the next generation.
     relation_before
         Of the live one; None when nothing is carried.
+    engine
+        Compares them; None does it here.
 
     Attributes
     ----------
@@ -67,6 +72,8 @@ class Assembly:
         images: Images,
         relation: Relation,
         relation_before: Relation | None = None,
+        *,
+        engine: Engine | None = None,
     ) -> None:
         grown = relation_before is not None and relation.is_wider_than(relation_before)
         carried = _as_stored(carried, relation)
@@ -78,7 +85,8 @@ class Assembly:
         if first:
             before = images_of(first, relation.parts)
             images = joined(before, images).with_variants(images.variants)
-        self.finder = DuplicateFinder(images, relation, settled=len(first), judge_settled=grown)
+        find = partial(find_in_rounds, engine=engine) if engine else DuplicateFinder
+        self.finder = find(images, relation, settled=len(first), judge_settled=grown)
         self.known = self._find_known()
         self._give_keys()
         # Counted along: a count over all rows would take longer than the pause that the flip waits for.
@@ -170,14 +178,18 @@ class Assembly:
 
 
 def assemble(
-    predecessor: Predecessor | None, candidates: Sequence[Member], images: Images, relation: Relation
+    predecessor: Predecessor | None,
+    candidates: Sequence[Member],
+    images: Images,
+    relation: Relation,
+    engine: Engine | None = None,
 ) -> Assembly:
     """Judge candidates against the members of the generation before, if any, and against one another."""
     if predecessor is None or predecessor.meta is None:
-        return Assembly([], candidates, images, relation)
+        return Assembly([], candidates, images, relation, engine=engine)
     carried = predecessor.news().added
     _LOG.info("%d members of generation %d are carried over", len(carried), predecessor.generation)
-    return Assembly(carried, candidates, images, relation, predecessor.meta.relation)
+    return Assembly(carried, candidates, images, relation, predecessor.meta.relation, engine=engine)
 
 
 def _by_capture_time(members: Sequence[Member]) -> list[Member]:

@@ -2,7 +2,7 @@
 
 import logging
 from collections.abc import Iterable, Mapping, Sequence
-from contextlib import AbstractContextManager
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
@@ -32,12 +32,14 @@ from bootstrap.seeds.analyse import analyse_seeds
 from bootstrap.seeds.describe import DescribedSeeds, describe_seeds
 from bootstrap.seeds.projecting import describe_projected
 from bootstrap.seeds.result import SeedResult
-from bootstrap.settings import Settings
+from bootstrap.seeds.spread import describe_spread
+from bootstrap.settings import HERE, Settings
 from neardup.cli.images import found_images
 from neardup.cli.progress import Advance, shown_progress
 from neardup.decoding.limits import DecodeLimits
 from neardup.descriptors import load_descriptor
 from neardup.descriptors.base import Descriptor
+from neardup.engine import Engine
 from neardup.errors import Misconfigured
 from neardup.index.base import IndexMeta
 from neardup.index.carry import Predecessor, another_finished, find_predecessor
@@ -52,6 +54,7 @@ from neardup.settings.profiles import Auto
 from neardup.sources.clip_report import ClipReport
 from neardup.sources.files import ImageSet
 from neardup.sources.images import SourceImage
+from neardup.sources.names import text_of
 
 _LOG = logging.getLogger(__name__)
 
@@ -114,9 +117,18 @@ def run(settings: Settings) -> Outcome | None:
     if settings.if_missing and live_generation(client, settings.index) is not None:
         return None
     _check_outputs(settings)
-    if settings.import_from is not None:
-        return _run_import(settings, settings.import_from, client)
-    return _run_seeds(settings, client)
+    with _engine(settings) as engine:
+        if settings.import_from is not None:
+            return _run_import(settings, settings.import_from, client, engine)
+        return _run_seeds(settings, client, engine)
+
+
+def _engine(settings: Settings) -> AbstractContextManager[Engine | None]:
+    if settings.engine == HERE:
+        return nullcontext()
+    from bootstrap.cluster import ray_engine  # noqa: PLC0415 - only when asked for
+
+    return ray_engine(settings.ray_address, settings.workers)
 
 
 def _open_redis(settings: Settings) -> redis.Redis:
@@ -136,7 +148,7 @@ def _check_outputs(settings: Settings) -> None:
         require_writable(settings.export)
 
 
-def _run_import(settings: Settings, path: Path, client: redis.Redis) -> Outcome:
+def _run_import(settings: Settings, path: Path, client: redis.Redis, engine: Engine | None) -> Outcome:
     stopwatch = Stopwatch()
     descriptor = load_descriptor(settings.descriptor, settings.weights)
     with stopwatch.phase("import"):
@@ -153,7 +165,7 @@ def _run_import(settings: Settings, path: Path, client: redis.Redis) -> Outcome:
     predecessor = _predecessor(settings, client, before, imported.meta.fingerprint, relation)
     images = images_of(imported.members, relation.parts)
     with stopwatch.phase("compare"):
-        assembly = assemble(predecessor, imported.members, images, relation)
+        assembly = assemble(predecessor, imported.members, images, relation, engine)
     dropping.check_assembly(assembly)
 
     def counts() -> dict[str, int]:
@@ -163,10 +175,10 @@ def _run_import(settings: Settings, path: Path, client: redis.Redis) -> Outcome:
     snapshot = snapshot_of(assembly, meta, imported.cells, imported.pca)
     carry_over = CarryOver(predecessor, assembly, counts, dropping.check_assembly) if predecessor else None
     outcome = Outcome(snapshot.meta, None, assembly, _sizes(snapshot), stopwatch, before=before, dropping=dropping)
-    return _finish(settings, client, snapshot, carry_over, outcome)
+    return _finish(settings, client, snapshot, carry_over, outcome, engine=engine)
 
 
-def _run_seeds(settings: Settings, client: redis.Redis) -> Outcome:
+def _run_seeds(settings: Settings, client: redis.Redis, engine: Engine | None) -> Outcome:
     stopwatch = Stopwatch()
     limits = decode_limits(settings)
     seeds = found_images(
@@ -184,7 +196,7 @@ def _run_seeds(settings: Settings, client: redis.Redis) -> Outcome:
     if settings.radius is not None:
         dropping.check_relation(relation_by(settings, settings.radius))
     with stopwatch.phase("describe"):
-        descriptor, described = _describe(settings, before, seeds, start.raw, limits)
+        descriptor, described = _describe(settings, before, seeds, start.raw, limits, engine=engine)
     calibration = None
     if settings.radius is None:
         with stopwatch.phase("calibrate"):
@@ -201,14 +213,18 @@ def _run_seeds(settings: Settings, client: redis.Redis) -> Outcome:
         relation=relation,
         predecessor=predecessor,
         stopwatch=stopwatch,
+        engine=engine,
     )
     dropping.check_assembly(result.assembly)
     result = replace(result, calibration=calibration)
     if settings.report is not None:
+        from bootstrap.report.listing import write_listing  # noqa: PLC0415 - as below
         from bootstrap.report.pictures import write_report  # noqa: PLC0415 - matplotlib is an extra
 
+        head = {"name": ", ".join(map(text_of, settings.seeds)), "index": settings.index, "fps": settings.fps}
         with stopwatch.phase("report"):
             write_report(result, seeds, settings.report, limits)
+            write_listing(result, seeds, settings.report, head, limits)
     snapshot = result.snapshot()
     if "calibration" in start.inherited:
         snapshot = replace(snapshot, meta=replace(snapshot.meta, calibration=start.inherited["calibration"]))
@@ -226,19 +242,27 @@ def _run_seeds(settings: Settings, client: redis.Redis) -> Outcome:
         dropping=dropping,
         inherited=start.inherited,
     )
-    return _finish(settings, client, snapshot, carry_over, outcome)
+    return _finish(settings, client, snapshot, carry_over, outcome, engine=engine)
 
 
 def _describe(
-    settings: Settings, before: Before, seeds: ImageSet, raw: Descriptor, limits: DecodeLimits
+    settings: Settings,
+    before: Before,
+    seeds: ImageSet,
+    raw: Descriptor,
+    limits: DecodeLimits,
+    *,
+    engine: Engine | None,
 ) -> tuple[Descriptor, DescribedSeeds]:
-    describe_limited = partial(describe_seeds, limits=limits, work_limits=work_limits(settings))
+    if engine is None:
+        describe_by = partial(describe_seeds, workers=settings.workers)
+    else:
+        describe_by = partial(describe_spread, engine=engine, weights=settings.weights)
+    describe_limited = partial(describe_by, limits=limits, work_limits=work_limits(settings))
 
     def describe(images: Iterable[SourceImage], total: int | None, descriptor: Descriptor) -> DescribedSeeds:
         with shown_progress("describe", total, write=_LOG.info) as progress:
-            return describe_limited(
-                images, descriptor, relation_by(settings), workers=settings.workers, progress=progress
-            )
+            return describe_limited(images, descriptor, relation_by(settings), progress=progress)
 
     live = (before.live.meta.fingerprint, before.live.pca) if before.live and before.live.pca else None
     return describe_projected(seeds, raw, describe, settings.project, whiten=settings.whiten, live=live)
@@ -293,7 +317,13 @@ def _sizes(snapshot: Snapshot) -> NDArray[np.intp]:
 
 
 def _finish(
-    settings: Settings, client: redis.Redis, snapshot: Snapshot, carry_over: CarryOver | None, planned: Outcome
+    settings: Settings,
+    client: redis.Redis,
+    snapshot: Snapshot,
+    carry_over: CarryOver | None,
+    planned: Outcome,
+    *,
+    engine: Engine | None,
 ) -> Outcome:
     """Store a snapshot, unless it was only to be planned, and return what was done."""
     if settings.dry_run:
@@ -302,8 +332,9 @@ def _finish(
     if settings.export is not None:
         with planned.stopwatch.phase("export"), _shown("export", snapshot) as progress:
             export_snapshot(snapshot, settings.export, progress=progress)
+    by = (engine, partial(connect, settings.redis_url, settings.redis_password)) if engine else None
     with planned.stopwatch.phase("store"), _shown("store", snapshot) as progress:
-        stored = store(snapshot, client, settings.index, carry_over, keep_ms=settings.keep_ms, progress=progress)
+        stored = store(snapshot, client, settings.index, carry_over, keep_ms=settings.keep_ms, progress=progress, by=by)
     previous = previous_generation(client, settings.index)
     kept = f"generation {previous.generation} is kept" if previous else "no earlier one is kept"
     _LOG.info("index %s: generation %d is live, %s", stored.meta.name, stored.meta.generation, kept)

@@ -34,9 +34,10 @@ from bootstrap.generation.assembly import Assembly
 from bootstrap.generation.placement import Placement
 from neardup.cli.progress import Advance
 from neardup.descriptors.pca import Pca
+from neardup.engine import Engine
 from neardup.errors import Misconfigured, NeardupError
 from neardup.index.base import IndexMeta, look_fields
-from neardup.index.build import GenerationBuild, MoreToCarry
+from neardup.index.build import Connected, GenerationBuild, MoreToCarry
 from neardup.index.carry import Predecessor
 from neardup.relation.kept import Parts, divided, stored_kept
 from neardup.relation.symmetry import SWITCHES
@@ -124,6 +125,7 @@ def store(
     instead_of: Predecessor | None = None,
     keep_ms: int = 0,
     progress: Advance = lambda _: None,
+    by: tuple[Engine, Connected] | None = None,
 ) -> Stored:
     """Store a snapshot as a new generation of the index `name`, and make it the live one at the very end.
 
@@ -147,6 +149,8 @@ def store(
         How long the generation that was live is kept, in milliseconds; 0 removes it at once.
     progress
         Told how many members were written since the last call.
+    by
+        Writes the members, with clients of its own; None does it here.
 
     Raises
     ------
@@ -172,7 +176,7 @@ def store(
     placement = Placement(snapshot.cells, sketcher, descriptors, snapshot.clusters)
     build = GenerationBuild(client, meta, centroids, sketcher, placement.splits, pca=snapshot.pca, keep_ms=keep_ms)
     try:
-        writer = _Writer(build, placement, snapshot.members, progress)
+        writer = _Writer(build, placement, snapshot.members, progress, by)
         live = _publish_carrying(build, writer, carry_over) if carry_over else build.publish(instead_of)
     except BaseException:  # an interrupt, too, must not leave a half-built generation behind
         with suppress(NeardupError):  # Redis may be what failed
@@ -198,15 +202,19 @@ class _Writer:
     """Writes members, and remembers in which cell each stands."""
 
     def __init__(
-        self, build: GenerationBuild, placement: Placement, members: Sequence[Member], progress: Advance
+        self,
+        build: GenerationBuild,
+        placement: Placement,
+        members: Sequence[Member],
+        progress: Advance,
+        by: tuple[Engine, Connected] | None,
     ) -> None:
         self._build = build
         self._placement = placement
-        self._cells: dict[str, int] = {}
-        for cell, rows in placement.rows.items():
-            build.append(cell, (members[row] for row in rows))
-            self._cells |= dict.fromkeys((members[row].key for row in rows), cell)
-            progress(len(rows))
+        self._cells = {members[row].key: cell for cell, rows in placement.rows.items() for row in rows}
+        cells = ((cell, [members[row] for row in rows]) for cell, rows in placement.rows.items())
+        for written in build.fill(cells, *by) if by else build.append_each(cells):
+            progress(written)
 
     def change(self, added: Iterable[Member], removed: Iterable[Member]) -> None:
         """Write new members, and remove those that no longer are."""

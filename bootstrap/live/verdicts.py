@@ -8,7 +8,7 @@ import numpy as np
 
 from neardup.errors import CorruptIndex
 from neardup.index.base import IndexMeta
-from neardup.kafka.reading import read_topic
+from neardup.kafka.reading import Flags, read_topic
 from neardup.relation.kept import narrowed, parts_of
 from neardup.settings.kafka import KafkaConnection
 from neardup.types import Descriptors, Member
@@ -72,4 +72,4 @@ def read_verdicts(kafka: KafkaConnection, topic: str, since_ms: int) -> Iterator
         "client_id": "neardup-repair",
         "max_partition_fetch_bytes": kafka.max_message_bytes,
     }
-    return read_topic(config, topic, since_ms, topic_flag="--verdicts", since_flag="--since")
+    return read_topic(config, topic, since_ms, flags=Flags("--verdicts", "--since"))

@@ -14,6 +14,7 @@ from neardup.sources.files import ImageSet
 from neardup.sources.images import BrokenImage, BytesImage, FileImage, SourceImage, as_bad_input
 from neardup.sources.names import name_of, text_of
 from neardup.tidy.groups import JudgedFile
+from neardup.wire import FILES_TOPIC
 
 FILE_HEADER = "file"
 """Header that a verdict takes along: which file was judged, and as what it was found (`JudgedFile`, JSON)."""
@@ -64,7 +65,7 @@ def _message(image: SourceImage, offset: int, file: JudgedFile | None, found: Fo
     if file is not None:
         headers = (*headers, (FILE_HEADER, json.dumps(file.document()).encode()))
     return ImageMessage(
-        "files",
+        FILES_TOPIC,
         0,
         offset,
         int(time.time() * 1000),

@@ -1,6 +1,7 @@
 """An index in memory that takes every image of a reference as a member, however alike these are."""
 
 from collections.abc import Iterator, Sequence
+from itertools import groupby
 
 from consumer.folder.messages import REFERENCE
 from neardup.descriptors.pca import Pca
@@ -32,11 +33,11 @@ class ReferenceIndex:
     def decide(self, queries: Sequence[Query]) -> list[Decision]:
         """Decide a batch, in order; see `Index.decide`."""
         require_fit(queries, self.meta.relation)
-        return [self._take(query) if query.key.startswith(REFERENCE) else self._decide(query) for query in queries]
-
-    def _decide(self, query: Query) -> Decision:
-        [decision] = self._index.decide([query])
-        return decision
+        decisions: list[Decision] = []
+        for is_reference, group in groupby(queries, lambda query: query.key.startswith(REFERENCE)):
+            some = list(group)
+            decisions += map(self._take, some) if is_reference else self._index.decide(some)
+        return decisions
 
     def _take(self, query: Query) -> Decision:
         self._index.add(member_of(query))

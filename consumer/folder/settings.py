@@ -68,6 +68,9 @@ class FolderSettings(RelationSettings, JudgingSettings):
         subject=FILES,
         common=True,
     )
+    yes: bool = option(
+        "--yes", "with --apply: judge, plan, and act on the plan at once, unseen", default=False, subject=FILES
+    )
     to: str | None = option(
         "--to", "with --apply move: folder to move to (duplicates beside the output if not told)", None, subject=FILES
     )
@@ -124,6 +127,8 @@ def _refused_of_tidying(told: Mapping[str, Any]) -> Iterator[str]:
     for name in ("apply", "crops"):
         if told.get(name) and not told.get("keep"):
             yield f"--{name} works only with --keep, which says what is kept"
+    if told.get("yes") and not told.get("apply"):
+        yield "--yes works only with --apply, which it lets act without a dry run before"
     if told.get("to") and told.get("apply") != MOVE:
         yield f"--to works only with --apply {MOVE}"
 

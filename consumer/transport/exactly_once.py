@@ -18,7 +18,7 @@ from kafka.errors import (
 from kafka.structs import OffsetAndMetadata
 
 from consumer.messages import ImageMessage, OutgoingMessage
-from consumer.settings import ServiceSettings
+from consumer.settings import KafkaSettings, ServiceSettings
 from consumer.transport.kafka import KafkaSource, producer_config, require_topics, send_all
 from consumer.transport.records import offsets_at, offsets_behind
 from neardup.errors import KafkaUnavailable, Misconfigured
@@ -41,32 +41,30 @@ _WITHOUT_TRANSACTIONS = (
 _log = logging.getLogger(__name__)
 
 
-class ExactlyOnceDelivery:
-    """Publishes outcomes and commits offsets together, or not at all.
+class Transactions:
+    """Publishes messages and commits offsets together, or not at all.
 
-    A failed attempt may have been committed all the same, if only the reply was lost. So before a retry, a
-    new producer with the same transactional id makes the broker end any open transaction. Then the group's offsets,
-    part of the same transaction, show whether the batch went through.
-
-    A consumer that was replaced in the group cannot commit: the offsets go first, with our group metadata, and the
-    broker refuses those of an earlier generation or of a member whose instance id was taken over.
+    A failed attempt may have been committed all the same, if only the reply was lost: `_unsure` says so. Then a new
+    producer with the same transactional id makes the broker end any open transaction.
 
     Parameters
     ----------
     settings
-        How to reach Kafka, and our identity in the group.
-    source
-        Where the messages come from.
+        How to reach Kafka.
+    transactional_id
+        Ours alone.
     topics
         Topics that must exist.
+    group
+        Returns whose offsets are committed: our identity in a group, or the name of one that nobody joins.
     """
 
-    def __init__(self, settings: ServiceSettings, source: KafkaSource, topics: Sequence[str]) -> None:
+    def __init__(
+        self, settings: KafkaSettings, transactional_id: str, topics: Sequence[str], group: Callable[[], Any]
+    ) -> None:
         self._settings = settings
-        self._source = source
         self._topics = topics
-        transactional_id = transactional_id_of(settings)
-        self._note = secrets.token_hex(8)  # stored with our offsets: whoever replaces us has another
+        self._group = group
         self._client = Client(
             KafkaProducer,
             lambda: {
@@ -94,6 +92,77 @@ class ExactlyOnceDelivery:
             self._close_producer(timeout_s=0)
             raise _explained(exc) from exc
         return producer
+
+    def _transact(
+        self,
+        producer: Any,  # noqa: ANN401 - kafka-python has no types
+        offsets: Mapping[TopicPartition, OffsetAndMetadata],
+        outgoing: Sequence[OutgoingMessage],
+    ) -> None:
+        try:
+            with translated_errors():
+                producer.begin_transaction()
+                self._send_offsets(producer, offsets)
+                send_all(producer, outgoing)
+                self._commit(producer)
+        except (KafkaUnavailable, Misconfigured) as exc:
+            self._unsure = True
+            if isinstance(exc, Misconfigured):
+                self._abort(producer)  # we are about to exit: spare readers the wait for the timeout
+            self._close_producer(timeout_s=0)
+            raise
+
+    def _send_offsets(
+        self,
+        producer: Any,  # noqa: ANN401 - as above
+        offsets: Mapping[TopicPartition, OffsetAndMetadata],
+    ) -> None:
+        group = self._group()
+        _bounded(producer, lambda manager: manager.send_offsets_to_transaction(offsets, group), STEP_TIMEOUT_MS)
+
+    def _commit(self, producer: Any) -> None:  # noqa: ANN401 - as above
+        # Every record must be acknowledged by now. Otherwise kafka-python might report an aborted transaction as
+        # committed: if the broker refuses a record's epoch, it starts a new one, which has nothing to commit.
+        _bounded(producer, lambda manager: manager.begin_commit(), STEP_TIMEOUT_MS)
+
+    @staticmethod
+    def _abort(producer: Any) -> None:  # noqa: ANN401 - as above
+        with suppress(KafkaError):
+            _bounded(producer, lambda manager: manager.begin_abort(), ABORT_TIMEOUT_MS)
+
+    def close(self) -> None:
+        """Close all connections; no transaction is open."""
+        self._close_producer(timeout_s=5)
+
+    def _close_producer(self, timeout_s: float) -> None:
+        self._ready = False
+        close_producer(self._client, timeout_s)
+
+
+class ExactlyOnceDelivery(Transactions):
+    """Publishes outcomes and commits offsets together, or not at all.
+
+    A failed attempt may have been committed all the same, if only the reply was lost. So before a retry, a
+    new producer with the same transactional id makes the broker end any open transaction. Then the group's offsets,
+    part of the same transaction, show whether the batch went through.
+
+    A consumer that was replaced in the group cannot commit: the offsets go first, with our group metadata, and the
+    broker refuses those of an earlier generation or of a member whose instance id was taken over.
+
+    Parameters
+    ----------
+    settings
+        How to reach Kafka, and our identity in the group.
+    source
+        Where the messages come from.
+    topics
+        Topics that must exist.
+    """
+
+    def __init__(self, settings: ServiceSettings, source: KafkaSource, topics: Sequence[str]) -> None:
+        super().__init__(settings, transactional_id_of(settings), topics, source.group_metadata)
+        self._source = source
+        self._note = secrets.token_hex(8)  # stored with our offsets: whoever replaces us has another
 
     def deliver(self, messages: Sequence[ImageMessage], outgoing: Sequence[Sequence[OutgoingMessage]]) -> list[bool]:
         """Publish and commit in one transaction; see `Delivery.deliver`."""
@@ -134,51 +203,6 @@ class ExactlyOnceDelivery:
         if any(settled):
             _log.warning("a transaction that seemed to fail was committed: nothing is sent again")
         return settled
-
-    def _transact(
-        self,
-        producer: Any,  # noqa: ANN401 - kafka-python has no types
-        offsets: Mapping[TopicPartition, OffsetAndMetadata],
-        outgoing: Sequence[OutgoingMessage],
-    ) -> None:
-        try:
-            with translated_errors():
-                producer.begin_transaction()
-                self._send_offsets(producer, offsets)
-                send_all(producer, outgoing)
-                self._commit(producer)
-        except (KafkaUnavailable, Misconfigured) as exc:
-            self._unsure = True
-            if isinstance(exc, Misconfigured):
-                self._abort(producer)  # we are about to exit: spare readers the wait for the timeout
-            self._close_producer(timeout_s=0)
-            raise
-
-    def _send_offsets(
-        self,
-        producer: Any,  # noqa: ANN401 - as above
-        offsets: Mapping[TopicPartition, OffsetAndMetadata],
-    ) -> None:
-        group = self._source.group_metadata()
-        _bounded(producer, lambda manager: manager.send_offsets_to_transaction(offsets, group), STEP_TIMEOUT_MS)
-
-    def _commit(self, producer: Any) -> None:  # noqa: ANN401 - as above
-        # Every record must be acknowledged by now. Otherwise kafka-python might report an aborted transaction as
-        # committed: if the broker refuses a record's epoch, it starts a new one, which has nothing to commit.
-        _bounded(producer, lambda manager: manager.begin_commit(), STEP_TIMEOUT_MS)
-
-    @staticmethod
-    def _abort(producer: Any) -> None:  # noqa: ANN401 - as above
-        with suppress(KafkaError):
-            _bounded(producer, lambda manager: manager.begin_abort(), ABORT_TIMEOUT_MS)
-
-    def close(self) -> None:
-        """Close all connections; no transaction is open."""
-        self._close_producer(timeout_s=5)
-
-    def _close_producer(self, timeout_s: float) -> None:
-        self._ready = False
-        close_producer(self._client, timeout_s)
 
 
 def transactional_id_of(settings: ServiceSettings) -> str:

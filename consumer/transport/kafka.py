@@ -16,9 +16,10 @@ from kafka.structs import MemberState
 
 from consumer.messages import ImageMessage, OutgoingMessage, last_offsets
 from consumer.settings import BATCHES_IN_HAND, KafkaSettings, ServiceSettings
+from consumer.transport.limits import warn_of_narrow_topic
 from consumer.transport.offset_reset import LOST, LostData
 from consumer.transport.rebalance import Partitions
-from consumer.transport.records import batch_bytes, image_messages, memory_bytes, offsets_at, offsets_behind, sendable
+from consumer.transport.records import batch_bytes, image_messages, memory_bytes, offsets_at, offsets_behind, sent_as
 from neardup.errors import KafkaUnavailable, Misconfigured
 from neardup.kafka.client import Client, close_producer
 from neardup.kafka.errors import PLACE_TAKEN, TOO_LARGE, too_large, translated_errors, unreadable
@@ -30,8 +31,7 @@ FETCH_TIMEOUT_MS = 30_000
 SEND_TIMEOUT_MS = 10_000
 DELIVERY_TIMEOUT_MS = 15_000
 """After this a send has failed and the loop retries it; a stop waits for the current attempt."""
-COMMIT_TIMEOUT_MS = 15_000
-REBALANCE_TIMEOUT_MS = 15_000
+COMMIT_TIMEOUT_MS = REBALANCE_TIMEOUT_MS = 15_000
 SILENCE_S = 5.0
 """After this long without a message we check that the broker still answers."""
 ANSWER_TIMEOUT_MS = 5_000
@@ -80,6 +80,7 @@ class KafkaSource:
         """Reach Kafka, check that the topic exists, and join the group."""
         consumer = self._client.get()
         require_topics(self._settings, [self._topic])
+        warn_of_narrow_topic(admin_config(self._settings), self._settings)
         with translated_errors():
             # The group's leader assigns the partitions that it has heard of before it joins.
             if not consumer.partitions_for_topic(self._topic):
@@ -321,9 +322,8 @@ def send_all(producer: Any, messages: Sequence[OutgoingMessage]) -> None:  # noq
 
 
 def _send(producer: Any, message: OutgoingMessage) -> Any:  # noqa: ANN401 - kafka-python has no types
-    value, headers = sendable(message)
     try:
-        return producer.send(message.topic, value=value, key=message.key, headers=headers)
+        return producer.send(**sent_as(message, producer.partitions_for))
     except TOO_LARGE as exc:
         raise too_large(message.topic, batch_bytes(message), exc) from exc
 

@@ -1,6 +1,6 @@
 """Messages and offsets as kafka-python has them, from ours and back."""
 
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
 from kafka import TopicPartition
@@ -51,6 +51,15 @@ def sendable(message: OutgoingMessage) -> tuple[bytes | None, list[tuple[str, by
     """
     value = b"" if message.value is None and message.key is None else message.value
     return value, [(name, text or b"") for name, text in message.headers]
+
+
+def sent_as(message: OutgoingMessage, partitions_of: Callable[[str], Collection[int]]) -> dict[str, Any]:
+    """Return what kafka-python's producer is to be told of a message; `partitions_of` says which a topic has."""
+    value, headers = sendable(message)
+    partition = message.partition
+    if partition is not None:
+        partition %= len(partitions_of(message.topic))
+    return {"topic": message.topic, "value": value, "key": message.key, "headers": headers, "partition": partition}
 
 
 def offsets_behind(messages: Iterable[ImageMessage], note: str = "") -> dict[TopicPartition, OffsetAndMetadata]:

@@ -26,9 +26,9 @@ from consumer.settings import ServiceSettings
 from consumer.workers.merging import counted, merged
 from consumer.workers.report import Report, families_of
 from neardup.cli.running import EXIT_MISCONFIGURED
-from neardup.decoding.worker import framed, read_message
 from neardup.errors import Misconfigured
 from neardup.index.shared.folder import folder_in_memory
+from neardup.processes import framed, read_message
 
 FIRST_PAUSE_S, LONGEST_PAUSE_S = 0.5, 30.0
 """Before a worker is replaced: one that dies as soon as it starts must not take the cores from the others."""
@@ -49,7 +49,7 @@ def supervise(settings: ServiceSettings, shares: Sequence[ServiceSettings]) -> i
         The endpoint cannot be served, or a worker says that no worker can go on.
     """
     stop = threading.Event()
-    with folder_or_none() as folder, Crew(shares, folder) as crew, stopped_by_signals(stop):
+    with folder_or_none(settings) as folder, Crew(shares, folder) as crew, stopped_by_signals(stop):
         registry = CollectorRegistry()
         registry.register(crew)
         with HealthServer(settings.metrics_host, settings.metrics_port, registry, crew):
@@ -57,12 +57,13 @@ def supervise(settings: ServiceSettings, shares: Sequence[ServiceSettings]) -> i
 
 
 @contextlib.contextmanager
-def folder_or_none() -> Iterator[Path | None]:
-    """Give a folder in which the workers share what they know of the index; None where none can be made."""
+def folder_or_none(settings: ServiceSettings) -> Iterator[Path | None]:
+    """Give a folder in which workers share what they know of the index; None where they have one, or none can be."""
     with contextlib.ExitStack() as stack:
         folder = None
         try:
-            folder = stack.enter_context(folder_in_memory())
+            if settings.index_cache is None:
+                folder = stack.enter_context(folder_in_memory())
         except OSError as error:
             _log.warning("the workers cannot share the memory of the index: %s", error)
         yield folder

@@ -2,6 +2,7 @@
 
 from dataclasses import replace
 
+from consumer.roles.foreign import DECIDE
 from consumer.settings import ServiceSettings
 from neardup.cores import cores
 
@@ -15,7 +16,8 @@ def shares_of(settings: ServiceSettings) -> list[ServiceSettings]:
     Cores and `cache_bytes` are divided among them, as is a name in the group, by a number at its end.
     """
     ours = cores()
-    count = max(1, ours // CORES_A_WORKER) if settings.workers is None else settings.workers
+    each = 1 if settings.role == DECIDE else CORES_A_WORKER  # who decides alone has one thread that is ever busy
+    count = max(1, ours // each) if settings.workers is None else settings.workers
     if count == 1:
         return [settings]
     return [

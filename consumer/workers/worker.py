@@ -8,8 +8,8 @@ import sys
 import threading
 from typing import IO, TYPE_CHECKING, cast
 
-from neardup.decoding.worker import die_with_parent, read_message
 from neardup.errors import Misconfigured
+from neardup.processes import die_with_parent, read_message
 
 if TYPE_CHECKING:
     from pathlib import Path

@@ -62,12 +62,26 @@ COMMANDS = (
         error_prefix="consumer: ",
     ),
     Command(
+        "serve",
+        "answer over HTTP what an image is near to, and judge it",
+        "consumer.serve.settings:ServeSettings",
+        "consumer.running:answer",
+        called="the look-up service",
+        error_prefix="serve: ",
+    ),
+    Command(
         "folder",
         "judge a folder of images, with no server or with an index in Redis",
         "consumer.folder.settings:FolderSettings",
         "consumer.running:judge",
         called="folder mode",
-        error_prefix="consumer: ",
+        error_prefix="folder: ",
+    ),
+    Command(
+        "report",
+        "write a page that shows the duplicates of a folder run, of a bootstrap or of a span of the verdict topic",
+        "consumer.report.settings:ReportSettings",
+        "consumer.report.command:report",
     ),
     Command(
         "undo",
@@ -78,9 +92,29 @@ COMMANDS = (
     Command(
         "feed",
         "publish images, folders and video clips to Kafka",
-        "consumer.settings:FeedSettings",
+        "consumer.feeding.settings:FeedSettings",
         "consumer.feed:feed",
         error_prefix="feed: ",
+    ),
+    Command(
+        "backfill",
+        "publish archives to Kafka as claim checks: folders, buckets, manifests, tar shards",
+        "consumer.backfill.settings:BackfillSettings",
+        "consumer.backfill.command:backfill",
+        error_prefix="backfill: ",
+    ),
+    Command(
+        "watch",
+        "show verdicts as they come, on the terminal or on a web page; disturbs no consumer",
+        "consumer.watch.settings:WatchSettings",
+        "consumer.watch.running:watch",
+        error_prefix="watch: ",
+    ),
+    Command(
+        "export",
+        "write verdicts as a table or for a labelling tool",
+        "consumer.export.settings:ExportSettings",
+        "consumer.running:export",
     ),
     Command(
         "bootstrap",
@@ -139,6 +173,12 @@ COMMANDS = (
         "give a live index another radius, as a new generation",
         f"{_INDEX}:SetRadiusSettings",
         "bootstrap.members:set_radius",
+    ),
+    Command(
+        "index rebuild",
+        "judge what is in the descriptor topic again, as a new generation of a live index",
+        f"{_INDEX}:RebuildSettings",
+        "bootstrap.members:rebuild",
     ),
     Command(
         "index export",

@@ -16,13 +16,14 @@ def found_images(
     own: Iterable[Path] = (),
     largest_first: bool = False,
     formats: tuple[str, ...] = FORMATS,
+    archive_bytes: int | None = None,
     write: Callable[[str], object] | None = None,
 ) -> ImageSet:
     """Find images as `neardup.sources.files.find_images` does, and tell how far that is and what was passed over.
 
     Parameters
     ----------
-    paths, fps, own
+    paths, fps, own, archive_bytes
         As there.
     largest_first
         Whether the pictures with the most pixels come first.
@@ -37,7 +38,7 @@ def found_images(
         As there.
     """
     with shown_progress("find", unit="files", write=write) as progress:
-        images = find_images(paths, fps, own=own, progress=progress)
+        images = find_images(paths, fps, own=own, archive_bytes=archive_bytes, progress=progress)
     if images.passed_over:
         counts = ", ".join(f"{name} ({count})" for name, count in sorted(images.passed_over.items()))
         (write or _to_stderr)(f"passed over: {counts}")

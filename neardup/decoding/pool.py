@@ -22,8 +22,9 @@ from typing import Protocol, Self
 
 from neardup.decoding.decode import check_bytes, decode_file
 from neardup.decoding.limits import DecodeLimits, WorkLimits
-from neardup.decoding.worker import LENGTH_BYTES, READY, Progress, framed, length_of
+from neardup.decoding.worker import READY, Progress
 from neardup.errors import BadInput, DecodeMemory, DecoderCrashed, DecodeTimeout, Misconfigured
+from neardup.processes import LENGTH_BYTES, framed, length_of
 from neardup.relation.describing import Preparation, PreparedImage
 
 START_TIMEOUT_S = 120.0

@@ -8,7 +8,6 @@ knows for which one. The process ends when the other side does.
 """
 
 import contextlib
-import ctypes
 import mmap
 import os
 import pickle
@@ -22,6 +21,7 @@ from pathlib import Path
 from typing import IO, TYPE_CHECKING, cast
 
 from neardup.errors import BadInput, DecodeMemory
+from neardup.processes import die_with_parent, framed, read_message
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -36,10 +36,7 @@ READY = b"ready"
 _PROGRESS_FILE = 1
 """Its standard output, until both have it in memory: that is the one file that a process is given besides its input."""
 _BUFFER_BYTES = 256 * 1024
-_LENGTH = struct.Struct("<Q")
-LENGTH_BYTES = _LENGTH.size
 _SINCE, _IMAGE, _PROGRESS = struct.Struct("<d"), struct.Struct("<q"), struct.Struct("<dq")
-_SET_PARENT_DEATH_SIGNAL = 1
 _PAGES_FILE = Path("/proc/self/statm")
 
 
@@ -73,27 +70,6 @@ class Progress:
         self._shared.close()
 
 
-def framed(*messages: bytes) -> list[bytes]:
-    """Return what to send for some messages: each after its length."""
-    return [part for message in messages for part in (_LENGTH.pack(len(message)), message)]
-
-
-def length_of(head: bytes | bytearray) -> int:
-    """Return how long the message after these `LENGTH_BYTES` is."""
-    (size,) = _LENGTH.unpack(head)
-    return int(size)
-
-
-def read_message(stream: IO[bytes]) -> bytes | None:
-    """Return the next message; None at the end of the stream, be it in the middle of one."""
-    head = stream.read(LENGTH_BYTES)
-    if len(head) < LENGTH_BYTES:
-        return None
-    size = length_of(head)
-    message = stream.read(size)
-    return message if len(message) == size else None
-
-
 def main() -> None:
     """Serve on standard input until it ends."""
     # The terminal's and the orchestrator's signals are meant for the service, which ends us when it is done.
@@ -105,13 +81,6 @@ def main() -> None:
         os.putenv(name, "1")
     with socket.socket(fileno=0) as channel, contextlib.suppress(ConnectionError):
         _serve(channel, Progress(_PROGRESS_FILE))
-
-
-def die_with_parent() -> None:
-    """Have the system kill this process when the one that started it ends, where it can: on Linux."""
-    # A process that is busy or hangs sees no end of input.
-    if sys.platform == "linux":
-        ctypes.CDLL(None).prctl(_SET_PARENT_DEATH_SIGNAL, signal.SIGKILL)
 
 
 def _serve(channel: socket.socket, progress: Progress) -> None:

@@ -5,6 +5,7 @@ from collections.abc import Awaitable, Callable
 from typing import Any
 
 from kafka.cluster import ClusterMetadata
+from kafka.consumer.fetcher import Fetcher
 from kafka.coordinator.consumer import ConsumerCoordinator
 from kafka.errors import KafkaConnectionError
 from kafka.net.transport import KafkaSSLTransport, KafkaTCPTransport
@@ -27,7 +28,7 @@ class _ForgivingBytes(bytes):
 
 
 def patch_kafka_python() -> None:
-    """Patch four bugs of kafka-python 3.0; safe to call repeatedly.
+    """Patch five bugs of kafka-python 3.0; safe to call repeatedly.
 
     It fails on a record with a header name that is not UTF-8, and cannot skip it: one odd publisher would block a
     partition. With the patch, invalid bytes in the name are escaped, as four characters each, also in dead letters.
@@ -40,6 +41,9 @@ def patch_kafka_python() -> None:
 
     It forgets a rebalance that it began because the topic has changed, when the poll that began it was too short to
     finish it: it stays between two generations for ever, and can commit nothing. With the patch, the next polls go on.
+
+    It puts aside what it has read of a partition that is paused, and takes it up again only when it has read nothing of
+    another one since: else the partition stands still, without an error, until something is paused again.
     """
     if hasattr(DefaultRecordBatch, "_read_strictly"):
         return
@@ -60,6 +64,7 @@ def patch_kafka_python() -> None:
     DefaultRecordBatch._read_strictly = strictly  # noqa: SLF001 - as above
     DefaultRecordBatch._read_msg = read  # noqa: SLF001 - as above
     ConsumerCoordinator._do_join_and_sync_async = _remembered(ConsumerCoordinator._do_join_and_sync_async)  # noqa: SLF001 - as above
+    Fetcher.fetched_records = _resumed(Fetcher.fetched_records)
     for transport in (KafkaTCPTransport, KafkaSSLTransport):
         transport._sock_recv = _received  # noqa: SLF001 - as above
 
@@ -71,6 +76,16 @@ def _remembered(join: Callable[[Any], Awaitable[bytes]]) -> Callable[[Any], Awai
         return await join(coordinator)
 
     return joined
+
+
+def _resumed(fetched: Callable[..., Any]) -> Callable[..., Any]:
+    def fetched_records(fetcher: Any, *args: Any, **options: Any) -> Any:  # noqa: ANN401 - as above
+        if not fetcher._next_partition_records:  # noqa: SLF001 - as above
+            # All of it was taken: only without it are others taken up that were put aside.
+            fetcher._next_partition_records = None  # noqa: SLF001 - as above
+        return fetched(fetcher, *args, **options)
+
+    return fetched_records
 
 
 def _received(transport: Any) -> tuple[bytes, KafkaConnectionError | None]:  # noqa: ANN401 - kafka-python has no types

@@ -2,10 +2,9 @@
 
 import os
 from collections.abc import Iterable, Iterator
-from typing import NamedTuple, overload
+from typing import overload
 
 import numpy as np
-from numpy.typing import NDArray
 
 from neardup.describe_batch import Compared
 from neardup.descriptors import DEFAULT
@@ -17,13 +16,13 @@ from neardup.library.options import descriptor_of, relation_of, require_workers
 from neardup.relation.describing import Describer
 from neardup.relation.edit import edit_of
 from neardup.relation.images import Images, packed
+from neardup.relation.nearest import nearest_variants
 from neardup.relation.rule import Relation
-from neardup.search.distance import paired_l2_distances
 from neardup.search.duplicates import Duplicates
 from neardup.search.duplicates import find_duplicates as found_among
 from neardup.sources.files import find_images
 from neardup.sources.images import as_bad_input
-from neardup.types import Descriptors, Look, Symmetry
+from neardup.types import Descriptors
 
 _NORM_SLACK = 2e-3
 _PAIRS_BYTES = 64 * 1024 * 1024
@@ -219,9 +218,8 @@ def _told(keys: list[K], images: Images, found: Duplicates, relation: Relation) 
     step = max(1, _PAIRS_BYTES // (8 * images.descriptors.shape[1]))
     for start in range(0, len(all_rows), step):
         rows = all_rows[start : start + step]
-        for row, near in zip(
-            rows.tolist(), _nearest_variants(images, rows, found.unique_of[rows], relation), strict=True
-        ):
+        others = images.with_variants().at(found.unique_of[rows])
+        for row, near in zip(rows.tolist(), nearest_variants(images, rows, others, relation), strict=True):
             symmetry, look = near.symmetry, near.look
             yield (
                 row,
@@ -234,32 +232,3 @@ def _told(keys: list[K], images: Images, found: Duplicates, relation: Relation) 
                     None if look is None else edit_of(look, symmetry),
                 ),
             )
-
-
-class _Nearest(NamedTuple):
-    """The nearest variant that is alike, and how it differs."""
-
-    l2_distance: float
-    symmetry: Symmetry
-    local_change: float | None = None
-    look: Look | None = None
-
-
-def _nearest_variants(
-    images: Images, rows: NDArray[np.intp], others: NDArray[np.intp], relation: Relation
-) -> list[_Nearest]:
-    """Return for each pair the nearest variant that is alike; on a tie the first."""
-    nearest = [_Nearest(np.inf, Symmetry.NONE)] * len(rows)
-    kept = images.with_variants().at(others)
-    for variant in (images, *images.variants):
-        own, pairs = variant.rows_of(rows)
-        l2 = paired_l2_distances(variant.descriptors[own], kept.descriptors[pairs])
-        near = l2 <= relation.radius
-        own, pairs, l2 = own[near], pairs[near], l2[near]
-        found = relation.check(variant.kept, own, None if kept.kept is None else kept.kept[pairs], l2)
-        for place in np.flatnonzero(found.allowed).tolist():
-            pair = int(pairs[place])
-            if l2[place] < nearest[pair].l2_distance:
-                symmetry = found.symmetry(place, variant.symmetry)
-                nearest[pair] = _Nearest(float(l2[place]), symmetry, found.local_change(place), found.look(place))
-    return nearest

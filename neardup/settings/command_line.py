@@ -115,6 +115,8 @@ def _argparse_words(declared: Option, dest: str, *, positional: bool) -> dict[st
         return words | {"action": argparse.BooleanOptionalAction}
     if declared.many:
         words["action"] = "append"
+    if declared.bare:
+        words |= {"nargs": "?", "const": declared.bare}
     return words | {"metavar": "X"}
 
 

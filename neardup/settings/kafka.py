@@ -59,7 +59,7 @@ class KafkaConnection:
         Misconfigured
             The settings contradict one another; kafka-python would retry for ever.
         """
-        if wrong := list(self._contradictions()):
+        if wrong := list(self._contradictions_of_connection()):
             raise Misconfigured("\n".join(wrong))
         config = {
             "bootstrap_servers": [server.strip() for server in self.bootstrap_servers.split(",")],
@@ -74,7 +74,7 @@ class KafkaConnection:
         }
         return {name: value for name, value in config.items() if value is not None}
 
-    def _contradictions(self) -> Iterator[str]:
+    def _contradictions_of_connection(self) -> Iterator[str]:
         yield from self._contradictions_of_login()
         yield from self._contradictions_of_tls()
 

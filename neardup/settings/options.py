@@ -43,6 +43,8 @@ class Option:
         Takes one or more values (positional) or may be repeated (flag); the field is a tuple.
     secret
         Masked wherever settings are shown; may be in a file that `file_flag` or `file_env` names.
+    bare
+        What the flag means without a value; empty if it needs one.
     required
         There is no default: the flag or the variable must be given.
     """
@@ -58,6 +60,7 @@ class Option:
     switch: bool = False
     many: bool = False
     secret: bool = False
+    bare: str = ""
     required: bool = False
 
     @property
@@ -103,6 +106,7 @@ def option(
     env: str | None = None,
     many: bool = False,
     secret: bool = False,
+    bare: str = "",
 ) -> Any:  # noqa: ANN401 - stands where a field's default stands
     """Declare a field of a settings dataclass; `env` defaults to the flag's name with the prefix."""
     switch = isinstance(default, bool)
@@ -118,6 +122,7 @@ def option(
         switch=switch,
         many=many,
         secret=secret,
+        bare=bare,
         required=default is dataclasses.MISSING,
     )
     return dataclasses.field(default=default, metadata={_KEY: declared}, repr=not secret)

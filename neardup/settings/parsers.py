@@ -108,3 +108,9 @@ def duration_or_off(text: str) -> int | None:
     if unit not in _UNITS_S or not amount.isdecimal() or not int(amount):
         raise ValueError("it should be a whole number with s, m, h or d, such as 30d, or off")
     return int(amount) * _UNITS_S[unit]
+
+
+def duration_text(seconds: int) -> str:
+    """Return a duration as `duration_or_off` reads it, in the largest unit that says it without a rest."""
+    unit, size = max((each for each in _UNITS_S.items() if seconds % each[1] == 0), key=lambda each: each[1])
+    return f"{seconds // size}{unit}"

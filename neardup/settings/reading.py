@@ -2,15 +2,13 @@
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import fields
-from pathlib import Path
 from typing import Any, TypeVar
 
 from neardup.errors import Misconfigured
+from neardup.secrets import FileSecret, read_secret
 from neardup.settings.command_line import Given, parse, unknown_lines
 from neardup.settings.options import Option, options_of
 
-_LARGEST_SECRET_BYTES = 64 * 1024
-"""More is not a password but a wrong file, perhaps an endless one."""
 Settings = TypeVar("Settings")
 
 
@@ -119,21 +117,12 @@ def _refuse_both(name: str, file_name: str, path: str | None) -> None:
         raise Misconfigured(f"{name} and {file_name} contradict one another: give the value or the file, not both")
 
 
-def _secret_in(name: str, path: str) -> str:
+def _secret_in(name: str, path: str) -> FileSecret:
     """Return the only line of a file; its content is never shown."""
     try:
-        with Path(path).open("rb") as file:
-            content = file.read(_LARGEST_SECRET_BYTES + 1)
-        text = content.decode("utf-8").rstrip("\r\n")
-    except OSError as exc:
-        raise Misconfigured(f"{name}: {path!r} cannot be read: {exc.strerror or type(exc).__name__}") from exc
-    except ValueError:  # not UTF-8, or a path with a null in it; the text of the first would show the content
-        raise Misconfigured(f"{name}: {path!r} is not a UTF-8 text file") from None
-    if not text:
-        raise Misconfigured(f"{name}: {path!r} is empty")
-    if len(content) > _LARGEST_SECRET_BYTES or len(text.splitlines()) > 1:
-        raise Misconfigured(f"{name}: {path!r} should hold one line, the value and nothing else")
-    return text
+        return read_secret(path)
+    except Misconfigured as exc:
+        raise Misconfigured(f"{name}: {exc}") from exc
 
 
 def _value(declared: Option, source: str, text: Any) -> Any:  # noqa: ANN401 - of the field's own type

@@ -1,1 +1,1 @@
-"""Where images on this machine come from: files, folders and video clips."""
+"""Where images on this machine come from: files, folders, video clips and archives."""

@@ -114,7 +114,7 @@ class Group:
 def picture_of(verdict: dict[str, Any], file: JudgedFile, place: int, *, is_reference: bool = False) -> Picture:
     """Return what groups need to know of a verdict, as the consumer publishes it."""
     is_duplicate = verdict["verdict"] == "duplicate"
-    edit = _edit(verdict) if is_duplicate else None
+    edit = edit_in(verdict) if is_duplicate else None
     return Picture(
         image_id=verdict["image_id"],
         place=place,
@@ -124,12 +124,13 @@ def picture_of(verdict: dict[str, Any], file: JudgedFile, place: int, *, is_refe
         duplicate_of=verdict["duplicate_of"],
         distance=verdict["distance"] if is_duplicate else None,
         shows=_shows(edit, looked="edit" in verdict) if is_duplicate else Shows.ALL,
-        done=_done(edit, verdict["symmetry"]) if is_duplicate else "",
+        done=told_done(edit, verdict["symmetry"]) if is_duplicate else "",
         is_reference=is_reference,
     )
 
 
-def _edit(verdict: dict[str, Any]) -> Edit | None:
+def edit_in(verdict: dict[str, Any]) -> Edit | None:
+    """Return what a verdict document tells of how an image differs; None where it tells nothing."""
     told: dict[str, Any] | None = verdict.get("edit")
     if told is None:
         return None
@@ -149,7 +150,8 @@ def _area(box: tuple[float, float, float, float]) -> float:
     return (box[2] - box[0]) * (box[3] - box[1])
 
 
-def _done(edit: Edit | None, symmetry: str) -> str:
+def told_done(edit: Edit | None, symmetry: str) -> str:
+    """Return what was done to a copy, in words; empty where nothing is known."""
     return str(edit) if edit else "" if symmetry == "none" else symmetry
 
 

@@ -4,7 +4,7 @@ import errno
 import json
 import os
 import stat
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any, Self, TextIO
@@ -30,11 +30,23 @@ def replacing(path: Path, newline: str | None = None) -> Iterator[TextIO]:
     Misconfigured
         It cannot be written: the disk is full, the folder closed. The earlier file is as it was.
     """
+    with replaced(path) as part, part.open("w", encoding="utf-8", newline=newline) as file:
+        yield file
+        file.flush()
+        os.fsync(file.fileno())
+
+
+@contextmanager
+def replaced(path: Path) -> Iterator[Path]:
+    """Give the ``.partial`` name to write a file under, which replaces the earlier one when the block ends well.
+
+    Raises
+    ------
+    Misconfigured
+        As `replacing`.
+    """
     try:
-        with partial(path).open("w", encoding="utf-8", newline=newline) as file:
-            yield file
-            file.flush()
-            os.fsync(file.fileno())
+        yield partial(path)
         partial(path).replace(path)
     except BaseException as exc:
         with suppress(OSError):
@@ -54,8 +66,15 @@ def line_of(document: Document) -> str:
     return f"{text_of(document)}\n"
 
 
-def read_lines(path: Path) -> Iterator[tuple[int, Document]]:
+def read_lines(path: Path, on_broken: Callable[[str], object] | None = None) -> Iterator[tuple[int, Document]]:
     """Iterate over the documents of a file, each with the number of its line; an unfinished last line is none.
+
+    Parameters
+    ----------
+    path
+        Of the file.
+    on_broken
+        Told of each line that is no document, which is then passed over; None raises.
 
     Raises
     ------
@@ -67,8 +86,16 @@ def read_lines(path: Path) -> Iterator[tuple[int, Document]]:
             raise Misconfigured(f"cannot read {path}: not a regular file")
         with path.open("rb") as file:
             for number, line in enumerate(file, 1):
-                if line.endswith(b"\n"):
-                    yield number, _document(line, f"{path}, line {number}")
+                if not line.endswith(b"\n"):
+                    continue
+                try:
+                    document = _document(line, f"{path}, line {number}")
+                except Misconfigured as exc:
+                    if on_broken is None:
+                        raise
+                    on_broken(str(exc))
+                else:
+                    yield number, document
     except OSError as exc:
         raise Misconfigured(f"cannot read {path}: {exc.strerror or exc}") from exc
 

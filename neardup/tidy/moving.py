@@ -45,16 +45,21 @@ def _reserved(to: Path, source: Path) -> Iterator[None]:
 
     Not if the source went before the block failed: what is there is all that is left of it.
     """
-    reserved = os.open(to, os.O_CREAT | os.O_EXCL | os.O_WRONLY | os.O_CLOEXEC, 0o600)
+    reserved: int | None = None
     try:
+        reserved = os.open(to, os.O_CREAT | os.O_EXCL | os.O_WRONLY | os.O_CLOEXEC, 0o600)
         yield
-    except BaseException:
+    except BaseException as error:
         with suppress(OSError):
-            if os.path.lexists(source) and os.path.samestat(os.fstat(reserved), to.lstat()):
+            if reserved is None:
+                if not isinstance(error, OSError):  # but an interrupt, at the moment at which it was there
+                    clear_reserved(to)
+            elif os.path.lexists(source) and os.path.samestat(os.fstat(reserved), to.lstat()):
                 to.unlink()
         raise
     finally:
-        os.close(reserved)
+        if reserved is not None:
+            os.close(reserved)
 
 
 def clear_reserved(path: Path) -> None:

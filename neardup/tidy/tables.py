@@ -11,7 +11,7 @@ from neardup.tidy.keep import Measured
 from neardup.tidy.lines import line_of, replacing
 from neardup.tidy.places import Places
 
-_FORMULA = ("=", "+", "-", "@", "\uff1d", "\uff0b", "\uff0d", "\uff20")
+FORMULA = ("=", "+", "-", "@", "\uff1d", "\uff0b", "\uff0d", "\uff20")
 """What begins a formula in a spreadsheet, in full width too."""
 
 
@@ -77,11 +77,12 @@ def rows_of(number: int, group: Group, measured: dict[str, Measured], staying: d
             bytes=file.size,
             width=sized.width_px,
             height=sized.height_px,
-            modified=_iso(file.mtime_ns),
+            modified=iso_time(file.mtime_ns),
         )
 
 
-def _iso(mtime_ns: int) -> str:
+def iso_time(mtime_ns: int) -> str:
+    """Return nanoseconds since the epoch as a UTC time, ISO 8601; empty for what no calendar has."""
     try:
         moment = datetime.fromtimestamp(mtime_ns // 1_000_000_000, UTC)
     except (OverflowError, ValueError, OSError):  # before the year 1, or after 9999
@@ -110,4 +111,4 @@ def _cell(value: Any) -> Any:  # noqa: ANN401 - of any field
     """Return what a cell holds; a path that a spreadsheet would run begins with ``./``, and is still the same path."""
     if isinstance(value, bool):
         return "yes" if value else "no"
-    return f"./{value}" if isinstance(value, str) and value.lstrip().startswith(_FORMULA) else value
+    return f"./{value}" if isinstance(value, str) and value.lstrip().startswith(FORMULA) else value

@@ -497,10 +497,11 @@ class TestDivision:
         divider = RedisIndex(client, name, options=RedisIndexOptions(max_cluster=3))
         catch_up = index._catch_up
 
-        def then_divided() -> None:
-            catch_up()
+        def then_divided() -> bool:
+            only_grew = catch_up()
             index._catch_up = catch_up  # type: ignore[method-assign]
             divider.decide([query("far", point(2))])
+            return only_grew
 
         index._catch_up = then_divided  # type: ignore[method-assign]
         assert verdict_of(index, "copy", 0, 0.41) is DUPLICATE
@@ -513,10 +514,11 @@ class TestDivision:
         index = RedisIndex(client, name, options=RedisIndexOptions(cache_bytes=0))
         catch_up = index._catch_up
 
-        def then_removed() -> None:
-            catch_up()
+        def then_removed() -> bool:
+            only_grew = catch_up()
             index._catch_up = catch_up  # type: ignore[method-assign]
             build_generation(client, name, members=[member("new", point(0))])
+            return only_grew
 
         index._catch_up = then_removed  # type: ignore[method-assign]
         assert index.decide([query("copy", point(0))])[0].duplicate_of == "id of new"

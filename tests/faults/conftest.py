@@ -3,6 +3,7 @@
 import secrets
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
+from typing import Any
 
 import pytest
 
@@ -25,12 +26,12 @@ def consumers(tmp_path_factory: pytest.TempPathFactory) -> Consumers:
 
 
 @pytest.fixture(scope="module")
-def make_stage(kafka_address: str, redis_url: str, index: str) -> Iterator[Callable[[int], Stage]]:
+def make_stage(kafka_address: str, redis_url: str, index: str) -> Iterator[Callable[..., Stage]]:
     """Give what makes a place with topics of so many partitions."""
     with ExitStack() as stack:
 
-        def make(partitions: int) -> Stage:
-            stage = Stage(kafka_address, redis_url, index, partitions)
+        def make(partitions: int, **more: Any) -> Stage:  # noqa: ANN401 - as `Stage` takes them
+            stage = Stage(kafka_address, redis_url, index, partitions, **more)
             stack.enter_context(stage.stack)
             return stage
 

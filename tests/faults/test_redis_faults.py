@@ -135,16 +135,19 @@ def test_a_redis_without_its_scripts_is_told_them_again(stage: Stage, service: S
 
 
 def test_a_restart_that_keeps_the_data_and_forgets_the_scripts(
-    stage: Stage, service: Service, server: RedisServer
+    stage: Stage, service: Service, server: RedisServer, proxy: FaultProxy
 ) -> None:
     with outage(stage, service, "redis") as fault:
         fault.show()
         server.kill()
         fault.show()
         fault.endure()
+        proxy.refuse()
         server.start()
         with client_of(server.url) as client:
+            # Looked at before the service can tell them again.
             assert client.info("memory")["number_of_cached_scripts"] == 0
+        proxy.listen()
 
 
 def test_a_full_redis_is_waited_for_until_there_is_room(stage: Stage, service: Service, server: RedisServer) -> None:

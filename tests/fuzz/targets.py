@@ -3,6 +3,7 @@
 import contextlib
 import os
 import warnings
+import zlib
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,7 +14,7 @@ from consumer.messages import CONTROL, MAX_IMAGE_ID_BYTES, ImageMessage, ImageRe
 from neardup.decoding.decode import decode
 from neardup.decoding.formats import FORMATS, MORE_FORMATS
 from neardup.decoding.limits import DecodeLimits
-from neardup.errors import BadInput, CorruptIndex, reasons
+from neardup.errors import BadDescription, BadInput, CorruptIndex, Misconfigured, reasons
 from neardup.index.stored.codec import (
     decode_decision,
     decode_member,
@@ -27,7 +28,8 @@ from neardup.index.stored.codec import (
 from neardup.index.stored.records import read_records
 from neardup.relation.kept import ALL_PARTS, Parts
 from neardup.search.sketches import Sketcher
-from neardup.types import Decision, Descriptors, Look, Member, Origin, Verdict
+from neardup.types import Decision, Descriptors, Look, Member, Origin, Query, Symmetry, Variant, Verdict
+from neardup.wire_described import DESCRIBED_VERSION, DescribedImage, Place, decode_described, encode_described
 from tests.support.odd_files import odd_files
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -192,6 +194,43 @@ def records() -> Iterator[bytes]:
     yield b"\2" + encode_sketcher(Sketcher(np.zeros(DIMENSION, dtype=np.float32), basis))
 
 
+# Described images. The first byte says whether the checksum is made right, or nothing but damage would be found.
+
+
+def read_description(data: bytes) -> None:
+    """Read bytes as if they had come from the descriptor topic."""
+    value = data[1:]
+    if data and data[0] % 2:
+        value = value[:-4] + zlib.crc32(value[:-4]).to_bytes(4, "little")
+    try:
+        image = decode_described(value)
+    except BadInput as error:
+        require(type(error) is BadDescription and bool(str(error)), "a reason and a detail")
+        return
+    except Misconfigured:
+        require(value[2] != DESCRIBED_VERSION, "another version")
+        return
+    require(encode_described(image) == value, "an image that is written as it was read")
+    require(len({len(each.descriptor) for each in image.query.compared}) == 1, "variants of one length")
+
+
+def descriptions() -> Iterator[bytes]:
+    """Yield described images of every kind."""
+    numbers = np.eye(1, DIMENSION, dtype=np.float16)[0]
+    symmetries = (Symmetry.NONE, Symmetry.MIRROR, Symmetry.ROTATE_90)
+    for parts in ALL_PARTS:
+        kept = np.zeros(parts.nbytes, dtype=np.uint8) if parts else None
+        for box in (None, (0.25, 0.0, 1.0, 0.5)):
+            shown = [(symmetry, part) for symmetry in symmetries for part in ((None, box) if box else (None,))]
+            _, *variants = (Variant(symmetry, numbers, kept, part) for symmetry, part in shown)
+            source = Place("images", 1, 2, 1_700_000_000_000, b"camera" if box else None)
+            query = Query(source.coordinates, "camera/ä", numbers, 12345, kept, tuple(variants), 1, box is not None)
+            image = DescribedImage(source, query, "dct-1", "file:///a.jpg" if box else None, (("a", b"b"), ("c", None)))
+            value = encode_described(image)
+            yield b"\0" + value
+            yield b"\1" + value
+
+
 def require(holds: bool, what: str) -> None:  # noqa: FBT001 - the condition itself
     """Raise when something does not hold."""
     if not holds:
@@ -204,5 +243,6 @@ TARGETS = {
         Target("decode", decode_anything, encoded_images),
         Target("envelope", parse_anything, messages),
         Target("record", read_anything, records),
+        Target("description", read_description, descriptions),
     )
 }

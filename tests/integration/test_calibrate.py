@@ -321,6 +321,23 @@ class TestLive:
         assert marked["pairs"][0]["distance"] < marked["fewest_errors"]["radius"] + 1e-9
         assert marked["pairs"][1]["distance"] > 0.5
 
+    def test_what_the_best_radius_would_do_to_members_is_told(
+        self, commands: Commands, photos: Path, tmp_path: Path
+    ) -> None:
+        commands.bootstrap(photos)
+        pairs = tmp_path / "pairs.csv"
+        pairs.write_text("003.jpg,004.jpg,same\n")
+        found = json.loads(commands.calibrate("--pairs", pairs, "--json")[1])
+        best = found["marked"]["fewest_errors"]["radius"]
+        assert 0.0 <= best - found["marked"]["pairs"][0]["distance"] < 1e-5
+        # Each member is farther from any other than the radius, so the two that were marked are told at least.
+        assert found["members_at"]["now"] == found["members"] == SEEDS
+        _, dry = commands(bootstrap.index, "set-radius", best, "--dry-run", "--json")
+        assert found["members_at"]["best"] == SEEDS - len(json.loads(dry)["left_out"]) < SEEDS
+        pairs.write_text("003.jpg,004.jpg,different\n")
+        found = json.loads(commands.calibrate("--pairs", pairs, "--json")[1])
+        assert found["members_at"] == {"now": SEEDS, "best": SEEDS}
+
     def test_images_that_nobody_knows_are_told_by_line(self, commands: Commands, photos: Path, tmp_path: Path) -> None:
         commands.bootstrap(photos)
         (tmp_path / "text.jpg").write_text("no image")

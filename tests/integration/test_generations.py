@@ -33,12 +33,12 @@ from neardup.index.stored.keys import IndexKeys
 from neardup.search.distance import l2_distances
 from neardup.search.sketches import fit_sketcher
 from neardup.types import Decision, Descriptors, Member, Query, Verdict
+from tests.support.processes import DEADLINE_S
 
 pytestmark = pytest.mark.redis
 
 PIXELS = PixelsDescriptor(2)
 RADIUS = 0.1
-DEADLINE_S = 60.0
 
 
 def scenes(count: int, seed: int = 0) -> Descriptors:

@@ -19,7 +19,7 @@ from bootstrap.live.rollback import release, rollback
 from bootstrap.live.verify import Verification
 from neardup.errors import IndexMismatch, Misconfigured, Unavailable
 from neardup.index.build import GenerationBuild
-from neardup.index.carry import find_predecessor
+from neardup.index.carry import Predecessor, find_predecessor
 from neardup.index.redis import RedisIndex
 from neardup.index.restore import RestoredGeneration
 from neardup.index.stored.codec import encode_member
@@ -622,6 +622,43 @@ def test_a_bootstrap_that_is_overtaken_by_a_rollback_gives_way(
         bootstrap(client, two, Seeds.of(ROWS[13:14], "third"), radius=0.6)
     assert generations(client, two) == (1, 2)
     assert not keys_of(client, two, 3)
+
+
+def test_a_bootstrap_gives_way_to_a_later_one_that_was_rolled_back(
+    client: redis.Redis, two: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def bootstrap_and_roll_back() -> None:
+        bootstrap(client, two, Seeds.of(ROWS[14:15], "later"), radius=0.6)
+        assert not keys_of(client, two, 3)  # what a later one finds half built it removes
+        roll_back(client, two)
+
+    before_the_flip(monkeypatch, bootstrap_and_roll_back)
+    with pytest.raises(Misconfigured, match="finished while this one ran, or a rollback did"):
+        bootstrap(client, two, Seeds.of(ROWS[13:14], "third"), radius=0.6)
+    assert generations(client, two) == (2, 4)
+    assert_holds(client, two)
+    assert not keys_of(client, two, 3)
+
+
+def test_one_that_was_live_and_replaced_before_its_build_heard_of_it_is_kept(
+    client: redis.Redis, two: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    flip = GenerationBuild._try_to_flip
+
+    def lose_the_reply(build: GenerationBuild, predecessor: Predecessor | None) -> bytes:
+        assert flip(build, predecessor) == b"LIVE"
+        monkeypatch.setattr(GenerationBuild, "_try_to_flip", flip)
+        bootstrap(client, two, Seeds.of(ROWS[14:15], "later"), radius=0.6)
+        return flip(build, predecessor)
+
+    monkeypatch.setattr(GenerationBuild, "_try_to_flip", lose_the_reply)
+    with pytest.raises(Misconfigured, match="finished while this one ran"):
+        bootstrap(client, two, Seeds.of(ROWS[13:14], "third"), radius=0.6)
+    assert generations(client, two) == (4, 3)
+    roll_back(client, two)
+    assert generations(client, two) == (3, 4)
+    assert "seed:third0" in members(client, two)
+    assert_holds(client, two)
 
 
 def test_one_that_died_halfway_is_done_again(client: redis.Redis, two: str, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -294,3 +294,68 @@ def test_a_consumer_without_transactions_needs_no_right_to_them(consumers: dict[
     url = json.loads(program.await_line("serving /metrics"))["message"].rpartition(" ")[2]
     eventually(lambda: get(f"{url}/readyz")[0] == 200, "readiness")
     assert program.stop() == 0
+
+
+OF_FOLLOWING = {
+    "TOPIC images": "TopicAuthorizationFailedError: topic 'images'",
+    "GROUP neardup-feed": "GroupAuthorizationFailedError",
+    "TRANSACTIONAL_ID neardup-feed": "TransactionalIdAuthorizationFailedError",
+    "READ": "exactly once needs READ on its topic",
+    "none": "1 images published to images",
+}
+
+
+@pytest.mark.parametrize("name", OF_FOLLOWING)
+def test_a_followed_folder_needs_the_rights_that_are_documented_and_says_which(
+    kafka: SecuredKafka, tmp_path: Path, password_file: Path, name: str
+) -> None:
+    user = f"follow without {name}"
+    kafka.create_user(user, PASSWORD)
+    rights = documented_rights("neardup-follow")
+    given = [right for right in rights if f"{right[0]} {right[1].rstrip('-*')}" != name]
+    if name == "READ":
+        given = [(kind, of, ["WRITE"] if kind == "TOPIC" else whats) for kind, of, whats in given]
+    kafka.grant(f"User:{user}", given)
+    (tmp_path / "in").mkdir()
+    (tmp_path / "in" / "a.jpg").write_bytes(photo(1))
+    words = ["--follow", "--settle-s", "0", "--state", str(tmp_path / "state.db")]
+    with running(["-m", "consumer.feed", str(tmp_path / "in"), *words], by_login(kafka, user, password_file)) as feed:
+        feed.await_line(OF_FOLLOWING[name])
+        assert (feed.stop() if name == "none" else feed.wait()) == (0 if name == "none" else 2)
+    assert PASSWORD not in "".join(feed.lines)
+
+
+def watching_user(kafka: SecuredKafka, password_file: Path, without: str = "none") -> dict[str, str]:
+    """Make a user with the rights of the live view, but one; return our own settings for it."""
+    user = f"watch without {without}"
+    kafka.create_user(user, PASSWORD)
+    rights = [right for right in documented_rights("neardup-watch") if f"{right[0]} {right[1]}" != without]
+    kafka.grant(f"User:{user}", rights)
+    return by_login(kafka, user, password_file)
+
+
+@pytest.mark.parametrize(
+    ("without", "lag"),
+    [
+        ("none", r"lag (\d|unknown: group 'neardup' has committed nothing yet)"),
+        ("GROUP neardup", r"lag unknown: .*GroupAuthorizationFailedError"),
+        ("TOPIC images", r"lag unknown: topic 'images' is not there, or we may not see it"),
+    ],
+)
+def test_a_live_view_needs_the_rights_that_are_documented(
+    kafka: SecuredKafka, password_file: Path, without: str, lag: str
+) -> None:
+    with running(["-m", "neardup", "watch"], watching_user(kafka, password_file, without), with_output=True) as program:
+        program.await_line("watching")
+        assert re.search(lag, program.await_line(" sum "))
+        assert program.stop() == 0
+    assert PASSWORD not in "".join(program.lines)
+
+
+@pytest.mark.parametrize("name", ["verdicts", "images.dead"])
+def test_a_live_view_without_a_topic_says_which(kafka: SecuredKafka, password_file: Path, name: str) -> None:
+    ended = run(["-m", "neardup", "watch"], watching_user(kafka, password_file, f"TOPIC {name}"))
+    assert ended.returncode == 2
+    assert re.fullmatch(
+        rf"watch: Kafka rejected the client: .*TopicAuthorizationFailedError: topic '{name}'.*\n", ended.stderr
+    )

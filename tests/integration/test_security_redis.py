@@ -4,11 +4,16 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack
 from pathlib import Path
 
+import numpy as np
 import pytest
 import redis
 
 from bootstrap.index import main as inspect
 from demo.services import RedisProgram
+from neardup.index.redis import RedisIndex
+from neardup.index.stored.connection import connect
+from neardup.index.stored.keys import IndexKeys
+from neardup.types import Query, Verdict
 from tests.conftest import missing_skips
 from tests.support.certificates import Authority
 from tests.support.processes import eventually, photo, run
@@ -215,3 +220,17 @@ def test_plain_text_is_not_answered(
     plain = f"redis://neardup-reader@127.0.0.1:{server.address[1]}"
     assert inspect(["stats"], environ(plain, password_file)) == 1
     assert "Redis does not answer" in capsys.readouterr().err
+
+
+@pytest.mark.usefixtures("indexed")
+def test_a_consumer_has_the_rights_for_a_log_that_is_full(
+    server: SecuredRedis, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("neardup.index.stored.scripts.LOG_EVENTS", 2)
+    index = RedisIndex(connect(server.url_of("neardup-consumer"), PASSWORD), INDEX)
+    directions = np.eye(index.meta.dimension, dtype=np.float16)[-8:]
+    decided = index.decide([Query(f"full-{row}", f"{row}", each) for row, each in enumerate(directions)])
+    assert {decision.verdict for decision in decided} == {Verdict.UNIQUE}
+    with redis.Redis.from_url(server.url) as administrator:
+        log = IndexKeys(INDEX).log(index.meta.generation)
+        assert administrator.llen(log) == 2

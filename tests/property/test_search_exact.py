@@ -14,7 +14,8 @@ from neardup.index.tree import CellTree, bitmaps, choose_split
 from neardup.search import sketch_trees as filters
 from neardup.search.cells import Cells
 from neardup.search.distance import l2_distances
-from neardup.search.sketch_trees import LONG, SHORT, Shape, SketchTrees
+from neardup.search.sketch_rows import Shape
+from neardup.search.sketch_trees import LONG, SHORT, SketchTrees
 from neardup.search.sketches import SLACK, Sketcher, fit_sketcher
 from neardup.types import Descriptors
 from tests.support.spectra import Scene, brute_force, described, scenes
@@ -104,7 +105,31 @@ def test_the_filter_misses_nothing(  # noqa: PLR0917 - hypothesis passes them by
             assert len(pairs) == len(found[0]), "none twice"
             apart = distances_cut_after(4, sketcher.sketch(queries), sketches)
             assert all(apart[pair] ** 2 <= scene.radius**2 + 1e-4 for pair in pairs), "what four coordinates leave out"
+            few = sketcher.sketch(queries[:3])
+            once, at_least = chosen.at_least(few, scene.radius)
+            together = set(chosen.within(few, scene.radius)[1].tolist())
+            assert set(once.tolist()) == together, "the slots of `within`"
+            assert len(once) == len(together), "each once"
+            truth = l2_distances(queries[:3], rows[np.argsort(slots)[once]]).min(axis=0)
+            assert (at_least <= truth).all()
+            some, at_least = chosen.some_near(few, 5)
+            assert len(set(some.tolist())) == len(some) <= 5
+            assert set(some.tolist()) <= set(slots[:start].tolist())
+            assert (at_least <= l2_distances(queries[:3], rows[np.argsort(slots)[some]]).min(axis=0)).all()
     assert chosen.nbytes > 0
+
+
+@pytest.mark.parametrize("radius", [0.1, 2.0, 20.0, 1e6])
+def test_what_is_least_stays_below_what_is(radius: float) -> None:
+    rows = described(np.random.default_rng(3), 200, 64, 1.0, 0.3)
+    sketcher = fit_sketcher(rows)
+    chosen = SketchTrees(sketcher.size, radius)
+    chosen.add(sketcher.sketch(rows), np.arange(len(rows), dtype=np.int32))
+    for query in range(0, len(rows), 9):
+        own = sketcher.sketch(rows[query : query + 1])
+        for slots, at_least in (chosen.some_near(own, 50), chosen.at_least(own, radius)):
+            assert query in slots
+            assert (at_least <= l2_distances(rows[query : query + 1], rows[slots])[0]).all()
 
 
 @pytest.mark.parametrize(

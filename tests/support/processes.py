@@ -18,12 +18,14 @@ from typing import Any, TypeVar
 
 import numpy as np
 from kafka import KafkaConsumer, TopicPartition
+from kafka.admin import KafkaAdminClient
+from kafka.errors import CoordinatorNotAvailableError, NotCoordinatorError
 from PIL import Image
 from prometheus_client.parser import text_string_to_metric_families
 
 Result = TypeVar("Result")
 ROOT = Path(__file__).parents[2]
-DEADLINE_S = 60.0
+DEADLINE_S = 150.0
 
 
 def photo(seed: int, quality: int = 90, size: tuple[int, int] = (160, 120)) -> bytes:
@@ -45,6 +47,15 @@ def eventually(ask: Callable[[], Result | None], what: str, deadline_s: float = 
     raise AssertionError(f"not in time: {what}")
 
 
+def offsets_of(admin: KafkaAdminClient, group: str) -> dict[TopicPartition, int] | None:
+    """Return the offsets that a group has committed; None while no broker knows its coordinator, having just begun."""
+    try:
+        found = admin.list_group_offsets([group])[group]
+    except (CoordinatorNotAvailableError, NotCoordinatorError):
+        return None
+    return {place: at.offset for place, at in found.items() if at.offset >= 0}
+
+
 class Program:
     """A command line that runs; what it writes to stderr is read by a thread, line by line."""
 
@@ -56,9 +67,10 @@ class Program:
         self._reader.start()
 
     def _read(self) -> None:
-        if self.process.stderr is not None:
-            with self.process.stderr as stderr:
-                for line in stderr:
+        written = self.process.stderr or self.process.stdout
+        if written is not None:
+            with written:
+                for line in written:
                     self.lines.append(line)
                     self._came.put(line)
         self._came.put(None)
@@ -105,15 +117,17 @@ def environment(extra: Mapping[str, str] | None = None) -> dict[str, str]:
 
 
 @contextmanager
-def running(arguments: Sequence[str], environ: Mapping[str, str] | None = None) -> Iterator[Program]:
-    """Run ``python ARGUMENTS``; what still runs at the end is killed."""
+def running(
+    arguments: Sequence[str], environ: Mapping[str, str] | None = None, *, with_output: bool = False
+) -> Iterator[Program]:
+    """Run ``python ARGUMENTS``; what still runs at the end is killed. With output: what it prints is read, too."""
     process = subprocess.Popen(
         [sys.executable, *arguments],
         cwd=ROOT,
         env=environment(environ),
         stdin=subprocess.DEVNULL,
-        stdout=subprocess.DEVNULL,
-        stderr=subprocess.PIPE,
+        stdout=subprocess.PIPE if with_output else subprocess.DEVNULL,
+        stderr=subprocess.STDOUT if with_output else subprocess.PIPE,
         text=True,
     )
     program = Program(process)
@@ -159,7 +173,7 @@ def metrics(url: str) -> dict[tuple[str, tuple[tuple[str, str], ...]], float]:
 
 
 class TopicReader:
-    """Reads a topic of one partition from its beginning, and of transactions what is committed unless told otherwise.
+    """Reads one partition of a topic from its beginning, and of transactions what is committed unless told otherwise.
 
     Attributes
     ----------
@@ -167,9 +181,9 @@ class TopicReader:
         What has been read.
     """
 
-    def __init__(self, address: str, topic: str, *, committed: bool = True) -> None:
+    def __init__(self, address: str, topic: str, *, committed: bool = True, partition: int = 0) -> None:
         self.records: list[Any] = []
-        self._partition = TopicPartition(topic, 0)
+        self._partition = TopicPartition(topic, partition)
         self._consumer = KafkaConsumer(
             bootstrap_servers=address,
             isolation_level="read_committed" if committed else "read_uncommitted",
@@ -184,9 +198,13 @@ class TopicReader:
         self.records += self._consumer.poll(50).get(self._partition, [])
         return len(self.records)
 
+    def end(self) -> int:
+        """Return how far the topic goes at this moment."""
+        return int(self._consumer.end_offsets([self._partition])[self._partition])
+
     def read_to_end(self) -> list[Any]:
         """Read all that is there at this moment, and return the records."""
-        end = self._consumer.end_offsets([self._partition])[self._partition]
+        end = self.end()
         eventually(lambda: self.read() >= 0 and self._consumer.position(self._partition) >= end, "the topic's end")
         return self.records
 
@@ -195,7 +213,7 @@ class TopicReader:
         self._consumer.close()
 
 
-def read_topic(address: str, topic: str, *, committed: bool = True) -> list[Any]:
-    """Return what a topic of one partition holds at this moment."""
-    with closing(TopicReader(address, topic, committed=committed)) as reader:
+def read_topic(address: str, topic: str, *, committed: bool = True, partition: int = 0) -> list[Any]:
+    """Return what one partition of a topic holds at this moment."""
+    with closing(TopicReader(address, topic, committed=committed, partition=partition)) as reader:
         return reader.read_to_end()

@@ -10,10 +10,10 @@ from itertools import count
 from pathlib import Path
 from typing import Any
 
-from kafka import KafkaProducer
+from kafka import KafkaProducer, TopicPartition
 from kafka.admin import KafkaAdminClient, NewTopic
 
-from tests.support.processes import Program, TopicReader, eventually, get, metrics, photo, run, running
+from tests.support.processes import Program, TopicReader, eventually, get, metrics, offsets_of, photo, run, running
 
 SEEDS = 12
 
@@ -67,23 +67,38 @@ class Service:
 
 
 class Stage:
-    """Topics and a group of one test's own."""
+    """Topics and a group of one test's own; unique images and descriptors have topics, too, where that is asked for."""
 
-    def __init__(self, address: str, redis_url: str, index: str, partitions: int) -> None:
+    def __init__(
+        self,
+        address: str,
+        redis_url: str,
+        index: str,
+        partitions: int,
+        *,
+        has_unique_topic: bool = False,
+        descriptor_partitions: int = 0,
+    ) -> None:
         run_id = secrets.token_hex(4)
         self.address, self.redis_url, self.index = address, redis_url, index
         self.images, self.verdicts, self.dead = (f"{name}-{run_id}" for name in ("images", "verdicts", "dead"))
+        self.uniques = f"uniques-{run_id}" if has_unique_topic else None
+        self.descriptors = f"descriptors-{run_id}"
         self.group = f"group-{run_id}"
         self.partitions = partitions
         self.stack = ExitStack()
         self.admin = self.stack.enter_context(KafkaAdminClient(bootstrap_servers=address))
         images = NewTopic(self.images, partitions, 1, topic_configs={"message.timestamp.after.max.ms": str(2**63 - 1)})
-        topics = [images, NewTopic(self.verdicts, 1, 1), NewTopic(self.dead, 1, 1)]
-        self.admin.create_topics(topics)
-        self.stack.callback(self.admin.delete_topics, [self.images, self.verdicts, self.dead])
+        outputs = [self.verdicts, self.dead, *([self.uniques] if self.uniques else [])]
+        between = [NewTopic(self.descriptors, descriptor_partitions, 1)] if descriptor_partitions else []
+        self.admin.create_topics([images, *between, *(NewTopic(name, 1, 1) for name in outputs)])
+        made = [self.images, *(topic.name for topic in between), *outputs]
+        self.stack.callback(self.admin.delete_topics, made)
         self.producer = self.stack.enter_context(KafkaProducer(bootstrap_servers=address))
         self.verdict_reader = self.stack.enter_context(closing(TopicReader(address, self.verdicts)))
         self.dead_reader = self.stack.enter_context(closing(TopicReader(address, self.dead)))
+        self.unique_reader = self.stack.enter_context(closing(TopicReader(address, self.uniques or self.verdicts)))
+        self.values: dict[str, bytes | None] = {}
         self.published: Counter[int] = Counter()
 
     def publish(
@@ -101,7 +116,9 @@ class Stage:
         )
         offset = self.published[partition]
         self.published[partition] += 1
-        return f"{self.images}-{partition}-{offset}"
+        place = f"{self.images}-{partition}-{offset}"
+        self.values[place] = value
+        return place
 
     def flush(self) -> None:
         self.producer.flush(30)
@@ -109,10 +126,15 @@ class Stage:
     def arguments(self, *more: str) -> list[str]:
         """Return the command line of a consumer."""
         return [
-            *("-m", "consumer", "--bootstrap-servers", self.address, "--redis", self.redis_url, "--index", self.index),
+            *(("-m", "consumer", "--unique-topic", self.uniques) if self.uniques else ("-m", "consumer")),
+            *("--bootstrap-servers", self.address, "--redis", self.redis_url, "--index", self.index),
             *("--topic", self.images, "--verdicts", self.verdicts, "--dead-letters", self.dead, "--group", self.group),
             *("--metrics-port", "0", *more),
         ]
+
+    def role(self, role: str, *more: str) -> list[str]:
+        """Return the command line of a consumer with a role."""
+        return self.arguments("--role", role, "--descriptors-topic", self.descriptors, *more)
 
     @contextmanager
     def service(self, *more: str) -> Iterator[Service]:
@@ -120,6 +142,12 @@ class Stage:
         with running(self.arguments(*more)) as program:
             line = json.loads(program.await_line("serving /metrics"))
             yield Service(program, line["message"].split()[-1])
+
+    @contextmanager
+    def service_that_ends(self, *more: str) -> Iterator[Program]:
+        """Run a consumer that does not get as far as serving."""
+        with running(self.arguments(*more)) as program:
+            yield program
 
     def documents(self) -> dict[str, dict[str, Any]]:
         """Return the verdicts by the coordinates of their messages; there is one for each."""
@@ -137,6 +165,12 @@ class Stage:
         wanted = self.published.total()
         eventually(lambda: self.verdict_reader.read() + self.dead_reader.read() >= wanted, f"{wanted} outcomes")
 
-    def committed(self) -> dict[int, int]:
-        offsets = self.admin.list_group_offsets([self.group])[self.group]
-        return {place.partition: offset.offset for place, offset in offsets.items() if offset.offset > 0}
+    def committed(self, group: str | None = None) -> dict[int, int]:
+        """Return by partition the offsets of the group, or of another one that reads one topic."""
+
+        def ask() -> list[dict[TopicPartition, int]] | None:
+            found = offsets_of(self.admin, group or self.group)
+            return None if found is None else [found]
+
+        (offsets,) = eventually(ask, "the group's coordinator")
+        return {place.partition: offset for place, offset in offsets.items() if offset > 0}

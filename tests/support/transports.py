@@ -20,9 +20,8 @@ from consumer.transport.kafka import KafkaSink, KafkaSource
 from consumer.transport.memory import MemorySink, MemorySource
 from neardup.errors import KafkaUnavailable
 from neardup.wire import Headers
-from tests.support.processes import read_topic
+from tests.support.processes import DEADLINE_S, read_topic
 
-DEADLINE_S = 30.0
 BINARY = bytes(range(256))
 
 

@@ -1,9 +1,10 @@
 """What only a real broker does to a source: lag, groups, offsets, and records that are gone or cannot be read."""
 
 from concurrent.futures import ThreadPoolExecutor
+from typing import Any
 
 import pytest
-from kafka import TopicPartition
+from kafka import KafkaConsumer, TopicPartition
 from kafka.admin import MemberToRemove
 from kafka.record.default_records import DefaultRecordBatch
 
@@ -11,9 +12,9 @@ from consumer.messages import ImageMessage, dead_letter
 from neardup.errors import EmptyImage, KafkaUnavailable, Misconfigured
 from neardup.kafka.patch import patch_kafka_python
 from tests.support.odd_headers import NotUtf8
+from tests.support.processes import DEADLINE_S
 from tests.support.transports import (
     BINARY,
-    DEADLINE_S,
     KafkaRig,
     Sent,
     commit,
@@ -226,3 +227,30 @@ def test_a_record_that_cannot_be_read_is_named_and_not_waited_for(
     assert values(take(source, 1)) == [b"good"]
     with pytest.raises(Misconfigured, match=f"unreadable record, one of {kafka.images}-0-1,.*move the group's offset"):
         take(source, 1)
+
+
+def test_a_partition_that_was_paused_goes_on_though_another_was_read_meanwhile(kafka: KafkaRig) -> None:
+    kafka.write([*numbered(5, 0), *numbered(5, 1)])
+    patch_kafka_python()
+    places = [TopicPartition(kafka.images, number) for number in (0, 1)]
+    with KafkaConsumer(bootstrap_servers=kafka.address, auto_offset_reset="earliest") as consumer:
+        consumer.assign(places)
+        ((first, records),) = taken_of(consumer, 1).items()
+        consumer.pause(first)  # with four of it read and not handed out
+        (other,) = {*places} - {first}
+        others = taken_of(consumer, 5)[other]
+        assert list(taken_of(consumer, 1, polls=3)) == []
+        consumer.resume(first)
+        records += taken_of(consumer, 4)[first]
+    assert [record.value for record in (*records, *others)] == [b"0", b"1", b"2", b"3", b"4"] * 2
+
+
+def taken_of(consumer: KafkaConsumer, count: int, polls: int = 100) -> dict[TopicPartition, list[Any]]:
+    """Return so many records, or those that come in so many polls, by partition."""
+    taken: dict[TopicPartition, list[Any]] = {}
+    for _ in range(polls):
+        for place, records in consumer.poll(timeout_ms=100, max_records=count).items():
+            taken.setdefault(place, []).extend(records)
+        if sum(map(len, taken.values())) >= count:
+            break
+    return taken

@@ -73,6 +73,8 @@ def test_every_flag_is_an_environment_variable_too() -> None:
         "NEARDUP_DRY_RUN": "1",
         "NEARDUP_KEEP_PREVIOUS": "7d",
         "NEARDUP_WORKERS": "3",
+        "NEARDUP_ENGINE": "ray",
+        "NEARDUP_RAY_ADDRESS": "10.0.0.1:6379",
         "NEARDUP_MAX_IMAGE_BYTES": "1000",
         "NEARDUP_MAX_IMAGE_PIXELS": "2000",
         "NEARDUP_DECODE_TIMEOUT": "2.5",
@@ -109,6 +111,8 @@ def test_every_flag_is_an_environment_variable_too() -> None:
         fps=2.5,
         largest_first=True,
         workers=3,
+        engine="ray",
+        ray_address="10.0.0.1:6379",
         max_image_bytes=1000,
         max_image_pixels=2000,
         decode_timeout_s=2.5,
@@ -143,6 +147,7 @@ def test_all_wrong_values_are_told_together() -> None:
         (["--import", "x.json", "--largest-first"], ["--largest-first"]),
         (["--import", "x.json", "--clusters", "3", "--report", "out"], ["--clusters", "--report"]),
         (["photos", "--export", "x.json", "--dry-run"], ["--export"]),
+        (["photos", "--ray-address", "10.0.0.1:6379"], ["--ray-address"]),
     ],
 )
 def test_contradictions_are_told_together(arguments: list[str], names: list[str]) -> None:

@@ -203,6 +203,20 @@ def test_after_moving_a_second_run_passes_over_what_was_moved(folder: Judge, pic
     assert lines_of(pictures / "plan.jsonl")[1:] == []
 
 
+def test_with_yes_one_command_judges_and_acts_each_time_anew(
+    folder: Judge, tmp_path: Path, pictures: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    at_once = ["--keep", "best", "--apply", "move", "--yes"]
+    assert folder(*at_once) == 0
+    assert names(tmp_path / "duplicates") == going(tmp_path) == {"a.jpg", "b.jpg", "e.jpg"}
+    assert "moved 3 files" in (told := capsys.readouterr().out)
+    assert "nothing was touched" not in told
+    (pictures / "g.jpg").write_bytes((pictures / "c.jpg").read_bytes())
+    assert folder(*at_once) == 0
+    assert len(names(tmp_path / "duplicates")) == 4
+    assert len(lines_of(tmp_path / "undo.jsonl")) == 5  # a first line, and one for each file of both runs
+
+
 def test_files_go_where_they_are_told_to(folder: Judge, tmp_path: Path) -> None:
     assert folder("--keep", "best") == 0
     assert folder("--keep", "best", "--apply", "move", "--to", str(tmp_path / "attic")) == 0
@@ -255,6 +269,7 @@ def test_a_plan_of_another_folder_is_refused(folder: Judge, tmp_path: Path, caps
     [
         (["--apply", "move"], "--apply works only with --keep"),
         (["--crops"], "--crops works only with --keep"),
+        (["--keep", "best", "--yes"], "--yes works only with --apply"),
         (["--keep", "best", "--to", "x"], "--to works only with --apply move"),
         (["--keep", "newest"], "--keep: 'newest' is wrong: it should be one of best, largest, oldest, first"),
         (["--index", "cams", "--against", "x"], "--against works only with --index memory"),

@@ -18,7 +18,7 @@ from PIL import Image
 
 from consumer.claim_checks.reader import UriReader
 from consumer.handler import Handler, Outcome, OutputTopics
-from consumer.messages import ImageMessage, OutgoingMessage
+from consumer.messages import ENVELOPE_HEADER, ImageMessage, OutgoingMessage, encode_envelope
 from consumer.metrics import STAGES, Metrics
 from neardup.capture_time import WrongTime
 from neardup.decoding.limits import DecodeLimits
@@ -208,10 +208,51 @@ def test_every_topic_that_an_outcome_goes_to_is_told_beforehand(
     handler: Handler, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     every = OutputTopics(**{field.name: f"topic of {field.name}" for field in fields(OutputTopics)})
-    monkeypatch.setattr(handler, "_topics", every)
+    monkeypatch.setattr(handler._judge, "_topics", every)
     outcomes = handle(handler, messages(photo(1), photo(1), b"garbage"))
     topics = {message.topic for outcome in outcomes for message in outcome.outgoing}
     assert topics == set(every.names) == {f"topic of {field.name}" for field in fields(OutputTopics)}
+
+
+def test_a_unique_image_goes_on_as_it_came_with_what_its_verdict_says(
+    handler: Handler, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setattr(handler._judge, "_topics", OutputTopics("verdicts", "dead", "uniques"))
+    (tmp_path / "2.jpg").write_bytes(photo(2))
+    sent_with = (("image_id", "bild-ä".encode()), ("odd", b"\xff"))
+    carried, copy, broken = messages(photo(1), photo(1, quality=60), b"garbage")
+    carried = replace(carried, headers=sent_with)
+    check = replace(carried, offset=7, key=None, value=encode_envelope((tmp_path / "2.jpg").as_uri()))
+    check = replace(check, headers=(ENVELOPE_HEADER,))
+    one, repeated, refused, two = handle(handler, [carried, copy, broken, check])
+    assert [message.topic for message in one.outgoing] == ["verdicts", "uniques"]
+    assert [message.topic for message in (*repeated.outgoing, *refused.outgoing)] == ["verdicts", "dead"]
+    assert (one.outgoing[1].key, one.outgoing[1].value) == (carried.key, carried.value)
+    assert one.outgoing[1].headers[:2] == sent_with
+    assert one.outgoing[1].headers[2:] == (
+        ("unique.image_id", "bild-ä".encode()),
+        ("unique.source", b"images-0-0"),
+        ("unique.index", b"default"),
+        ("unique.generation", b"1"),
+        ("unique.captured_at", b"2023-11-14T22:13:20.000Z"),
+        ("unique.decided_at", b"2026-01-02T03:04:05.000Z"),
+    )
+    # A claim check goes on as one; a second image has a distance from the first.
+    assert (two.outgoing[1].key, two.outgoing[1].value) == (None, check.value)
+    headers = dict(two.outgoing[1].headers)
+    assert headers["content-type"] == b"application/json"
+    document = json.loads(two.outgoing[0].value or b"")
+    assert headers["unique.distance"] == str(document["distance"]).encode()
+    assert headers["unique.image_id"] == b"images-0-7"
+
+
+def test_a_unique_image_that_is_delivered_again_says_the_same(
+    handler: Handler, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(handler._judge, "_topics", OutputTopics("verdicts", "dead", "uniques"))
+    batch = messages(photo(1))
+    (first,), (again,) = handle(handler, batch), handle(handler, batch)
+    assert again.outgoing == first.outgoing
 
 
 def test_a_verdict_carries_the_clocks_time(handler: Handler) -> None:

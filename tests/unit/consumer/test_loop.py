@@ -517,22 +517,21 @@ def test_once_all_are_described_it_waits_no_longer_than_it_may(
     assert set(asked[1:]) == {full}
 
 
-def test_sizes_are_read_only_when_nothing_is_being_decided(make: Make) -> None:
+def test_sizes_are_read_only_when_nothing_is_being_decided(make: Make, monkeypatch: pytest.MonkeyPatch) -> None:
     rig = make(*PHOTOS, *PHOTOS, batch_size=1, refresh_s=10.0)
     deciding = threading.Lock()
     rig.world.hooks["decide"] = lambda: rig.world.__setattr__("now_s", rig.world.now_s + 4.0)
-    index = rig.loop._handler._index
-    decide = index.decide
+    decide = rig.loop._handler.decide
 
-    def alone(queries: Sequence[Query]) -> list[Decision]:
+    def alone(described: Described) -> list[Outcome]:
         with deciding:
-            return decide(queries)
+            return decide(described)
 
     def refresh() -> None:
         assert deciding.acquire(blocking=False)
         deciding.release()
 
-    index.decide = alone  # type: ignore[method-assign]
+    monkeypatch.setattr(rig.loop._handler, "decide", alone)
     rig.world.hooks["refresh"] = refresh
     rig.loop.run()
     # Each takes 4 s, and they are due every 10 s.

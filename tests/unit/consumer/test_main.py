@@ -12,8 +12,9 @@ from PIL import Image
 import consumer.loop
 import consumer.service
 from consumer.__main__ import main
+from consumer.feeding.settings import FeedSettings
 from consumer.folder.settings import FolderSettings
-from consumer.settings import FeedSettings, ServiceSettings
+from consumer.settings import ServiceSettings
 from neardup.errors import IndexMissing
 from neardup.settings.options import options_of
 from tests.support.drawings import dark_photo, pale_photo

@@ -60,6 +60,7 @@ def test_every_metric_is_counted_somewhere() -> None:
         "neardup_nearest_distance_count",
         "neardup_batch_images_count",
         "neardup_repeated_images_total",
+        "neardup_forwarded_bytes_total",
         "neardup_index_members",
         "neardup_index_clusters",
         "neardup_cache_bytes",

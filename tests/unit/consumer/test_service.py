@@ -8,12 +8,13 @@ import threading
 
 import pytest
 
+from consumer import ending
 from consumer.ending import stopped_by_signals
 from consumer.handler import OutputTopics
 from consumer.health import Health
 from consumer.messages import ImageMessage, OutgoingMessage
 from consumer.metrics import Metrics
-from consumer.service import run
+from consumer.service import run, suited_to_threads
 from consumer.settings import ServiceSettings
 from consumer.transport.at_least_once import AtLeastOnceDelivery
 from consumer.transport.memory import MemorySink, MemorySource
@@ -23,6 +24,7 @@ from neardup.errors import RedisUnavailable
 from neardup.index.base import IndexMeta
 from neardup.index.memory import MemoryIndex
 from tests.support.processes import photo
+from tests.support.processes import run as run_python
 
 
 class Absent(MemoryIndex):
@@ -118,6 +120,28 @@ def test_told_to_stop_in_the_middle_of_a_line_of_its_log_it_stops_and_says_so(mo
     assert raw.said.decode().splitlines() == ["a line", "SIGTERM: finishing what is in hand"]
 
 
+@pytest.mark.parametrize(
+    ("name", "told"),
+    [
+        (ending.CONSUMER, "consumer: SIGTERM again: exiting now, what is in hand will be delivered again"),
+        (ending.FOLDER, "folder: SIGTERM again: exiting now, what is in hand is judged by the next run"),
+        (ending.FEED, "feed: SIGTERM again: exiting now, what is in hand may not have been published"),
+    ],
+)
+def test_who_is_told_a_second_time_says_who_it_is_and_what_becomes_of_what_is_in_hand(name: str, told: str) -> None:
+    program = (
+        "import os, signal, sys, threading\n"
+        "from consumer.ending import stopped_by_signals\n"
+        "stop = threading.Event()\n"
+        "with stopped_by_signals(stop, sys.argv[1]):\n"
+        "    for _ in range(2):\n"
+        "        os.kill(os.getpid(), signal.SIGTERM)\n"
+        "        stop.wait(10.0)\n"
+    )
+    ran = run_python(["-c", program, name])
+    assert (ran.returncode, ran.stderr) == (128 + signal.SIGTERM, f"{told}\n")
+
+
 class Told(threading.Event):
     """An event that remembers who set it."""
 
@@ -134,3 +158,10 @@ def test_a_signal_does_not_set_the_event_in_the_thread_that_may_be_waiting_for_i
         signal.raise_signal(signal.SIGINT)
         assert stop.wait(10.0)
     assert stop.by is not threading.main_thread()
+
+
+def test_threads_take_turns_more_often_while_the_service_works_and_no_longer() -> None:
+    before_s = sys.getswitchinterval()
+    with suited_to_threads():
+        assert sys.getswitchinterval() < before_s
+    assert sys.getswitchinterval() == before_s

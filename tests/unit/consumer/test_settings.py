@@ -1,15 +1,22 @@
 """What the service can be told, and by whom."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import fields, replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from consumer.backfill.settings import BackfillSettings
+from consumer.export.settings import ExportSettings
+from consumer.feeding.settings import FeedSettings
 from consumer.folder.settings import FolderSettings
-from consumer.settings import VERDICT_HEADERS, FeedSettings, KafkaSettings, ServiceSettings
+from consumer.report.settings import ReportSettings
+from consumer.settings import VERDICT_HEADERS, KafkaSettings, ServiceSettings
+from consumer.watch.settings import WatchSettings
 from neardup.errors import Misconfigured
+from neardup.settings.kafka import KafkaConnection
 from neardup.settings.options import options_of
 from neardup.settings.reading import read_settings
 from neardup.wire import MEMBER_HEADER, VERDICT_HEADER
@@ -56,6 +63,16 @@ def test_the_defaults_that_a_newcomer_relies_on() -> None:
     assert (settings.descriptor, settings.allow_uri) == (None, ())
     folder = read_settings(FolderSettings, ["photos"], {}, prog="folder", description="")
     assert (folder.radius, folder.descriptor, folder.input, folder.index) == (None, None, "photos", "memory")
+
+
+def test_unique_images_go_nowhere_unless_told_and_to_a_topic_of_their_own() -> None:
+    read().check()
+    assert read().unique_topic is None
+    assert read(environ={"NEARDUP_UNIQUE_TOPIC": "uniques"}).unique_topic == "uniques"
+    read(["--unique-topic", "uniques"]).check()
+    for taken, flag in {"images": "images", "verdicts": "verdicts", "images.dead": "dead-letters"}.items():
+        with pytest.raises(Misconfigured, match=rf"^--unique-topic {taken}: it is also --{flag}-topic; "):
+            read(["--unique-topic", taken]).check()
 
 
 def test_headers_to_pass_on_are_named_together_and_none_is_the_verdicts_own() -> None:
@@ -196,15 +213,25 @@ def test_security_settings_that_cannot_work_are_all_said() -> None:
         ),
     ],
 )
+@pytest.mark.parametrize(
+    "kind",
+    [
+        KafkaSettings,
+        partial(ExportSettings, format="csv", output=Path("out.csv")),
+        ReportSettings,
+        WatchSettings,
+        BackfillSettings,
+    ],
+)
 def test_what_would_go_out_in_the_clear_or_never_connect_is_refused(
-    settings: dict[str, str], line: str, tmp_path: Path
+    settings: dict[str, str], line: str, kind: Callable[..., KafkaConnection], tmp_path: Path
 ) -> None:
     authority = Authority(tmp_path)
     own, other = authority.issue("camera", password=b"right"), authority.issue("other")
     paths = {"ca": authority.file, "cert": own.certificate, "key": own.key, "other": other.key}
     given = {name: value.format(**paths) for name, value in settings.items()}
     with pytest.raises(Misconfigured) as caught:
-        KafkaSettings(**given).client_config()  # type: ignore[arg-type]
+        kind(**given).client_config()
     [said] = str(caught.value).splitlines()
     assert said.startswith(line.format(**paths))
     assert "hidden" not in said

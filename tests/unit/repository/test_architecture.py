@@ -26,20 +26,24 @@ LIBRARY = (
         "neardup/capture_time.py",
         "neardup/cores.py",
         "neardup/describe_batch.py",
+        "neardup/engine.py",
         "neardup/errors.py",
+        "neardup/processes.py",
+        "neardup/secrets.py",
         "neardup/repeats.py",
     ),
-    *("neardup/types.py", "neardup/wire.py"),
+    *("neardup/types.py", "neardup/wire.py", "neardup/wire_described.py"),
     *(f"neardup/{room}" for room in ("decoding", "descriptors", "index", "library", "relation", "search", "sources")),
 )
 """What `import neardup` may load: it knows no command line, no settings and no Kafka."""
-FRAME = ("neardup/__main__.py", "neardup/cli", "neardup/kafka", "neardup/settings", "neardup/tidy")
+FRAME = ("neardup/__main__.py", "neardup/cli", "neardup/kafka", "neardup/report", "neardup/settings", "neardup/tidy")
 """The rest of the core: what only the commands need."""
 MAY_IMPORT = {
     "argparse": ("neardup/settings", "neardup/cli"),
     "kafka": ("neardup/kafka", "consumer/transport"),
     "keras": ("neardup/descriptors",),
     "prometheus_client": ("consumer",),
+    "ray": ("bootstrap",),
     "redis": ("neardup/index", "bootstrap"),
     "tensorflow": ("neardup/descriptors",),
     "bootstrap": ("bootstrap",),
@@ -50,7 +54,8 @@ MAY_IMPORT = {
     "neardup.kafka": ("neardup/kafka", *APPLICATIONS),
     "neardup.library": ("neardup/__init__.py", "neardup/library"),
     "neardup.settings": ("neardup/settings", "neardup/cli", *APPLICATIONS),
-    "neardup.tidy": ("neardup/tidy", "consumer"),
+    "neardup.report": ("neardup/report", *APPLICATIONS),
+    "neardup.tidy": ("neardup/tidy", "neardup/report", *APPLICATIONS),
 }
 """By library or package: the rooms that may import it. What is not listed may be imported anywhere."""
 # Words whose use reaches outside the process; a module that says them at its top level works at import.

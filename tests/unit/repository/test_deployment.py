@@ -7,7 +7,6 @@ import itertools
 import json
 import platform
 import re
-import shutil
 import subprocess
 import sys
 import tomllib
@@ -27,6 +26,7 @@ import bootstrap.settings
 from consumer.health import MAX_CONNECTIONS
 from consumer.metrics import Metrics
 from consumer.settings import ServiceSettings
+from demo.services import PrometheusProgram
 from neardup.settings.options import Option, options_of
 
 ROOT = Path(__file__).parents[3]
@@ -39,7 +39,6 @@ SCHEMA = json.loads((Path(__file__).parent / "compose.schema.json").read_text())
 RULES = yaml.safe_load((PROMETHEUS / "rules.yml").read_text())
 DASHBOARD = json.loads((GRAFANA / "dashboards/neardup.json").read_text())
 HADOLINT = Path(sys.executable).with_name("hadolint")
-PROMTOOL = shutil.which("promtool")
 
 
 def metrics() -> dict[str, set[str]]:
@@ -486,7 +485,7 @@ def test_alerts_say_what_for_how_long_and_how_bad() -> None:
         assert set(rule["annotations"]) == {"summary", "description"}
 
 
-@pytest.mark.skipif(PROMTOOL is None, reason="promtool is not on the PATH")
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "arguments",
     [
@@ -495,8 +494,10 @@ def test_alerts_say_what_for_how_long_and_how_bad() -> None:
         ["test", "rules", "rules_test.yml"],
     ],
 )
-def test_promtool_agrees(arguments: list[str]) -> None:
-    run = subprocess.run([str(PROMTOOL), *arguments], cwd=PROMETHEUS, capture_output=True, text=True, check=False)
+def test_promtool_agrees(arguments: list[str], prometheus_program: PrometheusProgram) -> None:
+    run = subprocess.run(
+        [str(prometheus_program.promtool), *arguments], cwd=PROMETHEUS, capture_output=True, text=True, check=False
+    )
     assert run.returncode == 0, run.stdout + run.stderr
 
 
@@ -513,12 +514,19 @@ def test_the_dashboard_shows_every_metric() -> None:
 def test_alerts_and_dashboard_ask_for_labels_that_there_are() -> None:
     # What Prometheus itself adds, and the bounds of a histogram.
     always = {"instance", "job", "le"}
+    of_alerts = {"alertname", "alertstate", "severity"}
     for text in expressions():
         asked = {metric_of(name) for name in re.findall(r"\bneardup_[a-z_]+", text)}
-        known = always.union(*(METRICS[name] for name in asked))
+        known = always.union(*(METRICS[name] for name in asked), of_alerts if "ALERTS" in text else ())
         grouped = {label for group in re.findall(r"\bby \(([^)]*)\)", text) for label in group.split(", ")}
         matched = {label for group in re.findall(r"\{([^}]*)\}", text) for label in re.findall(r"(\w+)!?=", group)}
         assert grouped | matched <= known, text
+
+
+def test_the_dashboard_lists_the_alerts() -> None:
+    [panel] = [panel for panel in DASHBOARD["panels"] if "ALERTS" in panel["targets"][0]["expr"]]
+    [pattern] = re.findall(r'alertname=~"([^"]+)"', panel["targets"][0]["expr"])
+    assert all(re.fullmatch(pattern, rule["alert"]) for group in RULES["groups"] for rule in group["rules"])
 
 
 def test_the_dashboard_asks_the_provisioned_source() -> None:

@@ -10,12 +10,15 @@ from benchmarks import (
     calibration_copies,
     calibration_coverage,
     calibration_second_look,
+    folder_tidy,
     look_choices,
     part_crops,
     projection,
+    serve_load,
     symmetries,
 )
 from benchmarks.pages import BEGIN, with_tables
+from benchmarks.scale import tables as scale
 from benchmarks.throughput import tables as throughput
 
 ROOT = Path(__file__).resolve().parents[3]
@@ -32,6 +35,10 @@ ROOT = Path(__file__).resolve().parents[3]
         ("descriptors", "projection", projection.tables),
         ("descriptors", "symmetries", symmetries.tables),
         ("performance", "throughput", throughput.tables),
+        ("folder", "folder_tidy", folder_tidy.tables),
+        ("serve", "serve-10000", serve_load.tables),
+        ("serve", "serve-1000000", serve_load.tables),
+        ("scaling", "scale", scale.tables),
     ],
 )
 def test_tables_are_those_of_the_results(page: str, results: str, tables: Any) -> None:  # noqa: ANN401 - a function
@@ -42,7 +49,7 @@ def test_tables_are_those_of_the_results(page: str, results: str, tables: Any) -
 
 
 def test_every_place_is_filled() -> None:
-    for page in ("calibration", "descriptors", "parts", "performance"):
+    for page in ("calibration", "descriptors", "parts", "performance", "scaling"):
         for part in (ROOT / f"docs/{page}.md").read_text("utf-8").split("<!-- figures ")[1:]:
             assert part.partition(" -->\n")[2].partition("<!-- end -->")[0].strip(), part[:40]
 

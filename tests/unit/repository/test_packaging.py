@@ -57,6 +57,8 @@ def metadata(wheel: zipfile.ZipFile) -> Message:
 def test_the_wheel_has_types_weights_scripts_and_schemas(wheel: zipfile.ZipFile) -> None:
     files = set(wheel.namelist())
     assert {"neardup/py.typed", "neardup/index/stored/commit.lua", "consumer/schemas/verdict.schema.json"} <= files
+    page = ROOT / "neardup/report/page"
+    assert {path.relative_to(ROOT).as_posix() for path in page.rglob("*.*") if path.suffix != ".pyc"} <= files
     assert {f"neardup/descriptors/weights/copynet.{end}" for end in ("tflite", "npz", "json")} <= files
     assert {name.split("/")[0] for name in files if ".dist-info/" not in name} == {"neardup", "bootstrap", "consumer"}
 

@@ -30,6 +30,7 @@ ENTRANCES: dict[str, list[list[str]]] = {
 }
 NEEDS = {
     "folder": ["x"],
+    "report": ["x"],
     "undo": ["x"],
     "index show": ["x"],
     "index neighbours": ["x"],
@@ -39,6 +40,7 @@ NEEDS = {
     "index set-radius": ["0.5"],
     "index export": ["x"],
     "index copy-to": ["redis://x"],
+    "export": ["--format", "csv", "--output", "x"],
     "bootstrap": ["x"],
     "completion": ["bash"],
 }
@@ -121,19 +123,19 @@ def test_a_variable_that_nobody_reads_is_told_of_once(
 
 
 TOOLS = (
-    "stats, show, neighbours, duplicates, explain, verify, repair, remove, set-radius, export, copy-to, rollback, "
-    "release"
+    "stats, show, neighbours, duplicates, explain, verify, repair, remove, set-radius, rebuild, export, copy-to, "
+    "rollback, release"
 )
-FOLDER_FEED_BOOTSTRAP = "folder mode (neardup folder), neardup feed and neardup bootstrap have it"
-JUDGES = "the service (neardup consume), folder mode (neardup folder)"
+FPS_HAVING = "folder mode (neardup folder), neardup report, neardup feed and neardup bootstrap have it"
+JUDGES = "the service (neardup consume), the look-up service (neardup serve), folder mode (neardup folder)"
 ALL_WITH_REDIS = f"{JUDGES}, neardup bootstrap, neardup calibrate and neardup index"
 
 
 @pytest.mark.parametrize(
     ("name", "words", "lines"),
     [
-        ("consume", "--fps 5", [f"--fps is not a setting of the service; {FOLDER_FEED_BOOTSTRAP}"]),
-        ("consume", "--rate=5", ["--rate is not a setting of the service; neardup feed has it"]),
+        ("consume", "--fps 5", [f"--fps is not a setting of the service; {FPS_HAVING}"]),
+        ("consume", "--rate=5", ["--rate is not a setting of the service; neardup feed and neardup backfill have it"]),
         (
             "index stats",
             "--limit 3",
@@ -203,7 +205,7 @@ def test_a_folder_with_an_index_in_redis_refuses_what_that_index_answers(
 ) -> None:
     assert run_command(command("folder"), ["x", *flags, "--index", "cams"], {}) == EXIT_MISCONFIGURED
     flag = flags[0].replace("--no-", "--")
-    says = f"consumer: {flag} works only with --index memory; an index in Redis has its bootstrap's\n"
+    says = f"folder: {flag} works only with --index memory; an index in Redis has its bootstrap's\n"
     assert capsys.readouterr().err == says
     settings_of(command("folder"), ["x", *flags], {})
     settings_of(
@@ -223,7 +225,7 @@ def test_a_family_that_is_whole_goes_by_its_first_word() -> None:
 def test_an_input_makes_it_folder_mode(environ: dict[str, str], capsys: pytest.CaptureFixture[str]) -> None:
     arguments = [] if environ else ["--input=/no/such/folder"]
     assert consumer.__main__.main([*arguments, "--group", "x"], environ) == EXIT_MISCONFIGURED
-    said = "consumer: --group is not a setting of folder mode; the service (neardup consume) has it\n"
+    said = "folder: --group is not a setting of folder mode; the service (neardup consume) and neardup watch have it\n"
     assert capsys.readouterr().err == said
 
 
@@ -327,7 +329,9 @@ class TestEachCommand:
         assert not flag or "; did you mean --" in line
 
     def test_a_flag_without_its_value(self, each: Command, capsys: pytest.CaptureFixture[str]) -> None:
-        flags = [flag for flag, option in flags_of(each.settings_class).items() if not option.switch]
+        flags = [
+            flag for flag, option in flags_of(each.settings_class).items() if not option.switch and not option.bare
+        ]
         for flag in flags:
             assert main([*each.name.split(), flag], {}) == EXIT_MISCONFIGURED
             assert capsys.readouterr().err == f"{each.error_prefix}argument {flag}: expected one argument\n"

@@ -31,6 +31,8 @@ def test_quality_goes_before_pixels() -> None:
     assert coarser.quality < best.quality
 
 
-def test_what_can_never_fit_is_refused() -> None:
-    with pytest.raises(TooManyBytes, match="fits into 100 bytes"):
-        smaller_jpeg(noise(16, 16), 100)
+@pytest.mark.parametrize("max_bytes", [100, 0, -5])
+def test_what_can_never_fit_is_refused(max_bytes: int) -> None:
+    # Of a message whose headers alone are too large, less than nothing is left.
+    with pytest.raises(TooManyBytes, match=f"fits into {max_bytes} bytes"):
+        smaller_jpeg(noise(16, 16), max_bytes)

@@ -390,6 +390,27 @@ def test_an_interruption_right_after_a_file_went_loses_nothing(
     assert (folder.parent / "moved/b.jpg").read_bytes() == b"two"
 
 
+def test_an_interruption_right_after_a_place_was_taken_gives_it_back(
+    folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    made, original = plan(folder), os.open
+
+    def opened_and_interrupted(path: str | os.PathLike[str], flags: int, mode: int = 0o777) -> int:
+        opened = original(path, flags, mode)
+        if Path(path) == folder.parent / "moved/b.jpg":
+            os.close(opened)
+            raise KeyboardInterrupt
+        return opened
+
+    with monkeypatch.context() as patched:
+        patched.setattr(os, "open", opened_and_interrupted)
+        with pytest.raises(KeyboardInterrupt):
+            applied(made, MOVE, folder)
+    assert files(folder.parent / "moved") == []
+    applied(made, MOVE, folder)
+    assert files(folder.parent / "moved") == ["b.jpg", "below/c.jpg"]
+
+
 def test_a_place_that_a_crash_left_empty_is_filled(folder: Path) -> None:
     applied(plan(folder), MOVE, folder)
     (folder / "b.jpg").touch()
