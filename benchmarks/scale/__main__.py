@@ -30,7 +30,7 @@ from neardup.descriptors import load_descriptor
 
 RESULTS = ROOT / "benchmarks/results/scale.json"
 PAGE = ROOT / "docs/scaling.md"
-BASE = "d5658f8"
+BASE = "d794b95"
 DESCRIPTOR = "dct"
 PARTS = ("turns", "following", "processes", "sizes")
 
