@@ -4,7 +4,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from bootstrap.settings import DryRunSettings, KeepingSettings, allow_dropping_option
-from neardup.settings.kafka import KafkaConnection
+from neardup.settings.kafka import KafkaConnection, verdicts_topic_option
 from neardup.settings.options import option, refuse
 from neardup.settings.parsers import duration_or_off, integer, number
 from neardup.settings.redis import RedisSettings
@@ -191,9 +191,7 @@ class VerifySettings(RetentionSettings, ClusterSettings, StatsSettings):
 class RepairSettings(KafkaConnection, RetentionSettings, ClusterSettings, DryRunSettings, StatsSettings):
     """All settings of ``neardup index repair``."""
 
-    verdicts_topic: str = option(
-        "--verdicts-topic", "topic of the verdicts", "verdicts", subject=TOPICS, common=True, aliases=("--verdicts",)
-    )
+    verdicts_topic: str = verdicts_topic_option()
     since: str = option(
         "--since",
         "how far back to read verdicts: 30m, 24h, 7d",

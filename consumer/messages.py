@@ -5,6 +5,7 @@ import re
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from typing import Any, Self
 
 from neardup.errors import BadEnvelope, BadImageId, BadInput, EmptyImage
 from neardup.wire import Headers, Judged, encode_unique_headers, encode_verdict
@@ -52,6 +53,20 @@ class ImageMessage:
     identity: str | None = None
     read: Callable[[], bytes] | None = None
     assignment: int = 0
+
+    @classmethod
+    def of_record(cls, record: Any, assignment: int = 0) -> Self:  # noqa: ANN401 - kafka-python has no types
+        """Return the message of a record that was read from Kafka."""
+        return cls(
+            topic=record.topic,
+            partition=record.partition,
+            offset=record.offset,
+            timestamp_ms=record.timestamp,
+            key=record.key,
+            value=record.value,
+            headers=tuple(record.headers),
+            assignment=assignment,
+        )
 
     @property
     def coordinates(self) -> str:

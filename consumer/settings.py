@@ -7,7 +7,7 @@ from typing import Any
 from consumer.claim_checks.schemes import LISTED
 from consumer.roles.foreign import ALL, DECIDE, DESCRIBE, foreign_settings
 from neardup.settings.decoding import DecodingSettings
-from neardup.settings.kafka import KafkaConnection
+from neardup.settings.kafka import KafkaConnection, dead_letters_topic_option, verdicts_topic_option
 from neardup.settings.options import option, refuse
 from neardup.settings.parsers import auto_or, duration_or_off, header_names, integer, number, one_of
 from neardup.settings.redis import RedisSettings
@@ -174,17 +174,8 @@ class JudgingSettings(RedisSettings, DecodingSettings):
 class ServiceSettings(KafkaSettings, JudgingSettings, ClaimCheckSettings):
     """All settings of the service, ``neardup consume``."""
 
-    verdicts_topic: str = option(
-        "--verdicts-topic", "topic of the verdicts", "verdicts", subject=TOPICS, common=True, aliases=("--verdicts",)
-    )
-    dead_letters_topic: str = option(
-        "--dead-letters-topic",
-        "topic of the messages that cannot be judged",
-        "images.dead",
-        subject=TOPICS,
-        common=True,
-        aliases=("--dead-letters",),
-    )
+    verdicts_topic: str = verdicts_topic_option()
+    dead_letters_topic: str = dead_letters_topic_option()
     unique_topic: str | None = option(
         "--unique-topic",
         "topic that unique images go on to, as they came, with headers of their verdicts; without it, none do",

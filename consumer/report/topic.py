@@ -111,12 +111,8 @@ def _fetched(entry: Entry, records: Records) -> bytes | Exception:
     # A topic that was made anew may have another message there; of a member from before only the name is known.
     if record is None or (record.timestamp != place.found_ms and not entry.is_outside):
         return Missing(_NOT_KEPT)
-    message = ImageMessage(
-        *(record.topic, record.partition, record.offset, record.timestamp, record.key, record.value),
-        tuple(record.headers),
-    )
     try:
-        parsed = parse_message(message)
+        parsed = parse_message(ImageMessage.of_record(record))
     except BadInput as exc:
         return Missing(_NOT_KEPT) if entry.is_outside else exc
     if entry.is_outside and parsed.image_id != entry.name:

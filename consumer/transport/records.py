@@ -16,20 +16,7 @@ def image_messages(
     """Iterate over records that were read, each in the present assignment of its partition."""
     for place, records in polled.items():
         for record in records:
-            yield _image_message(record, assignment(place))
-
-
-def _image_message(record: Any, assignment: int) -> ImageMessage:  # noqa: ANN401 - kafka-python has no types
-    return ImageMessage(
-        topic=record.topic,
-        partition=record.partition,
-        offset=record.offset,
-        timestamp_ms=record.timestamp,
-        key=record.key,
-        value=record.value,
-        headers=tuple(record.headers),
-        assignment=assignment,
-    )
+            yield ImageMessage.of_record(record, assignment(place))
 
 
 def memory_bytes(message: ImageMessage) -> int:

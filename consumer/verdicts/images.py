@@ -148,26 +148,14 @@ def message_place(key: str) -> tuple[str, int, int] | None:
 
 def _id_of(record: Any) -> str | None:  # noqa: ANN401 - kafka-python has no types
     try:
-        return parse_message(_message_of(record)).image_id
+        return parse_message(ImageMessage.of_record(record)).image_id
     except BadInput:
         return None
 
 
-def _message_of(record: Any) -> ImageMessage:  # noqa: ANN401 - as above
-    return ImageMessage(
-        record.topic,
-        record.partition,
-        record.offset,
-        record.timestamp,
-        record.key,
-        record.value,
-        tuple(record.headers),
-    )
-
-
 def _of_record(record: Any) -> FetchedImage:  # noqa: ANN401 - as above
     try:
-        request = parse_message(_message_of(record))
+        request = parse_message(ImageMessage.of_record(record))
     except BadInput as exc:
         return FetchedImage(gone=f"the message is no image: {exc}")
     return FetchedImage(uri=request.uri) if request.uri is not None else FetchedImage(data=request.data)

@@ -4,7 +4,7 @@ import re
 from dataclasses import dataclass
 from datetime import UTC, datetime
 
-from neardup.settings.kafka import KafkaConnection
+from neardup.settings.kafka import KafkaConnection, verdicts_topic_option
 from neardup.settings.options import option
 from neardup.settings.parsers import duration_or_off, duration_text
 from neardup.settings.subjects import TOPICS
@@ -85,9 +85,7 @@ def edge(given: Moment | None, now: datetime) -> int | dict[int, int] | None:
 class SpanSettings(KafkaConnection):
     """A span of the verdict topic: which topic, from where, and up to where."""
 
-    verdicts_topic: str = option(
-        "--verdicts-topic", "topic of the verdicts", "verdicts", subject=TOPICS, common=True, aliases=("--verdicts",)
-    )
+    verdicts_topic: str = verdicts_topic_option()
     since: Moment | None = option(  # noqa: RUF009 - a dataclass field, as all of these
         "--from",
         "where to begin in the verdict topic: a time (2026-01-31T12:00:00Z), an age (2h), or PARTITION:OFFSET,...; "

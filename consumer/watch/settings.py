@@ -4,6 +4,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 from consumer.settings import KafkaSettings
+from neardup.settings.kafka import dead_letters_topic_option, verdicts_topic_option
 from neardup.settings.options import option, refuse
 from neardup.settings.parsers import integer
 from neardup.settings.subjects import RUNNING, TOPICS
@@ -30,17 +31,8 @@ def address(text: str) -> tuple[str, int]:
 class WatchSettings(KafkaSettings):
     """All settings of the live view, ``neardup watch``."""
 
-    verdicts_topic: str = option(
-        "--verdicts-topic", "topic of the verdicts", "verdicts", subject=TOPICS, common=True, aliases=("--verdicts",)
-    )
-    dead_letters_topic: str = option(
-        "--dead-letters-topic",
-        "topic of the messages that cannot be judged",
-        "images.dead",
-        subject=TOPICS,
-        common=True,
-        aliases=("--dead-letters",),
-    )
+    verdicts_topic: str = verdicts_topic_option()
+    dead_letters_topic: str = dead_letters_topic_option()
     group: str = option("--group", "Kafka consumer group", "neardup", subject=TOPICS, common=True)
     page: tuple[str, int] | None = option(
         "--page",

@@ -8,10 +8,29 @@ from typing import Any
 from neardup.errors import Misconfigured
 from neardup.settings.options import option
 from neardup.settings.parsers import integer, one_of
-from neardup.settings.subjects import KAFKA
+from neardup.settings.subjects import KAFKA, TOPICS
 
 _MEBIBYTE = 1024 * 1024
 _WITH_PASSWORD = ("PLAIN", "SCRAM-SHA-256", "SCRAM-SHA-512")
+
+
+def verdicts_topic_option() -> Any:  # noqa: ANN401 - stands where a field's default stands
+    """Declare the topic of the verdicts, which many commands read or write."""
+    return option(
+        "--verdicts-topic", "topic of the verdicts", "verdicts", subject=TOPICS, common=True, aliases=("--verdicts",)
+    )
+
+
+def dead_letters_topic_option() -> Any:  # noqa: ANN401 - as above
+    """Declare the topic of the messages that cannot be judged."""
+    return option(
+        "--dead-letters-topic",
+        "topic of the messages that cannot be judged",
+        "images.dead",
+        subject=TOPICS,
+        common=True,
+        aliases=("--dead-letters",),
+    )
 
 
 @dataclass(frozen=True)
