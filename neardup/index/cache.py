@@ -41,26 +41,36 @@ class CellBlock:
         Those that it begins with.
     parts
         What is kept of each besides, as far as it is asked for.
+    rows
+        Which of the records, in their order; they are copied when somebody looks at them. None for all.
     """
 
-    def __init__(self, records: Records, parts: Parts = Parts.NOTHING) -> None:
+    def __init__(self, records: Records, parts: Parts = Parts.NOTHING, rows: NDArray[np.intp] | None = None) -> None:
         self._parts = parts
-        self._pieces = [records]
+        self._held = [records]
+        self._rows = rows
 
     def __len__(self) -> int:
         """Return the number of records."""
-        return sum(map(len, self._pieces))
+        held = sum(map(len, self._held))
+        return held if self._rows is None else held - len(self._held[0]) + len(self._rows)
 
     @property
     def dimension(self) -> int:
         """Length of a descriptor."""
-        return self._pieces[0].dimension
+        return self._held[0].dimension
+
+    @property
+    def _pieces(self) -> list[Records]:
+        if self._rows is not None:
+            self._held[0], self._rows = self._held[0].taken(self._rows), None
+        return self._held
 
     @property
     def records(self) -> Records:
         """All of them."""
         if len(self._pieces) > 1:
-            self._pieces = [joined(self._pieces)]
+            self._held = [joined(self._pieces)]
         return self._pieces[0]
 
     def descriptors(self, rows: NDArray[np.integer] | None = None) -> Descriptors:
@@ -112,18 +122,23 @@ class CellBlock:
 
     @property
     def nbytes(self) -> int:
-        """Memory held, in bytes, about."""
-        return sum(piece.nbytes for piece in self._pieces)
+        """Memory held, in bytes, about; of what others have a part of, too, this one's part."""
+        held = sum(piece.nbytes for piece in self._held)
+        if self._rows is None or not len(self._held[0]):
+            return held
+        return held - self._held[0].nbytes * (len(self._held[0]) - len(self._rows)) // len(self._held[0])
 
     def extend(self, records: Records) -> None:
         """Append records, which hold the same."""
-        if len(self._pieces) == _MOST_PIECES:
-            self._pieces = [self.records]
-        self._pieces.append(records)
+        if len(self._held) == _MOST_PIECES:
+            self._held = [self.records]
+        self._held.append(records)
 
     def taken(self, rows: NDArray[np.intp]) -> "CellBlock":
         """Return a block of some of the rows, in their order."""
-        return CellBlock(self.records.taken(rows), self._parts)
+        if self._rows is not None and len(self._held) == 1:
+            return CellBlock(self._held[0], self._parts, self._rows[rows])
+        return CellBlock(self.records, self._parts, rows)
 
 
 class CellCache:
@@ -212,10 +227,13 @@ class CellCache:
         self._evict()
         return blocks
 
-    def peek(self, cell: int) -> CellBlock | None:
-        """Return a cell if it is cached; does not count as a use."""
-        self._complete([cell])
-        return self._blocks.get(cell)
+    def divide(self, cell: int, halves: Iterable[tuple[int, NDArray[np.intp]]]) -> None:
+        """Put what is cached of a cell into new ones, each given with the places that its members had."""
+        block = self._blocks.get(cell)
+        if block is not None:
+            for half, rows in halves:
+                self.put(half, block.taken(rows[rows < len(block)]))  # others wait on, by their slots
+        self.drop(cell)
 
     def put(self, cell: int, block: CellBlock) -> None:
         """Keep a cell, as the most recently used."""

@@ -208,11 +208,7 @@ class GenerationView:
             return
         sides = np.frombuffer(split.sides, dtype=np.uint8)
         halves = [(split.low, np.flatnonzero(sides == ord("L"))), (split.high, np.flatnonzero(sides == ord("R")))]
-        block = self._cache.peek(split.cell)
-        if block is not None:
-            for cell, rows in halves:
-                self._cache.put(cell, block.taken(rows))
-        self._cache.drop(split.cell)
+        self._cache.divide(split.cell, halves)
         self._places.divide(split.cell, halves)
         self.grown |= {split.low, split.high}
         self.grown.discard(split.cell)

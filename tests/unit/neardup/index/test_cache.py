@@ -112,12 +112,30 @@ class TestCache:
         cache, _ = self.make(100)
         cache.put(1, block_of(1))
         cache.put(1, block_of(*range(50)))
-        block = cache.peek(1)
-        assert block is not None
-        assert cache.nbytes == block.nbytes
+        assert cache.nbytes == cache.get_many([1])[1].nbytes
         cache.drop(1)
         cache.drop(1)
-        assert (cache.nbytes, cache.peek(1)) == (0, None)
+        assert (cache.nbytes, cache.get_many([1], most_read=0)) == (0, {})
+
+    def test_what_is_divided_is_in_its_halves_whenever_somebody_looks(self) -> None:
+        cache, loaded = self.make(100)
+        cache.put(0, block_of(*range(8)))
+        before = cache.nbytes
+        cache.divide(0, [(1, np.array([0, 2, 5, 7])), (2, np.array([1, 3, 4, 6]))])
+        cache.divide(2, [(3, np.array([0, 3])), (4, np.array([1, 2]))])
+        assert before <= cache.nbytes < before + 2 * block_of(1).nbytes  # each has its own share of what they share
+        looked_at = cache.get_many([1, 3, 4])
+        assert [block.descriptors()[:, 0].tolist() for block in looked_at.values()] == [[0, 2, 5, 7], [1, 6], [3, 4]]
+        assert (loaded, cache.get_many([0, 2], most_read=0)) == ([], {})
+
+    def test_a_half_that_has_grown_is_divided_like_any_cell(self) -> None:
+        cache, _ = self.make(100)
+        cache.put(0, block_of(*range(4)))
+        cache.divide(0, [(1, np.array([1, 2])), (2, np.array([0, 3]))])
+        cache.get_many([1])[1].extend(block_of(8, 9).records)
+        cache.divide(1, [(3, np.array([1, 3])), (4, np.array([0, 2]))])
+        halves = cache.get_many([3, 4])
+        assert [block.descriptors()[:, 0].tolist() for block in halves.values()] == [[2, 9], [1, 8]]
 
     def test_records_that_wait_are_put_into_their_cells_when_these_are_asked_for(self) -> None:
         places = Places(3, range(3))
