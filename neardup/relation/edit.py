@@ -90,7 +90,8 @@ class Edit:
             parts.append(f"in {_share(self.inset)} of its own frame")
         if self.brightness:
             parts.append(f"{abs(self.brightness):g} grey levels {'brighter' if self.brightness > 0 else 'darker'}")
-        parts.append(f"{self.contrast:g} times the contrast")
+        if (contrast := f"{self.contrast:g}") != "1":
+            parts.append(f"{contrast} times the contrast")
         parts += _shift(self.colour[0], "bluer", "yellower") + _shift(self.colour[1], "redder", "greener")
         return ", ".join(parts)
 

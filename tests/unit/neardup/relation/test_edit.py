@@ -31,7 +31,7 @@ def test_the_same_picture() -> None:
     assert edit is not None
     assert (edit.mirrored, edit.turned, edit.scale) == (False, 0.0, (1.0, 1.0))
     assert edit.box == edit.inset == (0.0, 0.0, 1.0, 1.0)
-    assert str(edit) == "shows all of the earlier image, 1 times the contrast"
+    assert str(edit) == "shows all of the earlier image"
 
 
 def test_a_crop_shows_a_part_and_is_filled_by_it() -> None:

@@ -87,9 +87,7 @@ def test_what_was_done_to_a_copy_is_told_in_words() -> None:
     assert picture_of(verdict("b", "a", symmetry="mirror"), file_of("b"), 1).done == "mirror"
     assert picture_of(verdict("b", "a"), file_of("b"), 1).done == ""
     told = picture_of(verdict("b", "a", edit(HALF, WHOLE)), file_of("b"), 1).done
-    assert (
-        told == "shows 0 to 50 % of the width and 0 to 100 % of the height of the earlier image, 1 times the contrast"
-    )
+    assert told == "shows 0 to 50 % of the width and 0 to 100 % of the height of the earlier image"
 
 
 # The files
