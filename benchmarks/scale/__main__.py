@@ -13,7 +13,7 @@ import os
 import platform
 import sys
 import tempfile
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
@@ -22,9 +22,11 @@ import numpy as np
 
 from benchmarks.pages import with_tables
 from benchmarks.real_descriptors import descriptors_of_images, generated
+from benchmarks.scale import roles
 from benchmarks.scale.measure import Bench, following, processes, size, turns
 from benchmarks.scale.tables import tables
 from benchmarks.throughput.builds import ROOT, THIS, unpacked
+from benchmarks.throughput.servers import own_servers
 from demo.services import open_redis
 from neardup.descriptors import load_descriptor
 
@@ -32,7 +34,7 @@ RESULTS = ROOT / "benchmarks/results/scale.json"
 PAGE = ROOT / "docs/scaling.md"
 BASE = "d794b95"
 DESCRIPTOR = "dct"
-PARTS = ("turns", "following", "processes", "sizes")
+PARTS = ("turns", "following", "processes", "sizes", "roles")
 
 
 def main(arguments: Sequence[str]) -> int:
@@ -87,11 +89,21 @@ def _measure(options: argparse.Namespace, report: dict[str, Any]) -> None:
         radius = load_descriptor(DESCRIPTOR).default_radius
         bench = Bench(url, (str(file), DESCRIPTOR, str(radius)), {"this": THIS, "before": before}, _say)
         for part in (part for part in PARTS if part in options.only):
+            if part == "roles":
+                report[part] = {"found": []}
+                for found in roles.measure(stack.enter_context(own_servers()), _say):
+                    report[part]["found"].append(found)
+                    _keep(report, options.out)
+                continue
             report[part] = {"members": options.members, "images": options.images, "found": []}
             for found in _found(part, bench, options):
                 report[part]["found"].append(found)
-                options.out.parent.mkdir(parents=True, exist_ok=True)
-                options.out.write_text(json.dumps(report, indent=1) + "\n", encoding="utf-8")
+                _keep(report, options.out)
+
+
+def _keep(report: Mapping[str, Any], out: Path) -> None:
+    out.parent.mkdir(parents=True, exist_ok=True)
+    out.write_text(json.dumps(report, indent=1) + "\n", encoding="utf-8")
 
 
 def _found(part: str, bench: Bench, options: argparse.Namespace) -> Iterator[dict[str, Any]]:

@@ -69,6 +69,33 @@ class Clients:
             "client_mib": (_memory() - before) / count / (1 << 20),
         }
 
+    def keep(self, folder: str) -> dict[str, float]:
+        """Leave what the first client knows in a folder, as a consumer with --index-cache does; of this build alone."""
+        began_s = time.perf_counter()
+        self._cached(folder).leave()
+        files = [file.stat().st_size for file in Path(folder).rglob("*") if file.is_file()]
+        return {"keep_s": time.perf_counter() - began_s, "kept_mib": sum(files) / (1 << 20)}
+
+    def open_kept(self, folder: str) -> dict[str, float]:
+        """Open the index by what was kept."""
+        before, began_s, began_cpu_s = _memory(), time.perf_counter(), time.process_time()
+        self._clients.append(self._cached(folder))
+        return {
+            "open_s": time.perf_counter() - began_s,
+            "open_cpu_s": time.process_time() - began_cpu_s,
+            "client_mib": (_memory() - before) / (1 << 20),
+        }
+
+    def _cached(self, folder: str) -> RedisIndex:
+        from neardup.index.redis import RedisIndexOptions  # noqa: PLC0415 - an older build has none
+        from neardup.index.shared.folder import lasting_folder  # noqa: PLC0415 - as above
+        from neardup.index.shared.views import SharedViews  # noqa: PLC0415 - as above
+
+        options = RedisIndexOptions()
+        views = SharedViews(lasting_folder(Path(folder), self._meta.name, options.cache_bytes), lasting=True)
+        connection = redis.Redis.from_url(self._url, socket_timeout=_TIMEOUT_S)
+        return RedisIndex(connection, self._meta.name, options=dataclasses.replace(options, shared=views))
+
     def decide(self, first: int, images: int) -> dict[str, float]:
         """Decide some images, from one on, batch by batch, the clients in turn."""
         batches = [

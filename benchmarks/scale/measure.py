@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 
 import redis
@@ -32,7 +33,7 @@ class Remote:
     def __init__(self, process: "subprocess.Popen[str]") -> None:
         self._process = process
 
-    def tell(self, command: str, *arguments: int) -> None:
+    def tell(self, command: str, *arguments: int | str) -> None:
         """Give a command."""
         if self._process.stdin is None:
             sys.exit("a client has no pipes")
@@ -45,7 +46,7 @@ class Remote:
             sys.exit("a client has ended")
         return dict(json.loads(told))
 
-    def __call__(self, command: str, *arguments: int) -> Figures:
+    def __call__(self, command: str, *arguments: int | str) -> Figures:
         """Give a command, and return what it came to."""
         self.tell(command, *arguments)
         return self.answer()
@@ -204,6 +205,13 @@ def size(bench: Bench, members: int) -> dict[str, Any]:
             client("decide", members, 1024)
             in_batches = client("decide", members + 1024, 4096)
             singles = client("single", members + 5120, 512)
+        with TemporaryDirectory(prefix="neardup-cache-") as folder:
+            with alone.clients("this") as client:
+                kept = client("keep", folder)
+            with alone.clients("this") as client:
+                again = client("open_kept", folder)
+                client("decide", members + 5632, 1024)
+                later = client("decide", members + 6656, 4096)
     found = {
         "members": members,
         "redis_mib": stored / _MIB,
@@ -212,6 +220,9 @@ def size(bench: Bench, members: int) -> dict[str, Any]:
         "batch_cpu_ms_an_image": 1e3 * in_batches["cpu_s"] / in_batches["images"],
         "single_ms_p50": singles["ms_p50"],
         "single_ms_p99": singles["ms_p99"],
+        **kept,
+        **{f"kept_{name}": figure for name, figure in again.items()},
+        "kept_batch_cpu_ms_an_image": 1e3 * later["cpu_s"] / later["images"],
     }
     bench.say(f"size: {found}")
     return found

@@ -11,7 +11,8 @@ Found = Sequence[Mapping[str, Any]]
 def tables(report: Mapping[str, Any]) -> dict[str, str]:
     """Return each table by the name of its place; those of parts that nobody measured are left out."""
     made = {"machine": "{machine}; descriptors {data}; the build before is `{before}`.".format_map(report)}
-    for name, make in (("turns", _turns), ("following", _following), ("processes", _processes), ("sizes", _sizes)):
+    parts = {"turns": _turns, "following": _following, "processes": _processes, "sizes": _sizes, "roles": _roles}
+    for name, make in parts.items():
         if name in report:
             made[name] = make(report[name]["found"])
     return made
@@ -82,6 +83,7 @@ def _sizes(found: Found) -> str:
         "Redis, MiB",
         "a consumer, MiB",
         "opened in s",
+        "opened by what was kept: s, MiB",
         "batch of 64, ms an image: CPU, elapsed",
         "one image alone, ms: p50, p99",
     )
@@ -93,8 +95,26 @@ def _sizes(found: Found) -> str:
                 f"{each['redis_mib']:,.0f}",
                 f"{each['client_mib']:,.0f}",
                 f"{each['open_s']:,.1f}",
+                f"{each['kept_open_s']:,.1f}, {each['kept_client_mib']:,.0f}" if "kept_open_s" in each else "",
                 f"{each['batch_cpu_ms_an_image']:.2f}, {each['batch_ms_an_image']:.2f}",
                 f"{each['single_ms_p50']:.2f}, {each['single_ms_p99']:.2f}",
+            ]
+            for each in found
+        ],
+    )
+
+
+def _roles(found: Found) -> str:
+    head = ("role", "images", "consumers", "images a second", "their CPU, ms an image")
+    return table(
+        head,
+        [
+            [
+                each["role"],
+                each["data"],
+                str(each["consumers"]),
+                f"{each['images_a_second']:,.0f}",
+                f"{each['cpu_ms']:.2f}",
             ]
             for each in found
         ],

@@ -59,6 +59,9 @@ def _options(arguments: Sequence[str]) -> argparse.Namespace:
         "--files", type=int, nargs="+", default=[1000, 10_000], help="files for other tools; 100000 take 5 GB"
     )
     parser.add_argument(
+        "--tools", nargs="+", default=[], metavar="NAME", help="of other tools these alone; the others' figures stay"
+    )
+    parser.add_argument(
         "--members", type=int, default=MEMBERS, help="of a filled index, for the ceiling; 0 does without"
     )
     parser.add_argument("--out", type=Path, default=RESULTS)
@@ -91,7 +94,8 @@ def _measure(options: argparse.Namespace, report: dict[str, Any]) -> None:
         cases = end_to_end.cases(bases, options.images)
         for part in (part for part in PARTS if part in options.only):
             if part == "peers":
-                for found in peers.measure(source, folder, options.files, _say):
+                known = report.get(part, {}).get("files", {})
+                for found in peers.measure(source, folder, options.files, _say, known=known, only=options.tools):
                     report[part] = found
                     _keep(report, options.out)
             else:
@@ -135,7 +139,8 @@ class _Bench:
         if found is None:
             sys.exit(f"no end-to-end figures of {case.name} yet: measure them first, with --only end-to-end")
         rate = min(found[name]["images_s"] for name in ("before", "this")) / 2
-        return latency.measure(case, THIS, rate, self._servers, self._given(case))
+        given = self._given(replace(case, timed=max(case.timed, latency.wanted(rate))))
+        return latency.measure(case, THIS, rate, self._servers, given)
 
     def workers(self, case: Case) -> dict[str, Any]:
         count = self._workers

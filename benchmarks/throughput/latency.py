@@ -31,17 +31,26 @@ def measure(
     rate
         Images a second.
     given
-        The images' files, and the folder with the seeds.
+        The files of as many images as `wanted` says, and the folder with the seeds.
     """
     files, seeds = given
-    warm_up, timed = max(1, round(rate * _WARM_UP_S)), max(LEAST, round(rate * LASTS_S))
-    images = [files[number % len(files)].read_bytes() for number in range(warm_up + timed)]
+    warm_up, timed = _counts(rate)
+    images = [file.read_bytes() for file in files[: warm_up + timed]]
     found: dict[str, Any] = {"rate": round(rate, 2), "timed_images": timed}
     for name, build in (("before", case.base), ("this", this)):
         with consuming(build, servers, case.profile, seeds) as running, producer(servers) as sender:
             taken_ms = _taken_ms(running, sender, images, rate)[warm_up:]
         found[name] = {f"p{rank}_ms": round(float(np.percentile(taken_ms, rank)), 1) for rank in PERCENTILES}
     return found
+
+
+def wanted(rate: float) -> int:
+    """Return how many images it takes: all that were shown before would be duplicates, which cost more to decide."""
+    return sum(_counts(rate))
+
+
+def _counts(rate: float) -> tuple[int, int]:
+    return max(1, round(rate * _WARM_UP_S)), max(LEAST, round(rate * LASTS_S))
 
 
 def _taken_ms(running: Running, sender: Any, images: Sequence[bytes], rate: float) -> list[float]:  # noqa: ANN401 - of Kafka

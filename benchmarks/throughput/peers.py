@@ -24,18 +24,22 @@ PEERS: Mapping[str, tuple[str, ...]] = {
 """By name: the libraries that a peer needs; `peer.py` has the rest."""
 APART: Mapping[str, Path] = {name: ROOT / f".venv-{name}/bin/python" for name in ("imagededup", "fastdup")}
 """What runs a peer that has an environment of its own, which `make bench-NAME` makes: they want other versions."""
-AT_MOST: Mapping[str, int] = {"imagehash-bktree": 20_000}
-"""Files: at 10 of 64 bits a BK-tree compares with most of what it holds, in Python, so ten times as many take hours."""
+AT_MOST: Mapping[str, int] = {"imagehash-bktree": 20_000, "imagededup": 20_000}
+"""Files: at 10 of 64 bits a BK-tree compares with most of what it holds, in Python, and imagededup all with
+all: of ten times as many it was not through after a quarter of an hour."""
 FOLDER = ("neardup folder", ())
 FOLDER_SCRAPER = ("neardup folder --profile scraper", ("--profile", "scraper"))
 
 Groups = Sequence[int]
 
 
-def measure(source: Photos, folder: Path, counts: Sequence[int], say: Say) -> Iterator[dict[str, Any]]:
+def measure(
+    source: Photos, folder: Path, counts: Sequence[int], say: Say, *, known: Mapping[str, Any], only: Sequence[str]
+) -> Iterator[dict[str, Any]]:
     """Yield for each number of files what each tool took and found; the scraper's profile at the least number only.
 
-    All that was measured so far comes again with each tool: many files take hours, and a run may be cut short.
+    All that was measured so far comes again with each tool: many files take hours, and a run may be cut short. So some
+    tools can be measured alone: then what is `known` of the others stays.
     """
     missing = {
         name: f"{package} is not installed"
@@ -46,7 +50,7 @@ def measure(source: Photos, folder: Path, counts: Sequence[int], say: Say) -> It
     for name, python in APART.items():
         if not python.exists():
             missing[name] = f"it is not installed: `make bench-{name}` does that"
-    sizes: dict[str, Any] = {}
+    sizes: dict[str, Any] = {count: dict(figures) for count, figures in known.items()} if only else {}
     for count in sorted(counts):
         files = write_images(source, SIZES[0], count, _made(folder / f"peers-{count}"))
         own = (FOLDER, FOLDER_SCRAPER) if count == min(counts) else (FOLDER,)
@@ -58,9 +62,11 @@ def measure(source: Photos, folder: Path, counts: Sequence[int], say: Say) -> It
                 if name not in missing and count <= AT_MOST.get(name, count)
             },
         }
-        sizes[str(count)] = {}
+        found = sizes.setdefault(str(count), {})
         for name, run in tools.items():
-            sizes[str(count)][name] = figures = _measured(run, count)
+            if only and name not in only:
+                continue
+            found[name] = figures = _measured(run, count)
             say(f"{count} files, {name}: {figures}")
             yield {"not_measured": missing, "files": sizes}
 

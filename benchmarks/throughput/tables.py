@@ -154,7 +154,7 @@ def _latency(cases: Mapping[str, Any]) -> str:
 
 
 def _stages(cases: Mapping[str, Any]) -> str:
-    rooms = sorted({room for each in cases.values() for room in each}, key=lambda room: -_most(cases, room))
+    rooms = sorted({room for each in cases.values() for room in each}, key=lambda room: (-_most(cases, room), room))
     return table(
         ("what is done", *(f"{name}: ms an image" for name in cases)),
         [[room, *(f"{each.get(room, 0.0):.2f}" for each in cases.values())] for room in rooms],

@@ -4,7 +4,7 @@ import contextlib
 import os
 import threading
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -69,7 +69,7 @@ def _run(
     """Run once; images come when all workers have their partitions."""
     files, seeds = given
     with consuming(this, servers, case.profile, seeds, workers=workers, partitions=partitions) as running:
-        _await_members(servers.kafka, running.names.group, workers)
+        await_members(servers.kafka, running.names.group, workers, partitions)
         # Meanwhile verdicts are read, so that each moment is that of the verdicts that had come by then.
         publishing = threading.Thread(target=publish, args=(servers, running.names.topic, files, partitions))
         publishing.start()
@@ -78,14 +78,24 @@ def _run(
         return run
 
 
-def _await_members(address: str, group: str, count: int) -> None:
-    """Wait until a group has so many members and its partitions are given out."""
+def await_members(address: str, group: str, count: int, partitions: int) -> None:
+    """Wait until a group has so many members, among which all partitions of its topic are given out.
+
+    A new member first makes another give up some of them, and gets them only in the rebalance after that.
+    """
     until_s = time.monotonic() + ANSWER_S
     with KafkaAdminClient(bootstrap_servers=address) as admin:
         while time.monotonic() < until_s:
             with contextlib.suppress(CoordinatorNotAvailableError):  # the broker has just started
                 told_of = admin.describe_groups([group])[group]
-                if told_of["group_state"] == "Stable" and len(told_of["members"]) == count:
+                shares = [_partitions_of(member) for member in told_of["members"]]
+                is_shared = len(shares) == count and all(shares) and sum(shares) == partitions
+                if told_of["group_state"] == "Stable" and is_shared:
                     return
             time.sleep(0.1)
-    raise SystemExit(f"the group did not have {count} members in time")
+    raise SystemExit(f"the group did not have {count} members with {partitions} partitions in time")
+
+
+def _partitions_of(member: Mapping[str, Any]) -> int:
+    given = (member["member_assignment"] or {}).get("assigned_partitions", [])
+    return sum(len(topic["partitions"]) for topic in given)
