@@ -2,11 +2,13 @@
 
 import os
 import random
+import shutil
 import signal
 import subprocess
 import threading
 import time
 from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
 from pathlib import Path
 
@@ -17,7 +19,6 @@ STOP_S = 90.0
 """A consumer that was told to stop while servers were away takes 40 s at most; machines may be slow."""
 _STATIC = 1
 """The consumer with a name of its own in the group: it comes back to its partitions, others wait for new ones."""
-_PICTURES_A_ROUND = 100
 _NEW = 0.15
 """Share of the pictures of a round that were never shown before: what the index learns must stay small beside what
 the process itself takes."""
@@ -103,12 +104,15 @@ class Feed:
         Of the feed, but for the folder.
     seed
         Of the pictures.
+    pictures
+        Of a round.
     """
 
-    def __init__(self, folder: Path, arguments: Sequence[str], seed: int) -> None:
-        self._folder, self._arguments = folder, arguments
+    def __init__(self, folder: Path, arguments: Sequence[str], seed: int, pictures: int) -> None:
+        self._folder, self._arguments, self._pictures = folder, arguments, pictures
         self._random = random.Random(seed)  # noqa: S311 - no secret
         self._shown: list[int] = []
+        self._painted = 0
         self._end = threading.Event()
         self._thread = threading.Thread(target=self._feed, name="feed", daemon=True)
         self.rounds = 0
@@ -117,7 +121,7 @@ class Feed:
     @property
     def images(self) -> int:
         """How many pictures there were in the rounds that are over."""
-        return self.rounds * _PICTURES_A_ROUND
+        return self.rounds * self._pictures
 
     def start(self) -> None:
         """Begin to feed."""
@@ -129,11 +133,15 @@ class Feed:
         self._thread.join()
 
     def _feed(self) -> None:
+        folder = self._paint()
         while not self._end.is_set():
-            folder = self._folder / f"round-{self.rounds:04}"
-            self._paint(folder)
-            self._feed_round(folder)
-            self.rounds += 1
+            # The next round is painted meanwhile.
+            with ThreadPoolExecutor(1) as beside:
+                fed = beside.submit(self._feed_round, folder)
+                following = self._paint()
+                fed.result()
+            shutil.rmtree(folder)
+            self.rounds, folder = self.rounds + 1, following
 
     def _feed_round(self, folder: Path) -> None:
         """Feed a folder; what of it is in the topic counts, however the feed ends."""
@@ -145,9 +153,11 @@ class Feed:
         if ended.returncode not in {0, 1}:
             self.faults.append(f"the feed ended with {ended.returncode}: {ended.stderr[-300:]}")
 
-    def _paint(self, folder: Path) -> None:
+    def _paint(self) -> Path:
+        folder = self._folder / f"round-{self._painted:04}"
+        self._painted += 1
         folder.mkdir(parents=True)
-        for number in range(_PICTURES_A_ROUND):
+        for number in range(self._pictures):
             if not self._shown or self._random.random() < _NEW:
                 self._shown.append(1_000_000 + len(self._shown))
                 picture = photo(self._shown[-1])
@@ -155,6 +165,7 @@ class Feed:
                 picture = photo(self._random.choice(self._shown), quality=self._random.choice((60, 75, 90)))
             (folder / f"{number:04}.jpg").write_bytes(picture)
         (folder / "none.jpg").write_bytes(b"no image")
+        return folder
 
 
 class Memory:

@@ -7,14 +7,15 @@ import time
 from collections import Counter
 from collections.abc import Callable
 from contextlib import ExitStack
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from kafka.admin import KafkaAdminClient, NewTopic
 
 from demo.services import KafkaProgram, KafkaServer, RedisProgram, RedisServer
+from tests.soak.again import MOST_TOLD, Scribe, differing
 from tests.soak.crew import STOP_S, Consumer, Feed, Memory
-from tests.soak.judge import Report, Scene, audit, await_the_end
+from tests.soak.judge import Report, Scene, audit, await_the_end, is_judged
 from tests.support.processes import eventually
 from tests.support.stage import bootstrap, seed_folder
 
@@ -23,9 +24,12 @@ CONSUMERS = 3
 _CALLED = {"all": "consumer", "describe": "describer", "decide": "decider"}
 _POLL_S = 0.2
 _SAMPLE_S = 1.0
+_ASK_S = 5.0
 _LONGEST_STALL_S = 30.0
 _WARM = 1 / 3
 """Part of the time after which a consumer has met all that it will meet: buffers, caches, an outage of each server."""
+_REPEAT_BYTES = 4 * 2**20
+"""Of described images: soon full, so that whatever grows after that is a leak."""
 _MEMORY_S = 150.0
 """A shorter soak says what memory it saw, and does not judge it: there is no plateau yet."""
 _REDIS = {"appendonly": "yes", "appendfsync": "always"}
@@ -49,7 +53,14 @@ class Plan:
     describers, deciders
         How many there are of each; with none, three consumers do both.
     images
-        How many are fed at least, instead of for so long; None for as many as there is time for.
+        How many are fed before any consumer starts, as an archive is; there is trouble until all of them are judged.
+        None feeds for so long, meanwhile.
+    round_images
+        Of one folder that is fed.
+    batch
+        Images that a consumer takes together.
+    again
+        Whether one process of role all judges everything once more, and must tell the same.
     """
 
     minutes: float
@@ -59,6 +70,9 @@ class Plan:
     describers: int = 0
     deciders: int = 0
     images: int | None = None
+    round_images: int = 100
+    batch: int = 16
+    again: bool = False
 
     @property
     def roles(self) -> list[str]:
@@ -107,7 +121,8 @@ class Soak:
         self._deck: list[Callable[[], None]] = []
         self._decks = self._kills = self._stops = 0
         self._mishaps: Counter[str] = Counter()
-        self._began_s = 0.0
+        self._began_s = self._asked_s = 0.0
+        self._judged = False
         self.report = Report(seed=plan.seed)
 
     def run(self) -> Report:
@@ -120,45 +135,56 @@ class Soak:
             self._prepare(scene)
             stack.callback(self._end_all)
             self._began_s = time.monotonic()
+            scribe = Scribe(scene.redis_url, scene.index)
+            scribe.start()
             memory = self._feed_and_trouble(scene)
             self._drain(scene)
+            scribe.end()
             self._judge_memory(memory)
             audit(scene, self.report)
+            if self._plan.again:
+                self._judge_again(scene, scribe)
         self.report.mishaps = dict(self._mishaps)
         self.report.seconds = round(time.monotonic() - self._began_s, 1)
         return self.report
 
     def _prepare(self, scene: Scene) -> None:
-        bootstrap(seed_folder(self._folder / "seeds"), scene.redis_url, scene.index)
+        seeds = seed_folder(self._folder / "seeds")
+        for index in (scene.index, *([_again(scene).index] if self._plan.again else [])):
+            bootstrap(seeds, scene.redis_url, index)
         with KafkaAdminClient(bootstrap_servers=scene.address) as admin:
             counts = {scene.images: max(PARTITIONS, self._plan.describers), scene.verdicts: 2, scene.dead: 1}
             counts |= {scene.descriptors: max(PARTITIONS, self._plan.deciders)} if self._plan.has_roles else {}
             admin.create_topics([NewTopic(topic, count, 1) for topic, count in counts.items()])
-        arguments = [
-            *("-m", "consumer", "--bootstrap-servers", scene.address, "--redis", scene.redis_url),
+        self._consumers = [
+            Consumer(number, self._consumer(scene, role), _CALLED[role]) for number, role in enumerate(self._plan.roles)
+        ]
+
+    def _consumer(self, scene: Scene, role: str) -> list[str]:
+        return [
+            *("-m", "consumer", "--bootstrap-servers", scene.address, "--redis", scene.redis_url, "--role", role),
             *("--index", scene.index, "--topic", scene.images, "--verdicts", scene.verdicts),
             *("--dead-letters", scene.dead, "--group", scene.group, "--metrics-port", "0"),
-            *("--session-timeout-s", "6", "--batch-size", "16", "--log-level", "WARNING"),
+            *("--session-timeout-s", "6", "--batch-size", str(self._plan.batch), "--log-level", "WARNING"),
+            *([] if role == "decide" else ["--repeat-bytes", str(_REPEAT_BYTES)]),
         ]
-        self._consumers = [
-            Consumer(number, [*arguments, "--role", role], _CALLED[role])
-            for number, role in enumerate(self._plan.roles)
-        ]
-        for consumer in self._consumers:
-            consumer.start()
 
     # -- trouble ------------------------------------------------------------------------------------------------------
 
     def _feed_and_trouble(self, scene: Scene) -> Memory:
         to = ["--bootstrap-servers", scene.address, "--topic", scene.images, "--rate", str(self._plan.rate)]
-        feed = Feed(self._folder / "pictures", to, self._plan.seed)
-        memory = Memory(lambda: self._consumers[0].pid)
+        feed = Feed(self._folder / "pictures", to, self._plan.seed, self._plan.round_images)
         feed.start()
+        if self._plan.images is not None:
+            self._await_fed(feed, self._plan.images)
+        for consumer in self._consumers:
+            consumer.start()
+        memory = Memory(lambda: self._consumers[0].pid)
         end_s = self._began_s + self._plan.feed_s
-        mishap_at_s = self._began_s + self._soon()
+        mishap_at_s = time.monotonic() + self._soon()
         sample_at_s = 0.0
         # However slow the machine, every mishap is to happen once.
-        while self._goes_on(feed, end_s) or self._decks == 0 or (self._decks == 1 and self._deck):
+        while self._goes_on(scene, end_s) or self._decks == 0 or (self._decks == 1 and self._deck):
             time.sleep(_POLL_S)
             self._look_after()
             if time.monotonic() >= sample_at_s:
@@ -172,9 +198,19 @@ class Soak:
         self.report.faults += feed.faults
         return memory
 
-    def _goes_on(self, feed: Feed, end_s: float) -> bool:
-        """Say whether the feed is to go on."""
-        return time.monotonic() < end_s if self._plan.images is None else feed.images < self._plan.images
+    def _await_fed(self, feed: Feed, images: int) -> None:
+        while feed.images < images:
+            time.sleep(_POLL_S)
+        feed.end()
+        self._say(f"{time.monotonic() - self._began_s:6.1f} s  {feed.images} images are fed")
+
+    def _goes_on(self, scene: Scene, end_s: float) -> bool:
+        """Say whether feed and trouble are to go on."""
+        if self._plan.images is None:
+            return time.monotonic() < end_s
+        if time.monotonic() >= self._asked_s + _ASK_S:
+            self._asked_s, self._judged = time.monotonic(), is_judged(scene, has_roles=self._plan.has_roles)
+        return not self._judged
 
     def _soon(self) -> float:
         return self._random.uniform(0.0, 2.0 * self._plan.mishap_s)
@@ -257,6 +293,13 @@ class Soak:
         eventually(lambda: all(consumer.has_ended() for consumer in self._consumers), "the consumers' end", STOP_S)
         self._look_after(revive=False)
 
+    def _judge_again(self, scene: Scene, scribe: Scribe) -> None:
+        self._say(f"{time.monotonic() - self._began_s:6.1f} s  all of it once more, by one process that does all")
+        again = _again(scene)
+        found = differing(scene, again, scribe.appended, self._consumer(again, "all"))
+        self.report.judged_again, self.report.told_otherwise = self.report.fed, len(found)
+        self.report.faults += [*scribe.faults, *found[:MOST_TOLD]]
+
     def _judge_memory(self, memory: Memory) -> None:
         warm, end = memory.between(_WARM, _WARM + 1 / 6), memory.between(5 / 6, 1.0)
         report = self.report
@@ -267,3 +310,9 @@ class Soak:
     def _end_all(self) -> None:
         for consumer in self._consumers:
             consumer.close()
+
+
+def _again(scene: Scene) -> Scene:
+    """Return a scene of other names on the same servers."""
+    names = {name: f"{getattr(scene, name)}.again" for name in ("index", "images", "verdicts", "dead", "group")}
+    return replace(scene, **names)

@@ -2,10 +2,11 @@
 
 import json
 from collections import Counter
-from collections.abc import Iterable
-from contextlib import closing
+from collections.abc import Iterator, Mapping
+from contextlib import closing, contextmanager
 from dataclasses import asdict, dataclass, field
-from typing import Any
+from itertools import chain
+from typing import Any, NamedTuple, Self
 
 import numpy as np
 from kafka import KafkaConsumer, TopicPartition
@@ -16,9 +17,11 @@ from neardup.index.stored.connection import connect
 from tests.stress.audit import Contents, pairs_within
 from tests.support.processes import eventually, offsets_of, run
 
-MAX_CLUSTER = 300
+MAX_CLUSTER = 300 + 128
+"""What is divided at 300 is divided with the next batch: the last ones of some consumers may have come on top."""
 MOST_GROWTH = 0.05
 DRAIN_S = 180.0
+"""Without progress for so long, something is wrong."""
 
 
 @dataclass
@@ -44,13 +47,15 @@ class Report:
     memory_end_mib: float = 0.0
     memory_growth: float = 0.0
     memory_judged: bool = False
+    judged_again: int = 0
+    told_otherwise: int = 0
     faults: list[str] = field(default_factory=list)
 
     @property
     def sound(self) -> bool:
         """Whether the audit found nothing."""
         found = [self.lost, self.doubled, self.strangers, self.pairs_within_radius]
-        found += [self.uniques_not_members, self.members_not_unique, len(self.faults)]
+        found += [self.uniques_not_members, self.members_not_unique, self.told_otherwise, len(self.faults)]
         return not any(found) and not (self.memory_judged and self.memory_growth >= MOST_GROWTH)
 
     def to_json(self) -> str:
@@ -71,38 +76,111 @@ class Scene:
     group: str = "soak"
 
 
+class Told(NamedTuple):
+    """What is told of an image: the verdict, and of a duplicate the key of its member and the distance.
+
+    The distance that is told of a unique is that of the nearest member that it was compared with, which news of other
+    cells may not be: it hangs on who decided what at once.
+    """
+
+    verdict: str
+    member: str | None
+    distance: float | None
+
+    def named(self, names: Mapping[str, str]) -> Self:
+        """Return this with another name for the member, if it has one."""
+        return self if self.member is None else self._replace(member=names.get(self.member, self.member))
+
+
 def await_the_end(scene: Scene, *, has_roles: bool = False) -> None:
     """Wait until the group has committed all that was fed; and where it only describes, until that is judged."""
-    _await_group(scene, scene.group, scene.images)
-    if has_roles:
-        _await_group(scene, f"{scene.group}{DECIDERS}", scene.descriptors)
+    for group, topic in _ways(scene, has_roles=has_roles):
+        await_group(scene, group, topic)
 
 
-def _await_group(scene: Scene, group: str, topic: str) -> None:
+def is_judged(scene: Scene, *, has_roles: bool = False) -> bool:
+    """Say whether all that was fed is judged by now."""
+    with _clients(scene) as clients:
+        return all(at >= end for at, end in (_progress(*clients, *way) for way in _ways(scene, has_roles=has_roles)))
+
+
+def await_group(scene: Scene, group: str, topic: str) -> None:
+    """Wait until a group has committed all that is in a topic, as long as it gets on."""
+    reached = -1
+    with _clients(scene) as clients:
+
+        def further() -> tuple[int, int] | None:
+            at, end = _progress(*clients, group, topic)
+            return (at, end) if at > reached or at >= end else None
+
+        while True:
+            reached, end = eventually(further, f"progress of the group {group} to the end of {topic}", DRAIN_S)
+            if reached >= end:
+                return
+
+
+def _ways(scene: Scene, *, has_roles: bool) -> list[tuple[str, str]]:
+    """Return the groups, and the topics that they read."""
+    ways = [(scene.group, scene.images)]
+    return [*ways, (f"{scene.group}{DECIDERS}", scene.descriptors)] if has_roles else ways
+
+
+@contextmanager
+def _clients(scene: Scene) -> Iterator[tuple[KafkaAdminClient, Any]]:
     with KafkaAdminClient(bootstrap_servers=scene.address) as admin, closing(_reader(scene.address)) as reader:
-        ends = reader.end_offsets(_partitions(reader, topic))
+        yield admin, reader
 
-        def done() -> bool:
-            offsets = offsets_of(admin, group) or {}
-            return all(offsets.get(place, 0) >= end for place, end in ends.items())
 
-        eventually(done, f"the group {group} at the end of {topic}", DRAIN_S)
+def _progress(admin: KafkaAdminClient, reader: Any, group: str, topic: str) -> tuple[int, int]:  # noqa: ANN401 - of kafka
+    """Return how much of a topic a group has committed, and how much there is."""
+    ends = reader.end_offsets(_partitions(reader, topic))
+    offsets = offsets_of(admin, group) or {}
+    return sum(min(offsets.get(place, 0), end) for place, end in ends.items()), sum(ends.values())
 
 
 def audit(scene: Scene, report: Report) -> None:
     """Compare what was fed with what was told and with what the index holds."""
-    fed = {f"{record.topic}-{record.partition}-{record.offset}" for record in _records(scene.address, scene.images)}
-    verdicts = [json.loads(record.value) for record in _records(scene.address, scene.verdicts)]
-    letters = [dict(record.headers)["error.source"].decode() for record in _records(scene.address, scene.dead)]
-    places = [_place(verdict["source"]) for verdict in verdicts]
-    told = Counter([*places, *letters])
-    report.fed, report.verdicts, report.dead_letters = len(fed), len(verdicts), len(letters)
+    fed = {place_of(record) for record in records(scene.address, scene.images)}
+    verdicts = Counter[str]()
+    uniques = set()
+    for place, each in _verdicts(scene):
+        verdicts[place] += 1
+        if each.verdict == "unique":
+            uniques.add(place)
+    letters = Counter(place for place, _ in _letters(scene))
+    told = verdicts + letters
+    report.fed, report.verdicts, report.dead_letters = len(fed), verdicts.total(), letters.total()
     report.lost = len(fed - told.keys())
     report.doubled = sum(count > 1 for count in told.values())
     report.strangers = len(told.keys() - fed)
-    uniques = {place for place, verdict in zip(places, verdicts, strict=True) if verdict["verdict"] == "unique"}
     report.uniques = len(uniques)
     _audit_index(scene, uniques, report)
+
+
+def verdicts_of(scene: Scene) -> dict[str, Told]:
+    """Return what is told of each image, by its place in the topic."""
+    return dict(_verdicts(scene))
+
+
+def letters_of(scene: Scene) -> dict[str, str]:
+    """Return why an image was refused, by its place in the topic."""
+    return dict(_letters(scene))
+
+
+def _verdicts(scene: Scene) -> Iterator[tuple[str, Told]]:
+    for record in records(scene.address, scene.verdicts):
+        verdict = json.loads(record.value)
+        member = None if verdict["member"] is None else verdict["member"]["key"]
+        distance = None if member is None else verdict["distance"]
+        source = verdict["source"]
+        place = f"{source['topic']}-{source['partition']}-{source['offset']}"
+        yield place, Told(verdict["verdict"], member, distance)
+
+
+def _letters(scene: Scene) -> Iterator[tuple[str, str]]:
+    for record in records(scene.address, scene.dead):
+        headers = dict(record.headers)
+        yield headers["error.source"].decode(), headers["error.reason"].decode()
 
 
 def _audit_index(scene: Scene, uniques: set[str], report: Report) -> None:
@@ -122,11 +200,12 @@ def _audit_index(scene: Scene, uniques: set[str], report: Report) -> None:
         )
 
 
-def _place(source: dict[str, Any]) -> str:
-    return f"{source['topic']}-{source['partition']}-{source['offset']}"
+def place_of(record: Any) -> str:  # noqa: ANN401 - kafka-python has no types
+    """Return a record's place in its topic, as the index has it for its key."""
+    return f"{record.topic}-{record.partition}-{record.offset}"
 
 
-def _reader(address: str) -> Any:  # noqa: ANN401 - kafka-python has no types
+def _reader(address: str) -> Any:  # noqa: ANN401 - as above
     return KafkaConsumer(bootstrap_servers=address, isolation_level="read_committed")
 
 
@@ -134,19 +213,19 @@ def _partitions(reader: Any, topic: str) -> list[TopicPartition]:  # noqa: ANN40
     return [TopicPartition(topic, number) for number in sorted(reader.partitions_for_topic(topic))]
 
 
-def _records(address: str, topic: str) -> Iterable[Any]:
-    """Return all that read_committed readers see of a topic at this moment."""
-    records: list[Any] = []
+def records(address: str, topic: str) -> Iterator[Any]:
+    """Iterate over all that read_committed readers see of a topic at this moment."""
     with closing(_reader(address)) as reader:
         places = _partitions(reader, topic)
         reader.assign(places)
         reader.seek_to_beginning()
         ends = reader.end_offsets(places)
 
-        def at_the_end() -> bool:
-            for batch in reader.poll(200).values():
-                records.extend(batch)
+        def is_at_the_end() -> bool:
             return all(reader.position(place) >= end for place, end in ends.items())
 
-        eventually(at_the_end, f"the end of {topic}", DRAIN_S)
-    return records
+        def came() -> Any:  # noqa: ANN401 - as above
+            return reader.poll(200) or ({None: []} if is_at_the_end() else None)
+
+        while not is_at_the_end():
+            yield from chain.from_iterable(eventually(came, f"the end of {topic}", DRAIN_S).values())
