@@ -5,6 +5,8 @@ from typing import Any
 from neardup.descriptors.pca import Pca
 from neardup.index.base import IndexMeta
 from neardup.index.live import live_generation, read_live
+from neardup.index.stored.connection import translated_errors
+from neardup.index.stored.keys import IndexKeys
 
 
 class LiveHead:
@@ -40,6 +42,8 @@ class LiveHead:
     def follow(self) -> None:
         """Look which generation is live, and read its head if it is another one.
 
+        A number alone does not say so: where Redis was emptied, another index may have the same.
+
         Raises
         ------
         IndexMismatch
@@ -47,8 +51,13 @@ class LiveHead:
         IndexMissing, CorruptIndex, RedisUnavailable
             It cannot be read.
         """
-        if live_generation(self._client, self._name) == self.meta.generation:
+        if live_generation(self._client, self._name) == self.meta.generation and self._is_as_stored():
             return
         live = read_live(self._client, self._name)
         live.meta.check_descriptor(self.meta.fingerprint)
         self._live = live
+
+    def _is_as_stored(self) -> bool:
+        with translated_errors():
+            stored = self._client.get(IndexKeys(self._name).metadata(self.meta.generation))
+        return stored is not None and IndexMeta.from_json(stored) == self.meta
