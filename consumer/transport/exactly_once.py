@@ -209,9 +209,11 @@ def transactional_id_of(settings: ServiceSettings) -> str:
     """Return the transactional id.
 
     With a ``--group-instance-id`` it outlives the process: the successor of a killed process ends its transaction at
-    once. Without one it is new for each process, and the broker aborts the transaction after its timeout.
+    once. Without one it is new for each process, and the broker aborts the transaction after its timeout. No other
+    group has the same, as no instance has a slash in its name.
     """
-    return f"neardup-{settings.group}-{settings.group_instance_id or secrets.token_hex(8)}"
+    instance = settings.group_instance_id
+    return f"neardup-{settings.group}-" + (f"instance/{instance}" if instance else secrets.token_hex(8))
 
 
 def _bounded(producer: Any, begin: Callable[[Any], Any], timeout_ms: int) -> None:  # noqa: ANN401 - as above

@@ -17,6 +17,7 @@ from consumer.metrics import Metrics
 from consumer.service import run, suited_to_threads
 from consumer.settings import ServiceSettings
 from consumer.transport.at_least_once import AtLeastOnceDelivery
+from consumer.transport.exactly_once import transactional_id_of
 from consumer.transport.memory import MemorySink, MemorySource
 from neardup.descriptors import DEFAULT, load_descriptor
 from neardup.descriptors.pca import Pca
@@ -37,6 +38,14 @@ class Absent(MemoryIndex):
             self.absences -= 1
             raise RedisUnavailable("Redis does not answer: connection refused")
         return super().pca()
+
+
+def test_no_two_groups_have_a_transactional_id_in_common() -> None:
+    members = [("cams", "eu-1"), ("cams-eu", "1"), ("cams-instance", "eu-1"), ("cams", "instance-eu-1")]
+    ids = [transactional_id_of(ServiceSettings(group=group, group_instance_id=name)) for group, name in members]
+    assert len(set(ids)) == len(members)
+    assert all(one.startswith(f"neardup-{group}-") for one, (group, _) in zip(ids, members, strict=True))
+    assert transactional_id_of(ServiceSettings()) != transactional_id_of(ServiceSettings())
 
 
 def test_a_server_that_goes_away_between_opening_and_judging_is_waited_for() -> None:
