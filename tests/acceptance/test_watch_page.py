@@ -92,6 +92,9 @@ def test_a_key_pauses_the_pairs_and_lets_them_go_on(stage: Stage, address: str, 
     with visit(browser, address) as visited:
         page = visited.page
         button = page.get_by_role("button", name="Pause")
+        expect(page.locator("#state")).to_have_text("watching")
+        expect(page.locator("#lag")).to_have_text("0")
+        expect(cards(page).locator(".frame:empty")).to_have_count(0)  # pictures have come, or why there are none
         page.keyboard.press("p")
         expect(button).to_have_attribute("aria-pressed", "true")
         counted = int(page.locator("#duplicate").inner_text())
