@@ -19,7 +19,7 @@ from typing import Any, TypeVar
 import numpy as np
 from kafka import KafkaConsumer, TopicPartition
 from kafka.admin import KafkaAdminClient
-from kafka.errors import CoordinatorNotAvailableError, NotCoordinatorError
+from kafka.errors import CoordinatorLoadInProgressError, CoordinatorNotAvailableError, NotCoordinatorError
 from PIL import Image
 from prometheus_client.parser import text_string_to_metric_families
 
@@ -51,7 +51,7 @@ def offsets_of(admin: KafkaAdminClient, group: str) -> dict[TopicPartition, int]
     """Return the offsets that a group has committed; None while no broker knows its coordinator, having just begun."""
     try:
         found = admin.list_group_offsets([group])[group]
-    except (CoordinatorNotAvailableError, NotCoordinatorError):
+    except (CoordinatorLoadInProgressError, CoordinatorNotAvailableError, NotCoordinatorError):
         return None
     return {place: at.offset for place, at in found.items() if at.offset >= 0}
 
