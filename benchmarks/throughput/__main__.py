@@ -149,8 +149,10 @@ class _Bench:
         given = self._given(case)
         return workers.measure(case, THIS, self._servers, given, workers=count, rounds=self._rounds, say=_say)
 
-    def stages(self, case: Case) -> dict[str, float]:
-        return stages.measure(case, THIS, self._servers, self._given(case))
+    def stages(self, case: Case) -> dict[str, dict[str, float]]:
+        given = self._given(case)
+        builds = {"before": case.base, "this": THIS}
+        return {name: stages.measure(case, build, self._servers, given) for name, build in builds.items()}
 
 
 def _told(part: str, case: Case, found: dict[str, Any]) -> dict[str, Any]:

@@ -29,6 +29,14 @@ ROOMS = (
     ("neardup.descriptors", "describe"),
     ("neardup.relation", "describe"),
     ("neardup.decoding", "asking decoders"),
+    # Where these were in builds before.
+    ("neardup.decode", "asking decoders"),
+    ("neardup.decode_pool", "asking decoders"),
+    ("neardup.describing", "describe"),
+    ("neardup.cells", "index"),
+    ("neardup.distance", "index"),
+    ("neardup.filter", "index"),
+    ("neardup.kafka_client", "Kafka client"),
     ("neardup", "messages and loop"),
     ("consumer", "messages and loop"),
 )

@@ -154,10 +154,11 @@ def _latency(cases: Mapping[str, Any]) -> str:
 
 
 def _stages(cases: Mapping[str, Any]) -> str:
-    rooms = sorted({room for each in cases.values() for room in each}, key=lambda room: (-_most(cases, room), room))
+    columns = {f"{name}, {build}": spent for name, builds in cases.items() for build, spent in builds.items()}
+    rooms = sorted({room for each in columns.values() for room in each}, key=lambda room: (-_most(columns, room), room))
     return table(
-        ("what is done", *(f"{name}: ms an image" for name in cases)),
-        [[room, *(f"{each.get(room, 0.0):.2f}" for each in cases.values())] for room in rooms],
+        ("CPU, ms an image", *columns),
+        [[room, *(f"{each.get(room, 0.0):.2f}" for each in columns.values())] for room in rooms],
     )
 
 
