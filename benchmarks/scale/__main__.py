@@ -13,7 +13,7 @@ import os
 import platform
 import sys
 import tempfile
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
@@ -26,7 +26,6 @@ from benchmarks.scale import roles
 from benchmarks.scale.measure import Bench, following, processes, size, turns
 from benchmarks.scale.tables import tables
 from benchmarks.throughput.builds import ROOT, THIS, unpacked
-from benchmarks.throughput.servers import own_servers
 from demo.services import open_redis
 from neardup.descriptors import load_descriptor
 
@@ -89,21 +88,12 @@ def _measure(options: argparse.Namespace, report: dict[str, Any]) -> None:
         radius = load_descriptor(DESCRIPTOR).default_radius
         bench = Bench(url, (str(file), DESCRIPTOR, str(radius)), {"this": THIS, "before": before}, _say)
         for part in (part for part in PARTS if part in options.only):
-            if part == "roles":
-                report[part] = {"found": []}
-                for found in roles.measure(stack.enter_context(own_servers()), _say):
-                    report[part]["found"].append(found)
-                    _keep(report, options.out)
-                continue
-            report[part] = {"members": options.members, "images": options.images, "found": []}
+            asked = {} if part == "roles" else {"members": options.members, "images": options.images}
+            report[part] = {**asked, "found": []}
             for found in _found(part, bench, options):
                 report[part]["found"].append(found)
-                _keep(report, options.out)
-
-
-def _keep(report: Mapping[str, Any], out: Path) -> None:
-    out.parent.mkdir(parents=True, exist_ok=True)
-    out.write_text(json.dumps(report, indent=1) + "\n", encoding="utf-8")
+                options.out.parent.mkdir(parents=True, exist_ok=True)
+                options.out.write_text(json.dumps(report, indent=1) + "\n", encoding="utf-8")
 
 
 def _found(part: str, bench: Bench, options: argparse.Namespace) -> Iterator[dict[str, Any]]:
@@ -113,6 +103,8 @@ def _found(part: str, bench: Bench, options: argparse.Namespace) -> Iterator[dic
         return (processes(bench, count, options.members, options.images) for count in options.processes)
     if part == "sizes":
         return (size(bench, count) for count in options.sizes)
+    if part == "roles":
+        return roles.measure(bench.say)
     return iter(following(bench, options.members))
 
 

@@ -1,7 +1,5 @@
 """Describers and deciders as real processes on a real Kafka: images a second of one, two and four of each."""
 
-import os
-import subprocess
 import sys
 import threading
 import time
@@ -23,7 +21,7 @@ from benchmarks.throughput.end_to_end import seeds_in
 from benchmarks.throughput.images import SIZES, photos, write_images
 from benchmarks.throughput.processes import cpu_s
 from benchmarks.throughput.running import ANSWER_S, BATCH, bootstrapped, publish
-from benchmarks.throughput.servers import Names, Servers, new_names, removed_afterwards, topics
+from benchmarks.throughput.servers import Names, Servers, new_names, own_servers, removed_afterwards, topics
 from benchmarks.throughput.workers import await_members
 from consumer.roles.head import LiveHead
 from consumer.settings import DECIDERS
@@ -51,20 +49,16 @@ class _Group:
     pids: tuple[int, ...]
 
 
-def measure(servers: Servers, say: Callable[[str], None]) -> Iterator[Figures]:
+def measure(say: Callable[[str], None]) -> Iterator[Figures]:
     """Yield what one, two and four consumers of a role do in a second, medians of rounds, the numbers in turn."""
-    with TemporaryDirectory(prefix="neardup-roles-") as folder:
-        place = Path(folder)
-        files = write_images(photos(), SIZES[0], IMAGES, _made(place / "images"))
+    with TemporaryDirectory(prefix="neardup-roles-") as folder, own_servers() as servers:
+        place, images = Path(folder), Path(folder) / "images"
+        images.mkdir()
+        files = write_images(photos(), SIZES[0], IMAGES, images)
         seeds = seeds_in(place)
         yield from _rounds("describe", "photos", partial(_describers, servers, files, seeds), say)
         for name, unique in (("all unique", 1.0), (f"{UNIQUE:.0%} unique", UNIQUE)):
             yield from _rounds("decide", name, partial(_deciders, servers, _rows(unique), seeds), say)
-
-
-def _made(folder: Path) -> Path:
-    folder.mkdir()
-    return folder
 
 
 def _rounds(role: str, data: str, run: Callable[[int], Figures], say: Callable[[str], None]) -> Iterator[Figures]:
@@ -143,7 +137,9 @@ def _group(servers: Servers, names: Names, role: str, reads: str, count: int) ->
         log = Path(stack.enter_context(TemporaryDirectory(prefix="neardup-run-"))) / "log"
         # The first topic is the one with several partitions.
         stack.enter_context(topics(servers.kafka, [reads, out, names.dead_letters], _PARTITIONS))
-        processes = [_started(arguments, log) for _ in range(count)]
+        # A decider refuses settings of decoding.
+        command = THIS.command("consumer", *arguments)
+        processes = [THIS.start(command, log, without=("NEARDUP_REPEAT_BYTES",)) for _ in range(count)]
         for process in processes:
             stack.callback(process.wait)
             stack.callback(process.terminate)
@@ -153,20 +149,6 @@ def _group(servers: Servers, names: Names, role: str, reads: str, count: int) ->
         except SystemExit as exc:
             sys.exit(f"{exc}; they said:\n{log.read_text('utf-8', 'replace')[-3000:]}")
         yield _Group(out, tuple(process.pid for process in processes))
-
-
-def _started(arguments: Sequence[str], log: Path) -> "subprocess.Popen[bytes]":
-    # Without our settings of this environment: a decider refuses those of decoding.
-    environment = {name: value for name, value in os.environ.items() if not name.startswith("NEARDUP_")}
-    with log.open("ab") as into:
-        return subprocess.Popen(
-            THIS.command("consumer", *arguments),
-            cwd=THIS.folder,
-            env=environment,
-            stdin=subprocess.DEVNULL,
-            stdout=subprocess.DEVNULL,
-            stderr=into,
-        )
 
 
 def _timed(servers: Servers, group: _Group, messages: int, send: Callable[[], None]) -> Figures:

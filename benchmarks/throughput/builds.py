@@ -3,7 +3,7 @@
 import os
 import subprocess
 import sys
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Container, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -45,13 +45,13 @@ class Build:
         named = ",".join(f"{name}={port}" for name, port in ports.items())
         return [sys.executable, "-P", str(_INSIDE), str(notes), named, *arguments]
 
-    def start(self, command: Sequence[str], log: Path) -> "subprocess.Popen[bytes]":
-        """Start a command in the build's folder; what it says goes to the log."""
+    def start(self, command: Sequence[str], log: Path, without: Container[str] = ()) -> "subprocess.Popen[bytes]":
+        """Start a command in the build's folder, without some of its settings; what it says goes to the log."""
         with log.open("ab") as into:
             return subprocess.Popen(
                 command,
                 cwd=self.folder,
-                env=self.environment(),
+                env={name: value for name, value in self.environment().items() if name not in without},
                 stdin=subprocess.DEVNULL,
                 stdout=subprocess.DEVNULL,
                 stderr=into,

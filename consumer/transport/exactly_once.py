@@ -210,7 +210,7 @@ def transactional_id_of(settings: ServiceSettings) -> str:
 
     With a ``--group-instance-id`` it outlives the process: the successor of a killed process ends its transaction at
     once. Without one it is new for each process, and the broker aborts the transaction after its timeout. No other
-    group has the same, as no instance has a slash in its name.
+    group has the same, unless an instance has a slash in its name, which Kafka's own clients refuse.
     """
     instance = settings.group_instance_id
     return f"neardup-{settings.group}-" + (f"instance/{instance}" if instance else secrets.token_hex(8))

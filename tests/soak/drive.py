@@ -136,10 +136,11 @@ class Soak:
             stack.callback(self._end_all)
             self._began_s = time.monotonic()
             scribe = Scribe(scene.redis_url, scene.index)
-            scribe.start()
+            if self._plan.again:
+                scribe.start()
+                stack.callback(scribe.end)
             memory = self._feed_and_trouble(scene)
             self._drain(scene)
-            scribe.end()
             self._judge_memory(memory)
             audit(scene, self.report)
             if self._plan.again:
@@ -295,6 +296,7 @@ class Soak:
 
     def _judge_again(self, scene: Scene, scribe: Scribe) -> None:
         self._say(f"{time.monotonic() - self._began_s:6.1f} s  all of it once more, by one process that does all")
+        scribe.end()
         again = _again(scene)
         found = differing(scene, again, scribe.appended, self._consumer(again, "all"))
         self.report.judged_again, self.report.told_otherwise = self.report.fed, len(found)
