@@ -21,6 +21,7 @@ from bootstrap.calibration.wording import radius_origin
 from neardup.cli.commands import command
 from neardup.cli.progress import shown_progress
 from neardup.cli.running import run_command
+from neardup.wording import counted
 
 _FEW = "too few different members: 100 are needed, and a few hundred pairs beyond the radius"
 
@@ -91,7 +92,7 @@ def _about_index(document: Document) -> Iterator[tuple[str, str]]:
 
 
 def _about_run(document: Document) -> Iterator[tuple[str, str]]:
-    yield "run", f"{document['run']}, {document['images']} images"
+    yield "run", f"{document['run']}, {counted(document['images'], 'image')}"
     for note in document["notes"]:
         yield "", note
     yield "radius now", f"{document['radius']:g}"
@@ -99,7 +100,8 @@ def _about_run(document: Document) -> Iterator[tuple[str, str]]:
 
 def _about_changes(document: Document) -> Iterator[tuple[str, str]]:
     for name, counts in zip(("now", "best"), document["changes"], strict=True):
-        told = f"{counts['unique']} unique, {counts['duplicates']} duplicates at {counts['radius']:.6g}"
+        duplicates = counted(counts["duplicates"], "duplicate")
+        told = f"{counts['unique']} unique, {duplicates} at {counts['radius']:.6g}"
         yield f"images, {name}", told if name == "now" else f"about {told}"
 
 
@@ -139,7 +141,7 @@ def _about_labels(document: Document) -> Iterator[tuple[str, str]]:
     marked = document.get("marked")
     if marked is None:
         return
-    yield "marked", f"{marked['same']} pairs same, {marked['different']} different"
+    yield "marked", f"{counted(marked['same'], 'pair')} same, {marked['different']} different"
     for name, errors in (("now", marked["now"]), ("proposed", marked["proposed"]), ("best", marked["fewest_errors"])):
         if errors is not None:
             missed, false = errors["same_missed"], errors["different_taken_for_duplicates"]

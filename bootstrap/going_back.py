@@ -7,6 +7,7 @@ from collections.abc import Iterator
 
 from bootstrap.index_settings import RollbackSettings, StatsSettings
 from bootstrap.tool import Document, changing, client_of, mebibytes, refusal, retention_of, table, written
+from neardup.wording import counted
 
 
 def rollback(settings: RollbackSettings) -> int:
@@ -63,7 +64,7 @@ def _release_lines(document: Document) -> Iterator[str]:
     yield from table(
         [
             ("index", f"{document['index']}, generation {document['generation']}"),
-            ("released", f"generation {document['released']}, {document['members']} members"),
+            ("released", f"generation {document['released']}, {counted(document['members'], 'member')}"),
             ("freed", mebibytes(document["freed_bytes"])),
         ]
     )

@@ -4,14 +4,11 @@ from collections.abc import Iterator, Sequence
 from typing import Any
 
 from bootstrap.tool import decided, differing, kept, refusal, table
+from neardup.wording import counted
 
 Document = dict[str, Any]
 
 _LISTED = 20
-
-
-def _counted(count: int, noun: str = "member") -> str:
-    return f"{count} {noun}" if count == 1 else f"{count} {noun}s"
 
 
 def _called(member: Document) -> str:
@@ -45,7 +42,7 @@ def duplicates_lines(document: Document) -> Iterator[str]:
         near = [
             f"{_called(other)}, {other['distance']:.6f} away{differing(other)}" for other in member["within_radius"]
         ]
-        yield f"{_called(member)} has {_counted(len(near), 'other member')} within the radius {document['radius']:g}"
+        yield f"{_called(member)} has {counted(len(near), 'other member')} within the radius {document['radius']:g}"
         yield from _listed(near)
     messages = _named(document["decisions"])
     yield f"{len(messages)} of {document['decisions']['remembered']} remembered decisions named it as the match"
@@ -94,7 +91,7 @@ def remove_lines(document: Document) -> Iterator[str]:
     removed, decisions = document["removed"], document["decisions"]
     messages = _named(decisions)
     verb = "would remove" if document["dry_run"] else "removed"
-    yield from table([_index(document), (verb, f"{_counted(len(removed))}, by {document['by']}")])
+    yield from table([_index(document), (verb, f"{counted(len(removed), 'member')}, by {document['by']}")])
     yield from _listed([_called(member) for member in removed])
     yield f"{len(messages)} of {decisions['remembered']} remembered decisions named one of these as the match"
     yield from _listed(messages)
@@ -157,7 +154,9 @@ def rebuild_lines(document: Document) -> Iterator[str]:
 def export_lines(document: Document) -> Iterator[str]:
     """Return the lines of ``export``."""
     size = f"{document['bytes'] / 2**20:.1f} MiB"
-    yield from table([_index(document), ("written", f"{_counted(document['members'])}, {size}, to {document['file']}")])
+    yield from table(
+        [_index(document), ("written", f"{counted(document['members'], 'member')}, {size}, to {document['file']}")]
+    )
 
 
 def copy_lines(document: Document) -> Iterator[str]:
@@ -167,7 +166,7 @@ def copy_lines(document: Document) -> Iterator[str]:
     yield from table(
         [
             _index(document),
-            ("copied", _counted(document["members"])),
+            ("copied", counted(document["members"], "member")),
             ("now live", f"{to['index']}, generation {to['generation']}{instead}"),
             ("previous", kept(document["previous"])),
         ]

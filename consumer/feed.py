@@ -17,6 +17,7 @@ from consumer.feeding.settings import FeedSettings
 from neardup.cli.commands import command
 from neardup.cli.progress import shown_progress
 from neardup.cli.running import run_command
+from neardup.wording import counted
 
 if TYPE_CHECKING:
     from consumer.feeding.feeder import Feeder
@@ -45,7 +46,7 @@ def feed(settings: FeedSettings) -> int:
         say("stopped")
         return 0
     left_out = f", {feeder.left_out} left out: see above" if feeder.left_out else ""
-    say(f"{feeder.published} images published to {settings.topic}{left_out}{clips and f'; {clips}'}")
+    say(f"{counted(feeder.published, 'image')} published to {settings.topic}{left_out}{clips and f'; {clips}'}")
     return EXIT_LEFT_OUT if feeder.left_out else 0
 
 
@@ -58,7 +59,7 @@ def _until_stopped(settings: FeedSettings) -> int:
         from consumer.feeding.cameras import watch as work  # noqa: PLC0415 - as above
     feeder = work(settings)
     left_out = f", {feeder.left_out} left out: see above" if feeder.left_out else ""
-    say(f"stopped: {feeder.published} images published to {settings.topic}{left_out}")
+    say(f"stopped: {counted(feeder.published, 'image')} published to {settings.topic}{left_out}")
     return 0
 
 

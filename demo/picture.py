@@ -22,6 +22,7 @@ from PIL import Image, ImageDraw, ImageFont
 
 from demo.material import filmed_scenes
 from demo.scenes import FRAME_SIZE_PX, SCENES
+from neardup.wording import counted
 
 PICTURE = Path(__file__).parents[1] / "docs" / "duplicates.png"
 _EDITS = {"china": "darker", "flower": "brighter"}
@@ -83,7 +84,9 @@ def _judged(folder: Path) -> Verdicts:
 
 def _title(verdicts: Verdicts) -> str:
     duplicates = sum(verdict["verdict"] == "duplicate" for verdict in verdicts)
-    counts = f"{len(verdicts)} pictures: {len(verdicts) - duplicates} unique, {duplicates} duplicates."
+    counts = (
+        f"{counted(len(verdicts), 'picture')}: {len(verdicts) - duplicates} unique, {counted(duplicates, 'duplicate')}."
+    )
     return f"{counts}  The numbers are distances; up to {verdicts[0]['radius']:g} is a duplicate."
 
 

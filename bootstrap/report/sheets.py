@@ -10,6 +10,7 @@ from matplotlib.figure import Figure
 
 from bootstrap.seeds.result import SeedResult
 from neardup.types import Pixels
+from neardup.wording import counted
 
 GROUPS = 12
 DUPLICATES_PER_GROUP = 6
@@ -57,7 +58,9 @@ def duplicates_sheet(result: SeedResult, groups: Groups, tiles: Mapping[int, Pix
 def _duplicates_title(result: SeedResult, groups: int) -> str:
     if not groups:
         return f"No duplicates among {result.counts['images']} images (radius {result.radius:g})"
-    return f"{result.counts['duplicates']} duplicates in {groups} groups (radius {result.radius:g})"
+    return (
+        f"{counted(result.counts['duplicates'], 'duplicate')} in {counted(groups, 'group')} (radius {result.radius:g})"
+    )
 
 
 def _left_out(every: Groups, shown: Groups) -> str:

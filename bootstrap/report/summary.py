@@ -17,6 +17,7 @@ from neardup.index.stored.connection import masked
 from neardup.index.stored.generations import Previous
 from neardup.relation.rule import Relation
 from neardup.sources.clip_report import told_in_sum
+from neardup.wording import counted
 
 _LISTED = 20
 
@@ -89,7 +90,8 @@ def _about_calibration(meta: IndexMeta) -> Iterator[tuple[str, str]]:
     if meta.calibration.get("warning"):
         yield "warning", meta.calibration["warning"]
     if meta.calibration.get("copied"):
-        yield "copies", f"{meta.calibration['copied']} images, left out of the calibration as edited copies of others"
+        copied = counted(meta.calibration["copied"], "image")
+        yield "copies", f"{copied}, left out of the calibration as edited copies of others"
 
 
 def _about_relation(relation: Relation, agreed: str) -> Iterator[tuple[str, str]]:
@@ -104,10 +106,10 @@ def _about_relation(relation: Relation, agreed: str) -> Iterator[tuple[str, str]
 
 
 def _about_seeds(result: SeedResult, settings: Settings) -> Iterator[tuple[str, str]]:
-    counts = result.counts
+    counts, groups = result.counts, counted(len(result.assembly.groups()), "group")
     yield "images", str(counts["images"])
     yield "unique", str(counts["unique"])
-    yield "duplicates", f"{counts['duplicates']} in {len(result.assembly.groups())} groups{_listed(counts, settings)}"
+    yield "duplicates", f"{counts['duplicates']} in {groups}{_listed(counts, settings)}"
     by_reason = ", ".join(f"{count} {reason}" for reason, count in reasons(result.unreadable).items())
     yield "unreadable", f"{counts['unreadable']}" + (f": {by_reason}" if by_reason else "")
     for item in result.unreadable[:_LISTED]:
@@ -123,7 +125,7 @@ def _listed(counts: dict[str, int], settings: Settings) -> str:
 
 
 def _about_import(assembly: Assembly, settings: Settings) -> Iterator[tuple[str, str]]:
-    yield "imported", f"{assembly.unique} members from {settings.import_from}"
+    yield "imported", f"{counted(assembly.unique, 'member')} from {settings.import_from}"
     duplicates = len(assembly.candidates) - assembly.unique
     if duplicates:
         yield "duplicates", str(duplicates)
@@ -131,7 +133,7 @@ def _about_import(assembly: Assembly, settings: Settings) -> Iterator[tuple[str,
 
 def _about_carried(outcome: Outcome) -> str:
     left_out = outcome.assembly.left_out
-    text = f"{outcome.assembly.kept} members of the generation before"
+    text = f"{counted(outcome.assembly.kept, 'member')} of the generation before"
     return text + (f"; {left_out} left out, within the radius of others" if left_out else "")
 
 

@@ -20,6 +20,7 @@ from consumer.feeding.settings import STANDARD_INPUT
 from neardup.cli.progress import shown_progress
 from neardup.cli.running import EXIT_INTERRUPTED
 from neardup.errors import Misconfigured
+from neardup.wording import counted
 
 if TYPE_CHECKING:
     from consumer.backfill.entries import Listing, Refused
@@ -93,7 +94,7 @@ def _counted(settings: BackfillSettings, found: "Sequence[Listing]", stop: threa
     _list(settings, kept)
     if not (count or refusals.count):
         raise _nothing(settings)
-    say(f"{count} images would be published to {settings.topic}{_refused_words(refusals.count)}")
+    say(f"{counted(count, 'image')} would be published to {settings.topic}{_refused_words(refusals.count)}")
     return EXIT_REFUSED if refusals.count else 0
 
 
@@ -117,7 +118,7 @@ def _published(settings: BackfillSettings, found: "Sequence[Listing]", path: Pat
         filler = Filler(settings, found, state, batches, stop, tell=say, refuse=refusals.tell)
         before = state.progress()
         if before.listing < len(found) and (before.published or before.refused):
-            say(f"going on behind {before.published} images, says {path}")
+            say(f"going on behind {counted(before.published, 'image')}, says {path}")
         try:
             with shown_progress("backfill") as advance:
                 filler.run(advance)
@@ -134,7 +135,7 @@ def _published(settings: BackfillSettings, found: "Sequence[Listing]", path: Pat
 def _ended(settings: BackfillSettings, state: "ProgressFile", stop: threading.Event, listings: int) -> int:
     done = state.progress()
     _list(settings, state.refusals())
-    told = f"{done.published} images published to {settings.topic}{_refused_words(done.refused)}"
+    told = f"{counted(done.published, 'image')} published to {settings.topic}{_refused_words(done.refused)}"
     if done.listing < listings and stop.is_set():
         say(f"stopped: {told}; the same command goes on from here")
         return EXIT_INTERRUPTED
@@ -158,7 +159,7 @@ def _nothing(settings: BackfillSettings) -> Misconfigured:
 
 
 def _refused_words(count: int) -> str:
-    return f", {count} lines refused" if count else ""
+    return f", {counted(count, 'line')} refused" if count else ""
 
 
 def _list(settings: BackfillSettings, refused: Iterable[tuple[str, str]]) -> None:

@@ -24,6 +24,7 @@ from consumer.verdicts.told import ToldVerdict, names_of
 from neardup.cli.progress import shown_progress
 from neardup.errors import Misconfigured
 from neardup.types import Verdict
+from neardup.wording import counted
 
 EXIT_INCOMPLETE = 3
 CLIENT_ID = "neardup-export"
@@ -122,7 +123,7 @@ def export_verdicts(settings: ExportSettings) -> int:
         _refuse_nothing(settings, noticed, done)
     exported = done.verdicts.total()
     by_verdict = ", ".join(f"{count} {verdict.value}" for verdict, count in sorted(done.verdicts.items()))
-    sys.stdout.write(f"{exported} images{by_verdict and f' ({by_verdict})'} -> {settings.output}\n")
+    sys.stdout.write(f"{counted(exported, 'image')}{by_verdict and f' ({by_verdict})'} -> {settings.output}\n")
     return _told(noticed, done)
 
 

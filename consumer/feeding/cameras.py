@@ -22,6 +22,7 @@ from neardup.cli.progress import shown_progress
 from neardup.errors import Misconfigured
 from neardup.sources.mask import MaskOutside, blanked
 from neardup.types import Pixels
+from neardup.wording import counted
 
 FIRST_WAIT_S, LONGEST_WAIT_S = 1.0, 60.0
 _LONGEST_STEP_S = 0.5
@@ -161,7 +162,8 @@ class Watched:
         """Iterate over a line for each camera."""
         for name, count in self._counts.items():
             dropped = f", {count.dropped} dropped for newer ones" if count.dropped else ""
-            yield f"camera {name}: {count.pictures} pictures{dropped}, {count.connections} connections"
+            connections = counted(count.connections, "connection")
+            yield f"camera {name}: {counted(count.pictures, 'picture')}{dropped}, {connections}"
 
     def _watch(self, camera: Camera) -> None:
         stream, backoff = self._connected(camera), Backoff(FIRST_WAIT_S, LONGEST_WAIT_S)

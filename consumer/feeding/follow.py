@@ -22,6 +22,7 @@ from neardup.errors import Misconfigured
 from neardup.sources.files import file_images
 from neardup.sources.images import SourceImage
 from neardup.sources.names import text_of
+from neardup.wording import counted
 
 _JOURNALS = ("", "-journal", "-wal", "-shm")
 
@@ -138,7 +139,7 @@ class Follower:
         self._remembering.forget_images()
         self._note_whole(handled)
         if self.feeder.published > published:
-            say(f"{self.feeder.published - published} images published to {self._settings.topic}")
+            say(f"{counted(self.feeder.published - published, 'image')} published to {self._settings.topic}")
 
     def _note_whole(self, handled: Iterable[FileState]) -> None:
         for file in handled:

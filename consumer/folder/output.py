@@ -15,6 +15,7 @@ from neardup.tidy.lines import Document, text_of
 from neardup.tidy.places import Places, partial
 from neardup.types import Verdict
 from neardup.wire import MEMBER_HEADER
+from neardup.wording import counted
 
 TOPICS = OutputTopics("verdicts", "dead letters")
 """Which of the two files a line goes to."""
@@ -147,5 +148,5 @@ class Output:
 
     def summary(self) -> str:
         """Return the counts in one line."""
-        judged = self.unique + self.duplicates
-        return f"{judged} images: {self.unique} unique, {self.duplicates} duplicates; {self.letters} dead letters"
+        images, duplicates = counted(self.unique + self.duplicates, "image"), counted(self.duplicates, "duplicate")
+        return f"{images}: {self.unique} unique, {duplicates}; {counted(self.letters, 'dead letter')}"

@@ -27,6 +27,7 @@ from neardup.tidy.places import Places
 from neardup.tidy.plan import Plan, Step, planned, read_plan, targets_of_links, write_plan
 from neardup.tidy.tables import Row, rows_of, write_tables
 from neardup.tidy.undo import Undone, read_undo, undo
+from neardup.wording import counted
 
 EXIT_SOME_LEFT = 4
 _log = logging.getLogger(__name__)
@@ -44,7 +45,7 @@ def tidy(settings: FolderSettings, places: Places, pictures: Iterable[Picture]) 
     groups = list(groups_of(pictures))
     rows, steps = _rows_and_steps(settings, groups)
     write_tables(places, rows)
-    sys.stdout.write(f"{len(groups)} groups -> {places.groups_csv}, {places.groups_jsonl}\n")
+    sys.stdout.write(f"{counted(len(groups), 'group')} -> {places.groups_csv}, {places.groups_jsonl}\n")
     if settings.keep is not None:
         made_at = datetime.now(UTC).isoformat(timespec="seconds")
         write_plan(places.plan, Plan(_settings_of_plan(settings), made_at, tuple(steps)))
@@ -88,7 +89,7 @@ def _told_plan(steps: Sequence[Step], images: int, places: Places, *, is_dry: bo
 def told_size(size: int) -> str:
     """Return a number of bytes as people read it."""
     if size < 1000:  # noqa: PLR2004 - as kilo says
-        return f"{size} bytes"
+        return counted(size, "byte")
     number = float(size)
     for unit in _UNITS:
         number /= 1000
@@ -143,7 +144,7 @@ def _destination(settings: FolderSettings, places: Places) -> Path:
 
 
 def _told_tally(tally: Tally, act: str, to: Path, places: Places) -> str:
-    parts = [f"{DONE[act]} {tally.files} files, {told_size(tally.size)}{f' -> {to}' if act == MOVE else ''}"]
+    parts = [f"{DONE[act]} {counted(tally.files, 'file')}, {told_size(tally.size)}{f' -> {to}' if act == MOVE else ''}"]
     if tally.before:
         parts.append(f"{tally.before} were done before")
     if tally.left:
@@ -167,7 +168,7 @@ def undo_file(settings: UndoSettings) -> int:
     finally:
         for why in undone.left:
             sys.stderr.write(f"not put back: {text_of(why)}\n")
-        told = f"put back {undone.back} files"
+        told = f"put back {counted(undone.back, 'file')}"
         told += f"; {undone.before} were there already" if undone.before else ""
         told += f"; {len(undone.left)} could not be put back" if undone.left else ""
         sys.stdout.write(f"{told}\n")

@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from consumer.report.settings import ReportSettings
+from neardup.wording import counted
 
 
 def report(settings: ReportSettings) -> int:
@@ -55,7 +56,5 @@ def told(document: dict[str, Any]) -> str:
     """Return the document of a report in one line."""
     counts, sampled = document["counts"], document["sampled"]
     shown = f"; {sampled['shown']} of them are shown" if sampled else ""
-    return (
-        f"{counts['images']} images: {counts['unique']} unique, {counts['duplicate']} duplicates; {counts['bad']} bad"
-        f"{shown}"
-    )
+    images, duplicates = counted(counts["images"], "image"), counted(counts["duplicate"], "duplicate")
+    return f"{images}: {counts['unique']} unique, {duplicates}; {counts['bad']} bad{shown}"

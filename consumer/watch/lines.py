@@ -11,6 +11,7 @@ from consumer.watch.settings import WatchSettings
 from consumer.watch.shown import shown
 from consumer.watch.tally import Seen, Tally
 from consumer.watch.watcher import Watcher, watcher_of, watching
+from neardup.wording import counted
 
 SUM_EVERY_S = 10.0
 TURN_S = 0.25
@@ -86,8 +87,8 @@ def state_of(seen: Seen) -> str:
 def sum_of(seen: Seen) -> str:
     """Return the sum in one line."""
     unreadable = f", {seen.unreadable} unreadable" if seen.unreadable else ""
-    mix = f"{seen.unique} unique, {seen.duplicate} duplicates, {seen.dead} dead letters{reasons_of(seen)}{unreadable}"
-    return f"{seen.rate:.1f} a second; lag {lag_of(seen)}; {mix}"
+    mix = f"{seen.unique} unique, {counted(seen.duplicate, 'duplicate')}, {counted(seen.dead, 'dead letter')}"
+    return f"{seen.rate:.1f} a second; lag {lag_of(seen)}; {mix}{reasons_of(seen)}{unreadable}"
 
 
 def reasons_of(seen: Seen) -> str:

@@ -12,6 +12,7 @@ from consumer.watch.settings import WatchSettings
 from consumer.watch.shown import shown
 from consumer.watch.tally import RATE_S, Seen, Tally
 from consumer.watch.watcher import Watcher, title_of, watcher_of, watching
+from neardup.wording import counted
 
 TURN_S = 0.25
 _BARS = " ▁▂▃▄▅▆▇█"
@@ -112,9 +113,9 @@ def _mix(seen: Seen) -> Text:
     text = Text.assemble(
         (f"{seen.unique:,} unique", "green"),
         f"{_share(seen.unique, seen)}  ",
-        (f"{seen.duplicate:,} duplicates", "cyan"),
+        (counted(seen.duplicate, "duplicate", ","), "cyan"),
         f"{_share(seen.duplicate, seen)}  ",
-        (f"{seen.dead:,} dead letters", "red" if seen.dead else ""),
+        (counted(seen.dead, "dead letter", ","), "red" if seen.dead else ""),
         _share(seen.dead, seen),
     )
     shown_first = list(seen.reasons.items())[:_MOST_REASONS]

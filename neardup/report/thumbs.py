@@ -10,6 +10,7 @@ from neardup.report.entry import Source
 from neardup.report.making import Looking
 from neardup.report.pixels import Picture, kept_thumb, side_px
 from neardup.report.shown import Shown
+from neardup.wording import counted
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,7 +78,7 @@ def _by_interest(shown: Shown, known: Described) -> list[int]:
 
 
 def _told(shown: Shown, made: Thumbs, missing: Counter[str], of_index: int) -> list[str]:
-    notes = [f"No thumbnail of {count} images: {why}" for why, count in missing.most_common()]
+    notes = [f"No thumbnail of {counted(count, 'image')}: {why}" for why, count in missing.most_common()]
     if of_index:
         notes.append(f"The thumbnails of {of_index} images are what the index keeps of them, small and grey")
     if len(made.images) + missing.total() < len(shown):

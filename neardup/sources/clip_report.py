@@ -3,6 +3,8 @@
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
+from neardup.wording import counted
+
 _MOST_SHORT = 0.02
 """Part of the frames that an index may list and a whole clip not show."""
 
@@ -74,11 +76,11 @@ class ClipReport:
         """Return all of it in one line."""
         if self.error and not self.frames:
             return _named(self.error)
-        frames = _counted(self.frames, "frame")
+        frames = counted(self.frames, "frame")
         if not self.is_whole:
             about = "" if self.listed else "about "
-            frames = f"{self.frames} of {about}{_counted(self.frames + self.missing, 'frame')}"
-        return "; ".join([f"{_counted(self.images, 'image')} from {frames}", *self._details()])
+            frames = f"{self.frames} of {about}{counted(self.frames + self.missing, 'frame')}"
+        return "; ".join([f"{counted(self.images, 'image')} from {frames}", *self._details()])
 
     def _details(self) -> Iterator[str]:
         if self.undecodable:
@@ -101,16 +103,12 @@ def told_in_sum(reports: Sequence[ClipReport]) -> str:
     if not reports:
         return ""
     damaged = [report for report in reports if not report.is_whole]
-    clips = _counted(len(reports), "clip")
+    clips = counted(len(reports), "clip")
     if not damaged:
         return f"{clips}, all whole"
     missing = sum(report.missing for report in damaged)
-    about = f", with about {_counted(missing, 'frame')} missing" if missing else ""  # of unreadable ones nobody knows
+    about = f", with about {counted(missing, 'frame')} missing" if missing else ""  # of unreadable ones nobody knows
     return f"{clips}, {len(damaged)} not whole{about}"
-
-
-def _counted(count: int, thing: str) -> str:
-    return f"{count} {thing}" if count == 1 else f"{count} {thing}s"
 
 
 def _named(error: Exception) -> str:

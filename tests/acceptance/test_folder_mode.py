@@ -51,7 +51,7 @@ def test_everything_is_judged_or_a_dead_letter_or_passed_over(pictures: Path) ->
     for own_output in ([], ["own output (4)"]):
         ended = run(arguments)
         assert ended.returncode == 0, ended.stderr
-        assert ended.stdout.startswith("3 images: 2 unique, 1 duplicates; 4 dead letters; 1 clip, 1 not whole")
+        assert ended.stdout.startswith("3 images: 2 unique, 1 duplicate; 4 dead letters; 1 clip, 1 not whole")
         log = [json.loads(line) for line in ended.stderr.splitlines()]
         litter = ["@eaDir (1)", "__MACOSX (1)", "hidden (1)", "links to folders (1)"]
         passed_over = ", ".join([*litter, *own_output, "special files (1)"])

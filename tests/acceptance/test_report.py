@@ -62,7 +62,7 @@ def judged(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def test_a_folder_run_is_shown(judged: Path, tmp_path: Path) -> None:
     document, said = report(tmp_path / "report.html", judged / "verdicts.jsonl")
-    assert said == f"5 images: 4 unique, 1 duplicates; 1 bad -> {tmp_path / 'report.html'}\n"
+    assert said == f"5 images: 4 unique, 1 duplicate; 1 bad -> {tmp_path / 'report.html'}\n"
     assert document["title"] == "Duplicates of pictures"
     found = columns(document, "verdict", "thumb", "keep", "width", "cluster")
     assert {name: verdict for name, (verdict, *_) in found.items()} == {
@@ -109,8 +109,8 @@ def test_pictures_that_are_gone_or_changed_have_no_thumbnail_and_broken_lines_ar
     thumbs = {name: thumb for name, (thumb,) in columns(document, "thumb").items()}
     assert sorted(name for name, thumb in thumbs.items() if thumb < 0) == ["changed.jpg", "gone.jpg"]
     notes = " ".join(document["notes"])
-    assert "1 images: its file is gone" in notes
-    assert "1 images: its file was changed since it was judged" in notes
+    assert "1 image: its file is gone" in notes
+    assert "1 image: its file was changed since it was judged" in notes
     assert "2 lines were left out" in notes
     assert "verdicts.jsonl, line 6: not JSON" in notes
 
@@ -174,7 +174,7 @@ def test_pairs_that_a_person_marked_are_judged_by_the_run(judged: Path, tmp_path
     ended = run(arguments)
     assert ended.returncode == 0, ended.stderr
     said = [line.split(maxsplit=2) for line in ended.stdout.splitlines()]
-    assert ["images,", "now", "4 unique, 1 duplicates at 0.36"] in said
+    assert ["images,", "now", "4 unique, 1 duplicate at 0.36"] in said
     assert ["images,", "best", "about 5 unique, 0 duplicates at 0"] in said
     pairs.write_text("b/original.jpg,nowhere.jpg,same\n")
     ended = run(arguments)
@@ -199,11 +199,11 @@ def test_a_bootstrap_lists_its_duplicates_and_is_shown(redis_url: str, tmp_path:
     ended = run([*arguments, "--report", str(folder), "--radius", "0.3", "--match-flips"])
     assert ended.returncode == 0, ended.stderr
     said = dict(line.split(maxsplit=1) for line in ended.stdout.splitlines() if line[0].strip())
-    assert said["duplicates"] == f"1 in 1 groups -> {folder / 'groups.csv'}"
+    assert said["duplicates"] == f"1 in 1 group -> {folder / 'groups.csv'}"
     rows = [line.split(",") for line in (folder / "groups.csv").read_text().splitlines()]
     assert [row[:3] for row in rows[1:]] == [["1", "seed-00.jpg", "yes"], ["1", "seed-copy.jpg", "no"]]
     document, told = report(tmp_path / "report.html", folder)
-    assert told.startswith("13 images: 12 unique, 1 duplicates; 1 bad")
+    assert told.startswith("13 images: 12 unique, 1 duplicate; 1 bad")
     assert len(document["source"].pop("key")) == 16
     assert document["source"] == {"kind": "bootstrap", "name": str(seeds), "span": None}
     assert (document["descriptor"], document["radius"]) == ("dct", 0.3)
@@ -213,7 +213,7 @@ def test_a_bootstrap_lists_its_duplicates_and_is_shown(redis_url: str, tmp_path:
     # Nothing of these is left when the seeds are gone, and that is told.
     (seeds / "seed-05.jpg").unlink()
     document, _ = report(tmp_path / "report.html", folder)
-    assert "No thumbnail of 1 images: its file is gone" in document["notes"]
+    assert "No thumbnail of 1 image: its file is gone" in document["notes"]
 
 
 # A stream
@@ -259,7 +259,7 @@ def test_a_span_of_the_verdict_topic_is_shown(stage: Stage, tmp_path: Path) -> N
         "seed-03.jpg": (0, 1),
     }
     assert [name for name, (*_, thumb) in found.items() if thumb < 0] == ["seed-03.jpg"]
-    assert any("1 images: it came in no message: a seed" in note for note in document["notes"])
+    assert any("1 image: it came in no message: a seed" in note for note in document["notes"])
     # A person marks a duplicate, of which only the page knows.
     pairs = tmp_path / "marked-pairs.csv"
     pairs.write_text("image_a,image_b,label\ncopy of new.jpg,new.jpg,same\ncopy of a seed.jpg,seed-03.jpg,same\n")

@@ -362,7 +362,7 @@ def test_marks_of_a_run_tell_its_radius(browser: Browser, tmp_path: Path) -> Non
     assert "./=c.jpg" in marked.read_text("utf-8")
     told = run(["-m", "neardup", "calibrate", "--run", str(verdicts), "--pairs", str(marked)])
     assert told.returncode == 0, told.stderr
-    assert "1 pairs same, 1 different" in told.stdout
+    assert "1 pair same, 1 different" in told.stdout
 
 
 # What it never does

@@ -203,7 +203,7 @@ def test_a_second_run_carries_the_first_over(
     assert ran.returncode == 0, ran.stderr
     said = {line.split()[0]: " ".join(line.split()[1:]) for line in ran.stdout.splitlines()}
     assert (said["images"], said["unique"]) == ("3", "2")
-    assert said["duplicates"] == "1 in 1 groups; --report FOLDER lists them"
+    assert said["duplicates"] == "1 in 1 group; --report FOLDER lists them"
     assert said["carried"] == "12 members of the generation before"
     assert RedisIndex(client, index).meta.generation == 2
     assert uniques_of(client, index) == sorted([*(f"{number:02d}.jpg" for number in range(12)), "00.jpg", "new.jpg"])
@@ -287,7 +287,7 @@ def test_import_makes_the_same_index(bootstrap: Bootstrap, photos: Path, client:
     assert RedisIndex(client, index).meta.radius == 0.1
     carrying = bootstrap("--import", export, "--threshold", "1.9", "--allow-dropping").stdout
     assert re.search(
-        r"imported +1 members from .*\n.*\ncarried +1 members of the generation before; 11 left out", carrying
+        r"imported +1 member from .*\n.*\ncarried +1 member of the generation before; 11 left out", carrying
     )
     assert len(uniques_of(client, index)) == 1
 

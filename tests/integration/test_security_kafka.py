@@ -301,7 +301,7 @@ OF_FOLLOWING = {
     "GROUP neardup-feed": "GroupAuthorizationFailedError",
     "TRANSACTIONAL_ID neardup-feed": "TransactionalIdAuthorizationFailedError",
     "READ": "exactly once needs READ on its topic",
-    "none": "1 images published to images",
+    "none": "1 image published to images",
 }
 
 

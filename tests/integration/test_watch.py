@@ -65,7 +65,7 @@ def test_lines_tell_what_comes_and_the_consumer_notices_nothing(stage: tuple[Sta
     assert any(line.startswith(f"duplicate  {copy} of {first}, 0.0") for line in text)
     assert "\x1b" not in "".join(program.lines)
     total = next(line for line in text if line.startswith("sum"))
-    assert "1 unique, 1 duplicates, 2 dead letters (" in total
+    assert "1 unique, 1 duplicate, 2 dead letters (" in total
     eventually(lambda: sum(made.committed().values()) >= made.published.total(), "the commit of the consumer alone")
     rebalances = [key for key in service.metrics() if "restart" in key[0]]
     assert all(service.metrics()[key] == restarts[key] for key in rebalances)

@@ -90,7 +90,7 @@ def test_listings_of_all_kinds_become_claim_checks(archive: Archive, tmp_path: P
     assert answer.returncode == 3
     assert answer.stderr.splitlines() == [
         f"backfill: refused {tmp_path}/list.csv, line 3: 'http://no/': it should begin with file:, https:, s3: or gs:",
-        f"backfill: 3 images published to {archive.kafka.output}, 1 lines refused",
+        f"backfill: 3 images published to {archive.kafka.output}, 1 line refused",
         "backfill: passed over: *.json (1)",
     ]
     records = read_topic(archive.kafka.address, archive.kafka.output)

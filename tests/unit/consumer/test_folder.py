@@ -87,7 +87,7 @@ def test_what_cannot_be_read_is_a_dead_letter_and_the_rest_is_judged(
     assert told(verdicts) == {"a.jpg": None, "z.jpg": "a.jpg"}
     assert dead == {"circle.jpg": "unreadable-file", "closed": "unreadable-file", "empty.jpg": "empty"}
     assert set(dead.values()) <= set(errors.reasons())
-    assert "2 images: 1 unique, 1 duplicates; 3 dead letters" in capsys.readouterr().out
+    assert "2 images: 1 unique, 1 duplicate; 3 dead letters" in capsys.readouterr().out
 
 
 def test_a_clip_that_is_none_is_one_dead_letter(images: Path, judge: Judge) -> None:
@@ -111,7 +111,7 @@ def test_a_damaged_clip_is_one_dead_letter_beside_its_frames(
     assert dead == {"halved.mkv": "undecodable"}
     [letter] = lines_of(images.parent / "told.dead.jsonl")
     assert "of about 30 frames" in letter["detail"]
-    assert "; 1 dead letters; 2 clips, 1 not whole, with " in capsys.readouterr().out
+    assert "; 1 dead letter; 2 clips, 1 not whole, with " in capsys.readouterr().out
 
 
 def test_a_name_that_is_not_utf8_is_written_without_loss(images: Path, judge: Judge) -> None:

@@ -231,7 +231,7 @@ def test_what_changed_since_the_plan_is_left_alone_and_told(
     (pictures / "d.jpg").unlink()
     assert folder("--keep", "best", "--apply", "delete") == 4
     assert names(pictures) == {"a.jpg", "c.jpg", "e.jpg", "f.jpg", "notes.txt"}
-    assert "deleted 1 files" in (told := capsys.readouterr().out)
+    assert "deleted 1 file" in (told := capsys.readouterr().out)
     assert "2 left alone" in told
     assert sorted(record.getMessage().split(": ")[0] for record in caplog.records) == ["left alone", "left alone"]
 
@@ -307,7 +307,7 @@ def test_a_reference_is_kept_whole_and_named(
 ) -> None:
     before = {path: path.stat().st_mtime_ns for path in reference.iterdir()}
     assert folder("--against", str(reference), "--keep", "first") == 0
-    assert "6 images: 2 unique, 4 duplicates; 1 dead letters; compared with 3 more" in capsys.readouterr().out
+    assert "6 images: 2 unique, 4 duplicates; 1 dead letter; compared with 3 more" in capsys.readouterr().out
     told = verdicts(tmp_path / "verdicts.jsonl")
     assert told["a.jpg"][:2] == ("duplicate", str(reference / "2.jpg"))
     assert told["a.jpg"][2] == 0.0

@@ -146,7 +146,7 @@ def test_a_folder_is_judged_without_servers(tmp_path: Path) -> None:
     (letter,) = [json.loads(line) for line in (tmp_path / "verdicts.dead.jsonl").read_text("utf-8").splitlines()]
     assert letter["reason"] == "undecodable"
     assert Path(letter["image_id"]).name == "4.jpg"
-    assert "2 unique, 1 duplicates; 1 dead letters" in ended.stdout
+    assert "2 unique, 1 duplicate; 1 dead letter" in ended.stdout
 
 
 @pytest.mark.parametrize(

@@ -32,7 +32,7 @@ LIBRARY = (
         "neardup/secrets.py",
         "neardup/repeats.py",
     ),
-    *("neardup/types.py", "neardup/wire.py", "neardup/wire_described.py"),
+    *("neardup/types.py", "neardup/wire.py", "neardup/wire_described.py", "neardup/wording.py"),
     *(f"neardup/{room}" for room in ("decoding", "descriptors", "index", "library", "relation", "search", "sources")),
 )
 """What `import neardup` may load: it knows no command line, no settings and no Kafka."""

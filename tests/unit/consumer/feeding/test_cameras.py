@@ -251,7 +251,7 @@ def test_of_what_nobody_takes_the_newest_is_kept_and_the_rest_is_counted() -> No
         assert done.wait(60)
         [newest] = watched.newest(0.0)
     assert int(newest.frame[0, 0, 0]) == 9
-    assert list(watched.told_in_sum()) == ["camera door: 10 pictures, 9 dropped for newer ones, 1 connections"]
+    assert list(watched.told_in_sum()) == ["camera door: 10 pictures, 9 dropped for newer ones, 1 connection"]
 
 
 def test_when_all_are_given_up_it_ends() -> None:

@@ -9,6 +9,7 @@ from PIL import Image
 
 from consumer.feed import EXIT_LEFT_OUT
 from neardup.decoding.decode import decode
+from neardup.wording import counted
 from tests.support.feeding import Feed, tar_of
 from tests.support.processes import photo
 
@@ -50,7 +51,8 @@ def test_a_broken_archive_is_told_with_what_came_before(feed: Feed, tmp_path: Pa
     fed = feed(tmp_path / "x.tar", tmp_path / "x.tar")
     assert fed.code == EXIT_LEFT_OUT
     assert fed.said[0].startswith("feed: x.tar: the tar archive is damaged or cut off after ")
-    assert fed.said[-1].startswith(f"feed: {len(fed.ids)} images published to images, 1 left out")
+    images = counted(len(fed.ids), "image")
+    assert fed.said[-1].startswith(f"feed: {images} published to images, 1 left out")
 
 
 @pytest.mark.parametrize("text", [b"b.jpg\n./a/c.jpg\n", b"b.jpg\r\n\r\na/c.jpg", b"b.jpg\na/c.jpg\nb.jpg\n"])

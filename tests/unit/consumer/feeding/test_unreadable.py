@@ -43,4 +43,4 @@ def test_what_cannot_be_read_gets_a_line_and_the_rest_is_published(
     assert pipe.startswith("feed: pipe: ")
     assert "neither a file nor a folder" in pipe
     assert gone.startswith("feed: gone.jpg: ")
-    assert told == "feed: 1 images published to images, 2 left out: see above"
+    assert told == "feed: 1 image published to images, 2 left out: see above"

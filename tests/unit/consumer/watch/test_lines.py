@@ -20,7 +20,7 @@ def test_a_sum_is_one_line() -> None:
     for outcome in (told("a"), told("b", "a"), letter(), letter("x", "odd\x1breason")):
         tally.came(outcome, earlier=False)
     assert sum_of(tally.seen()) == (
-        "0.0 a second; lag unknown: not asked yet; 1 unique, 1 duplicates, 2 dead letters "
+        "0.0 a second; lag unknown: not asked yet; 1 unique, 1 duplicate, 2 dead letters "
         "(truncated 1, odd\\x1breason 1)"
     )
     tally.lags({0: 1000, 1: 34})

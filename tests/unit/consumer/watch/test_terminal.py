@@ -42,8 +42,8 @@ def test_everything_is_drawn() -> None:
         "● watching",
         "lag 1,234",
         "1 unique (33 %)",
-        "1 duplicates (33 %)",
-        "1 dead letters (33 %)",
+        "1 duplicate (33 %)",
+        "1 dead letter (33 %)",
         "1 truncated",
         "c.jpg: truncated: it ends",
     ):

@@ -131,7 +131,7 @@ def test_images_have_thumbnails_with_their_sizes() -> None:
     assert rows(document, "width", "height", "bytes")[0] == (320, 240, len(data))
     with Image.open(io.BytesIO(base64.b64decode(document["thumbs"][0]))) as thumb:
         assert (thumb.format, thumb.size) == ("WEBP", (320, 240))
-    assert "No thumbnail of 1 images: cannot be decoded (undecodable)" in document["notes"]
+    assert "No thumbnail of 1 image: cannot be decoded (undecodable)" in document["notes"]
 
 
 def test_many_thumbnails_are_small_ones() -> None:
