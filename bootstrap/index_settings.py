@@ -148,7 +148,7 @@ class CopySettings(KeepingSettings, StatsSettings):
 
 @dataclass(frozen=True, kw_only=True)
 class RetentionSettings:
-    """What verify, repair and rollback share: a setting that should match the consumers'."""
+    """What verify, repair, rollback and rebuild share: a setting that should match the consumers'."""
 
     retention_s: int | None = option(
         "--retention",
@@ -217,7 +217,7 @@ class RollbackSettings(KeepingSettings, RetentionSettings, DryRunSettings, Stats
 
 
 @dataclass(frozen=True, kw_only=True)
-class RebuildSettings(KafkaConnection, KeepingSettings, DryRunSettings, StatsSettings):
+class RebuildSettings(KafkaConnection, KeepingSettings, RetentionSettings, DryRunSettings, StatsSettings):
     """All settings of ``neardup index rebuild``."""
 
     from_topic: str = option(

@@ -129,7 +129,7 @@ def set_radius_lines(document: Document) -> Iterator[str]:
 
 def rebuild_lines(document: Document) -> Iterator[str]:
     """Return the lines of ``rebuild``."""
-    not_usable = document["not_usable"]
+    not_usable, too_old = document["not_usable"], document["too_old"]
     would = "would be " if document["dry_run"] else ""
     radius = "as before" if document["radius"] == document["radius_before"] else f"after {document['radius_before']:g}"
     pairs = [
@@ -137,6 +137,7 @@ def rebuild_lines(document: Document) -> Iterator[str]:
         ("read", f"{document['read']} descriptions in topic {document['topic']}"),
         ("images", f"{document['images']}; {document['again']} came again, {document['removed']} were removed"),
         ("not usable", sum(not_usable.values())),
+        ("too old", f"{counted(too_old['images'], 'image')}, {counted(too_old['members'], 'member')}"),
         ("radius", f"{would}{document['radius']:g}, {radius}"),
         ("members", f"{would}{document['members']}, after {document['members_before']}"),
         ("left out", f"{document['left_out']} members, which duplicate others now"),

@@ -28,7 +28,7 @@ from bootstrap.member_lines import (
     remove_lines,
     set_radius_lines,
 )
-from bootstrap.tool import changing, client_of, generation_of, written
+from bootstrap.tool import changing, client_of, generation_of, retention_of, written
 from neardup.cli.progress import shown_progress
 
 
@@ -99,6 +99,7 @@ def rebuild(settings: RebuildSettings) -> int:
             settings.from_topic,
             _user(),
             radius=settings.radius,
+            retention=retention_of(settings),
             keep_ms=settings.keep_ms,
             allow_dropping=settings.allow_dropping,
             dry_run=settings.dry_run,

@@ -5,7 +5,7 @@ of them is like are members, too; that puts back what an index has lost. At anot
 judged anew, in the order in which they were published, after the members that are not from the topic.
 
 Consumers may go on meanwhile. What they add is carried over, unless it is from the part of the topic that was read:
-that is judged here.
+that is judged here. With retention, what is too old for any image to come is left out before anything is judged.
 """
 
 import heapq
@@ -24,12 +24,13 @@ from bootstrap.generation.snapshot import CarryOver, snapshot_of, store
 from bootstrap.live.inspection import kept
 from bootstrap.live.reading import LiveGeneration
 from bootstrap.seeds.analyse import cluster_seeds
-from neardup.capture_time import known_ms, now_ms
+from neardup.capture_time import known_ms, newest_ms, now_ms
 from neardup.cli.progress import Shown, not_shown
 from neardup.errors import BadDescription, Misconfigured
 from neardup.index.base import IndexMeta, require_fit
 from neardup.index.block import member_of
 from neardup.index.carry import Predecessor
+from neardup.index.retention import FOR_EVER, Retention
 from neardup.index.stored.generations import previous_generation
 from neardup.index.stored.removals import Removals
 from neardup.kafka.reading import Flags, read_topic
@@ -121,6 +122,7 @@ def rebuild(
     by: str,
     *,
     radius: float | None = None,
+    retention: Retention = FOR_EVER,
     keep_ms: int = 0,
     allow_dropping: bool = False,
     dry_run: bool = False,
@@ -140,6 +142,8 @@ def rebuild(
         Whoever asks for it, for the log.
     radius
         Largest L2 distance of a duplicate, inclusive, by which images are judged anew; None for the index's own.
+    retention
+        Which members count for an image, as for the consumers.
     keep_ms
         How long the generation before is kept for a rollback, in milliseconds; 0 removes it at once.
     allow_dropping
@@ -165,7 +169,8 @@ def rebuild(
     refusal = _nothing(topic, found, name)
     if refusal and not (dry_run and members):
         raise Misconfigured(refusal)
-    assembly = _assembled(members, found.queries, relation, before, anew=radius is not None)
+    staying, queries = _in_time(members, found.queries, retention)
+    assembly = _assembled(staying, queries, relation, before, anew=radius is not None)
     lost = assembly.lost
     if lost and not allow_dropping:
         refusal = refusal or _refusal(before, lost, len(members), relation.radius)
@@ -178,6 +183,7 @@ def rebuild(
         "images": len(found.queries),
         "again": found.again,
         "removed": found.removed,
+        "too_old": {"images": len(found.queries) - len(queries), "members": len(members) - len(staying)},
         "not_usable": dict(sorted(found.not_usable.items())),
         "radius_before": before.radius,
         "radius": relation.radius,
@@ -200,6 +206,17 @@ def rebuild(
             *(name, topic, by, document["new_generation"], len(assembly.members), lost),
         )
     return document | {"members": len(assembly.members)}
+
+
+def _in_time(
+    members: Sequence[Member], queries: Sequence[Query], retention: Retention
+) -> tuple[list[Member], list[Query]]:
+    """Return what is not too old for any image to come, as consumers remove it: by the newest of all."""
+    newest = newest_ms((each.captured_at_ms for part in (members, queries) for each in part), now_ms())
+    return (
+        [member for member in members if not retention.removable(member.captured_at_ms, newest)],
+        [query for query in queries if not retention.removable(query.captured_at_ms, newest)],
+    )
 
 
 def _assembled(

@@ -17,7 +17,8 @@ from bootstrap.generation import rebuilding
 from bootstrap.live.removal import remove
 from consumer.messages import ImageMessage, OutgoingMessage
 from neardup.index.memory import MemoryIndex
-from neardup.index.redis import RedisIndex
+from neardup.index.redis import RedisIndex, RedisIndexOptions
+from neardup.index.retention import Retention
 from neardup.index.stored.connection import connect
 from neardup.index.stored.keys import IndexKeys
 from neardup.relation.rule import Relation
@@ -32,6 +33,7 @@ from tests.support.transports import KafkaRig, create_topics
 pytestmark = [pytest.mark.kafka, pytest.mark.redis]
 
 SENT_MS = 1_700_000_000_000
+DAY_MS = 24 * 60 * 60 * 1000
 IMAGES = [photo(number, quality) for number in range(100, 106) for quality in (90, 50, 10)]
 SMALLER, LARGER = 0.02, 1.0
 Answer = tuple[int, dict[str, Any], str]
@@ -73,12 +75,15 @@ def rebuild(kafka_address: str, redis_url: str, index: str, topic: str, capsys: 
     return run
 
 
-def described(client: redis.Redis, index: str, values: Sequence[bytes]) -> list[OutgoingMessage]:
+def described(
+    client: redis.Redis, index: str, values: Sequence[bytes], sent_ms: Sequence[int] | None = None
+) -> list[OutgoingMessage]:
     """Return what a describer of the index publishes; the second half of the images is in another partition."""
+    times_ms = sent_ms or range(SENT_MS, SENT_MS + len(values))
     with ThreadPoolExecutor(1) as executor:
         messages = [
-            ImageMessage("images", 2 * number // len(values), number, SENT_MS + number, None, value)
-            for number, value in enumerate(values)
+            ImageMessage("images", 2 * number // len(values), number, at_ms, None, value)
+            for number, (value, at_ms) in enumerate(zip(values, times_ms, strict=True))
         ]
         return through(describing(Head(RedisIndex(client, index).meta), executor), messages)
 
@@ -213,6 +218,28 @@ def test_what_cannot_be_used_is_counted_and_what_was_removed_stays_away(
     }
     assert gone not in keys_of(client, index)
     assert uniques - {gone} <= keys_of(client, index)
+
+
+@pytest.mark.parametrize("anew", [(), ("--radius", "0.1")], ids=["own radius", "judged anew"])
+def test_with_retention_what_is_too_old_keeps_no_newer_image_out(  # noqa: PLR0917 - fixtures
+    client: redis.Redis, kafka: KafkaRig, index: str, topic: str, rebuild: Rebuild, anew: tuple[str, ...]
+) -> None:
+    values, days = [IMAGES[0], IMAGES[3], IMAGES[6], IMAGES[0]], (0, 5, 40, 40)
+    sent = described(client, index, values, [SENT_MS + day * DAY_MS for day in days])
+    publish(kafka, topic, sent)
+    first, second, third, again = queries_of(sent)
+    options = RedisIndexOptions(retention=Retention(30 * DAY_MS))
+    RedisIndex(client, index, options=options).decide([first])
+    # As a consumer with retention has it: the one that came again after 40 days is unique once more.
+    kept = {third.key, again.key}
+    seeds = {key for key in keys_of(client, index) if key.startswith("seed:")}
+    code, document, _ = rebuild(*anew, "--retention", "30d")
+    assert (code, document["too_old"], document["left_out"]) == (0, {"images": 2, "members": 1}, 0)
+    assert keys_of(client, index) == seeds | kept
+    # Without it the same topic has all that was ever unique.
+    assert rebuild(*anew, *(["--allow-dropping"] if anew else []))[1]["too_old"] == {"images": 0, "members": 0}
+    assert {second.key, third.key} < keys_of(client, index)
+    assert len({first.key, again.key} & keys_of(client, index)) == 1
 
 
 def test_what_consumers_add_meanwhile_is_in_the_new_generation_once(
