@@ -71,7 +71,7 @@ def _fed(settings: FeedSettings) -> "tuple[Feeder, str]":
     from consumer.transport.kafka import KafkaSink  # noqa: PLC0415 - as above
     from neardup.sources.clip_report import told_in_sum  # noqa: PLC0415 - as above
 
-    images = found(settings, _standard_input(), say)
+    images = found(settings, _standard_input, say)
     told = dict(images.passed_over)
     sink = KafkaSink(settings, [settings.topic])
     try:
@@ -88,7 +88,9 @@ def _fed(settings: FeedSettings) -> "tuple[Feeder, str]":
 
 
 def _standard_input() -> io.BufferedReader:
-    return io.BufferedReader(io.FileIO(0, closefd=False))
+    from consumer.feeding.inputs import readable  # noqa: PLC0415 - as above
+
+    return io.BufferedReader(io.FileIO(readable(0, "PATH"), closefd=False))
 
 
 def _once_or_for_ever(images: "ImageSet", settings: FeedSettings) -> Iterator["SourceImage"]:

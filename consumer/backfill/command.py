@@ -4,7 +4,6 @@ Exit codes: 0 all published, 1 Kafka or a store is unavailable, 2 wrong settings
 is another one than before, 3 all but some lines that were refused, 130 stopped before the end.
 """
 
-import io
 import logging
 import os
 import sys
@@ -64,7 +63,7 @@ def backfill(settings: BackfillSettings) -> int:
     wanted, stop = Wanted(settings.suffixes), threading.Event()
     path = _state_path(settings)
     own = frozenset(f"{os.path.realpath(path)}{suffix}" for suffix in _JOURNALS)
-    found = listings(settings, wanted, _standard_input, stop=stop, tell=say, own=own)
+    found = listings(settings, wanted, stop=stop, tell=say, own=own)
     try:
         with stopped_by_signals(stop, BACKFILL):
             return _counted(settings, found, stop) if settings.dry_run else _published(settings, found, path, stop)
@@ -74,7 +73,7 @@ def backfill(settings: BackfillSettings) -> int:
 
 
 def _counted(settings: BackfillSettings, found: "Sequence[Listing]", stop: threading.Event) -> int:
-    from consumer.backfill.entries import Entry  # noqa: PLC0415 - as above
+    from consumer.backfill.entries import Entry, Refused  # noqa: PLC0415 - as above
     from consumer.backfill.progress import MOST_LISTED  # noqa: PLC0415 - as above
     from consumer.feeding.outages import Stopped  # noqa: PLC0415 - as above
 
@@ -86,7 +85,7 @@ def _counted(settings: BackfillSettings, found: "Sequence[Listing]", stop: threa
             if isinstance(step, Entry):
                 count += 1
                 advance(1)
-            else:
+            elif isinstance(step, Refused):
                 refusals.tell(step)
                 kept += [(step.place, step.why)] if refusals.count <= MOST_LISTED else []
     if stop.is_set():
@@ -189,7 +188,3 @@ def _asked(settings: BackfillSettings) -> str:
     if settings.suffixes is not None:
         asked.append(f"--suffixes {','.join(sorted(settings.suffixes)) or 'any'}")
     return " ".join(asked)
-
-
-def _standard_input() -> io.BufferedReader:
-    return io.BufferedReader(io.FileIO(0, closefd=False), 1024 * 1024)

@@ -51,7 +51,14 @@ class Refused:
     why: str
 
 
-Step = Entry | Refused
+@dataclass(frozen=True, slots=True)
+class Pause:
+    """Nothing more is there for now: what has come need not wait for it. There is nothing to go on behind."""
+
+    position: Position = None
+
+
+Step = Entry | Refused | Pause
 
 
 class Listing(Protocol):

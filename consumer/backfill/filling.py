@@ -4,7 +4,7 @@ import threading
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import replace
 
-from consumer.backfill.entries import Entry, Listing, Refused, Step
+from consumer.backfill.entries import Entry, Listing, Pause, Refused, Step
 from consumer.backfill.lists import PipedList
 from consumer.backfill.manifests import ManifestFile
 from consumer.backfill.progress import Progress, ProgressFile
@@ -119,18 +119,19 @@ class Filler:
                 self._refuse(step)
             advance(len(entries))
 
-    def _chunks(self, steps: Iterable[Step]) -> Iterator[list[Step]]:
+    def _chunks(self, steps: Iterable[Step]) -> Iterator[list[Entry | Refused]]:
         largest = CHUNK_STEPS
         if self._settings.rate:
             largest = max(1, min(largest, int(self._settings.rate / _BATCHES_A_SECOND)))
         elif self._pace.singly:
             largest = 1
-        chunk: list[Step] = []
+        chunk: list[Entry | Refused] = []
         for step in steps:
             if self._stop.is_set():
                 return
-            chunk.append(step)
-            if len(chunk) == largest:
+            if not isinstance(step, Pause):
+                chunk.append(step)
+            if len(chunk) == largest or (chunk and isinstance(step, Pause)):
                 yield chunk
                 chunk = []
         if chunk:

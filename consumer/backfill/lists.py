@@ -7,8 +7,9 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
-from consumer.backfill.entries import Position, Refused, Step, Told, step_of
-from consumer.backfill.manifests import LONGEST_LINE_BYTES, Columns, Lines, ManifestFile, numbered
+from consumer.backfill.entries import Pause, Position, Refused, Step, Told, step_of
+from consumer.backfill.manifests import LONGEST_LINE_BYTES, Columns, ManifestFile, numbered
+from consumer.backfill.piped import PipedLines
 from neardup.errors import Misconfigured
 
 _BOM = b"\xef\xbb\xbf"
@@ -33,7 +34,7 @@ class PipedList:
 
     Parameters
     ----------
-    file
+    lines
         Standard input.
     columns
         Which fields of JSON lines are meant.
@@ -41,8 +42,8 @@ class PipedList:
 
     name = "standard input"
 
-    def __init__(self, file: Lines, columns: Columns) -> None:
-        self._file = file
+    def __init__(self, lines: PipedLines, columns: Columns) -> None:
+        self._lines = lines
         self._columns = columns
         self._fingerprint = ""
 
@@ -52,25 +53,30 @@ class PipedList:
 
     def read_through(self) -> None:
         """Read all of it, for the fingerprint."""
-        for _ in self._lines(hashlib.sha256()):
+        for _ in self._read(hashlib.sha256()):
             pass
 
     def steps(self, after: Position | None) -> Iterator[Step]:
-        """Iterate over the lines behind one; those up to it have to be the ones that were published."""
+        """Iterate over the lines behind one; those up to it have to be the ones that were published.
+
+        A pause comes before a line that is not there yet.
+        """
         done, digest_of_done = (0, "") if after is None else after
         digest, number = hashlib.sha256(), 0
         reading = _Reading(os.getcwd(), self._columns)  # noqa: PTH109 - a name, as it is
-        for number, line in self._lines(digest):
+        for number, line in self._read(digest):
             if number > done:
                 position = (number, digest.copy().hexdigest())
                 yield from reading.steps(line, number, position, f"line {number}")
             elif number == done and digest.hexdigest() != digest_of_done:
                 raise _another(done)
+            if number >= done and not self._lines.is_ready():
+                yield Pause()
         if number < done:
             raise _another(done)
 
-    def _lines(self, digest: "hashlib._Hash") -> Iterator[tuple[int, bytes | None]]:
-        for number, line in numbered(self._file):
+    def _read(self, digest: "hashlib._Hash") -> Iterator[tuple[int, bytes | None]]:
+        for number, line in numbered(self._lines):
             digest.update(b"?" if line is None else line)
             digest.update(b"\n")
             yield number, line

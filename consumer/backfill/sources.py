@@ -13,9 +13,10 @@ from typing import Any
 from consumer.backfill.entries import Listing
 from consumer.backfill.folder import Folder
 from consumer.backfill.lists import ListFile, PipedList
-from consumer.backfill.manifests import Columns, Lines
+from consumer.backfill.manifests import Columns
 from consumer.backfill.naming import Wanted
 from consumer.backfill.objects import KEYS, Prefix
+from consumer.backfill.piped import PipedLines
 from consumer.backfill.settings import BackfillSettings
 from consumer.backfill.shards import local_shard, stored_shard
 from consumer.backfill.tables import CsvFile, ParquetFile
@@ -24,6 +25,7 @@ from consumer.claim_checks.local import file_path
 from consumer.claim_checks.reader import check_extra
 from consumer.claim_checks.schemes import SCHEMES
 from consumer.claim_checks.stores import FILE_SYSTEMS, opened_store
+from consumer.feeding.inputs import readable
 from consumer.feeding.settings import STANDARD_INPUT
 from neardup.errors import Misconfigured
 from neardup.sources.archives import SUFFIXES
@@ -44,11 +46,11 @@ _RANGE = re.compile(r"\{(?:(\d+)\.\.(\d+)|([^{}]*,[^{}]*))\}")
 def listings(
     settings: BackfillSettings,
     wanted: Wanted,
-    standard_input: Callable[[], Lines],
     *,
     stop: threading.Event,
     tell: Callable[[str], object],
     own: frozenset[str] = frozenset(),
+    standard_input: int = 0,
 ) -> list[Listing]:
     """Return the listings that the settings name, in their order.
 
@@ -56,12 +58,12 @@ def listings(
     ----------
     wanted
         Which names in folders, prefixes and shards count.
-    standard_input
-        Opens standard input.
     stop, tell
-        End the waiting for a store, and tell of it.
+        End the waiting for a store or a line, and tell of that for a store.
     own
         Real paths of what is written meanwhile.
+    standard_input
+        The descriptor of standard input.
 
     Raises
     ------
@@ -74,7 +76,7 @@ def listings(
     for named in settings.listings:
         for text in _expanded(named):
             if text == STANDARD_INPUT:
-                found.append(PipedList(standard_input(), columns))
+                found.append(PipedList(PipedLines(readable(standard_input, "LISTING"), stop), columns))
             elif re.match(r"[A-Za-z][A-Za-z0-9+.-]*://", text) and not text.startswith("file://"):
                 found.append(_stored(text, wanted, store_of, stop, tell))
             else:

@@ -25,8 +25,30 @@ class BinaryIO(Protocol):
         """Return at least a byte and at most so many; none at the end."""
 
 
-def found(settings: FeedSettings, standard_input: BinaryIO, say: Callable[[str], object]) -> ImageSet:
+def readable(descriptor: int, asked_by: str) -> int:
+    """Return the descriptor of standard input, once it is known that it can be read.
+
+    Raises
+    ------
+    Misconfigured
+        It was closed, is open for writing only, or is a folder; `asked_by` is the argument that asks for it.
+    """
+    try:
+        os.read(descriptor, 0)
+    except OSError as exc:
+        raise Misconfigured(f"{asked_by}: standard input cannot be read: {exc.strerror}") from exc
+    return descriptor
+
+
+def found(settings: FeedSettings, standard_input: Callable[[], BinaryIO], say: Callable[[str], object]) -> ImageSet:
     """Return the images that the settings name.
+
+    Parameters
+    ----------
+    standard_input
+        Opens it.
+    say
+        Tells the user something, in one line.
 
     Raises
     ------
@@ -35,7 +57,7 @@ def found(settings: FeedSettings, standard_input: BinaryIO, say: Callable[[str],
     """
     member_bytes = max(settings.max_message_bytes, DecodeLimits().max_bytes)
     if settings.paths == (STANDARD_INPUT,):
-        images = _piped(settings, standard_input, member_bytes)
+        images = _piped(settings, standard_input(), member_bytes)
     elif settings.paths:
         images = found_images(settings.paths, settings.fps, archive_bytes=member_bytes, write=say)
         if images.total == 0:

@@ -230,6 +230,23 @@ def test_a_list_on_standard_input_goes_on_and_the_next_is_another(archive: Archi
     assert archive.published() == Counter([*wanted, "new"])
 
 
+def test_lines_of_a_pipe_are_published_as_they_come_and_waiting_for_more_can_be_stopped(
+    archive: Archive, tmp_path: Path
+) -> None:
+    os.mkfifo(tmp_path / "pipe")
+    shell = f"exec {sys.executable} -m neardup backfill - {' '.join(archive.settings)} < {tmp_path}/pipe"
+    with (
+        running(["-c", "import os, sys; os.execvp('sh', ['sh', '-c', sys.argv[1]])", shell]) as backfill,
+        (tmp_path / "pipe").open("wb", buffering=0) as pipe,
+    ):
+        for number in range(3):
+            pipe.write(b"s3://bucket/%d.jpg\n" % number)
+            eventually(lambda: archive.published().total() > number, f"line {number}")  # noqa: B023 - called at once
+        pipe.write(b"s3://bucket/half")
+        assert backfill.stop() == 130
+    assert f"backfill: stopped: 3 images published to {archive.kafka.output}" in backfill.lines[-1]
+
+
 def test_two_at_once_nothing_to_publish_and_no_kafka_are_told_in_a_line(archive: Archive, tmp_path: Path) -> None:
     archive.write(500)
     with archive.filled("--rate", "20") as backfill:

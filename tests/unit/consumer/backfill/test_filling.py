@@ -1,11 +1,10 @@
 """Batches, their pace, and what is remembered of them, with a Kafka in memory that dies when it is told to."""
 
-import io
 import itertools
 import json
 import threading
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import closing
+from contextlib import AbstractContextManager, closing
 from pathlib import Path
 from typing import Any
 
@@ -13,16 +12,16 @@ import pytest
 
 from consumer.backfill import filling, sources
 from consumer.backfill.command import backfill
-from consumer.backfill.entries import Entry, Listing, Refused, Step
+from consumer.backfill.entries import Entry, Listing, Pause, Refused, Step
 from consumer.backfill.filling import Filler
 from consumer.backfill.lists import PipedList
-from consumer.backfill.manifests import Columns
 from consumer.backfill.progress import MOST_LISTED, ProgressFile
 from consumer.backfill.settings import BackfillSettings, suffixes
 from consumer.feeding.outages import Stopped
 from consumer.feeding.state import State
 from consumer.messages import OutgoingMessage, captured_at_of
 from neardup.errors import KafkaUnavailable, Misconfigured
+from tests.support.piped import piped_list
 
 LONG_AGO_MS = 1_700_000_000_000
 
@@ -188,27 +187,52 @@ def test_an_answer_that_was_lost_is_asked_for(
 
 
 def test_a_piped_list_that_is_done_has_to_be_the_same_while_another_listing_is_not(
-    fill: Callable[..., ProgressFile],
+    fill: Callable[..., ProgressFile], tmp_path: Path
 ) -> None:
     log = Log()
 
-    def piped(text: bytes) -> PipedList:
-        return PipedList(io.BytesIO(text), Columns())
+    def piped(text: bytes) -> AbstractContextManager[PipedList]:
+        (tmp_path / "piped").write_bytes(text)
+        return piped_list(tmp_path / "piped")
 
     def die(where: str) -> None:
         if where == "before" and len(log.batches) == 1:
             raise Died
 
     log.trouble = die
-    with pytest.raises(Died):
-        fill(log, piped(b"/a.jpg\n/b.jpg\n"), Numbers(3))
+    with piped(b"/a.jpg\n/b.jpg\n") as one, pytest.raises(Died):
+        fill(log, one, Numbers(3))
     log.trouble = lambda _: None
-    for other in (b"/c.jpg\n/d.jpg\n", b"", b"/a.jpg\n/b.jpg\n/c.jpg\n"):
-        with pytest.raises(Misconfigured, match="standard input is not what it was"):
-            fill(log, piped(other), Numbers(3))
+    for text in (b"/c.jpg\n/d.jpg\n", b"", b"/a.jpg\n/b.jpg\n/c.jpg\n"):
+        with piped(text) as other, pytest.raises(Misconfigured, match="standard input is not what it was"):
+            fill(log, other, Numbers(3))
     for _ in range(2):
-        fill(log, piped(b"/a.jpg\n/b.jpg\n"), Numbers(3)).close()
+        with piped(b"/a.jpg\n/b.jpg\n") as same:
+            fill(log, same, Numbers(3)).close()
     assert log.uris == ["file:///a.jpg", "file:///b.jpg", "file:///0", "file:///1", "file:///2"]
+
+
+class Slow:
+    """A listing whose lines come in pieces."""
+
+    name = "slow"
+
+    def fingerprint(self) -> str:
+        return ""
+
+    def steps(self, _after: object) -> Iterator[Step]:
+        yield Pause()
+        for at in range(3):
+            yield Entry(at, f"file:///{at}", None)
+            if at:
+                yield Pause()
+                yield Pause()
+
+
+def test_what_has_come_is_published_while_more_is_waited_for(fill: Callable[..., ProgressFile]) -> None:
+    log = Log()
+    fill(log, Slow()).close()
+    assert log.batches == [["file:///0", "file:///1"], ["file:///2"]]
 
 
 class Away:

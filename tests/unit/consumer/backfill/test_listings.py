@@ -16,8 +16,6 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
 from PIL import Image
 
 from consumer.backfill.entries import Entry, Listing, Refused, Step
@@ -32,14 +30,13 @@ from tests.support.processes import photo
 ODD = os.fsdecode(b"caf\xe9 #1?.jpg")
 
 
-def listed(*named: object, piped: bytes = b"", **settings: Any) -> list[Listing]:  # noqa: ANN401 - of any setting
+def listed(*named: object, **settings: Any) -> list[Listing]:  # noqa: ANN401 - of any setting
     made = BackfillSettings(listings=tuple(map(str, named)), **settings)
-    wanted = Wanted(made.suffixes)
-    return listings(made, wanted, lambda: io.BytesIO(piped), stop=threading.Event(), tell=pytest.fail)
+    return listings(made, Wanted(made.suffixes), stop=threading.Event(), tell=pytest.fail)
 
 
-def steps_of(*named: object, piped: bytes = b"", **settings: Any) -> list[Step]:  # noqa: ANN401 - of any setting
-    return [step for listing in listed(*named, piped=piped, **settings) for step in listing.steps(None)]
+def steps_of(*named: object, **settings: Any) -> list[Step]:  # noqa: ANN401 - of any setting
+    return [step for listing in listed(*named, **settings) for step in listing.steps(None)]
 
 
 def uris(steps: list[Step]) -> list[str]:
@@ -281,7 +278,7 @@ def test_a_folder_has_its_images_by_name_and_counts_the_rest(tmp_path: Path) -> 
     (tmp_path / "broken.jpg").symlink_to("nowhere")
     settings = BackfillSettings(listings=(str(tmp_path),))
     wanted = Wanted(settings.suffixes)
-    [folder] = listings(settings, wanted, io.BytesIO, stop=threading.Event(), tell=pytest.fail)
+    [folder] = listings(settings, wanted, stop=threading.Event(), tell=pytest.fail)
     steps = [*folder.steps(None)]
     assert [(step.uri, step.image_id) for step in steps if isinstance(step, Entry)] == [
         (f"file://{tmp_path}/a.jpg", "a.jpg"),
@@ -335,7 +332,7 @@ def test_what_is_no_file_in_a_shard_is_counted(tmp_path: Path) -> None:
     link.type, link.linkname, pipe.type = tarfile.LNKTYPE, "000.jpg", tarfile.FIFOTYPE
     settings = BackfillSettings(listings=(str(shard(tmp_path / "shard-0.tar", link=link, pipe=pipe)),))
     wanted = Wanted(settings.suffixes)
-    [found] = listings(settings, wanted, io.BytesIO, stop=threading.Event(), tell=pytest.fail)
+    [found] = listings(settings, wanted, stop=threading.Event(), tell=pytest.fail)
     assert len(uris([*found.steps(None)])) == 9
     assert wanted.told() == "*.cls (4), links (1), special files (1)"
 
@@ -502,29 +499,3 @@ def test_a_folder_that_changes_gives_each_file_that_stays_once(tmp_path: Path) -
     after = uris([*listing.steps(steps[at].position)])
     assert after[0] == f"file://{path}/a/b/d.jpg"
     assert after[1:] == uris(steps[at + 1 :])
-
-
-def test_a_piped_list_goes_on_if_it_is_the_same(tmp_path: Path) -> None:
-    del tmp_path
-    text = b"".join(b"file:///%d.jpg\n" % number for number in range(20))
-    steps = steps_of("-", piped=text)
-    assert len(uris(steps)) == 20
-    [again] = listed("-", piped=text)
-    assert [*again.steps(json.loads(json.dumps(steps[9].position)))] == steps[10:]
-    for other in (b"x" + text, text[:50], b""):
-        [another] = listed("-", piped=other)
-        with pytest.raises(Misconfigured, match="the first 10 lines on standard input are not those"):
-            list(another.steps(steps[9].position))
-
-
-@given(st.lists(st.binary(max_size=60), max_size=20))
-def test_no_bytes_in_a_list_are_more_than_a_refusal(lines: list[bytes]) -> None:
-    steps = steps_of("-", piped=b"\n" * 100 + b"\n".join(lines))
-    assert len(steps) <= sum(line.count(b"\n") + 1 for line in lines) + 1
-    for step in steps:
-        assert isinstance(step, Entry | Refused)
-        if isinstance(step, Entry):
-            step.uri.encode()
-            assert step.uri.isprintable() or any(ord(character) > 127 for character in step.uri)
-        else:
-            assert step.why.isascii()
