@@ -140,7 +140,8 @@ class GenerationView:
         every = list(chain.from_iterable(read))
         records, descriptors = read_records(every, self._dimension, self._relation.parts)
         members = grouped(np.repeat(np.array(cells, dtype=np.intp), list(map(len, read))))
-        slots = self._places.append(members)
+        slots = self._places.new_slots(len(every))
+        self._places.append(members, slots)
         self.grown.update(members.cells.tolist())
         self._add(descriptors, slots, len(self._filter) + (1 + pages_to_come) * len(every) if pages_to_come else 0)
         end = 0
@@ -157,21 +158,22 @@ class GenerationView:
     def apply(self, events: LogEvents) -> None:
         """Follow what happened, in order; what is known already changes nothing."""
         _, descriptors = events.records(self._dimension, self._relation.parts)
-        rows, slots = [np.empty(0, dtype=np.intp)], [np.empty(0, dtype=np.int32)]
+        # In the order of the log, whatever the order of the steps.
+        slots = self._places.new_slots(len(descriptors))
         for step in events.steps():
-            if isinstance(step, slice):
+            if isinstance(step, np.ndarray):
                 fresh, members = self._fresh(events.cells[step], events.places[step])
-                fresh += step.start
-                rows.append(fresh)
-                slots.append(self._places.append(members))
+                rows = step[fresh]
+                theirs = slots[rows]
+                self._places.append(members, theirs)
                 self.grown.update(members.cells.tolist())
-                theirs = [events.stored_records[row] for row in fresh.tolist()]
-                self._cache.append(slots[-1].tolist(), theirs)
+                self._cache.append(theirs.tolist(), [events.stored_records[row] for row in rows.tolist()])
             elif isinstance(step, Split):
                 self._split(step)
             elif self.tree.is_leaf(step.cell):
                 self.load([step.cell])
-        self._add(descriptors[np.concatenate(rows)], np.concatenate(slots))
+        there = self.holds(slots)
+        self._add(descriptors, slots) if there.all() else self._add(descriptors[there], slots[there])
 
     def _fresh(self, cells: Cells, places: NDArray[np.intp]) -> tuple[NDArray[np.intp], Grouped]:
         """Return which of those appended are not known, and by cell; read the cells of which others are missing."""

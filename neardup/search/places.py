@@ -99,26 +99,30 @@ class Places:
         known = cells < len(self._sizes)
         return np.where(known, self._sizes[np.where(known, cells, 0)], GONE)
 
-    def append(self, members: Grouped) -> Slots:
-        """Return slots, int32 (n,), for members at the end of their cells, in the order of the rows."""
-        first, total = self.count, len(members.order)
-        self._make_room(total)
-        slots = np.arange(first, first + total, dtype=np.int32)
+    def new_slots(self, count: int) -> Slots:
+        """Return so many slots, int32 (n,), in which no members are yet."""
+        first, self.count = self.count, self.count + count
+        self._make_room()
+        self.cell_of[first : self.count] = GONE
+        self.gone += count
+        return np.arange(first, self.count, dtype=np.int32)
+
+    def append(self, members: Grouped, slots: Slots) -> None:
+        """Put members at the end of their cells, into new slots, int32 (n,): one for each of the rows."""
         ordered, cells, starts = slots[members.order], members.cells, members.starts
         self.cell_of[ordered] = members.cell_of
         self.place_of[ordered] = self._sizes[members.cell_of] + members.ranks
-        before = np.empty(total, dtype=np.int32)
+        before = np.empty(len(ordered), dtype=np.int32)
         before[1:] = ordered[:-1]
         before[starts[:-1]] = self._last[cells]
         self._before[ordered] = before
         self._last[cells] = ordered[starts[1:] - 1]
         self._sizes[cells] += (starts[1:] - starts[:-1]).astype(np.int32)
-        self.count += total
-        return slots
+        self.gone -= len(ordered)
 
-    def _make_room(self, more: int) -> None:
-        if self.count + more > len(self.cell_of):
-            room = np.empty(self.count + more, dtype=np.int32)
+    def _make_room(self) -> None:
+        if self.count > len(self.cell_of):
+            room = np.empty(self.count, dtype=np.int32)
             self.cell_of, self.place_of, self._before = (
                 np.concatenate([array, room]) for array in (self.cell_of, self.place_of, self._before)
             )
@@ -155,8 +159,7 @@ class Places:
     def divide(self, cell: int, halves: Sequence[tuple[int, NDArray[np.intp]]]) -> None:
         """Put a cell's members into new cells, each given with the places that its members had."""
         slots = self.slots_of(cell)
-        self._put(cell, slots[:0])
-        self._sizes[cell] = GONE
+        self._sizes[cell] = self._last[cell] = GONE
         for half, rows in halves:
             self._put(half, slots[rows])
 
@@ -167,9 +170,9 @@ class Places:
         self._last = np.concatenate([self._last, np.full(new, GONE, dtype=np.int32)])
 
     def _put(self, cell: int, slots: Slots) -> None:
-        self.cell_of[slots] = cell
-        self.place_of[slots] = np.arange(len(slots))
-        self._before[slots] = np.concatenate([np.array([GONE], dtype=np.int32), slots[:-1]])[: len(slots)]
+        before = np.empty_like(slots)
+        before[:1], before[1:] = GONE, slots[:-1]
+        self.cell_of[slots], self.place_of[slots], self._before[slots] = cell, np.arange(len(slots)), before
         self._sizes[cell], self._last[cell] = len(slots), slots[-1] if len(slots) else GONE
 
     @property

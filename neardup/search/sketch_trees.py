@@ -20,7 +20,6 @@ from neardup.search.sketch_rows import (
     empty_rows,
     finite,
     in_steps,
-    rows_of,
 )
 
 SHORT, LONG = Shape(12, 24), Shape(24, 32)
@@ -45,6 +44,8 @@ _BUFFER = 4096
 _SCANS = 200
 """They wait on until each was scanned so often: that costs what putting it in order does. A process that searches
 seldom, as one of many on an index, puts more of them in order at once. But a quarter of all do not wait."""
+_ROOM = 2
+"""Times as many rows as are filled: few copies, and room that was never written to takes no memory."""
 _GROWTH = 4
 """A part swallows the one before it unless that is this many times larger: fewer parts to search, more to rebuild."""
 
@@ -96,7 +97,7 @@ class SketchTrees:
     @property
     def nbytes(self) -> int:
         """Memory held, in bytes."""
-        return self._rows.nbytes + self._leaves.nbytes + self._groups.nbytes
+        return self._rows.part(0, self._count).nbytes + self._leaves.nbytes + self._groups.nbytes
 
     def add(self, sketches: Sketches, slots: Slots, expected: int = 0) -> None:
         """Add float64 (n, size) sketches.
@@ -104,16 +105,25 @@ class SketchTrees:
         Where so many are `expected` in all, and there are fewer yet, they wait for the others: putting all of them in
         order at once costs less than again and again.
         """
-        first, self._count = self._count, self._count + len(slots)
-        if max(self._count, expected) > len(self._rows):
-            grown = empty_rows(self._size, max(expected, self._count) * 5 // 4, self._shape)
-            grown.part(0, first).assign(self._rows.part(0, first))
-            self._rows, self.untouched = grown, 0
+        first, end = self._count, self._count + len(slots)
+        if max(end, expected) > len(self._rows):
+            self._make_room(_ROOM * max(end, expected))
+        self._count = end
         self._rows.part(first, self._count).fill(sketches, slots, self._shape)
         if self._count >= expected:
             self._put_in_order()
         elif not self._parts and first <= _BUFFER < self._count:
             self._choose_shape()
+
+    def fit(self, count: int) -> None:
+        """Have room for so many sketches, and for a quarter more at most: what is written to a file has all of it."""
+        if not count <= len(self._rows) <= count * 5 // 4:
+            self._make_room(count)
+
+    def _make_room(self, count: int) -> None:
+        rows = empty_rows(self._size, count, self._shape)
+        rows.part(0, self._count).assign(self._rows.part(0, self._count))
+        self._rows, self.untouched = rows, 0
 
     def renumber(self, slots: Slots) -> None:
         """Give each sketch a new slot, ``slots[old]``, and drop those whose new slot is negative."""
@@ -155,7 +165,8 @@ class SketchTrees:
 
     def _reshape(self, shape: Shape) -> None:
         rows, self._shape = self._rows.part(0, self._count), shape
-        self._rows = rows_of(rows.sketches().astype(np.float64), rows.slots, shape)
+        self._rows = empty_rows(self._size, _ROOM * len(rows), shape)
+        self._rows.part(0, len(rows)).fill(rows.sketches().astype(np.float64), rows.slots, shape)
         self._begin_with(len(rows))
 
     def within(self, queries: Sketches, radius: float) -> Pairs:

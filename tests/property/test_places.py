@@ -56,9 +56,11 @@ def _act(data: st.DataObject) -> None:
         action = data.draw(st.sampled_from(["append", "append", "forget", "divide", "tidy"]))
         if action == "append":
             cells = data.draw(st.lists(leaf, max_size=12))
-            slots = places.append(grouped(np.array(cells, dtype=np.intp)))
-            assert slots.tolist() == list(range(places.count - len(cells), places.count))
-            lists.append(cells, slots.tolist())
+            slots = places.new_slots(len(cells) + data.draw(st.integers(0, 2)))
+            assert slots.tolist() == list(range(places.count - len(slots), places.count))
+            taken = slots[sorted(data.draw(st.permutations(range(len(slots))))[: len(cells)])]
+            places.append(grouped(np.array(cells, dtype=np.intp)), taken)
+            lists.append(cells, taken.tolist())
         elif action == "forget":
             cell = data.draw(leaf)
             places.forget(cell)

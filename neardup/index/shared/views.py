@@ -9,8 +9,6 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-import numpy as np
-
 from neardup.index.base import IndexMeta
 from neardup.index.cache import CellReader
 from neardup.index.shared.mapped import checksum_of, open_mapped, write_mapped
@@ -110,7 +108,8 @@ class SharedViews:
             There is no room for it.
         """
         begun_s = time.monotonic()
-        _make_room(shared.view)
+        # To find room for what comes until it is much would move all sketches.
+        shared.view.filter.fit(len(shared.view.filter) + 2 * _much(shared.view))
         shared.view.settle()
         earlier = [*self._folder.glob("*.view"), *self._folder.glob("*.part")]
         part = self._folder / f"{shared.meta.generation}-{shared.position.seen}.part"
@@ -149,12 +148,6 @@ class SharedViews:
 def is_outgrown(view: GenerationView) -> bool:
     """Return whether much of a view is not as it was shared, if it ever was: that is in this process alone."""
     return len(view.filter) - view.filter.untouched > _much(view)
-
-
-def _make_room(view: GenerationView) -> None:
-    """Make room for what comes until it is much: to find some then would move all sketches."""
-    none = view.sketch(np.empty((0, view.tree.roots.dimension), dtype=np.float16))
-    view.filter.add(none, np.empty(0, dtype=np.int32), len(view.filter) + 2 * _much(view))
 
 
 def _much(view: GenerationView) -> int:

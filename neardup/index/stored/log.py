@@ -2,6 +2,8 @@
 
 from collections.abc import Iterator, Sequence
 from functools import cached_property
+from itertools import compress
+from typing import cast
 
 import numpy as np
 from numpy.typing import NDArray
@@ -34,13 +36,18 @@ class LogEvents:
 
     def __init__(self, stored: Sequence[bytes]) -> None:
         self.stored = stored
-        self._others = [(at, decode_event(event)) for at, event in enumerate(stored) if event[:1] != b"A"]
-        self._appended = [event for event in stored if event[:1] == b"A"] if self._others else stored
-        heads = b"".join([event[:_BEFORE_RECORD] for event in self._appended])
-        if len(heads) != _BEFORE_RECORD * len(self._appended):
-            for event in self._appended:
-                decode_event(event)
-        self._heads = np.frombuffer(heads, dtype=_APPENDED)
+        heads = b"".join([event[:_BEFORE_RECORD] for event in stored])
+        if len(heads) != _BEFORE_RECORD * len(stored):
+            for event in stored:
+                if len(event) < _BEFORE_RECORD:
+                    decode_event(event)
+            heads = b"".join([event[:_BEFORE_RECORD].ljust(_BEFORE_RECORD) for event in stored])
+        self._appended, self._heads = stored, np.frombuffer(heads, dtype=_APPENDED)
+        appends = self._heads["kind"] == b"A"
+        others = np.flatnonzero(~appends).tolist()
+        self._others = [(at, cast("Split | Rewritten", decode_event(stored[at]))) for at in others]
+        if others:
+            self._appended, self._heads = [*compress(stored, appends)], self._heads[appends]
         self._read: tuple[int, Parts, Records, Descriptors] | None = None
 
     def __len__(self) -> int:
@@ -77,15 +84,31 @@ class LogEvents:
             self._read = (dimension, parts, *read_records(self.stored_records, dimension, parts))
         return self._read[2:]
 
-    def steps(self) -> Iterator[slice | Split | Rewritten]:
-        """Iterate over what happened: runs of appended members, numbered from 0 on, and what came between them."""
-        first = 0
+    def steps(self) -> Iterator[NDArray[np.intp] | Split | Rewritten]:
+        """Iterate over what happened: appended members, intp (n,) from 0 on, and what came between them.
+
+        To each cell it happens in the order of the log, and all splits and rewritten cells come in this order. Members
+        of cells that have nothing to do with a split come before it though they were appended after: a few long steps
+        cost less than many short ones.
+        """
+        first, splits = 0, list[Split]()
         for before, (at, event) in enumerate(self._others):
-            if at - before > first:
-                yield slice(first, at - before)
-            first = at - before
-            if not isinstance(event, Split | Rewritten):
-                raise TypeError(event)
-            yield event
-        if first < len(self._appended):
-            yield slice(first, len(self._appended))
+            if isinstance(event, Split):
+                splits.append(event)
+            else:
+                yield from self._together(np.arange(first, at - before), splits)
+                first, splits = at - before, []
+                yield event
+        yield from self._together(np.arange(first, len(self._appended)), splits)
+
+    def _together(self, rows: NDArray[np.intp], splits: Sequence[Split]) -> Iterator[NDArray[np.intp] | Split]:
+        for number, split in enumerate(splits):
+            if number == 0 or split.cell >= splits[0].low:
+                # A split makes the cells of the next numbers: smaller ones are there before.
+                waiting = self.cells[rows] >= split.low
+                if not waiting.all():
+                    yield rows[~waiting]
+                rows = rows[waiting]
+            yield split
+        if len(rows):
+            yield rows

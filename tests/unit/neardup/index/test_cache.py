@@ -10,6 +10,7 @@ from neardup.index.stored.records import Records, read_records
 from neardup.relation.kept import Parts
 from neardup.relation.local_change import THUMBNAIL_BYTES
 from neardup.search.places import Places, grouped
+from neardup.search.sketch_rows import Slots
 from neardup.types import Member
 
 DIMENSION = 4
@@ -31,6 +32,13 @@ def read(*records: bytes, parts: Parts = Parts.NOTHING) -> Records:
 
 def block_of(*numbers: int) -> CellBlock:
     return CellBlock(read(*map(record, numbers)))
+
+
+def append(places: Places, cell: int) -> Slots:
+    """Return the slot of one more member of a cell."""
+    slots = places.new_slots(1)
+    places.append(grouped(np.array([cell])), slots)
+    return slots
 
 
 class TestBlock:
@@ -141,10 +149,10 @@ class TestCache:
         places = Places(3, range(3))
         cache = CellCache(1 << 20, lambda cells: [block_of(100 + cell) for cell in cells], places)
         for cell in range(3):
-            places.append(grouped(np.array([cell])))
+            append(places, cell)
             cache.put(cell, block_of(100 + cell))
         for number in range(6):
-            slots = places.append(grouped(np.array([number % 2])))
+            slots = append(places, number % 2)
             cache.append(slots.tolist(), [record(number)])
         found = {cell: block.descriptors()[:, 0].tolist() for cell, block in cache.get_many([0, 1, 2]).items()}
         assert found == {0: [100, 0, 2, 4], 1: [101, 1, 3, 5], 2: [102]}
@@ -155,10 +163,10 @@ class TestCache:
         places = Places(1, [0])
         cache = CellCache(1 << 20, lambda cells: [block_of(*range(places.size_of(cell))) for cell in cells], places)
         for number in range(5):
-            slots = places.append(grouped(np.array([0])))
+            slots = append(places, 0)
             cache.append(slots.tolist(), [record(number)])
         cache.get_many([0])
-        places.append(grouped(np.array([0])))
+        append(places, 0)
         cache.append([5], [record(5)])
         cache.settle()
         assert cache.get_many([0])[0].descriptors()[:, 0].tolist() == list(range(6))
@@ -168,7 +176,7 @@ class TestCache:
         places = Places(1, [0])
         cache = CellCache(0, lambda cells: [block_of(*range(places.size_of(cell))) for cell in cells], places)
         for number in range(5):
-            slots = places.append(grouped(np.array([0])))
+            slots = append(places, 0)
             cache.append(slots.tolist(), [record(number)])
             assert cache.nbytes == 0
         assert cache.get_many([0])[0].descriptors()[:, 0].tolist() == list(range(5))

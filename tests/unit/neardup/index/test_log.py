@@ -38,22 +38,47 @@ MIXED = [
 ]
 
 
-def test_runs_of_appended_members_and_what_comes_between() -> None:
+def steps_of(events: LogEvents) -> list[list[int] | Split | Rewritten]:
+    return [step.tolist() if isinstance(step, np.ndarray) else step for step in events.steps()]
+
+
+def test_appended_members_and_what_comes_between() -> None:
     events = LogEvents(MIXED)
-    assert list(events.steps()) == [SPLIT, slice(0, 2), SPLIT, REWRITTEN, slice(2, 3), Rewritten(0, 0)]
+    assert steps_of(events) == [[0, 1], SPLIT, SPLIT, REWRITTEN, [2], Rewritten(0, 0)]
     assert (len(events), events.only_append) == (7, False)
     assert list(events) == list(map(decode_event, MIXED))
 
 
-def test_what_only_appends_is_one_run() -> None:
+def test_only_members_of_halves_wait_for_a_split() -> None:
+    def divided(cell: int, low: int) -> Split:
+        return Split(cell, 0, low, low + 1, 0, 0.5, b"")
+
+    def in_cell(cell: int) -> bytes:
+        member = Member("key", "id", np.zeros(DIMENSION, dtype=np.float16))
+        return encode_appended(Appended(cell, 0, 0, encode_member(member)))
+
+    log: list[int | Split] = [0, 1, divided(0, 5), 5, 1, divided(1, 7), 6, 8, 2, divided(6, 9), 9, 2, 7, 5]
+    events = LogEvents([encode_split(each) if isinstance(each, Split) else in_cell(each) for each in log])
+    assert events.cells.tolist() == [0, 1, 5, 1, 6, 8, 2, 9, 2, 7, 5]
+    assert steps_of(events) == [
+        [0, 1, 3, 6, 8],
+        divided(0, 5),
+        divided(1, 7),
+        [2, 4, 5, 9, 10],
+        divided(6, 9),
+        [7],
+    ]
+
+
+def test_what_only_appends_is_one_step() -> None:
     events = LogEvents([appended(number) for number in range(5)])
-    assert list(events.steps()) == [slice(0, 5)]
+    assert steps_of(events) == [[0, 1, 2, 3, 4]]
     assert events.only_append
 
 
 def test_nothing_happened() -> None:
     events = LogEvents([])
-    assert (list(events.steps()), len(events), len(events.cells), events.only_append) == ([], 0, 0, True)
+    assert (steps_of(events), len(events), len(events.cells), events.only_append) == ([], 0, 0, True)
     records, descriptors = events.records(DIMENSION, Parts.NOTHING)
     assert (len(records), descriptors.shape) == (0, (0, DIMENSION))
 

@@ -4,6 +4,8 @@ from unittest.mock import Mock
 
 import numpy as np
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from neardup.errors import Misconfigured
 from neardup.index.stored.codec import encode_member, head_key
@@ -122,6 +124,47 @@ def test_a_rewritten_cell(store: Store) -> None:
     view.apply(log_of(Rewritten(0, 0), store.append(0, "new", point(0, 0.01))))
     assert keys_near(view, point(0)) == ["m1", "m2", "new"]
     assert len(view) == 3
+
+
+@given(data=st.data())
+def test_events_at_once_come_to_the_same_as_one_by_one(data: st.DataObject) -> None:
+    store, rewrites, budget_bytes = Store(), data.draw(st.booleans()), data.draw(st.sampled_from([0, 1 << 20]))
+    for number in range(3):
+        store.append(0, f"before {number}", point(0))
+    views = [view_of(store, budget_bytes) for _ in range(2)]
+    log: list[Appended | Split | Rewritten] = []
+    cells = len(CENTROIDS)
+    kinds = ["append"] * 4 + ["divide"] + ["rewrite"] * rewrites
+    for number in range(data.draw(st.integers(1, 25))):
+        divided = {event.cell for event in log if isinstance(event, Split)}
+        cell = data.draw(st.sampled_from(sorted({0, 1, *store.cells} - divided)))
+        kind = data.draw(st.sampled_from(kinds))
+        if kind == "append":
+            log.append(store.append(cell, f"m{number}", point(0)))
+        elif kind == "rewrite":
+            del store.cells.get(cell, [])[:1]
+            log.append(Rewritten(cell, 0))
+        else:
+            records = store.cells.pop(cell, [])
+            sides = bytes(data.draw(st.lists(st.sampled_from(b"LR"), min_size=len(records), max_size=len(records))))
+            for half, side in zip((cells, cells + 1), b"LR", strict=True):
+                store.cells[half] = [each for each, own in zip(records, sides, strict=True) if own == side]
+            log.append(Split(cell, 0, cells, cells + 1, 0, 0.5, sides))
+            cells += 2
+    at_once, one_by_one = views
+    at_once.apply(log_of(*log))
+    for event in log:
+        one_by_one.apply(log_of(event))
+    assert {cell: at_once.size_of(cell) for cell in range(cells)} == {
+        cell: len(store.cells.get(cell, [])) for cell in range(cells)
+    }
+    assert at_once.tree.leaves == one_by_one.tree.leaves
+    assert at_once.grown - {*range(cells)} == set()
+    row = point(0)[np.newaxis]
+    found = [[hit.head for hit in view.within(row, view.sketch(row))[0]] for view in views]
+    assert sorted(found[0]) == sorted(found[1])
+    assert len(found[0]) == len(at_once) == sum(map(len, store.cells.values()))
+    assert rewrites or found[0] == found[1]  # equally near ones in the order of the log
 
 
 def test_a_cell_that_is_shorter_than_it_should_be(store: Store) -> None:
