@@ -23,7 +23,7 @@ import numpy as np
 from benchmarks.pages import with_tables
 from benchmarks.real_descriptors import descriptors_of_images, generated
 from benchmarks.scale import roles
-from benchmarks.scale.measure import Bench, following, processes, size, turns
+from benchmarks.scale.measure import Bench, following, processes, size, turns_in_rounds
 from benchmarks.scale.tables import tables
 from benchmarks.throughput.builds import ROOT, THIS, unpacked
 from demo.services import open_redis
@@ -98,7 +98,7 @@ def _measure(options: argparse.Namespace, report: dict[str, Any]) -> None:
 
 def _found(part: str, bench: Bench, options: argparse.Namespace) -> Iterator[dict[str, Any]]:
     if part == "turns":
-        return (turns(bench, count, options.members, options.images) for count in options.clients)
+        return iter(turns_in_rounds(bench, options.clients, options.members, options.images))
     if part == "processes":
         return (processes(bench, count, options.members, options.images) for count in options.processes)
     if part == "sizes":

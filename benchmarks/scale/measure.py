@@ -3,10 +3,11 @@
 import json
 import subprocess
 import sys
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from statistics import median
 from tempfile import TemporaryDirectory
 from typing import Any
 
@@ -19,6 +20,7 @@ from neardup.index.stored.keys import IndexKeys
 _CLIENT = Path(__file__).with_name("client.py")
 _ROUNDS = 4
 """How often the builds take turns."""
+_TURNS_ROUNDS = 5
 _FOLLOWED = {1: 60, 64: 30, 1_000: 6, 10_000: 2}
 """Events followed at once, and how often: half of that comes first, for caches to be filled."""
 _MIB = 1 << 20
@@ -106,6 +108,21 @@ class Bench:
         """Return the CPU seconds and the bytes of Redis."""
         told = redis.Redis.from_url(self.url).info("all")
         return {"cpu_s": told["used_cpu_user"] + told["used_cpu_sys"], "bytes": float(told["used_memory"])}
+
+
+def turns_in_rounds(bench: Bench, counts: Sequence[int], members: int, images: int) -> list[dict[str, Any]]:
+    """Return for each number of clients what they spend on an image: medians, as a machine's speed wanders."""
+    rounds = [[turns(bench, count, members, images) for count in counts] for _ in range(_TURNS_ROUNDS)]
+    return [
+        {
+            "clients": of_count[0]["clients"],
+            **{
+                name: {figure: median(each[name][figure] for each in of_count) for figure in of_count[0][name]}
+                for name in bench.builds
+            },
+        }
+        for of_count in zip(*rounds, strict=True)
+    ]
 
 
 def turns(bench: Bench, count: int, members: int, images: int) -> dict[str, Any]:
