@@ -95,8 +95,13 @@ class SketchTrees:
         return self._shape
 
     @property
+    def room(self) -> int:
+        """How many more sketches there is room for."""
+        return len(self._rows) - self._count
+
+    @property
     def nbytes(self) -> int:
-        """Memory held, in bytes."""
+        """Memory held, in bytes; room that was never written to takes none."""
         return self._rows.part(0, self._count).nbytes + self._leaves.nbytes + self._groups.nbytes
 
     def add(self, sketches: Sketches, slots: Slots, expected: int = 0) -> None:
@@ -115,10 +120,11 @@ class SketchTrees:
         elif not self._parts and first <= _BUFFER < self._count:
             self._choose_shape()
 
-    def fit(self, count: int) -> None:
-        """Have room for so many sketches, and for a quarter more at most: what is written to a file has all of it."""
-        if not count <= len(self._rows) <= count * 5 // 4:
-            self._make_room(count)
+    def fit(self, more: int) -> None:
+        """Have room for so many more, and a quarter above that at most: what is written to a file has all of it."""
+        more = max(0, more)
+        if not more <= self.room <= more + (self._count + more) // 4:
+            self._make_room(self._count + more)
 
     def _make_room(self, count: int) -> None:
         rows = empty_rows(self._size, count, self._shape)

@@ -96,6 +96,9 @@ def test_the_filter_misses_nothing(  # noqa: PLR0917 - hypothesis passes them by
         while start < len(rows):
             end = start + steps[start % len(steps)]
             chosen.add(sketches[start:end], slots[start:end], at_once)
+            if start % 3 == 1:
+                chosen.fit(sizes)
+                assert sizes <= chosen.room <= sizes + (len(chosen) + sizes) // 4
             start = min(end, len(rows))
             assert len(chosen) == start
             queries = rows[::-1][:asked]

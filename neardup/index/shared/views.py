@@ -109,7 +109,7 @@ class SharedViews:
         """
         begun_s = time.monotonic()
         # To find room for what comes until it is much would move all sketches.
-        shared.view.filter.fit(len(shared.view.filter) + 2 * _much(shared.view))
+        shared.view.filter.fit(2 * _much(shared.view))
         shared.view.settle()
         earlier = [*self._folder.glob("*.view"), *self._folder.glob("*.part")]
         part = self._folder / f"{shared.meta.generation}-{shared.position.seen}.part"

@@ -200,7 +200,8 @@ def test_what_failed_by_chance_is_decoded_again(executor: ThreadPoolExecutor) ->
         Describer(DctDescriptor(), Relation(0.3)), Unlucky(light=True), executor, Repeats(MEBIBYTE)
     )
     found: list[PreparedImage | BadInput] = batches.prepare([IMAGES[0]] * 2, bytes)
-    assert [type(each) for each in found] == [DecodeMemory, UndecodableImage]
+    # Whichever of the two has its turn first.
+    assert {type(each) for each in found} == {DecodeMemory, UndecodableImage}
     again: list[PreparedImage | BadInput] = batches.prepare([IMAGES[0]], bytes)
     assert isinstance(again[0], PreparedImage)
 
