@@ -11,7 +11,8 @@ folder=$(mktemp -d)
 trap 'rm -rf "$folder"' EXIT
 python3 -m venv "$folder/venv"
 "$folder/venv/bin/pip" install --quiet --disable-pip-version-check \
-  cleanvision==0.3.7 ImageHash==4.3.2 numpy==2.4.6 pillow==12.3.0
+  cleanvision==0.3.7 ImageHash==4.3.2 numpy==2.4.6 pillow==12.3.0 \
+  fsspec==2026.9.0 matplotlib==3.11.2 pandas==3.1.1 PyWavelets==1.9.0 scipy==1.17.1 tabulate==0.10.0 tqdm==4.70.1
 FOLDER="$folder" "$folder/venv/bin/python" - <<'PYTHON'
 import contextlib
 import io

@@ -114,15 +114,14 @@ def turns_in_rounds(bench: Bench, counts: Sequence[int], members: int, images: i
     """Return for each number of clients what they spend on an image: medians, as a machine's speed wanders."""
     rounds = [[turns(bench, count, members, images) for count in counts] for _ in range(_TURNS_ROUNDS)]
     return [
-        {
-            "clients": of_count[0]["clients"],
-            **{
-                name: {figure: median(each[name][figure] for each in of_count) for figure in of_count[0][name]}
-                for name in bench.builds
-            },
-        }
-        for of_count in zip(*rounds, strict=True)
+        {"clients": count, **{name: medians([each[name] for each in found]) for name in bench.builds}}
+        for count, *found in zip(counts, *rounds, strict=True)
     ]
+
+
+def medians(several: Sequence[Figures]) -> Figures:
+    """Return the median of each figure; all have the same."""
+    return {name: median(each[name] for each in several) for name in several[0]}
 
 
 def turns(bench: Bench, count: int, members: int, images: int) -> dict[str, Any]:

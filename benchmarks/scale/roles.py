@@ -8,7 +8,6 @@ from contextlib import ExitStack, closing, contextmanager
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from statistics import median
 from tempfile import TemporaryDirectory
 from typing import Any
 
@@ -16,6 +15,7 @@ import numpy as np
 from kafka import KafkaConsumer, KafkaProducer, TopicPartition
 
 from benchmarks.real_descriptors import generated
+from benchmarks.scale.measure import medians
 from benchmarks.throughput.builds import THIS
 from benchmarks.throughput.end_to_end import seeds_in
 from benchmarks.throughput.images import SIZES, photos, write_images
@@ -73,7 +73,7 @@ def _rounds(role: str, data: str, run: Callable[[int], Figures], say: Callable[[
             "data": data,
             "consumers": count,
             "rounds": len(each),
-            **{name: round(median(one[name] for one in each), 3) for name in each[0]},
+            **{name: round(figure, 3) for name, figure in medians(each).items()},
         }
 
 

@@ -50,7 +50,6 @@ def listings(
     stop: threading.Event,
     tell: Callable[[str], object],
     own: frozenset[str] = frozenset(),
-    standard_input: int = 0,
 ) -> list[Listing]:
     """Return the listings that the settings name, in their order.
 
@@ -62,8 +61,6 @@ def listings(
         End the waiting for a store or a line, and tell of that for a store.
     own
         Real paths of what is written meanwhile.
-    standard_input
-        The descriptor of standard input.
 
     Raises
     ------
@@ -76,7 +73,7 @@ def listings(
     for named in settings.listings:
         for text in _expanded(named):
             if text == STANDARD_INPUT:
-                found.append(PipedList(PipedLines(readable(standard_input, "LISTING"), stop), columns))
+                found.append(PipedList(PipedLines(readable(0, "LISTING"), stop), columns))
             elif re.match(r"[A-Za-z][A-Za-z0-9+.-]*://", text) and not text.startswith("file://"):
                 found.append(_stored(text, wanted, store_of, stop, tell))
             else:

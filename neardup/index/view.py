@@ -173,7 +173,9 @@ class GenerationView:
             elif self.tree.is_leaf(step.cell):
                 self.load([step.cell])
         there = self.holds(slots)
-        self._add(descriptors, slots) if there.all() else self._add(descriptors[there], slots[there])
+        if not there.all():
+            descriptors, slots = descriptors[there], slots[there]
+        self._add(descriptors, slots)
 
     def _fresh(self, cells: Cells, places: NDArray[np.intp]) -> tuple[NDArray[np.intp], Grouped]:
         """Return which of those appended are not known, and by cell; read the cells of which others are missing."""

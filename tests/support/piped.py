@@ -13,9 +13,8 @@ from consumer.backfill.piped import PipedLines
 
 @contextmanager
 def piped_list(file: Path, stop: threading.Event | None = None) -> Iterator[PipedList]:
-    """Have a file, or a named pipe, as standard input."""
-    descriptor = os.open(file, os.O_RDONLY | os.O_NONBLOCK)
-    os.set_blocking(descriptor, True)
+    """Have a file as standard input, or a named pipe that is open for writing."""
+    descriptor = os.open(file, os.O_RDONLY)
     try:
         yield PipedList(PipedLines(descriptor, stop or threading.Event()), Columns())
     finally:

@@ -40,7 +40,7 @@ class LogEvents:
         if len(heads) != _BEFORE_RECORD * len(stored):
             for event in stored:
                 if len(event) < _BEFORE_RECORD:
-                    decode_event(event)
+                    decode_event(event)  # only a cell that was rewritten, without a key, is told so shortly
             heads = b"".join([event[:_BEFORE_RECORD].ljust(_BEFORE_RECORD) for event in stored])
         self._appended, self._heads = stored, np.frombuffer(heads, dtype=_APPENDED)
         appends = self._heads["kind"] == b"A"
