@@ -3,6 +3,7 @@
 import secrets
 import socket
 import subprocess
+import sys
 import tempfile
 import time
 from abc import ABC, abstractmethod
@@ -19,12 +20,17 @@ HOST = "127.0.0.1"
 # keeps trying a port there while its server is down can be given that very port, connect to itself, and so
 # keep the server from ever coming back to it.
 _PORTS = range(20_000, 32_000)
+_HELD: list[socket.socket] = []
+"""What keeps the ports that this process was given."""
 _POLL_S = 0.05
 _LOG_TAIL_LINES = 15
 
 
 def free_port() -> int:
-    """Return a port of this machine that nobody listens on.
+    """Return a port of this machine that nobody listens on, and keep it from others while this process runs.
+
+    On Linux it is held: by a socket that is bound to it and does not listen, beside which a server with
+    SO_REUSEADDR may (all that we start set it), while nobody else is given the port before that server is up.
 
     Raises
     ------
@@ -34,19 +40,26 @@ def free_port() -> int:
     for _ in range(100):
         port = secrets.choice(_PORTS)  # test libraries seed `random` alike in every process
         with socket.socket() as probe:
-            if probe.connect_ex((HOST, port)) and _can_bind(port):
+            if probe.connect_ex((HOST, port)) and _take(port):
                 return port
     raise OSError("no free port found")
 
 
-def _can_bind(port: int) -> bool:
-    """Say whether a server could listen on `port`."""
-    with socket.socket() as probe:
-        try:
-            probe.bind((HOST, port))
-        except OSError:
-            return False
-        return True
+def _take(port: int) -> bool:
+    """Bind `port`, and hold it where a server may still listen on it; say whether that was possible."""
+    holder = socket.socket()
+    try:
+        holder.bind((HOST, port))
+    except OSError:
+        holder.close()
+        return False
+    if sys.platform == "linux":
+        # After the bind, which is so refused to the second of two processes that try the same port at once.
+        holder.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        _HELD.append(holder)
+    else:
+        holder.close()
+    return True
 
 
 class Server(ABC):

@@ -268,6 +268,15 @@ def test_free_ports_are_free_and_not_for_outgoing_connections() -> None:
     assert port < 32_768
 
 
+@pytest.mark.skipif(sys.platform != "linux", reason="held on Linux alone")
+def test_a_free_port_is_kept_for_the_server_that_it_was_asked_for() -> None:
+    address = ("127.0.0.1", free_port())
+    with socket.socket() as other, pytest.raises(OSError, match="in use"):
+        other.bind(address)
+    with socket.create_server(address):
+        assert accepts(address)
+
+
 # Where a server comes from.
 
 

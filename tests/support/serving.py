@@ -3,7 +3,6 @@
 import asyncio
 import http.client
 import json
-import socket
 import threading
 from collections.abc import Iterator, Mapping
 from contextlib import closing, contextmanager
@@ -21,6 +20,7 @@ from consumer.serve.pages import described
 from consumer.serve.service import _listening, _serve
 from consumer.serve.settings import ServeSettings
 from consumer.serve.tokens import TokenFile
+from demo.services.process import free_port
 from neardup.decoding.decode import decode
 from neardup.descriptors.dct import DctDescriptor
 from neardup.index.base import IndexMeta
@@ -126,11 +126,6 @@ def seed_index(redis_url: str, name: str) -> None:
         for number, (cell, row) in enumerate(zip(cells.assign(rows).tolist(), rows, strict=True)):
             build.append(cell, [Member(f"seed:seed-{number:02}.jpg", f"seed-{number:02}.jpg", row)])
         build.publish()
-
-
-def free_port() -> int:
-    with socket.create_server(("127.0.0.1", 0)) as server:
-        return int(server.getsockname()[1])
 
 
 @contextmanager
