@@ -38,6 +38,9 @@ _SAME = (
 _SILENT_S = 60.0
 _CONNECT_S = 10.0
 _CLIENT = "ray://"
+_CLIENT_ATTEMPTS = 4
+_CLIENT_FAILED = "Starting Ray client server failed", "Initialization failure from server"
+"""What Ray says where the process for one client did not start at the cluster (ray-project/ray#63202)."""
 _COLOURS = re.compile(r"\x1b\[[0-9;]*m")
 _INSTALL = "install the same packages on all machines"
 
@@ -113,11 +116,20 @@ class RayEngine:
     def _end(self, tasks: Iterable[Any]) -> None:
         """Wait until none of these goes on: a generation that is given up is not to be written to."""
         left = list(tasks)
+        with suppress(self._ray.exceptions.RayError, ConnectionError):
+            # To cancel what has just ended can end this process (docs/behaviours.md).
+            left = self._unready(left, 0.0)
         for task in left:
             with suppress(self._ray.exceptions.RayError, ConnectionError):
                 self._ray.cancel(task, force=True)
         with suppress(self._ray.exceptions.RayError, ConnectionError):
-            self._ray.wait(left, num_returns=len(left), timeout=_SILENT_S) if left else None
+            self._unready(left, _SILENT_S)
+
+    def _unready(self, tasks: list[Any], timeout_s: float) -> list[Any]:
+        """Wait for tasks; return those that go on."""
+        if not tasks:
+            return tasks
+        return list(self._ray.wait(tasks, num_returns=len(tasks), timeout=timeout_s, fetch_local=False)[1])
 
 
 _like: Mapping[str, str] | None = None
@@ -183,7 +195,7 @@ def ray_engine(address: str | None, width: int | None = None) -> Iterator[RayEng
     try:
         _require_answer(address)
         with _handlers_kept():
-            ray.init(address or "auto", logging_level=logging.WARNING, log_to_driver=False, namespace="neardup")
+            _connect(ray, address or "auto")
     except (ConnectionError, RuntimeError, ValueError, OSError, ImportError) as exc:
         raise Misconfigured(f"--ray-address: no Ray cluster {where}: {_reason(exc)}") from exc
     try:
@@ -191,6 +203,19 @@ def ray_engine(address: str | None, width: int | None = None) -> Iterator[RayEng
         yield RayEngine(ray, width)
     finally:
         ray.shutdown()
+
+
+def _connect(ray: Any, address: str) -> None:  # noqa: ANN401 - as above
+    """Connect, through Ray's client several times: in about one of five its process hangs before it starts."""
+    for left in reversed(range(_CLIENT_ATTEMPTS)):
+        try:
+            ray.init(address, logging_level=logging.WARNING, log_to_driver=False, namespace="neardup")
+        except (ConnectionError, RuntimeError) as exc:
+            if not (left and address.startswith(_CLIENT) and any(words in str(exc) for words in _CLIENT_FAILED)):
+                raise
+            _LOG.warning("ray: %s gave no process to this client, trying again: %s", address, _reason(exc))
+        else:
+            return
 
 
 @contextmanager

@@ -5,7 +5,7 @@ from unittest.mock import patch
 
 import pytest
 
-from bootstrap.cluster import _differing, _installed, _reason, ray_engine
+from bootstrap.cluster import _CLIENT_ATTEMPTS, _connect, _differing, _installed, _reason, ray_engine
 from neardup.errors import Misconfigured
 
 
@@ -30,6 +30,49 @@ def test_without_the_package() -> None:
         ray_engine("127.0.0.1:6379"),
     ):
         raise AssertionError
+
+
+class Failing:
+    """In place of Ray: to connect fails some times with the words of an error, then does not.
+
+    That of Ray itself fails so by chance alone (docs/behaviours.md).
+    """
+
+    def __init__(self, times: int, words: str) -> None:
+        self.left, self.words = times, words
+
+    def init(self, _address: str, **_settings: object) -> None:
+        if self.left:
+            self.left -= 1
+            raise RuntimeError(self.words)
+
+
+NO_PROCESS = "Starting Ray client server failed. See ray_client_server_23000.err for detailed logs."
+
+
+@pytest.mark.parametrize("times", [1, _CLIENT_ATTEMPTS - 1])
+def test_a_client_that_got_no_process_tries_again(times: int, caplog: pytest.LogCaptureFixture) -> None:
+    ray = Failing(times, NO_PROCESS)
+    _connect(ray, "ray://there:10001")
+    assert not ray.left
+    assert [record.getMessage() for record in caplog.records] == [
+        f"ray: ray://there:10001 gave no process to this client, trying again: {NO_PROCESS}"
+    ] * times
+
+
+@pytest.mark.parametrize(
+    ("address", "times", "words", "tried"),
+    [
+        ("ray://there:10001", _CLIENT_ATTEMPTS, NO_PROCESS, _CLIENT_ATTEMPTS),
+        ("ray://there:10001", 2, "Version mismatch", 1),
+        ("there:6379", 2, NO_PROCESS, 1),
+    ],
+)
+def test_a_client_gives_up(address: str, times: int, words: str, tried: int) -> None:
+    ray = Failing(times, words)
+    with pytest.raises(RuntimeError, match=words):
+        _connect(ray, address)
+    assert times - ray.left == tried
 
 
 def test_what_differs_is_named_and_what_is_missing() -> None:
