@@ -9,7 +9,7 @@ import logging
 import socket
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from http import HTTPStatus
 from socketserver import BaseRequestHandler, ThreadingTCPServer
 from types import TracebackType
@@ -20,7 +20,9 @@ from prometheus_client import CONTENT_TYPE_LATEST, CollectorRegistry, generate_l
 from neardup.errors import Misconfigured
 
 STALLED_AFTER_S = 120.0
-"""If the loop has not turned for this long, the process is stuck: no wait within the loop is longer."""
+"""If the loop has not turned for this long, the process is stuck: nothing takes longer, but what is `busy`."""
+BUSY_AT_MOST_S = 3600.0
+"""The same for the reading of an index, by its size: a hundred million members take minutes."""
 REQUEST_TIMEOUT_S = 5.0
 """For reading the whole request, and again for the response; a scrape takes milliseconds."""
 MAX_REQUEST_BYTES = 8192
@@ -51,10 +53,22 @@ class Health:
         self._monotonic = monotonic
         self.last_turn_s = monotonic()
         self.missing = "starting"
+        self._is_busy = False
 
     def turned(self) -> None:
         """Note that the loop has turned."""
         self.last_turn_s = self._monotonic()
+
+    @contextlib.contextmanager
+    def busy(self) -> Iterator[None]:
+        """Say meanwhile that the loop stands for good reason: with what takes long, and ends by itself."""
+        self.turned()
+        self._is_busy = True
+        try:
+            yield
+        finally:
+            self._is_busy = False
+            self.turned()
 
     def ready(self) -> None:
         """Note that both servers were reached and the index is loaded."""
@@ -67,6 +81,8 @@ class Health:
     def liveness(self) -> tuple[bool, str]:
         """Return whether the loop turns, and how long ago it last did."""
         idle_s = self._monotonic() - self.last_turn_s
+        if self._is_busy:
+            return idle_s < BUSY_AT_MOST_S, f"reads the index, since {idle_s:.1f} s"
         return idle_s < STALLED_AFTER_S, f"last turn {idle_s:.1f} s ago"
 
     def readiness(self) -> tuple[bool, str]:

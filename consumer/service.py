@@ -212,7 +212,7 @@ def open_redis_index(
 
     def attempt() -> RedisIndex:
         client = connect(settings.redis_url, settings.redis_password)
-        return RedisIndex(client, settings.index, options=_index_options(settings, shared))
+        return RedisIndex(client, settings.index, options=_index_options(settings, health, shared))
 
     return await_redis(attempt, stop, health, metrics)
 
@@ -236,7 +236,7 @@ def await_redis(
     return None
 
 
-def _index_options(settings: JudgingSettings, shared: SharedViews | None) -> RedisIndexOptions:
+def _index_options(settings: JudgingSettings, health: Health, shared: SharedViews | None) -> RedisIndexOptions:
     window_ms = None if settings.retention_s is None else 1000 * settings.retention_s
     return RedisIndexOptions(
         decision_ttl_s=settings.decision_ttl_s,
@@ -246,6 +246,7 @@ def _index_options(settings: JudgingSettings, shared: SharedViews | None) -> Red
         retention=Retention(window_ms),
         probe=Probe(settings.probe),
         shared=shared,
+        busy=health.busy,
     )
 
 

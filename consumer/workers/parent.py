@@ -164,9 +164,9 @@ class Crew(Collector):
 
     def liveness(self) -> tuple[bool, str]:
         """Return whether every worker's loop turns, and how long ago the one last did that has not for longest."""
-        worker = min(self._workers, key=lambda each: each.report.health.last_turn_s)
-        alive, detail = worker.report.health.liveness()
-        return alive, f"worker {worker.number}: {detail}"
+        told = [(each.report.health.liveness(), each.report.health.last_turn_s, each.number) for each in self._workers]
+        (alive, detail), _, number = min(told, key=lambda each: (each[0][0], each[1]))  # one that is stuck comes first
+        return alive, f"worker {number}: {detail}"
 
     def readiness(self) -> tuple[bool, str]:
         """Return whether every worker judges images, and what is missing of each that does not."""

@@ -2,7 +2,7 @@
 
 import logging
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from contextlib import suppress
+from contextlib import AbstractContextManager, nullcontext, suppress
 from dataclasses import dataclass
 from enum import StrEnum
 from typing import Any, TypeVar
@@ -72,6 +72,8 @@ class RedisIndexOptions:
         This machine's clock: no image of a later time makes members go.
     shared
         Where processes of this machine leave what they know of the index, for one another or for later.
+    busy
+        Entered while much of the index is read, or left for others: for minutes, where it is large.
     """
 
     decision_ttl_s: int = DECISION_TTL_S
@@ -83,6 +85,7 @@ class RedisIndexOptions:
     as_stored: bool = False
     now_ms: Callable[[], int] = now_ms
     shared: SharedViews | None = None
+    busy: Callable[[], AbstractContextManager[None]] = nullcontext
 
 
 class RedisIndex:
@@ -147,7 +150,8 @@ class RedisIndex:
             self._live, self._fingerprint = live, live.meta.fingerprint
             self._scripts = GenerationScripts(self._client, self._keys, self.meta.generation, self._options.replicas)
             try:
-                self._read_members()
+                with self._options.busy():
+                    self._read_members()
             except GenerationChanged:
                 continue
             return
@@ -206,7 +210,7 @@ class RedisIndex:
     def _share_again(self) -> None:
         """Share what was added since, if it is much: it is in the memory of each process."""
         if self._shared is not None and self._shared.is_outgrown(self._view, self._position.seen - self._taken_at):
-            with self._shared.alone(), suppress(GenerationChanged):  # whoever commits is told, too
+            with self._options.busy(), self._shared.alone(), suppress(GenerationChanged):  # a commit is told, too
                 if not self._take(self._shared, self._taken_at):
                     self._share(self._shared)
 

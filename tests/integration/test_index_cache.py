@@ -1,12 +1,14 @@
 """An index opened from what the process before left on disk: real Redis, and a real consumer."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 from unittest.mock import patch
 
 import pytest
 import redis
 
+from consumer.health import Health
 from demo.services import RedisProgram, RedisServer
 from neardup.index.redis import RedisIndex, RedisIndexOptions
 from neardup.index.shared.folder import lasting_folder
@@ -152,3 +154,37 @@ def test_a_consumer_goes_on_where_the_one_before_ended(
         verdicts = [document["verdict"] for document in stage.documents().values()]
     assert sorted(verdicts) == ["duplicate", "duplicate", "unique", "unique"]
     assert len(list((tmp_path / "cache").rglob("*.view"))) == 1
+
+
+def test_whoever_asks_whether_it_lives_is_told_while_much_is_read_or_left(
+    client: redis.Redis, name: str, tmp_path: Path
+) -> None:
+    health, done = Health(), list[str]()
+
+    def told(what: str, do: Callable[..., Any]) -> Callable[..., Any]:
+        def telling(*arguments: object) -> Any:  # noqa: ANN401 - what it wraps returns
+            assert health.liveness()[1].startswith("reads the index")
+            done.append(what)
+            return do(*arguments)
+
+        return telling
+
+    def told_outgrown(*_: object) -> bool:
+        done.append("asked")
+        return True
+
+    seeded(client, name)
+    shared = SharedViews(lasting_folder(tmp_path, name, ROOM), lasting=True)
+    with (
+        patch.object(RedisIndex, "_read_view", told("read", _read_view)),
+        patch.object(SharedViews, "put", told("left", SharedViews.put)),
+        patch.object(SharedViews, "is_outgrown", told_outgrown),
+    ):
+        index = RedisIndex(client, name, options=RedisIndexOptions(cache_bytes=ROOM, shared=shared, busy=health.busy))
+        assert done == ["read", "left"]
+        assert verdict(index, "one", 0, 0.3) is Verdict.UNIQUE
+        assert done[2:] == ["asked", "left"]
+        build_generation(client, name, members=[member("again", point(0))])
+        assert verdict(index, "two", 0, 0.0) is Verdict.DUPLICATE
+        assert done[4:6] == ["read", "left"]
+    assert health.liveness()[1].startswith("last turn")

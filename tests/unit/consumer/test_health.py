@@ -11,9 +11,9 @@ from collections.abc import Iterator
 import pytest
 from prometheus_client import CollectorRegistry, Counter
 
-from consumer.health import MAX_CONNECTIONS, MAX_REQUEST_BYTES, STALLED_AFTER_S, Health, HealthServer
+from consumer.health import BUSY_AT_MOST_S, MAX_CONNECTIONS, MAX_REQUEST_BYTES, STALLED_AFTER_S, Health, HealthServer
 from consumer.settings import ServiceSettings
-from neardup.errors import Misconfigured
+from neardup.errors import Misconfigured, RedisUnavailable
 from tests.support.processes import eventually, get
 
 
@@ -67,6 +67,23 @@ def test_the_loop_lives_as_long_as_it_turns(health: Health, clock: Clock) -> Non
     assert health.liveness() == (False, f"last turn {STALLED_AFTER_S:.1f} s ago")
     health.turned()
     assert health.liveness()[0]
+
+
+def test_a_loop_that_reads_the_index_may_stand(health: Health, clock: Clock) -> None:
+    with health.busy():
+        clock.now_s += 10 * STALLED_AFTER_S
+        assert health.liveness() == (True, f"reads the index, since {10 * STALLED_AFTER_S:.1f} s")
+    assert health.liveness() == (True, "last turn 0.0 s ago")
+    with health.busy():
+        clock.now_s += BUSY_AT_MOST_S
+        assert not health.liveness()[0]
+
+
+def test_a_loop_that_failed_to_read_the_index_may_stand_no_longer(health: Health, clock: Clock) -> None:
+    with pytest.raises(RedisUnavailable), health.busy():
+        raise RedisUnavailable("gone")
+    clock.now_s += STALLED_AFTER_S
+    assert not health.liveness()[0]
 
 
 def test_readiness_says_what_is_missing(health: Health) -> None:

@@ -46,6 +46,17 @@ def test_every_loop_has_to_turn(crew: Crew) -> None:
     assert detail.startswith("worker 2: last turn 121")
 
 
+def test_one_that_reads_the_index_hides_none_that_is_stuck(crew: Crew) -> None:
+    reading = health(idle_s=STALLED_AFTER_S + 9)
+    reading._is_busy = True
+    tell(crew, reading, health())
+    assert crew.liveness()[0]
+    tell(crew, reading, health(idle_s=STALLED_AFTER_S + 1))
+    alive, detail = crew.liveness()
+    assert not alive
+    assert detail.startswith("worker 2: last turn 121")
+
+
 def test_pauses_grow_until_one_has_lived_for_long() -> None:
     worker = Worker(1, ServiceSettings(), None, None)  # type: ignore[arg-type]  # it never runs
     worker._started_s = 0.0
