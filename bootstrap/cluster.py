@@ -42,6 +42,9 @@ _CLIENT_ATTEMPTS = 4
 _CLIENT_FAILED = "Starting Ray client server failed", "Initialization failure from server"
 """What Ray says where the process for one client did not start at the cluster (ray-project/ray#63202)."""
 _COLOURS = re.compile(r"\x1b\[[0-9;]*m")
+_ADDRESS = re.compile(r"\bip=([0-9a-fA-F.:]+)")
+_NOT_IMPORTED = "failed to import on the worker"
+"""What Ray says of a machine that cannot load `_called`, which would have compared packages there."""
 _INSTALL = "install the same packages on all machines"
 
 
@@ -154,6 +157,10 @@ def _translated(ray: Any) -> Iterator[None]:  # noqa: ANN401 - as above
     except ray.exceptions.RayTaskError as exc:
         if isinstance(exc.cause, NeardupError):
             raise exc.cause from None
+        if _NOT_IMPORTED in str(exc):
+            where = _ADDRESS.search(str(exc))
+            name = where[1] if where else "a machine"
+            raise Misconfigured(f"--engine ray: {name} cannot run neardup, {_INSTALL}: {_reason(exc)}") from exc
         raise
     except (ray.exceptions.RayError, ConnectionError) as exc:
         raise ClusterUnavailable(f"Ray: {_reason(exc)}") from exc

@@ -8,9 +8,11 @@ import os
 import signal
 import threading
 import uuid
+from collections import deque
 from collections.abc import Iterator
 from contextlib import nullcontext
 from importlib import import_module
+from itertools import count
 from pathlib import Path
 from types import ModuleType
 from unittest.mock import patch
@@ -219,6 +221,31 @@ def test_other_packages_are_refused(engine: RayEngine) -> None:
         later = RayEngine(engine._ray)
     with pytest.raises(Misconfigured, match=r"has numpy .*, the job 2; .*: install the same packages"):
         list(later.map(abs, [-1]))
+
+
+WITHOUT_NEARDUP = """
+import sys
+
+class Without:
+    def find_spec(self, name, path=None, target=None):
+        if name == "bootstrap":
+            raise ModuleNotFoundError("no such package here")
+
+sys.meta_path.insert(0, Without())
+"""
+
+
+def test_a_machine_that_joins_later_without_neardup_is_refused(
+    machines: RayCluster, engine: RayEngine, tmp_path: Path
+) -> None:
+    machines.kill_second()
+    (tmp_path / "sitecustomize.py").write_text(WITHOUT_NEARDUP)
+    machines.with_second(str(tmp_path))
+    try:
+        with pytest.raises(Misconfigured, match=r"cannot run neardup, install the same packages .*no such package"):
+            deque(engine.map(abs, count()), maxlen=0)
+    finally:
+        machines.kill_second()
 
 
 def test_no_more_tasks_run_than_asked_for(engine: RayEngine) -> None:

@@ -40,10 +40,10 @@ class RayCluster:
         self._second: Program | None = None
         self._first = _begun(FIRST, first)
 
-    def with_second(self) -> None:
-        """Start the second machine, unless it runs."""
+    def with_second(self, path: str = str(ROOT)) -> None:
+        """Start the second machine, unless it runs; Python looks for modules in `path` first."""
         if self._second is None or self._second.process.poll() is not None:
-            self._second = _begun(SECOND, [f"--address={self.address}"])
+            self._second = _begun(SECOND, [f"--address={self.address}"], path)
 
     def kill_second(self) -> None:
         """Kill all processes of the second machine, if it runs."""
@@ -67,7 +67,7 @@ def kill_this_machine() -> None:
     os.killpg(0, signal.SIGKILL)
 
 
-def _begun(machine: str, arguments: list[str]) -> Program:
+def _begun(machine: str, arguments: list[str], path: str = str(ROOT)) -> Program:
     process = subprocess.Popen(
         [
             *(sys.executable, "-m", "ray.scripts.scripts", "start", "--block", *arguments),
@@ -75,7 +75,7 @@ def _begun(machine: str, arguments: list[str]) -> Program:
             *(f"--object-store-memory={_MEMORY_BYTES}", f"--dashboard-agent-listen-port={free_port()}"),
         ],
         cwd=ROOT,
-        env={**os.environ, MACHINE: machine, "PYTHONPATH": str(ROOT), "RAY_USAGE_STATS_ENABLED": "0"},
+        env={**os.environ, MACHINE: machine, "PYTHONPATH": path, "RAY_USAGE_STATS_ENABLED": "0"},
         stdin=subprocess.DEVNULL,
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,

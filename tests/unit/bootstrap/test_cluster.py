@@ -5,7 +5,7 @@ from unittest.mock import patch
 
 import pytest
 
-from bootstrap.cluster import _CLIENT_ATTEMPTS, _connect, _differing, _installed, _reason, ray_engine
+from bootstrap.cluster import _CLIENT_ATTEMPTS, _connect, _differing, _installed, _reason, _translated, ray_engine
 from neardup.errors import Misconfigured
 
 
@@ -103,3 +103,19 @@ def test_what_differs_is_named_and_what_is_missing() -> None:
 )
 def test_an_error_of_ray_is_told_in_one_line(said: str, reason: str) -> None:
     assert _reason(ValueError(said)) == reason
+
+
+def test_a_machine_without_neardup_is_named() -> None:
+    ray = pytest.importorskip("ray", reason="needs the extra ray")
+    told = (
+        "The remote function failed to import on the worker. ...\n\nModuleNotFoundError: No module named 'bootstrap'\n"
+    )
+    with (
+        pytest.raises(Misconfigured, match=r"--engine ray: 10\.0\.0\.2 cannot run neardup, install .*'bootstrap'$"),
+        _translated(ray),
+    ):
+        raise ray.exceptions.RayTaskError(
+            "_called", f"ray::_called() (pid=7, ip=10.0.0.2)\nRuntimeError: {told}", RuntimeError(told)
+        )
+    with pytest.raises(ray.exceptions.RayTaskError), _translated(ray):
+        raise ray.exceptions.RayTaskError("_called", "ray::_called() (pid=7, ip=10.0.0.2)\nKeyError: 3", KeyError(3))
