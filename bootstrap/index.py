@@ -100,6 +100,7 @@ def repair(settings: RepairSettings) -> int:
         options=RedisIndexOptions(max_cluster=settings.max_cluster, retention=retention_of(settings)),
         dry_run=settings.dry_run,
         shown=shown_progress,
+        tell=lambda line: print(line, file=sys.stderr),
     )
     return _written(settings, "repair", restored)
 

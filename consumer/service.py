@@ -83,11 +83,12 @@ def judge_stream(
 
     `shared` is where other workers on this machine leave what they know of the index.
     """
-    if settings.index_cache is not None:
+    if settings.index_cache is not None and settings.role != DESCRIBE:
         folder = lasting_folder(Path(settings.index_cache), settings.index, settings.cache_bytes)
         shared = SharedViews(folder, lasting=True)
     with suited_to_threads():
-        open_uris(settings, settings.max_image_bytes).close()  # report a wrong prefix before waiting for Redis
+        if settings.role != DECIDE:
+            open_uris(settings, settings.max_image_bytes).close()  # report a wrong prefix before waiting for Redis
         if settings.role == DESCRIBE:
             _describe_stream(settings, metrics, health, stop)
             return

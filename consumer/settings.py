@@ -1,11 +1,11 @@
 """The settings of the service, and what it shares with the feed and with folder mode."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
 from consumer.claim_checks.schemes import LISTED
-from consumer.roles.foreign import ALL, DECIDE, DESCRIBE, foreign_settings
+from consumer.roles.foreign import ALL, DECIDE, DESCRIBE, cut_off, foreign_flags
 from neardup.settings.decoding import DecodingSettings
 from neardup.settings.kafka import KafkaConnection, dead_letters_topic_option, verdicts_topic_option
 from neardup.settings.options import option, refuse
@@ -285,9 +285,14 @@ class ServiceSettings(KafkaSettings, JudgingSettings, ClaimCheckSettings):
         subject=RUNNING,
     )
 
+    @classmethod
+    def refused(cls, flags: Mapping[str, str], given: Mapping[str, Any]) -> Iterator[str]:
+        """Yield a line for each flag that a role has no use for; a variable may be there for the others."""
+        return foreign_flags(given.get("role", ALL), flags, ClaimCheckSettings)
+
     def check(self) -> None:
-        """Refuse topics that are one and the same, and what a role has no use for."""
-        refuse([*self._shared_topics(), *foreign_settings(self, ClaimCheckSettings)])
+        """Refuse topics that are one and the same, and unique images that could not go on."""
+        refuse([*self._shared_topics(), *cut_off(self.role, self.unique_topic)])
 
     def _shared_topics(self) -> Iterator[str]:
         own: dict[str, tuple[str | None, str]] = {"--unique-topic": (self.unique_topic, "unique images")}

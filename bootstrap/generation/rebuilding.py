@@ -330,7 +330,7 @@ def _records(kafka: KafkaConnection, topic: str, tell: Callable[[str], object]) 
         "client_id": "neardup-rebuild",
         "max_partition_fetch_bytes": kafka.max_message_bytes,
     }
-    return read_topic(config, topic, None, flags=_FLAGS, tell=tell)
+    return read_topic(config, topic, None, flags=_FLAGS, tell=tell, whole=True)
 
 
 def _usable(value: bytes | None, wanted: str, meta: IndexMeta, not_usable: Counter[str]) -> DescribedImage | None:

@@ -11,7 +11,7 @@ What was removed on request stays removed.
 """
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -23,6 +23,7 @@ from bootstrap.live.reading import LiveGeneration
 from bootstrap.live.verdicts import NotRestorable, member_of_verdict, read_verdicts
 from neardup.capture_time import UNKNOWN_MS, known_ms, newest_ms
 from neardup.cli.progress import Shown, not_shown
+from neardup.errors import Misconfigured
 from neardup.index.redis import RedisIndex, RedisIndexOptions
 from neardup.index.retention import Retention
 from neardup.index.stored.codec import decode_decision, decode_head, head_key
@@ -34,6 +35,7 @@ from neardup.relation.kept import stacked_kept
 from neardup.search.distance import l2_distances
 from neardup.settings.kafka import KafkaConnection
 from neardup.types import Decision, Descriptors, Member, Query, Verdict
+from neardup.wire import VERDICT_HEADER
 
 _EXAMPLES = 20
 
@@ -45,7 +47,9 @@ class Repaired:
     Attributes
     ----------
     read
-        Verdicts, of whatever index.
+        Messages of the topic.
+    verdicts
+        Those that are verdicts, of whatever index.
     uniques
         Those that made a member of this index.
     already_there, restored, expired, removed
@@ -58,6 +62,7 @@ class Repaired:
     """
 
     read: int = 0
+    verdicts: int = 0
     uniques: int = 0
     already_there: int = 0
     restored: int = 0
@@ -77,23 +82,28 @@ def repair(
     options: RedisIndexOptions,
     dry_run: bool = False,
     shown: Shown = not_shown,
+    tell: Callable[[str], object] = lambda _: None,
 ) -> dict[str, Any]:
     """Restore the missing members of an index from the verdicts since a moment; return what was done.
+
+    `tell` is told in a line what of these the topic no longer has.
 
     Raises
     ------
     Misconfigured
-        There is no such index, or no such topic.
+        There is no such index, no such topic, or no verdict in it.
     RedisUnavailable, KafkaUnavailable
         Run it again: what was restored is restored.
     """
     generation = LiveGeneration(client, name, shown=shown)
     repairing = Repairing(generation, client, options, dry_run=dry_run)
     with shown("read", None, "verdicts") as progress:
-        for records in read_verdicts(kafka, topic, since_ms):
+        for records in read_verdicts(kafka, topic, since_ms, tell):
             repairing.take(records)
             progress(len(records))
     report = repairing.report
+    if report.read and not report.verdicts:
+        raise Misconfigured(f"--verdicts-topic {topic}: none of the {report.read} messages that were read is a verdict")
     return {
         "index": name,
         "generation": generation.number,
@@ -151,6 +161,7 @@ class Repairing:
         missing: dict[str, Member] = {}
         for record in records:
             self.report.read += 1
+            self.report.verdicts += any(name == VERDICT_HEADER for name, _ in record.headers)
             try:
                 told = member_of_verdict(record, self._generation.meta)
                 if told is not None:

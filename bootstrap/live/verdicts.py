@@ -1,6 +1,6 @@
 """Members from the verdict topic."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -59,8 +59,10 @@ def _norm(descriptor: Descriptors) -> float:
     return float(np.linalg.norm(descriptor.astype(np.float64)))
 
 
-def read_verdicts(kafka: KafkaConnection, topic: str, since_ms: int) -> Iterator[Sequence[Any]]:
-    """Iterate over the records of the topic that ``--verdicts`` names, from a moment to where it ends now.
+def read_verdicts(
+    kafka: KafkaConnection, topic: str, since_ms: int, tell: Callable[[str], object]
+) -> Iterator[Sequence[Any]]:
+    """Iterate over the records of the verdict topic, from a moment to where it ends now; tell what is gone of these.
 
     Raises
     ------
@@ -72,4 +74,4 @@ def read_verdicts(kafka: KafkaConnection, topic: str, since_ms: int) -> Iterator
         "client_id": "neardup-repair",
         "max_partition_fetch_bytes": kafka.max_message_bytes,
     }
-    return read_topic(config, topic, since_ms, flags=Flags("--verdicts", "--since"))
+    return read_topic(config, topic, since_ms, flags=Flags("--verdicts-topic", "--since"), tell=tell)

@@ -1,7 +1,6 @@
-"""Which settings a role has no use for: given all the same, they are refused, as they would do nothing."""
+"""Which settings a role has no use for: their flags would do nothing and are refused, their variables are ignored."""
 
-from collections.abc import Iterator
-from dataclasses import fields
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 from neardup.settings.decoding import DecodingSettings
@@ -12,32 +11,32 @@ _OF_DECIDERS = ("decision_ttl_s", "probe", "max_cluster", "cache_bytes", "retent
 _OF_DESCRIBERS = ("descriptor", "weights", "decode_workers", "repeat_bytes", "pass_headers")
 
 
-def foreign_settings(settings: Any, claim_checks: type[Any]) -> Iterator[str]:  # noqa: ANN401 - of the service
-    """Iterate over what is wrong with settings of the service by its role.
+def foreign_flags(role: str, flags: Mapping[str, str], claim_checks: type[Any]) -> Iterator[str]:
+    """Iterate over what is wrong with the flags of a consumer by its role.
 
     Parameters
     ----------
-    settings
-        Of the service.
+    flags
+        Those that were given, by the names of their settings.
     claim_checks
         The settings of claim checks, which only describers read.
     """
-    if settings.role == ALL:
+    if role == DESCRIBE:
+        names, why, other = list(_OF_DECIDERS), f"--role {DESCRIBE} decides nothing", DECIDE
+    elif role == DECIDE:
+        reading = [name for owner in (DecodingSettings, claim_checks) for name, _ in options_of(owner)]
+        names, why, other = [*_OF_DESCRIBERS, *reading], f"--role {DECIDE} reads and describes no image", DESCRIBE
+    else:
         return
-    if settings.unique_topic is not None:
+    yield from (
+        f"{flag}: {why}; give it to the consumers with --role {other}" for name, flag in flags.items() if name in names
+    )
+
+
+def cut_off(role: str, unique_topic: str | None) -> Iterator[str]:
+    """Iterate over what is wrong where unique images are to go on and a role has none."""
+    if role != ALL and unique_topic is not None:
         yield (
-            f"--unique-topic {settings.unique_topic}: works only with --role {ALL}, since a consumer that decides has "
-            "no image to send on"
+            f"--unique-topic {unique_topic}: works only with --role {ALL}, since a consumer that decides has no image "
+            "to send on"
         )
-    if settings.role == DESCRIBE:
-        yield from _given(settings, _OF_DECIDERS, f"--role {DESCRIBE} decides nothing", DECIDE)
-        return
-    reading = [name for owner in (DecodingSettings, claim_checks) for name, _ in options_of(owner)]
-    yield from _given(settings, (*_OF_DESCRIBERS, *reading), f"--role {DECIDE} reads and describes no image", DESCRIBE)
-
-
-def _given(settings: Any, names: tuple[str, ...], why: str, other: str) -> Iterator[str]:  # noqa: ANN401 - as above
-    defaults = {field.name: field.default for field in fields(settings)}
-    for name, declared in options_of(type(settings)):
-        if name in names and getattr(settings, name) != defaults[name]:
-            yield f"{declared.flag}: {why}; give it to the consumers with --role {other}"

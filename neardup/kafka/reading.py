@@ -41,6 +41,7 @@ def read_topic(
     *,
     flags: Flags,
     tell: Callable[[str], object] = lambda _: None,
+    whole: bool = False,
 ) -> Iterator[Sequence[Any]]:
     """Iterate over the records of a topic, in batches, as kafka-python gives them: committed ones, by partition.
 
@@ -56,6 +57,8 @@ def read_topic(
         The settings that name these.
     tell
         Is told in a line what of the span the topic no longer has.
+    whole
+        Whether all that ever was in the topic is wanted, and not what is there.
 
     Raises
     ------
@@ -70,7 +73,7 @@ def read_topic(
     client = Client(KafkaConsumer, lambda: config)
     with translated_errors(), closing(client.get()) as consumer:
         span = _Span(consumer, topic, since, until, flags)
-        span.tell_gone(tell)
+        span.tell_gone(tell, whole=whole)
         try:
             yield from _read(consumer, span, tell)
         except CorruptRecordError as exc:
@@ -134,14 +137,16 @@ class _Span:
             if reversed_times or (both and first[place] > last[place]):
                 raise Misconfigured(f"{flags.since} is later than {flags.until}: there is nothing between them")
 
-    def tell_gone(self, tell: Callable[[str], object]) -> None:
-        """Say what was deleted of the span before it was read."""
+    def tell_gone(self, tell: Callable[[str], object], *, whole: bool) -> None:
+        """Say what was deleted of the span before it was read, of a whole topic what was ever."""
         for place in self.places:
             oldest = self._oldest[place]
             if isinstance(self._since, Mapping) and self._since[place.partition] < oldest:
                 tell(gone(place, self._since[place.partition], oldest))
             elif isinstance(self._until, Mapping) and self._until[place.partition] <= oldest and oldest:
                 tell(gone(place, 0, self._until[place.partition]))
+            elif self._since is None and whole and oldest:
+                tell(gone(place, 0, oldest))
             elif isinstance(self._since, int) and oldest and self.first[place] == oldest:
                 # The times of what is gone are gone, too.
                 tell(

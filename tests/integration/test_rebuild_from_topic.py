@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 import pytest
 import redis
+from kafka import TopicPartition
 
 import bootstrap.index
 from bootstrap.generation import rebuilding
@@ -171,6 +172,24 @@ def test_at_another_radius_images_are_judged_anew_in_their_order(
         assert keys_of(client, index) == wanted
         assert RedisIndex(client, index).meta.radius == radius
     assert document["left_out"] > 0
+
+
+def test_what_the_topic_no_longer_has_is_told(  # noqa: PLR0917 - fixtures
+    client: redis.Redis,
+    kafka: KafkaRig,
+    index: str,
+    topic: str,
+    rebuild: Rebuild,
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    sent = described(client, index, IMAGES)
+    publish(kafka, topic, sent)
+    rebuild("--dry-run")
+    assert "no longer" not in caplog.text
+    kafka.admin.delete_records({TopicPartition(topic, 0): 2})
+    code, document, _ = rebuild("--dry-run")
+    assert (code, document["read"]) == (0, len(sent) - 2)
+    assert f"{topic}-0: offsets 0 to 1 are no longer in the topic" in caplog.messages
 
 
 def test_a_dry_run_says_what_would_be_and_changes_nothing(

@@ -17,6 +17,7 @@ from datetime import UTC, datetime
 import numpy as np
 import pytest
 import redis
+from kafka import TopicPartition
 from kafka.admin import KafkaAdminClient
 from kafka.record.default_records import DefaultRecordBatch
 
@@ -345,6 +346,22 @@ def test_a_header_whose_name_is_not_utf8_keeps_nothing_from_coming_back(rig: Rig
     assert rig.members() == whole
 
 
+def test_a_topic_without_a_verdict_is_refused(rig: Rig, run: Run) -> None:
+    rig.sink.publish([OutgoingMessage(rig.topic, b"key", b"an image", (("camera", b"door"),)) for _ in range(3)])
+    code, text = run()
+    assert (code, text) == (
+        EXIT_MISCONFIGURED,
+        f"--verdicts-topic {rig.topic}: none of the 3 messages that were read is a verdict\n",
+    )
+
+
+def test_what_the_topic_no_longer_has_is_told(rig: Rig, run: Run, admin: KafkaAdminClient) -> None:
+    rig.judge(queries(40))
+    assert "no longer" not in run()[1]
+    admin.delete_records({TopicPartition(rig.topic, 0): 1})
+    assert f"{rig.topic}-0 begins at offset 1: earlier records are no longer in the topic" in run()[1]
+
+
 def test_a_record_that_cannot_be_read_is_named(rig: Rig, run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
     rig.sink.publish([OutgoingMessage(rig.topic, b"key", b"odd", ((NotUtf8("x"), b"1"),))])
     # As kafka-python reads by itself.
@@ -499,7 +516,7 @@ def test_a_missing_topic_and_an_absent_kafka_are_one_line(run: Run, monkeypatch:
     code, text = run("--verdicts", "no-such-topic")
     assert (code, text) == (
         EXIT_MISCONFIGURED,
-        "--verdicts: there is no topic 'no-such-topic'\n",
+        "--verdicts-topic: there is no topic 'no-such-topic'\n",
     )
     code, text = run("--bootstrap-servers", "127.0.0.1:1")
     assert (code, text.count("\n")) == (EXIT_UNAVAILABLE, 1)

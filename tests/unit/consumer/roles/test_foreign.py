@@ -9,8 +9,8 @@ from neardup.errors import Misconfigured
 from neardup.settings.reading import read_settings
 
 
-def read(*arguments: str) -> ServiceSettings:
-    settings: ServiceSettings = read_settings(ServiceSettings, arguments, {}, prog="consumer", description="")
+def read(*arguments: str, **environ: str) -> ServiceSettings:
+    settings: ServiceSettings = read_settings(ServiceSettings, arguments, environ, prog="consumer", description="")
     return settings
 
 
@@ -64,6 +64,14 @@ def test_a_describer_refuses_what_it_would_do_with_verdicts(arguments: tuple[str
     with pytest.raises(Misconfigured, match=f"^{arguments[0]}: --role describe decides nothing; give it to the cons"):
         read("--role", "describe", *arguments).check()
     read("--role", "decide", *arguments).check()
+
+
+@pytest.mark.parametrize("role", ["describe", "decide"])
+def test_one_set_of_variables_serves_both(role: str) -> None:
+    environ = {"NEARDUP_RETENTION": "30d", "NEARDUP_ALLOW_URI": "file:///data/", "NEARDUP_INDEX_CACHE": "/var/cache"}
+    read("--role", role, **environ).check()
+    with pytest.raises(Misconfigured, match=r"^--unique-topic uniques: works only with --role all, since "):
+        read("--role", role, NEARDUP_UNIQUE_TOPIC="uniques").check()
 
 
 @pytest.mark.parametrize("role", ["describe", "decide"])
