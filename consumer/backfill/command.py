@@ -1,7 +1,7 @@
 """``neardup backfill LISTING...``: publishes the images of archives as claim checks, each exactly once.
 
-Exit codes: 0 all published, 1 Kafka or a store is unavailable, 2 wrong settings, nothing to publish or a manifest that
-is another one than before, 3 all but some lines that were refused, 130 stopped before the end.
+Exit codes: 0 all published, 1 Kafka, a store or a mount is unavailable, 2 wrong settings, nothing to publish or a
+manifest or a shard that is another one than before, 3 all but some lines that were refused, 130 stopped before the end.
 """
 
 import logging
@@ -18,7 +18,7 @@ from consumer.backfill.settings import BackfillSettings
 from consumer.feeding.settings import STANDARD_INPUT
 from neardup.cli.progress import shown_progress
 from neardup.cli.running import EXIT_INTERRUPTED
-from neardup.errors import Misconfigured
+from neardup.errors import Misconfigured, StoreUnavailable
 from neardup.wording import counted
 
 if TYPE_CHECKING:
@@ -123,6 +123,8 @@ def _published(settings: BackfillSettings, found: "Sequence[Listing]", path: Pat
                 filler.run(advance)
         except Stopped:
             stop.set()
+        except StoreUnavailable as exc:
+            raise StoreUnavailable(f"{exc}; the same command goes on from here") from exc
         if before.listing == len(found):
             _list(settings, state.refusals())
             say(f"all {before.published} images were published before, says {path}; --again publishes them once more")

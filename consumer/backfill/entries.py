@@ -1,22 +1,41 @@
 """What a listing comes to: images by their URIs, and what is refused, each with where to go on behind it."""
 
+import errno
 import os
 import re
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Any, Protocol
 from urllib.parse import quote_from_bytes
 
 from consumer.claim_checks.allowed import LONGEST_URI
 from consumer.claim_checks.errors import shown
+from consumer.claim_checks.local import file_path
 from consumer.claim_checks.schemes import scheme_of
 from consumer.claim_checks.spans import divided
-from consumer.messages import CONTROL, MAX_IMAGE_ID_BYTES, captured_at_of, checked_id
+from consumer.messages import (
+    CONTROL,
+    MAX_ENVELOPE_BYTES,
+    MAX_IMAGE_ID_BYTES,
+    captured_at_of,
+    checked_id,
+    encode_envelope,
+)
 from neardup.capture_time import UNKNOWN_MS
-from neardup.errors import BadInput
+from neardup.errors import BadInput, Misconfigured, StoreUnavailable
 from neardup.sources.names import text_of
 
 _SCHEME = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*:")
+_LONGEST_PATH_BYTES = 4095
+"""The system opens no longer one: its PATH_MAX counts a zero at the end."""
+_LONGEST_NAME = 255
+"""Of a file or a folder, in characters: most file systems count bytes, those of Windows count characters."""
+_MOST_BYTES_A_CHARACTER = 12
+"""In an envelope, whose JSON is ASCII."""
+_LASTING = frozenset(
+    {errno.EACCES, errno.EPERM, errno.ENOENT, errno.ENOTDIR, errno.EISDIR, errno.ELOOP, errno.ENAMETOOLONG}
+)
+"""What stays so until somebody changes it; any other error is the device's or the mount's, and may be over later."""
 
 Position = Any
 """Where a listing goes on behind an entry: what JSON can hold, and only the listing itself understands."""
@@ -89,6 +108,34 @@ class Listing(Protocol):
         """
 
 
+Signature = tuple[int, int, int, int]
+
+
+def signature(found: os.stat_result) -> Signature:
+    """Return what tells a file from any other and from itself as it was: device, inode, size, time of last change."""
+    return (found.st_dev, found.st_ino, found.st_size, found.st_mtime_ns)
+
+
+def is_outage(error: Exception) -> bool:
+    """Return whether a device or a mount does not answer: what it holds may be read later, as it was."""
+    return isinstance(error, OSError) and error.errno is not None and error.errno not in _LASTING
+
+
+def unreadable(name: str, error: Exception) -> Misconfigured | StoreUnavailable:
+    """Return what it means that a file of this machine cannot be read; the caller raises it."""
+    why = (error.strerror if isinstance(error, OSError) else None) or next(iter(str(error).splitlines()), "")
+    if isinstance(error, FileNotFoundError):
+        why = "no such file"
+    if is_outage(error):
+        return StoreUnavailable(f"{name}: it cannot be read now: {why}")
+    return Misconfigured(f"{name}: it cannot be read: {why or type(error).__name__}")
+
+
+def changed(name: str) -> Misconfigured:
+    """Return the error for what became another one while it was read; the caller raises it."""
+    return Misconfigured(f"{name}: it changed while it was read; publish it once more with --again")
+
+
 def file_uri(path: str) -> str:
     """Return the URI of an absolute path, whatever bytes its name has."""
     return f"file://{quote_from_bytes(os.fsencode(path))}"
@@ -105,16 +152,39 @@ def uri_of(text: str, folder: str) -> str:
     if not text:
         raise ValueError("there is no URI")
     if not _SCHEME.match(text):
-        return file_uri(os.path.normpath(os.path.join(folder, text)))  # noqa: PTH118 - a name, as it is
+        return _uri_of_path(text, folder)
     if CONTROL.search(text) or not _is_text(text):
         raise ValueError("it has control characters, or is no UTF-8")
     if len(text) > LONGEST_URI:
         raise ValueError(f"it has more than {LONGEST_URI} characters")
+    if len(text) * _MOST_BYTES_A_CHARACTER > MAX_ENVELOPE_BYTES < len(encode_envelope(text)):
+        raise ValueError(f"its message would have more than {MAX_ENVELOPE_BYTES:,} bytes")
     address, _ = divided(text)
     if "#" in address:
         raise ValueError("it has a fragment")
     scheme_of(address).check(address)
+    if address.startswith("file:"):
+        _check_length(address, lambda: os.fspath(file_path(address)))
     return text
+
+
+def _uri_of_path(text: str, folder: str) -> str:
+    if CONTROL.search(text):
+        raise ValueError("it has control characters; a file of such a name is named by a URI, percent-encoded")
+    path = os.path.normpath(os.path.join(folder, text))  # noqa: PTH118 - a name, as it is
+    _check_length(path, lambda: path)
+    return file_uri(path)
+
+
+def _check_length(text: str, path_of: Callable[[], str]) -> None:
+    """Refuse a path that is too long to be opened; that of a short text is not looked at."""
+    if len(text) <= _LONGEST_NAME:
+        return
+    path = path_of()
+    if len(os.fsencode(path)) > _LONGEST_PATH_BYTES:
+        raise ValueError(f"its path has more than {_LONGEST_PATH_BYTES:,} bytes")
+    if max(map(len, path.split("/"))) > _LONGEST_NAME:
+        raise ValueError(f"a name in its path has more than {_LONGEST_NAME} characters")
 
 
 def _is_text(text: str) -> bool:

@@ -109,6 +109,8 @@ class _Reading:
         text = os.fsdecode(line.removeprefix(_BOM) if number == 1 else line)
         if text.lstrip().startswith("{"):
             yield self._of_json(text, position, place)
+        elif _is_array(text):
+            yield Refused(position, place, "it is a JSON array; each image has to stand on a line of its own")
         elif text.strip():
             yield step_of(Told(text), self.folder, position, place)
 
@@ -122,6 +124,17 @@ class _Reading:
             named = self.columns.uri or "uri, url or path"
             return Refused(position, place, f"it has no field {named} with a text")
         return step_of(Told(found[0], text_or_none(found[1]), text_or_none(found[2])), self.folder, position, place)
+
+
+def _is_array(text: str) -> bool:
+    """Return whether a line is a JSON array, of many images most likely; a name may begin like one."""
+    if not text.lstrip().startswith("["):
+        return False
+    try:
+        json.loads(text)
+    except (ValueError, RecursionError):
+        return False
+    return True
 
 
 def _first(document: dict[str, Any], names: tuple[str, ...]) -> Any:  # noqa: ANN401 - of any type

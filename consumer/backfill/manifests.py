@@ -7,14 +7,11 @@ import zlib
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import IO, TYPE_CHECKING, Protocol
+from typing import IO, Protocol
 
-from consumer.feeding.watching import signature_of
+from consumer.backfill.entries import Signature, changed, signature, unreadable
 from neardup.errors import Misconfigured
 from neardup.sources.names import text_of
-
-if TYPE_CHECKING:
-    from consumer.feeding.state import Signature
 
 LONGEST_LINE_BYTES = 1024 * 1024
 URI_NAMES = (
@@ -92,12 +89,12 @@ class ManifestFile:
 
     def fingerprint(self) -> str:
         """Return the SHA-256 of the whole file: of a large one this takes a second for each gigabyte or so."""
-        self._signature = signature_of(self.path)
         try:
             with Path(self.path).open("rb") as file:
+                self._signature = signature(os.fstat(file.fileno()))
                 return hashlib.file_digest(file, "sha256").hexdigest()
         except OSError as exc:
-            raise self.unreadable(exc) from exc
+            raise unreadable(self.name, exc) from exc
 
     def check_same(self) -> None:
         """Refuse a file that has changed since its fingerprint was taken.
@@ -106,14 +103,17 @@ class ManifestFile:
         ------
         Misconfigured
             It has.
+        StoreUnavailable
+            The device or the mount does not answer.
         """
-        if self._signature is not None and signature_of(self.path) != self._signature:
-            raise Misconfigured(f"{self.name}: it changed while it was read; publish it once more with --again")
-
-    def unreadable(self, error: Exception) -> Misconfigured:
-        """Return the error for the operator; the caller raises it."""
-        why = (error.strerror if isinstance(error, OSError) else None) or next(iter(str(error).splitlines()), "")
-        return Misconfigured(f"{self.name}: it cannot be read: {why or type(error).__name__}")
+        if self._signature is None:
+            return
+        try:
+            there = signature(os.stat(self.path))  # noqa: PTH116 - a name, as it is
+        except OSError as exc:
+            raise unreadable(self.name, exc) from exc
+        if there != self._signature:
+            raise changed(self.name)
 
     def numbered_lines(self) -> Iterator[tuple[int, bytes | None]]:
         """Iterate over the lines as `numbered` does; a name that ends in .gz is decompressed.
@@ -122,6 +122,8 @@ class ManifestFile:
         ------
         Misconfigured
             It cannot be read to its end.
+        StoreUnavailable
+            The device or the mount does not answer.
         """
         number = 0
         try:
@@ -129,7 +131,8 @@ class ManifestFile:
                 for number, line in numbered(file):
                     yield number, line
         except (OSError, EOFError, zlib.error) as exc:
-            raise Misconfigured(f"{self.unreadable(exc)}, after line {number}") from exc
+            error = unreadable(self.name, exc)
+            raise type(error)(f"{error}, after line {number}") from exc
 
     def _opened(self) -> IO[bytes] | gzip.GzipFile:
         if self.path.endswith(".gz"):

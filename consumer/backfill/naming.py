@@ -36,12 +36,16 @@ class Wanted:
             self.passed_over[found if known else _OTHERS] += 1
         return not found
 
+    def passes_over(self, name: str) -> bool:
+        """Return whether a file or a folder of this name is hidden or litter, whatever is in it."""
+        found = _passed_over(name)
+        if found:
+            self.passed_over[found] += 1
+        return bool(found)
+
     def _why_not(self, path: PurePosixPath) -> str:
-        for part in path.parts:
-            if part.startswith(".") and part not in {".", ".."}:
-                return HIDDEN
-            if part.lower() in LITTER:
-                return part
+        if found := next(filter(None, map(_passed_over, path.parts)), ""):
+            return found
         suffix = path.suffix.lower()
         if not self._suffixes or suffix in self._suffixes:
             return ""
@@ -50,3 +54,9 @@ class Wanted:
     def told(self) -> str:
         """Return what was passed over, in words; empty for nothing."""
         return ", ".join(f"{name} ({count})" for name, count in sorted(self.passed_over.items()))
+
+
+def _passed_over(name: str) -> str:
+    if name.startswith(".") and name not in {".", ".."}:
+        return HIDDEN
+    return name if name.lower() in LITTER else ""

@@ -10,7 +10,7 @@ from consumer.backfill.naming import Wanted
 from consumer.claim_checks.errors import shown
 from consumer.claim_checks.stores import FILE_SYSTEMS, NOT_THIS_ONE, codes_of, opened_store
 from consumer.feeding.outages import waited_out
-from neardup.errors import Misconfigured, NeardupError, StoreUnavailable
+from neardup.errors import Misconfigured, StoreUnavailable
 
 _PAGE_KEYS = 1000
 """The most that both kinds of store give at a time."""
@@ -33,8 +33,6 @@ def explained(name: str) -> Iterator[None]:
         yield
     except FileNotFoundError as exc:
         raise Misconfigured(f"{name}: there is no such bucket or object") from exc
-    except NeardupError:  # of a file of this machine, and said already
-        raise
     except Exception as exc:  # two libraries and all below them
         codes = codes_of(exc)
         told = ", ".join(sorted(codes)) or type(exc).__name__  # their texts may hold keys

@@ -4,6 +4,7 @@ import os
 import select
 import threading
 
+from consumer.backfill.entries import unreadable
 from consumer.backfill.manifests import LONGEST_LINE_BYTES
 from consumer.feeding.outages import Stopped
 
@@ -42,6 +43,8 @@ class PipedLines:
         ------
         Stopped
             While a line was waited for.
+        Misconfigured, StoreUnavailable
+            It cannot be read, or not now.
         """
         while not self._has_line(size):
             while not self._comes(within_s=_LOOK_S):
@@ -60,6 +63,9 @@ class PipedLines:
         return bool(select.select([self._descriptor], [], [], within_s)[0])
 
     def _read_more(self) -> None:
-        more = os.read(self._descriptor, _READ_BYTES)
+        try:
+            more = os.read(self._descriptor, _READ_BYTES)
+        except OSError as exc:
+            raise unreadable("standard input", exc) from exc
         self._read += more
         self._is_all = not more

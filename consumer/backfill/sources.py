@@ -10,7 +10,7 @@ from itertools import islice
 from pathlib import Path
 from typing import Any
 
-from consumer.backfill.entries import Listing
+from consumer.backfill.entries import Listing, is_outage, unreadable, uri_of
 from consumer.backfill.folder import Folder
 from consumer.backfill.lists import ListFile, PipedList
 from consumer.backfill.manifests import Columns
@@ -66,6 +66,8 @@ def listings(
     ------
     Misconfigured
         There are none, or one that is none.
+    StoreUnavailable
+        The device or the mount of one does not answer.
     """
     columns = Columns(settings.column, settings.id_column, settings.time_column)
     store_of = cache(lambda scheme: opened_store(FILE_SYSTEMS[scheme]))
@@ -133,14 +135,14 @@ def _stored(
         raise Misconfigured(
             f"LISTING: {shown(text)} cannot be listed: it should begin with s3:// or gs://, or be a path"
         )
-    scheme = SCHEMES[name]
+    scheme, is_shard = SCHEMES[name], text.lower().endswith(_TAR)
     try:
-        target = scheme.parse(text)
+        target = scheme.parse(uri_of(text, "") if is_shard else text)
     except ValueError as exc:
         raise Misconfigured(f"LISTING: {shown(text)}: {exc}") from exc
     check_extra(scheme, f"LISTING: {name}://...")
     _check_not_compressed(text)
-    if text.lower().endswith(_TAR):
+    if is_shard:
         return stored_shard(text, wanted, store_of)
     if text.endswith((*_MANIFESTS, ".jsonl", ".ndjson", ".txt", ".gz")):
         raise Misconfigured(
@@ -154,6 +156,8 @@ def _local(text: str, columns: Columns, wanted: Wanted, own: frozenset[str]) -> 
         path = str(file_path(text)) if text.startswith("file://") else text
         mode = os.stat(path).st_mode  # noqa: PTH116 - a name, as it is
     except (OSError, ValueError) as exc:
+        if is_outage(exc):
+            raise unreadable(text_of(text), exc) from exc
         why = exc.strerror if isinstance(exc, OSError) else str(exc)
         raise Misconfigured(f"LISTING: {text_of(text)}: {why}") from exc
     if stat.S_ISDIR(mode):

@@ -6,7 +6,7 @@ from collections import deque
 from collections.abc import Iterator
 from typing import Any
 
-from consumer.backfill.entries import Position, Refused, Step, Told, step_of
+from consumer.backfill.entries import Position, Refused, Step, Told, step_of, unreadable
 from consumer.backfill.lists import text_or_none
 from consumer.backfill.manifests import LONGEST_LINE_BYTES, ManifestFile
 from neardup.capture_time import moment
@@ -102,7 +102,7 @@ class ParquetFile(ManifestFile):
             with pq.ParquetFile(self.path, memory_map=False) as file:
                 yield from self._rows(file, after or 0)
         except (pa.ArrowException, OSError, KeyError, ValueError) as exc:
-            raise self.unreadable(exc) from exc
+            raise unreadable(self.name, exc) from exc
         self.check_same()
 
     def _rows(self, file: Any, after: int) -> Iterator[Step]:  # noqa: ANN401 - pyarrow has no types

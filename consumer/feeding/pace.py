@@ -12,6 +12,8 @@ from neardup.capture_time import UNKNOWN_MS, known_ms, moment, now_ms
 from neardup.sources.images import BytesImage, FileImage
 from neardup.sources.taken import exif_ms, file_ms
 
+_MADE_UP_FOR_S = 0.5
+"""Of lateness, with a rate: after an outage, all that it held up would go at once."""
 _WORTH_A_LINE_S = 60.0
 _LONGEST_SLEEP_S = 3600.0
 """What the system's sleep takes is bounded; a pause may be years."""
@@ -59,7 +61,7 @@ class Pace:
         self._clock_ms = clock_ms
         self._tell = tell
         self._began: float | None = None
-        self._passed = 0
+        self._next_s: float | None = None
         self._first_ms = UNKNOWN_MS
 
     @property
@@ -74,11 +76,18 @@ class Pace:
 
     def wait_for(self, count: int, image_id: str, taken_ms: Callable[[], int]) -> None:
         """Return when so many images are due, of which the first has this id, and was taken then as far as known."""
+        if self._rate:
+            self._wait_for_rate(count)
+            return
         if self._began is None:
             self._began = self._monotonic()
-        due_s = self._passed / self._rate if self._rate else self._due_s(image_id, taken_ms())
-        self._passed += count
-        self._sleep_until(self._began + due_s)
+        self._sleep_until(self._began + self._due_s(image_id, taken_ms()))
+
+    def _wait_for_rate(self, count: int) -> None:
+        now_s = self._monotonic()
+        due_s = now_s if self._next_s is None else max(self._next_s, now_s - _MADE_UP_FOR_S)
+        self._next_s = due_s + count / self._rate
+        self._sleep_until(due_s)
 
     def _sleep_until(self, moment_s: float) -> None:
         while (left_s := moment_s - self._monotonic()) > 0 and not self._sleep(min(left_s, _LONGEST_SLEEP_S)):

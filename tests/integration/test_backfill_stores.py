@@ -188,6 +188,33 @@ def test_a_shard_in_a_bucket_is_read_by_its_headers(bucket: Bucket) -> None:
     assert found.fingerprint() != before
 
 
+@pytest.mark.parametrize("block_bytes", [4096, shards._BLOCK_BYTES])
+@pytest.mark.parametrize("first", [0, 50], ids=["grown", "another"])
+def test_a_shard_in_a_bucket_that_is_replaced_while_it_is_read_is_refused_from_there_on(
+    bucket: Bucket, monkeypatch: pytest.MonkeyPatch, block_bytes: int, first: int
+) -> None:
+    def members(numbers: range) -> bytes:
+        return tar_of({f"{number:03d}.jpg": bytes([number]) * 5000 for number in numbers})
+
+    monkeypatch.setattr(shards, "_BLOCK_BYTES", block_bytes)
+    bucket.put("0.tar", members(range(30)))
+    found = listing(f"{bucket.root}/0.tar")
+    found.fingerprint()
+    steps = found.steps(None)
+    handed_on = [next(steps)]
+    bucket.put("0.tar", members(range(first, first + 31)))
+    told = r"0.tar: it changed while it was read; publish it once more with --again"
+    with pytest.raises(Misconfigured, match=told):
+        handed_on.extend(steps)
+    # What was asked for before it was replaced is still in hand, and of the store's other one nothing is.
+    assert [step.image_id for step in handed_on if isinstance(step, Entry)] == [
+        f"0.tar/{number:03d}.jpg" for number in range(len(handed_on))
+    ]
+    assert len(handed_on) == (1 if block_bytes == 4096 else 30)
+    with pytest.raises(Misconfigured, match=told):
+        next(found.steps(None))
+
+
 def test_all_shards_are_read_through_one_client(bucket: Bucket, monkeypatch: pytest.MonkeyPatch) -> None:
     opened: list[str] = []
 
