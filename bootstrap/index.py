@@ -1,12 +1,14 @@
 """Look at a live index, check it, repair it: ``neardup index stats|show|neighbours|verify|repair``.
 
 All but ``repair`` only read; all of it may be done while consumers run. What is about members, or about all of them, is
-in `bootstrap.members`, and the way back to the generation before in `bootstrap.going_back`.
+in `bootstrap.members`, the way back to the generation before in `bootstrap.going_back`, and waiting for an index in
+`bootstrap.index_wait`.
 
 Exit codes
 
     0    done; after verify: everything holds
-    1    Redis or Kafka cannot be reached, or the index was replaced meanwhile: the same command may succeed later
+    1    Redis or Kafka cannot be reached, the index was replaced meanwhile, or none came in time: the same command may
+         succeed later
     2    wrong arguments, settings or image, no such index, uniques that a rollback would lose: a line on stderr each
     3    verify found something that does not hold
     4    no member is called so, and nothing was changed
@@ -100,7 +102,7 @@ def repair(settings: RepairSettings) -> int:
         options=RedisIndexOptions(max_cluster=settings.max_cluster, retention=retention_of(settings)),
         dry_run=settings.dry_run,
         shown=shown_progress,
-        tell=lambda line: print(line, file=sys.stderr),
+        tell=lambda line: sys.stderr.write(f"{line}\n"),
     )
     return _written(settings, "repair", restored)
 

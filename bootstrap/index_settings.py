@@ -34,6 +34,21 @@ class StatsSettings(RedisSettings):
 
 
 @dataclass(frozen=True, kw_only=True)
+class WaitSettings(StatsSettings):
+    """All settings of ``neardup index wait``."""
+
+    timeout_s: int | None = option(
+        "--timeout",
+        "give up after so long, with exit code 1: 10s, 5m (default: off)",
+        None,
+        duration_or_off,
+        subject=RUNNING,
+        common=True,
+        env="",
+    )
+
+
+@dataclass(frozen=True, kw_only=True)
 class ShowSettings(StatsSettings):
     """All settings of ``neardup index show``."""
 

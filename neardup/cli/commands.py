@@ -131,6 +131,12 @@ COMMANDS = (
     Command(
         "index stats", "sizes, radius and memory of a live index", f"{_INDEX}:StatsSettings", "bootstrap.index:stats"
     ),
+    Command(
+        "index wait",
+        "wait until there is a live index, such as while a bootstrap makes it",
+        f"{_INDEX}:WaitSettings",
+        "bootstrap.index_wait:wait",
+    ),
     Command("index show", "a member, by image id or key", f"{_INDEX}:ShowSettings", "bootstrap.index:show"),
     Command(
         "index neighbours",

@@ -1,42 +1,72 @@
-"""What the chart starts, started: commands and variables of its pods as processes, on a real Kafka and a real Redis."""
+"""What the chart starts, started: commands and variables of its pods as processes, on a real Kafka and a real Redis.
+
+Redis has the users of docs/security.md, and each pod the login that is for it: that of a consumer, and the Job its own.
+"""
 
 import os
-import secrets
+import re
 import shlex
 import subprocess
 import sys
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
 import pytest
+import redis
 import yaml
 from kafka.admin import NewTopic
 
+from demo.services import RedisProgram
 from demo.services.process import free_port
+from tests.conftest import missing_skips
 from tests.support import chart
-from tests.support.chart import Document, Manifests, container_of, named, of, variables
+from tests.support.certificates import Authority
+from tests.support.chart import Document, Manifests, named, of, variables
 from tests.support.processes import DEADLINE_S, Program, environment, eventually, get, photo
+from tests.support.secured_redis import SecuredRedis, documented_users
+from tests.support.serving import Client
 from tests.support.stage import Stage, fresh, seed_folder
 
 pytestmark = [pytest.mark.kafka, pytest.mark.redis, pytest.mark.slow]
 
 
+INDEX = "judged"
+LOGINS = {"redis": "neardup-consumer", "redis-of-the-job": "neardup-bootstrap"}
+"""By Secret: the user whose password it has."""
+PASSWORDS = {secret: f"p%40ss/w:rd?#{user}" for secret, user in LOGINS.items()}
+
+
 @pytest.fixture
-def stage(kafka_address: str, redis_url: str) -> Iterator[Stage]:
-    stage = Stage(kafka_address, redis_url, f"chart-{secrets.token_hex(4)}", 1)
+def server(redis_program: RedisProgram, tmp_path: Path) -> Iterator[SecuredRedis]:
+    users = {user: documented_users(INDEX, PASSWORDS[secret])[user] for secret, user in LOGINS.items()}
+    with ExitStack() as stack:
+        with missing_skips():
+            made = stack.enter_context(SecuredRedis(redis_program, Authority(tmp_path), users))
+        yield made
+
+
+@pytest.fixture
+def stage(kafka_address: str, server: SecuredRedis) -> Iterator[Stage]:
+    stage = Stage(kafka_address, server.url, INDEX, 1)
     with stage.stack:
         yield stage
 
 
-def values_of(stage: Stage) -> Document:
+@pytest.fixture
+def values(stage: Stage, server: SecuredRedis) -> Document:
+    urls = {secret: server.url_of(user).partition("?")[0] for secret, user in LOGINS.items()}
+    of_consumers, of_the_job = (
+        {"url": url, "existingSecret": secret, "caKey": "ca.crt"} for secret, url in urls.items()
+    )
     return {
         "kafka": {"bootstrapServers": stage.address},
-        "redis": {"url": stage.redis_url},
+        "redis": of_consumers,
         "index": stage.index,
         "topics": {"images": stage.images, "verdicts": stage.verdicts, "deadLetters": stage.dead},
         "group": stage.group,
-        "bootstrap": {"enabled": True, "seeds": {"volume": {"emptyDir": {}}}},
+        "serve": {"enabled": True, "allowAnonymous": True},
+        "bootstrap": {"enabled": True, "redis": of_the_job, "seeds": {"volume": {"emptyDir": {}}}},
     }
 
 
@@ -45,8 +75,8 @@ def manifests_of(given: Document, helm: Path, folder: Path) -> Manifests:
 
 
 @pytest.fixture
-def manifests(helm: Path, stage: Stage, tmp_path: Path) -> Manifests:
-    return manifests_of(values_of(stage) | {"serve": {"enabled": True, "allowAnonymous": True}}, helm, tmp_path)
+def manifests(helm: Path, values: Document, tmp_path: Path) -> Manifests:
+    return manifests_of(values, helm, tmp_path)
 
 
 class Node:
@@ -56,10 +86,15 @@ class Node:
     ----------
     folder
         Where what is mounted lies.
+    authority
+        Signs the certificate of Redis.
     """
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, authority: Authority) -> None:
+        self.authority = authority
         self.ports = {port: free_port() for port in (9108, 8108)}
+        certificate = authority.file.read_text()
+        self.secrets = {name: {"password": word, "ca.crt": certificate} for name, word in PASSWORDS.items()}
         self._folder = folder
         programs = folder / "bin"
         programs.mkdir(parents=True)
@@ -72,23 +107,32 @@ class Node:
         """Return the folder that stands for a path in a container."""
         return self._folder / path.lstrip("/")
 
-    def _here(self, text: str, paths: list[str]) -> str:
-        for path in paths:
-            if text == path or text.startswith(f"{path}/"):
-                text = str(self.mounted(text))
+    def _mount(self, pod: Document, container: Document) -> dict[str, Path]:
+        """Make what a container has mounted; return the folder that stands for each path of it."""
+        volumes = {each["name"]: each for each in pod["volumes"]}
+        found = {}
+        for each in container.get("volumeMounts", []):
+            path, secret = each["mountPath"], volumes[each["name"]].get("secret")
+            found[path] = self._folder / "secrets" / secret["secretName"] if secret else self.mounted(path)
+            found[path].mkdir(parents=True, exist_ok=True)
+            for item in secret["items"] if secret else ():
+                (found[path] / item["path"]).write_text(self.secrets[secret["secretName"]][item["key"]])
+        return found
+
+    def _here(self, text: str, folders: dict[str, Path]) -> str:
         for port, ours in self.ports.items():
-            text = text.replace(str(port), str(ours))
+            text = re.sub(rf"\b{port}\b", str(ours), text)
+        for path, folder in folders.items():
+            text = re.sub(rf"(^|=){path}(?=/|$)", rf"\g<1>{folder}", text)  # after `=`: in a parameter of a URL
         return text.replace("seen-neardup-metrics", "127.0.0.1")
 
     @contextmanager
-    def running(self, container: Document) -> Iterator[Program]:
-        """Run a container; what still runs at the end is killed."""
-        paths = [each["mountPath"] for each in container.get("volumeMounts", [])]
-        for path in paths:
-            self.mounted(path).mkdir(parents=True, exist_ok=True)
-        given = {name: self._here(text, paths) for name, text in variables(container).items()}
+    def running(self, pod: Document, container: Document) -> Iterator[Program]:
+        """Run a container of a pod; if it still runs at the end it is killed."""
+        folders = self._mount(pod, container)
+        given = {name: self._here(text, folders) for name, text in variables(container).items()}
         process = subprocess.Popen(
-            [self._here(word, paths) for word in container["command"]],
+            [self._here(word, folders) for word in container["command"]],
             env=environment({**given, "PATH": self._path}),
             cwd=chart.ROOT,
             stdin=subprocess.DEVNULL,
@@ -102,12 +146,12 @@ class Node:
             yield program
         finally:
             if process.poll() is None:
-                os.killpg(process.pid, 9)  # the shell that waits has others below it
+                os.killpg(process.pid, 9)  # it may have others below it
             program.wait()
 
-    def end_of(self, container: Document) -> int:
+    def end_of(self, pod: Document, container: Document) -> int:
         """Run a container to its end; return its exit code."""
-        with self.running(container) as program:
+        with self.running(pod, container) as program:
             return program.wait()
 
     def probe(self, container: Document, probe: str) -> bool:
@@ -120,34 +164,39 @@ class Node:
             return False  # not yet there
 
 
-def bootstrap_of(manifests: Manifests) -> Document:
+def job_of(manifests: Manifests) -> tuple[Document, Document]:
+    """Return the pod that makes the index, and its container."""
     [job] = of(manifests, "Job")
-    [found] = job["spec"]["template"]["spec"]["containers"]
-    return dict(found)
+    pod = job["spec"]["template"]["spec"]
+    return pod, pod["containers"][0]
+
+
+def pod_of(manifests: Manifests, component: str) -> tuple[Document, Document]:
+    """Return the pod of a Deployment, and its container."""
+    pod = named(manifests, "Deployment", f"-{component}")["spec"]["template"]["spec"]
+    return pod, pod["containers"][0]
 
 
 @pytest.fixture
-def node(tmp_path: Path) -> Node:
-    return Node(tmp_path / "node")
+def node(server: SecuredRedis, tmp_path: Path) -> Node:
+    return Node(tmp_path / "node", server.authority)
 
 
 def test_the_chart_starts_what_works(manifests: Manifests, stage: Stage, node: Node) -> None:
     seed_folder(node.mounted("/seeds"))
-    pod = named(manifests, "Deployment", "-consumer")["spec"]["template"]["spec"]
-    [waiting] = pod["initContainers"]
-    bootstrap = bootstrap_of(manifests)
-    consumer, serve = container_of(manifests, "consumer"), container_of(manifests, "serve")
+    consumer, serve, job = pod_of(manifests, "consumer"), pod_of(manifests, "serve"), job_of(manifests)
+    [waiting] = consumer[0]["initContainers"]
     [tests] = of(manifests, "Pod")
 
-    with node.running(waiting) as waits:
+    with node.running(consumer[0], waiting) as waits:
         waits.await_line("there is no index")
         assert waits.process.poll() is None
-        assert node.end_of(bootstrap) == 0
+        assert node.end_of(*job) == 0
         assert waits.wait() == 0
-    assert node.end_of(bootstrap) == 0
+    assert node.end_of(*job) == 0
 
-    with node.running(consumer) as judges, node.running(serve) as answers:
-        for container in (consumer, serve):
+    with node.running(*consumer) as judges, node.running(*serve) as answers:
+        for _, container in (consumer, serve):
             for probe in ("startupProbe", "livenessProbe", "readinessProbe"):
                 eventually(lambda: node.probe(container, probe), f"{probe} of {container['name']}")  # noqa: B023 - asked at once
         stage.publish(photo(fresh()))
@@ -155,33 +204,59 @@ def test_the_chart_starts_what_works(manifests: Manifests, stage: Stage, node: N
         stage.await_outcomes()
         [verdict] = stage.documents().values()
         assert verdict["index"]["generation"] == 1  # the second Job found it
-        assert [node.end_of(each) for each in tests["spec"]["containers"]] == [0, 0]
+        asked = Client(f"http://127.0.0.1:{node.ports[8108]}")
+        assert asked.look_up(stage.values.popitem()[1] or b"").status == 200
+        assert asked.verdict(photo(fresh()), "its-key")["verdict"] == "unique"
+        assert [node.end_of(tests["spec"], each) for each in tests["spec"]["containers"]] == [0, 0]
         assert (judges.stop(), answers.stop()) == (0, 0)
     assert any(node.mounted("/cache/index").iterdir())
 
 
 def test_who_waits_for_the_index_ends_when_told_to(manifests: Manifests, node: Node) -> None:
-    pod = named(manifests, "Deployment", "-serve")["spec"]["template"]["spec"]
-    with node.running(pod["initContainers"][0]) as waits:
+    pod, _ = pod_of(manifests, "serve")
+    with node.running(pod, pod["initContainers"][0]) as waits:
         waits.await_line("there is no index")
-        assert waits.stop(deadline_s=DEADLINE_S) in {0, 2}
+        assert waits.stop(deadline_s=DEADLINE_S) == 143
     assert pod["terminationGracePeriodSeconds"] > 5
 
 
-def test_describers_and_deciders_of_the_chart_judge_together(stage: Stage, helm: Path, tmp_path: Path) -> None:
-    given = values_of(stage)
-    given["topics"]["descriptors"] = topic = f"{stage.images}-descriptors"
-    given["consumers"] = {"all": {"enabled": False}, "describe": {"enabled": True}, "decide": {"enabled": True}}
-    manifests = manifests_of(given, helm, tmp_path)
+@pytest.mark.parametrize("change", ["resetkeys ~another:*", "-get", "resetpass", "off"])
+def test_who_may_not_look_for_the_index_ends_and_says_why(
+    change: str, manifests: Manifests, server: SecuredRedis, node: Node
+) -> None:
+    with redis.Redis.from_url(server.url) as administrator:
+        administrator.execute_command("ACL", "SETUSER", "neardup-consumer", *change.split())
+    pod, _ = pod_of(manifests, "consumer")
+    [tests] = of(manifests, "Pod")
+    for where, container in ((pod, pod["initContainers"][0]), (tests["spec"], tests["spec"]["containers"][0])):
+        with node.running(where, container) as looks:
+            assert looks.wait() == 2
+        [line] = looks.lines
+        assert line.startswith("Redis rejected the client: ")
+
+
+def test_the_test_of_the_chart_fails_where_there_is_no_index(manifests: Manifests, node: Node) -> None:
+    [tests] = of(manifests, "Pod")
+    looking = tests["spec"]["containers"][0]
+    looking = {**looking, "command": [word.replace("10s", "1s") for word in looking["command"]]}
+    assert node.end_of(tests["spec"], looking) == 1
+
+
+def test_describers_and_deciders_of_the_chart_judge_together(
+    stage: Stage, values: Document, node: Node, helm: Path, tmp_path: Path
+) -> None:
+    values["topics"]["descriptors"] = topic = f"{stage.images}-descriptors"
+    values["consumers"] = {"all": {"enabled": False}, "describe": {"enabled": True}, "decide": {"enabled": True}}
+    manifests = manifests_of(values, helm, tmp_path)
     stage.admin.create_topics([NewTopic(topic, 1, 1)])
     stage.stack.callback(stage.admin.delete_topics, [topic])
-    describes, decides = Node(tmp_path / "describes"), Node(tmp_path / "decides")
-    seed_folder(decides.mounted("/seeds"))
-    assert decides.end_of(bootstrap_of(manifests)) == 0
-    describer, decider = container_of(manifests, "describer"), container_of(manifests, "decider")
-    with describes.running(describer) as first, decides.running(decider) as second:
-        eventually(lambda: describes.probe(describer, "readinessProbe"), "the describer")
-        eventually(lambda: decides.probe(decider, "readinessProbe"), "the decider")
+    other = Node(tmp_path / "other", node.authority)
+    seed_folder(node.mounted("/seeds"))
+    assert node.end_of(*job_of(manifests)) == 0
+    describer, decider = pod_of(manifests, "describer"), pod_of(manifests, "decider")
+    with other.running(*describer) as first, node.running(*decider) as second:
+        eventually(lambda: other.probe(describer[1], "readinessProbe"), "the describer")
+        eventually(lambda: node.probe(decider[1], "readinessProbe"), "the decider")
         number = fresh()
         stage.publish(photo(number))
         stage.publish(photo(number, quality=60))

@@ -592,10 +592,6 @@ class TestServer:
         with pytest.raises(RedisUnavailable, match="does not answer"):
             RedisIndex(connect(f"{scheme}://127.0.0.1:1/0"), "photos")
 
-    def test_a_server_that_is_no_cluster(self, redis_program: RedisProgram) -> None:
-        with RedisServer(redis_program) as server, pytest.raises(RedisUnavailable, match="luster"):
-            connect(server.url.replace("redis://", "redis+cluster://"))
-
     def test_a_redis_that_goes_and_comes_back(self, redis_program: RedisProgram) -> None:
         with RedisServer(redis_program, {"appendonly": "yes", "appendfsync": "always"}) as server:
             index = RedisBackend(server.url).make()

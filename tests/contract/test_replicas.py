@@ -1,5 +1,6 @@
 """A commit that has to be with a replica, and how Sentinel is named; on real servers."""
 
+import itertools
 import os
 import signal
 from collections.abc import Iterator
@@ -73,6 +74,34 @@ def test_without_a_replica_there_is_nothing_to_wait_for(redis_program: RedisProg
         name = RedisBackend(server.url).make().meta.name
         with pytest.raises(RedisUnavailable, match="0 have the latest"):
             decide(RedisIndex(connect(server.url), name, options=ONE))
+
+
+def test_a_primary_that_lacks_replicas_in_step_is_waited_for(redis_program: RedisProgram) -> None:
+    at_once = {"repl-diskless-sync-delay": "0"}
+    with RedisServer(redis_program, at_once) as first, RedisServer(redis_program) as second:
+        index = RedisBackend(first.url).make()
+        with redis.Redis(*first.address) as primary, redis.Redis(*second.address) as replica:
+            primary.config_set("min-replicas-to-write", 1)
+            primary.config_set("min-replicas-max-lag", 2)
+            with pytest.raises(RedisUnavailable, match="cannot serve right now: NOREPLICAS"):
+                decide(index)
+            replica.replicaof(*first.address)
+            # Nothing of what was refused has been done.
+            assert eventually(lambda: answered(index, "a"), "a replica in step").verdict is Verdict.UNIQUE
+            with stopped(second):
+                # Until it has lagged for so long, commits go on.
+                numbers = itertools.count()
+                eventually(lambda: answered(index, f"{next(numbers)}") is None, "it refusing")
+            assert eventually(lambda: answered(index, "b"), "the replica in step again").verdict is Verdict.DUPLICATE
+        assert index.stats().members == 1
+
+
+def answered(index: RedisIndex, key: str) -> Decision | None:
+    """Return the decision on an image, or None while Redis is away."""
+    try:
+        return index.decide([query(key, point(0))])[0]
+    except RedisUnavailable:
+        return None
 
 
 def test_a_cluster_has_no_replicas_to_wait_for(redis_cluster_url: str) -> None:

@@ -1,7 +1,9 @@
-"""Redis with TLS and a user for each task, as docs/security.md describes them."""
+"""Redis with TLS, or as a cluster, and a user for each task, as docs/security.md describes them."""
 
-from collections.abc import Iterator, Mapping, Sequence
+import re
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -10,22 +12,27 @@ import redis
 
 from bootstrap.index import main as inspect
 from demo.services import RedisProgram
+from neardup.errors import RedisUnavailable
 from neardup.index.redis import RedisIndex
 from neardup.index.stored.connection import connect
 from neardup.index.stored.keys import IndexKeys
 from neardup.types import Query, Verdict
 from tests.conftest import missing_skips
 from tests.support.certificates import Authority
+from tests.support.indexes import build_generation, point, query
 from tests.support.processes import eventually, photo, run
-from tests.support.secured_redis import SecuredRedis, documented_users
+from tests.support.redis_cluster import Cluster, cluster_url, running_cluster, tell
+from tests.support.secured_redis import DOCUMENT, SecuredRedis, documented_users
 
 pytestmark = pytest.mark.redis
 
 PASSWORD = "p%40ss/w:rd?#"  # noqa: S105 - invented
 INDEX = "secured"
-RARE = {"ltrim", "lrem", "ping", "del"}
+NEWCOMER = "newcomer"
+"""In a cluster, with what a consumer needs on one server alone."""
+RARE = {"ltrim", "lrem", "ping", "del", "asking"}
 """Not reached in a short run: a log trimmed at 20,000 events, a seed that gives way during a build, a connection idle
-for 30 s, a build given up."""
+for 30 s, a build given up, a slot that moves to another node of a cluster."""
 
 
 @pytest.fixture(scope="module")
@@ -40,6 +47,53 @@ def server(redis_program: RedisProgram, authority: Authority) -> Iterator[Secure
             users = documented_users(INDEX, PASSWORD)
             made = stack.enter_context(SecuredRedis(redis_program, authority, users))
         yield made
+
+
+def rights_in_a_cluster() -> str:
+    """Return what docs/security.md grants to each user besides, where Redis is a cluster."""
+    found = re.search(r"In a Redis Cluster each of these users needs `([^`]+)` as well", DOCUMENT.read_text("utf-8"))
+    assert found is not None
+    return found[1]
+
+
+@pytest.fixture(scope="module")
+def cluster(redis_program: RedisProgram) -> Iterator[Cluster]:
+    users = documented_users(INDEX, PASSWORD)
+    lines = {f"user {name}": f"{rules} {rights_in_a_cluster()}" for name, rules in users.items()}
+    lines[f"user {NEWCOMER}"] = users["neardup-consumer"]
+    with running_cluster(redis_program, settings=lines) as made:
+        yield made
+
+
+@dataclass(frozen=True)
+class Place:
+    """Where an index may lie.
+
+    Attributes
+    ----------
+    url_of
+        Tells where a user connects, without a password.
+    nodes
+        Where the administrator of each server connects.
+    rights
+        What each user has there besides.
+    """
+
+    url_of: Callable[[str], str]
+    nodes: Sequence[str]
+    rights: str = ""
+
+
+@pytest.fixture(params=["one server", "cluster"])
+def place(request: pytest.FixtureRequest) -> Place:
+    if request.param == "one server":
+        server: SecuredRedis = request.getfixturevalue("server")
+        return Place(server.url_of, [server.url])
+    cluster: Cluster = request.getfixturevalue("cluster")
+    address = cluster.primaries[0].address
+    return Place(
+        lambda user: cluster_url(address, f"{user}@"), [node.url for node in cluster.nodes], rights_in_a_cluster()
+    )
 
 
 @pytest.fixture(scope="module")
@@ -76,24 +130,26 @@ def indexed(server: SecuredRedis, images: Path, password_file: Path) -> None:
     assert ended.returncode == 0, ended.stderr
 
 
-def called(server: SecuredRedis) -> set[str]:
+def called(place: Place) -> set[str]:
     """Return the commands that were called since the last question."""
-    with redis.Redis.from_url(server.url) as administrator:
-        names = {name.removeprefix("cmdstat_") for name in administrator.info("commandstats")}
-        administrator.config_resetstat()
+    names = set()
+    for node in place.nodes:
+        with redis.Redis.from_url(node) as administrator:
+            names |= {name.removeprefix("cmdstat_") for name in administrator.info("commandstats")}
+            administrator.config_resetstat()
     return names
 
 
-def granted(user: str) -> set[str]:
-    rules = documented_users(INDEX, PASSWORD)[user].split()
+def granted(user: str, place: Place) -> set[str]:
+    rules = f"{documented_users(INDEX, PASSWORD)[user]} {place.rights}".split()
     return {rule.removeprefix("+") for rule in rules if rule.startswith("+")}
 
 
 def test_each_task_does_with_its_user_s_rights_and_needs_them_all(
-    server: SecuredRedis, images: Path, stream: Path, password_file: Path, tmp_path: Path
+    place: Place, images: Path, stream: Path, password_file: Path, tmp_path: Path
 ) -> None:
     judge = ["-m", "consumer", "--input", str(stream), "--output", str(tmp_path / "verdicts"), "--max-cluster", "4"]
-    copy_to = ["-m", "bootstrap.index", "copy-to", server.url_of("neardup-operator")]
+    copy_to = ["-m", "bootstrap.index", "copy-to", place.url_of("neardup-operator")]
     tasks: dict[str, Sequence[Sequence[str]]] = {
         "neardup-bootstrap": [["-m", "bootstrap", str(images)]],
         "neardup-consumer": [judge],
@@ -110,29 +166,29 @@ def test_each_task_does_with_its_user_s_rights_and_needs_them_all(
             [*copy_to, "--overwrite", "--to-password-file", str(password_file)],
         ],
     }
-    more = stream.parent / "more"
+    more = tmp_path / "more images"
     more.mkdir()
     (more / "24.jpg").write_bytes(photo(24))
     judge_more = ["-m", "consumer", "--input", str(more), "--output", str(tmp_path / "more")]
     used: dict[str, set[str]] = {}
-    called(server)
+    called(place)
     # The bootstrap again at the end, to carry over what the consumer added, and to remove what is not kept any more;
     # then back, with what was added since.
     for user in [*tasks, "neardup-bootstrap", "neardup-bootstrap"]:
         for command in tasks[user]:
-            ended = run(command, environ(server.url_of(user), password_file))
+            ended = run(command, environ(place.url_of(user), password_file))
             assert ended.returncode == 0, ended.stderr
-        used[user] = used.get(user, set()) | called(server)
-    ended = run(judge_more, environ(server.url_of("neardup-consumer"), password_file))
+        used[user] = used.get(user, set()) | called(place)
+    ended = run(judge_more, environ(place.url_of("neardup-consumer"), password_file))
     assert ended.returncode == 0, ended.stderr
-    called(server)
+    called(place)
     for tool in ("rollback", "release"):
         command = ["-m", "bootstrap.index", tool]
-        ended = run(command, environ(server.url_of("neardup-rollback"), password_file))
+        ended = run(command, environ(place.url_of("neardup-rollback"), password_file))
         assert ended.returncode == 0, ended.stderr
-    used["neardup-rollback"] = called(server)
+    used["neardup-rollback"] = called(place)
     for user, commands in used.items():
-        assert granted(user) - commands <= RARE, user
+        assert granted(user, place) - commands <= RARE, user
     assert (tmp_path / "verdicts").read_text().count('"duplicate"') >= 4
 
 
@@ -234,3 +290,43 @@ def test_a_consumer_has_the_rights_for_a_log_that_is_full(
     with redis.Redis.from_url(server.url) as administrator:
         log = IndexKeys(INDEX).log(index.meta.generation)
         assert administrator.llen(log) == 2
+
+
+@pytest.mark.parametrize(
+    ("user", "password", "expected"),
+    [
+        ("neardup-consumer", "wrong", "Redis rejected the client: invalid username-password pair"),
+        (
+            NEWCOMER,
+            PASSWORD,
+            "no permissions to run the 'cluster|slots' command",
+        ),
+    ],
+)
+def test_who_is_refused_by_a_cluster_gets_one_clear_line(  # noqa: PLR0917 - what is given, and what is said
+    cluster: Cluster, stream: Path, tmp_path: Path, user: str, password: str, expected: str
+) -> None:
+    file = tmp_path / "password"
+    file.write_text(password)
+    given = environ(cluster_url(cluster.primaries[0].address, f"{user}@"), file)
+    judge = ["-m", "consumer", "--input", str(stream), "--output", str(tmp_path / "verdicts")]
+    for command in (judge, ["-m", "bootstrap.index", "stats"]):
+        ended = run(command, given)
+        assert ended.returncode == 2, ended.stderr
+        [line] = [line for line in ended.stderr.splitlines() if "Redis" in line]
+        assert expected in line
+        assert "Traceback" not in ended.stderr
+
+
+def test_a_consumer_has_the_rights_to_follow_a_slot_that_moves(cluster: Cluster) -> None:
+    name = "moving"
+    for node in cluster.nodes:
+        tell(node, "ACL SETUSER", "neardup-consumer", f"~{IndexKeys(name).pattern}")
+    with connect(cluster.url) as administrator:
+        build_generation(administrator, name)
+    user = cluster_url(cluster.primaries[0].address, "neardup-consumer@")
+    index = RedisIndex(connect(user, PASSWORD), name)
+    with cluster.moving(IndexKeys(name).live), pytest.raises(RedisUnavailable):
+        index.decide([query("a", point(0))])
+    assert index.decide([query("a", point(0))])[0].verdict is Verdict.UNIQUE
+    assert b"cmdstat_asking" in b"".join(tell(node, "INFO commandstats") for node in cluster.nodes)

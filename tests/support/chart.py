@@ -187,7 +187,7 @@ def variables(container: Document) -> dict[str, str]:
 
 def neardup_command(container: Document) -> str | None:
     """Return the command of ours that a container runs; None where it runs something else."""
-    found = re.search(r"\bneardup (index stats|[a-z]+)", " ".join(container["command"]))
+    found = re.search(r"\bneardup (index [a-z]+|[a-z]+)", " ".join(container["command"]))
     return found[1] if found else None
 
 

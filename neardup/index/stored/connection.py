@@ -10,7 +10,9 @@ from urllib.parse import parse_qs, unquote, urlencode, urlsplit
 import redis
 from redis.backoff import NoBackoff
 from redis.cluster import RedisCluster
+from redis.connection import parse_url
 from redis.credentials import CredentialProvider
+from redis.event import AfterSlotsCacheRefreshEvent, EventDispatcher, EventListenerInterface
 from redis.exceptions import (
     AuthenticationError,
     AuthorizationError,
@@ -39,8 +41,6 @@ from neardup.secrets import FileSecret
 TIMEOUT_S = 5.0
 """For one reply; a commit takes milliseconds, so a longer wait means a stalled server."""
 
-_KINDS = {"cluster": RedisCluster.from_url, "sentinel": sentinel_client}
-"""What opens a URL whose scheme ends in one of these, after a plus."""
 _REFUSED = (AuthenticationError, AuthorizationError, NoPermissionError)
 # A read-only server has been replaced by another, perhaps at the same address: after any of these errors we reconnect,
 # or the connection would stay with the old server for ever.
@@ -98,15 +98,17 @@ def connect(url: str, password: str | None = None, *, timeout_s: float = TIMEOUT
     ------
     Misconfigured
         The URL is invalid, has an unknown parameter or value, holds a password besides `password`, or names missing
-        TLS files.
+        TLS files; or the cluster refuses this client.
     RedisUnavailable
         The cluster does not answer.
     """
     scheme, separator, rest = url.partition("://")
     _check(url, password)
     plain, plus, kind = scheme.partition("+")
-    if plus and kind not in _KINDS:
-        raise Misconfigured(f"not a Redis URL: {masked(url)}: after the plus stands {' or '.join(_KINDS)}")
+    if plus and (kind not in _KINDS or plain == "unix"):
+        raise Misconfigured(
+            f"not a Redis URL: {masked(url)}: after redis or rediss and a plus stands {' or '.join(_KINDS)}"
+        )
     opened: Any = _KINDS.get(kind, redis.Redis.from_url)
     bare, login = _login(f"{plain}{separator}{rest}", password)
     try:
@@ -127,6 +129,40 @@ def connect(url: str, password: str | None = None, *, timeout_s: float = TIMEOUT
         raise Misconfigured(f"not a Redis URL: {masked(url)}: {what}") from None
     # A cluster client has the same commands, but redis-py gives the two no common type.
     return cast("redis.Redis", client)
+
+
+class _StartNodes(EventListenerInterface):
+    """Has redis-py ask all nodes that it knows where the others are, and the URL's host as well.
+
+    By itself it forgets either that host, and is lost when all nodes have moved, or all others, and is lost when that
+    one has died.
+    """
+
+    def __init__(self, nodes: Any) -> None:  # noqa: ANN401 - a NodesManager, without types
+        self._nodes = nodes
+        self._named = dict(nodes.startup_nodes)
+        self.listen()
+
+    def listen(self, event: object = None) -> None:  # noqa: ARG002 - all of them say that nodes were found
+        """Take in the nodes that were found."""
+        self._nodes.startup_nodes = {**self._named, **self._nodes.nodes_cache}
+
+
+def _cluster_client(url: str, **connection: Any) -> RedisCluster:  # noqa: ANN401 - as `redis.Redis.from_url` takes them
+    """Return a client of the cluster that the URL's host belongs to, or whatever has its name later."""
+    if cast("Any", parse_url)(url).get("db"):
+        raise Misconfigured("a URL for a Redis Cluster has no number of a database")
+    # The values of one connection are those of all.
+    _check_values(redis.Redis.from_url(url, **connection))
+    found = EventDispatcher()
+    options = {"dynamic_startup_nodes": False, "event_dispatcher": found, **connection}
+    client: RedisCluster = cast("Any", RedisCluster.from_url)(url, **options)
+    found.register_listeners({AfterSlotsCacheRefreshEvent: [_StartNodes(client.nodes_manager)]})
+    return client
+
+
+_KINDS = {"cluster": _cluster_client, "sentinel": sentinel_client}
+"""What opens a URL whose scheme ends in one of these, after a plus."""
 
 
 class _FromFile(CredentialProvider):
@@ -226,29 +262,48 @@ def translated_errors() -> Iterator[None]:
     """
     try:
         yield
-    except _REFUSED as exc:
-        raise Misconfigured(f"Redis rejected the client: {_why_refused(exc)}") from exc
-    except _PASSING as exc:
-        raise RedisUnavailable(f"Redis cannot serve right now: {exc}") from exc
-    except ResponseError as exc:
-        if any(text in str(exc) for text in _PASSING_TEXTS):
-            raise RedisUnavailable(f"Redis cannot serve right now: {exc}") from exc
-        if "WRONGTYPE" in str(exc):
-            raise CorruptIndex(f"a key of the index is not what it should be: {exc}") from exc
-        raise Misconfigured(f"Redis rejected a command: {exc}") from exc
     except (RedisError, RedisClusterException, OSError) as exc:
-        if any(sign in str(exc) for sign in _TLS_REFUSALS):
-            raise Misconfigured(f"the TLS handshake with Redis failed: {exc}") from exc
-        if isinstance(exc, MasterNotFoundError) and AuthenticationError.__name__ in str(exc):
-            raise Misconfigured(f"the sentinels rejected the login of the URL: {exc}") from exc
-        # TLS 1.3 lets us write before the server has refused: its reason may or may not arrive.
-        hint = "; it may require a client certificate" if _HUNG_UP in str(exc) else ""
-        raise RedisUnavailable(f"Redis does not answer: {exc}{hint}") from exc
+        raise _translated(_of_node(exc)) from exc
 
 
-def _why_refused(exc: RedisError) -> str:
+def _of_node(exc: BaseException) -> BaseException:
+    """Return what went wrong at a node, where redis-py tells that it found no cluster."""
+    while isinstance(exc, RedisClusterException):
+        # Whatever a node answers, redis-py says that it is not in cluster mode; the answer is left in the context.
+        answer = exc.__context__ if isinstance(exc.__context__, ResponseError) else None
+        inner = exc.__cause__ or answer
+        if inner is None:
+            break
+        exc = inner
+    return exc
+
+
+def _translated(exc: BaseException) -> Exception:
+    said = str(exc)
+    if isinstance(exc, _REFUSED):
+        return Misconfigured(f"Redis rejected the client: {_why_refused(said)}")
+    if isinstance(exc, _PASSING) or (isinstance(exc, ResponseError) and any(text in said for text in _PASSING_TEXTS)):
+        return RedisUnavailable(f"Redis cannot serve right now: {said}")
+    if isinstance(exc, ResponseError):
+        if "WRONGTYPE" in said:
+            return CorruptIndex(f"a key of the index is not what it should be: {said}")
+        return Misconfigured(f"Redis rejected a command: {said}")
+    return _of_silence(exc, said)
+
+
+def _of_silence(exc: BaseException, said: str) -> Exception:
+    if any(sign in said for sign in _TLS_REFUSALS):
+        return Misconfigured(f"the TLS handshake with Redis failed: {said}")
+    if isinstance(exc, MasterNotFoundError) and AuthenticationError.__name__ in said:
+        return Misconfigured(f"the sentinels rejected the login of the URL: {said}")
+    # TLS 1.3 lets us write before the server has refused: its reason may or may not arrive.
+    hint = "; it may require a client certificate" if _HUNG_UP in said else ""
+    return RedisUnavailable(f"Redis does not answer: {said}{hint}")
+
+
+def _why_refused(said: str) -> str:
     # Without a password, Redis's own message is about the protocol.
-    return f"it requires a password, and none was given ({exc})" if "HELLO must be called" in str(exc) else str(exc)
+    return f"it requires a password, and none was given ({said})" if "HELLO must be called" in said else said
 
 
 def require_no_eviction(client: redis.Redis) -> None:

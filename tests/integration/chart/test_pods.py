@@ -1,5 +1,7 @@
 """Pods of the chart: what they may do, what they have, and how long they are given."""
 
+import json
+import math
 import re
 from pathlib import Path
 
@@ -11,6 +13,7 @@ from neardup.cli.commands import command
 from neardup.settings.options import options_of
 from tests.support import chart
 from tests.support.chart import (
+    CHART,
     ROOT,
     Manifests,
     container_of,
@@ -95,18 +98,78 @@ def mebibytes(text: str) -> int:
     return int(text[:-2]) * {"Mi": 1, "Gi": 1024}[text[-2:]]
 
 
-@pytest.mark.parametrize("role", ["all", "describe", "decide"])
-def test_there_is_room_for_what_a_consumer_takes(role: str) -> None:
-    resources = chart.values()["consumers"][role]["resources"]
+RESULTS: list[dict[str, float]] = json.loads((ROOT / "benchmarks/results/scale.json").read_text("utf-8"))["sizes"][
+    "found"
+]
+MEMBERS, SERVED_MEMBERS = 3_000_000, 1_500_000
+"""So many the limits of consumers and of the look-up service are for, as docs/kubernetes.md says."""
+MIB, GIB = 2**20, 2**30
+IN_HAND = 512 * MIB
+ON_THEIR_WAY = 256 * MIB
+
+
+def a_member(measured: str) -> int:
+    """Return the bytes that a member takes, by the largest index that was measured, whose records fill the cache."""
+    largest = RESULTS[-1]
+    return math.ceil((largest[measured] * MIB - ServiceSettings().cache_bytes) / largest["members"])
+
+
+def memory_for(members: int, cores: int) -> int:
+    """Return the bytes that a consumer takes that decides, and decodes on so many cores."""
     settings = ServiceSettings()
     # As for the container of the compose file: at most 16 bytes a pixel that is decoded.
-    decoding = 0 if role == "decide" else int(resources["limits"]["cpu"]) * 16 * settings.max_image_pixels
-    records = 0 if role == "describe" else settings.cache_bytes
-    wanted = decoding + records + settings.repeat_bytes + 512 * 2**20
-    assert mebibytes(resources["limits"]["memory"]) * 2**20 > wanted
-    if role != "describe":
-        cache = mebibytes(chart.values()["consumers"][role]["indexCache"]["sizeLimit"]) * 2**20
-        assert cache > 2 * settings.cache_bytes
+    decoding = cores * 16 * settings.max_image_pixels
+    return decoding + settings.cache_bytes + settings.repeat_bytes + IN_HAND + members * a_member("client_mib")
+
+
+def cache_for(members: int) -> int:
+    """Return the bytes of two files of the index cache."""
+    return 2 * (ServiceSettings().cache_bytes + members * a_member("kept_mib"))
+
+
+@pytest.mark.parametrize(("role", "cores"), [("all", 2), ("decide", 0)])
+def test_there_is_room_for_what_a_consumer_takes(role: str, cores: int) -> None:
+    consumer = chart.values()["consumers"][role]
+    assert cores in {0, int(consumer["resources"]["limits"]["cpu"])}
+    assert mebibytes(consumer["resources"]["limits"]["memory"]) * MIB > memory_for(MEMBERS, cores)
+    assert mebibytes(consumer["indexCache"]["sizeLimit"]) * MIB > cache_for(MEMBERS)
+
+
+def test_there_is_room_for_what_others_take() -> None:
+    describes = chart.values()["consumers"]["describe"]["resources"]["limits"]
+    without_records = memory_for(0, int(describes["cpu"])) - ServiceSettings().cache_bytes
+    assert mebibytes(describes["memory"]) * MIB > without_records
+    serves = chart.values()["serve"]["resources"]["limits"]
+    wanted = memory_for(SERVED_MEMBERS, int(serves["cpu"])) + ON_THEIR_WAY
+    assert mebibytes(serves["memory"]) * MIB > wanted
+
+
+def test_the_page_tells_how_much_memory_is_needed() -> None:
+    page = " ".join((ROOT / "docs/kubernetes.md").read_text("utf-8").split())
+    for members in (MEMBERS, 10_000_000, 50_000_000):
+        wanted = (
+            memory_for(members, 2),
+            memory_for(members, 0),
+            cache_for(members),
+            memory_for(members, 2) + ON_THEIR_WAY,
+        )
+        cells = " | ".join(f"{math.ceil(each / GIB)} GiB" for each in wanted)
+        assert f"| {members // 1_000_000} million | {cells} |" in page
+    assert f"enough for {SERVED_MEMBERS / 1_000_000:g} million" in page
+    largest = RESULTS[-1]
+    assert f"a consumer took {largest['client_mib']:,.0f} MiB" in page
+    assert f"the file {largest['kept_mib']:,.0f} MiB" in page
+    for text in (page, (CHART / "values.yaml").read_text("utf-8")):
+        assert f"{a_member('client_mib')} bytes" in text
+        assert f"{a_member('kept_mib')} bytes" in text
+
+
+def test_the_page_tells_what_the_index_cache_saves() -> None:
+    page = " ".join((ROOT / "docs/kubernetes.md").read_text("utf-8").split())
+    first, largest = RESULTS
+    assert (first["members"], largest["members"]) == (1_000_000, 10_000_000)
+    saved = [f"{each['kept_open_s']:.1f} s in place of {each['open_s']:.1f}" for each in RESULTS]
+    assert f"a million members in {saved[0]}, and ten million in {saved[1]} " in page
 
 
 def test_workers_share_memory_where_they_share_no_folder(rendered: dict[str, Manifests]) -> None:

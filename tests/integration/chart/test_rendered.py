@@ -168,7 +168,7 @@ def test_every_variable_and_flag_is_a_setting_of_its_command(
         flags = {word for word in container["command"] if word.startswith("--")}
         assert flags <= {flag for _, each in options_of(command(name).settings_class) for flag in each.flags}
         ours.append(name)
-    assert "index stats" in ours
+    assert "index wait" in ours
 
 
 def test_roles_are_those_of_the_service(rendered: dict[str, Manifests]) -> None:
@@ -187,7 +187,7 @@ def test_roles_are_those_of_the_service(rendered: dict[str, Manifests]) -> None:
 def settings_of(container: Document) -> Any:  # noqa: ANN401 - those of any command
     """Return what a command reads from its arguments and variables, but for the files that these name."""
     name = str(neardup_command(container))
-    arguments = [] if name == "index stats" else container["command"][2:]
+    arguments = container["command"][1 + len(name.split()) :]
     given = {
         env: text for env, text in variables(container).items() if not env.endswith(("_PASSWORD_FILE", "_URL_FILE"))
     }

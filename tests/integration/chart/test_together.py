@@ -12,9 +12,12 @@ from tests.support import chart
 from tests.support.chart import (
     ROOT,
     Manifests,
+    containers,
     named,
+    neardup_command,
     of,
     pods,
+    variables,
 )
 
 pytestmark = pytest.mark.slow  # Helm comes from a wheel the first time
@@ -140,3 +143,37 @@ def test_a_url_that_is_secret_comes_from_its_file(helm: Path, tmp_path: Path) ->
     given_to = chart.variables(chart.container_of(manifests, "consumer"))
     assert given_to["NEARDUP_REDIS_URL_FILE"] == "/etc/neardup/redis/url"
     assert not given_to.keys() & {"NEARDUP_REDIS_URL", "NEARDUP_REDIS_PASSWORD_FILE"}
+
+
+def test_the_job_may_have_a_login_of_its_own(helm: Path, tmp_path: Path) -> None:
+    given = chart.example("everything")
+    given["redis"] = {"url": "redis://neardup-consumer@redis", "existingSecret": "consumers"}
+    given["bootstrap"]["redis"] = {
+        "url": "rediss://neardup-bootstrap@redis:6380",
+        "existingSecret": "job",
+        "passwordKey": "its-password",
+        "caKey": "ca.crt",
+    }
+    manifests = [each for each in yaml.safe_load_all(chart.render(helm, given, tmp_path)) if each]
+    logins: dict[str, set[tuple[str, ...]]] = {}
+    for spec, container in containers(manifests):
+        if neardup_command(container):
+            told = variables(container)
+            [secret] = [each["secret"]["secretName"] for each in spec["volumes"] if each["name"] == "redis"]
+            login = (secret, told["NEARDUP_REDIS_URL"], told["NEARDUP_REDIS_PASSWORD_FILE"])
+            logins.setdefault(container["name"], set()).add(login)
+    of_consumers = {("consumers", "redis://neardup-consumer@redis", "/etc/neardup/redis/password")}
+    assert logins.pop("bootstrap") == {
+        (
+            "job",
+            "rediss://neardup-bootstrap@redis:6380?ssl_ca_certs=/etc/neardup/redis/ca.crt",
+            "/etc/neardup/redis/its-password",
+        )
+    }
+    assert logins == dict.fromkeys(("wait-for-index", "consumer", "serve", "index"), of_consumers)
+    out = {
+        each["metadata"]["name"]: {port["port"] for rule in each["spec"]["egress"] for port in rule["ports"]}
+        for each in of(manifests, "NetworkPolicy")
+    }
+    assert out["seen-neardup-bootstrap"] == {53, 6380}
+    assert out["seen-neardup-test"] == {53, 6379, 9108}

@@ -41,16 +41,21 @@
 {{- $wrong = append $wrong "kafka.sasl.mechanism: consumers cannot be scaled by KEDA with GSSAPI: set autoscaling.enabled to false" }}
 {{- end }}
 {{- end }}
-{{- if regexMatch "://[^/?@]*:[^@]*@|[?&][a-z_]*password=" .Values.redis.url }}
-{{- $wrong = append $wrong "redis.url: it has a password in it, which everybody could read who may look at pods: put it into a Secret, and name that in redis.existingSecret, or the whole URL in redis.urlKey" }}
+{{- range $at, $login := dict "redis" .Values.redis "bootstrap.redis" .Values.bootstrap.redis }}
+{{- if regexMatch "://[^/?@]*:[^@]*@|[?&][a-z_]*password=" $login.url }}
+{{- $wrong = append $wrong (printf "%s.url: it has a password in it, which everybody could read who may look at pods: put it into a Secret, and name that in %s.existingSecret, or the whole URL in %s.urlKey" $at $at $at) }}
 {{- end }}
 {{- range $name := list "caKey" "urlKey" }}
-{{- if and (get $.Values.redis $name) (not $.Values.redis.existingSecret) }}
-{{- $wrong = append $wrong (printf "redis.%s: name the Secret that has it in redis.existingSecret" $name) }}
+{{- if and (get $login $name) (not $login.existingSecret) }}
+{{- $wrong = append $wrong (printf "%s.%s: name the Secret that has it in %s.existingSecret" $at $name $at) }}
 {{- end }}
 {{- end }}
-{{- if and .Values.redis.urlKey .Values.networkPolicy.enabled (not .Values.networkPolicy.redis.ports) }}
-{{- $wrong = append $wrong "networkPolicy.redis.ports: name them, since nobody sees them in the URL that redis.urlKey keeps secret" }}
+{{- if and (or $login.existingSecret (ne $login.passwordKey "password")) (not (or $login.url $login.urlKey)) }}
+{{- $wrong = append $wrong (printf "%s.url: give it, or %s.urlKey: without either the rest of %s counts for nothing" $at $at $at) }}
+{{- end }}
+{{- if and $login.urlKey $.Values.networkPolicy.enabled (not $.Values.networkPolicy.redis.ports) }}
+{{- $wrong = append $wrong (printf "networkPolicy.redis.ports: name them, since nobody sees them in the URL that %s.urlKey keeps secret" $at) }}
+{{- end }}
 {{- end }}
 {{- with .Values.serve }}
 {{- if .enabled }}

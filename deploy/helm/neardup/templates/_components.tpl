@@ -30,15 +30,16 @@
 {{- default (include "neardup.mostUseful" .) ((index (first .).Values.consumers (last .)).autoscaling.maxReplicas | int) }}
 {{- end }}
 
-{{/* Ports of the servers that values name, as JSON. */}}
+{{/* Ports of the servers that values name, as JSON: those of Kafka. */}}
 {{- define "neardup.kafkaPorts" -}}
 {{- $ports := list }}
 {{- range splitList "," .Values.kafka.bootstrapServers }}{{ $ports = append $ports (splitList ":" . | last | int) }}{{ end }}
 {{- $ports | uniq | toJson }}
 {{- end }}
 
+{{/* Those of Redis, by the login of a component. Takes (list root component). */}}
 {{- define "neardup.redisPorts" -}}
-{{- $url := .Values.redis.url }}
+{{- $url := get (include "neardup.redis" . | fromJson) "url" }}
 {{- $sentinel := contains "+sentinel:" $url }}
 {{- $ports := $sentinel | ternary (list 6379) list }}
 {{- range regexReplaceAll "^[a-z+]+://([^@]*@)?([^/?]*).*$" $url "${2}" | splitList "," }}

@@ -52,6 +52,11 @@ helm.sh/chart: {{ printf "%s-%s" $root.Chart.Name $root.Chart.Version | replace 
 {{- get (dict "all" "consumer" "describe" "describer" "decide" "decider") . }}
 {{- end }}
 
+{{/* Whether a component is a consumer of some role; empty for no. Takes (list root component). */}}
+{{- define "neardup.readsKafka" -}}
+{{- if has (last .) (list "consumer" "describer" "decider") }}yes{{ end }}
+{{- end }}
+
 {{/* The group that a role is in: members that read another topic are in one of their own. Takes (list root role). */}}
 {{- define "neardup.group" -}}
 {{- (first .).Values.group }}{{ ternary "-deciders" "" (eq (last .) "decide") }}

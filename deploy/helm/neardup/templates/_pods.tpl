@@ -39,7 +39,7 @@ labels:
   {{- /* Not all: the version of the chart alone is no reason to replace pods. */}}
   {{- include "neardup.selector" . | nindent 2 }}
   app.kubernetes.io/part-of: neardup
-  {{- if has (last .) (list "consumer" "describer" "decider") }}
+  {{- if include "neardup.readsKafka" . }}
   neardup/consumes: "true"
   {{- end }}
   {{- with $root.Values.podLabels }}
@@ -99,15 +99,17 @@ livenessProbe:
   failureThreshold: 3
 {{- end }}
 
-{{/* Volumes: the only folder to write to, and secrets by their keys. Takes (list root withKafka). */}}
+{{/* Volumes: the only folder to write to, and secrets by their keys. Takes (list root component). */}}
 {{- define "neardup.volumes" -}}
-{{- $kafka := last . }}
-{{- with (first .).Values -}}
 - name: tmp
   emptyDir: {sizeLimit: 256Mi}
-{{- if .redis.existingSecret }}
-{{- include "neardup.secret" (list "redis" .redis.existingSecret .redis.urlKey .redis.passwordKey .redis.caKey) }}
+{{- with include "neardup.redis" . | fromJson }}
+{{- if .existingSecret }}
+{{- include "neardup.secret" (list "redis" .existingSecret .urlKey .passwordKey .caKey) }}
 {{- end }}
+{{- end }}
+{{- $kafka := include "neardup.readsKafka" . }}
+{{- with (first .).Values }}
 {{- if $kafka }}
 {{- with .kafka.sasl }}
 {{- if .existingSecret }}
@@ -138,11 +140,13 @@ livenessProbe:
       {{- end }}
 {{- end }}
 
+{{/* Where they are mounted. Takes (list root component). */}}
 {{- define "neardup.mounts" -}}
-{{- $kafka := last . }}
-{{- with (first .).Values -}}
 - {name: tmp, mountPath: /tmp}
-{{- if .redis.existingSecret }}
+{{- $redis := include "neardup.redis" . | fromJson }}
+{{- $kafka := include "neardup.readsKafka" . }}
+{{- with (first .).Values }}
+{{- if $redis.existingSecret }}
 - {name: redis, mountPath: /etc/neardup/redis, readOnly: true}
 {{- end }}
 {{- if and $kafka .kafka.sasl.existingSecret }}
@@ -162,16 +166,23 @@ livenessProbe:
 {{- add (ceil .) 40 }}
 {{- end }}
 
-{{/* Waits in the place of a consumer that would end: without an index there is nothing to do. */}}
+{{/* Waits in the place of a consumer that would end: without an index there is nothing to do. Where waiting does not help,
+as when Redis refuses the login, it ends with an error, which Kubernetes shows. */}}
 {{- define "neardup.waitForIndex" -}}
 - name: wait-for-index
   {{- include "neardup.container" . | nindent 2 }}
-  command: [sh, -c, "trap exit TERM; until neardup index stats > /dev/null; do sleep 5; done"]
-  env:
-    {{- include "neardup.redisEnv" . | nindent 4 }}
-  resources:
-    requests: {cpu: 10m, memory: 128Mi}
-    limits: {cpu: 500m, memory: 512Mi}
-  volumeMounts:
-    {{- include "neardup.mounts" (list . false) | nindent 4 }}
+  command: [neardup, index, wait]
+  {{- include "neardup.looksForIndex" . | nindent 2 }}
+{{- end }}
+
+{{/* What a container needs to look for the index, by the login that consumers have. */}}
+{{- define "neardup.looksForIndex" -}}
+{{- $both := list . "test" -}}
+env:
+  {{- include "neardup.redisEnv" $both | nindent 2 }}
+resources:
+  requests: {cpu: 10m, memory: 128Mi}
+  limits: {cpu: 500m, memory: 512Mi}
+volumeMounts:
+  {{- include "neardup.mounts" $both | nindent 2 }}
 {{- end }}

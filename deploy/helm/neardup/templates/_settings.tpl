@@ -19,29 +19,41 @@
 {{- end }}
 {{- end }}
 
-{{- define "neardup.redisUrl" -}}
-{{- $url := .Values.redis.url -}}
-{{- if .Values.redis.caKey -}}
-{{- $url }}{{ ternary "&" "?" (contains "?" $url) }}ssl_ca_certs=/etc/neardup/redis/{{ .Values.redis.caKey }}
+{{/* The login that a component has in Redis, as JSON: `redis`, or `bootstrap.redis` for the Job where that is given.
+Takes (list root component). */}}
+{{- define "neardup.redis" -}}
+{{- $values := (first .).Values -}}
+{{- $own := $values.bootstrap.redis -}}
+{{- if and (eq (last .) "bootstrap") (or $own.url $own.urlKey) -}}
+{{- toJson $own }}
 {{- else -}}
-{{- $url }}
+{{- toJson $values.redis }}
 {{- end }}
 {{- end }}
 
+{{/* Takes (list root component). */}}
 {{- define "neardup.redisEnv" -}}
-{{- if .Values.redis.urlKey }}
+{{- with include "neardup.redis" . | fromJson }}
+{{- if .urlKey }}
 - name: NEARDUP_REDIS_URL_FILE
-  value: /etc/neardup/redis/{{ .Values.redis.urlKey }}
+  value: /etc/neardup/redis/{{ .urlKey }}
 {{- else }}
 - name: NEARDUP_REDIS_URL
   value: {{ include "neardup.redisUrl" . | quote }}
 {{- end }}
 - name: NEARDUP_INDEX
-  value: {{ .Values.index | quote }}
-{{- if and .Values.redis.existingSecret .Values.redis.passwordKey }}
+  value: {{ (first $).Values.index | quote }}
+{{- if and .existingSecret .passwordKey }}
 - name: NEARDUP_REDIS_PASSWORD_FILE
-  value: /etc/neardup/redis/{{ .Values.redis.passwordKey }}
+  value: /etc/neardup/redis/{{ .passwordKey }}
 {{- end }}
+{{- end }}
+{{- end }}
+
+{{/* Takes a login. */}}
+{{- define "neardup.redisUrl" -}}
+{{- .url }}
+{{- if .caKey }}{{ ternary "&" "?" (contains "?" .url) }}ssl_ca_certs=/etc/neardup/redis/{{ .caKey }}{{ end }}
 {{- end }}
 
 {{- define "neardup.kafkaEnv" -}}

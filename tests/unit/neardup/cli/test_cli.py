@@ -123,7 +123,7 @@ def test_a_variable_that_nobody_reads_is_told_of_once(
 
 
 TOOLS = (
-    "stats, show, neighbours, duplicates, explain, verify, repair, remove, set-radius, rebuild, export, copy-to, "
+    "stats, wait, show, neighbours, duplicates, explain, verify, repair, remove, set-radius, rebuild, export, copy-to, "
     "rollback, release"
 )
 FPS_HAVING = "folder mode (neardup folder), neardup report, neardup feed and neardup bootstrap have it"
