@@ -20,8 +20,6 @@ HOST = "127.0.0.1"
 # keeps trying a port there while its server is down can be given that very port, connect to itself, and so
 # keep the server from ever coming back to it.
 _PORTS = range(20_000, 32_000)
-_HELD: list[socket.socket] = []
-"""What keeps the ports that this process was given."""
 _POLL_S = 0.05
 _LOG_TAIL_LINES = 15
 
@@ -56,7 +54,7 @@ def _take(port: int) -> bool:
     if sys.platform == "linux":
         # After the bind, which is so refused to the second of two processes that try the same port at once.
         holder.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        _HELD.append(holder)
+        holder.detach()  # open until this process ends
     else:
         holder.close()
     return True

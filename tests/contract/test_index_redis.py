@@ -1,5 +1,6 @@
 """What only a shared index has to bear: other clients, other generations, and a Redis that fails."""
 
+import re
 import threading
 import traceback
 from collections.abc import Callable, Sequence
@@ -15,6 +16,7 @@ from demo.services import RedisProgram, RedisServer
 from neardup.descriptors.base import unit_float16
 from neardup.errors import CorruptIndex, IndexMismatch, IndexMissing, Misconfigured, RedisUnavailable
 from neardup.index.base import FORMAT_VERSION
+from neardup.index.live import live_generation
 from neardup.index.redis import RedisIndex, RedisIndexOptions
 from neardup.index.stored.codec import encode_member
 from neardup.index.stored.connection import connect, masked
@@ -670,6 +672,28 @@ class TestUrls:
     def test_what_is_no_url(self, url: str) -> None:
         with pytest.raises(Misconfigured, match="not a Redis URL"):
             connect(url)
+
+    @pytest.mark.parametrize(
+        "url",
+        [
+            *("redis://localhost/O1", "redis://localhost/x", "rediss://localhost/db1", "redis://localhost:6379/1x"),
+            *("redis://localhost/1/2", "redis://localhost/-1", "redis+cluster://localhost/x"),
+        ],
+    )
+    def test_a_database_that_is_no_number(self, url: str) -> None:
+        with pytest.raises(Misconfigured, match=f"not a Redis URL: {re.escape(url)}: after the port stands the number"):
+            connect(url)
+
+    @pytest.mark.parametrize("path", ["", "/", "/0", "/7", "/7/"])
+    def test_a_database_by_its_number(self, path: str) -> None:
+        with connect(f"redis://localhost{path}") as client:
+            assert client.get_connection_kwargs().get("db", 0) == int(path.strip("/") or 0)
+
+    def test_a_server_without_tls_is_told_from_one_that_is_slow(self, redis_program: RedisProgram) -> None:
+        with RedisServer(redis_program) as server:
+            url = server.url.replace("redis://", "rediss://")
+            with pytest.raises(RedisUnavailable, match="in the TLS handshake: rediss:// is for a server that speaks"):
+                live_generation(connect(url, timeout_s=0.5), "any")
 
     @pytest.mark.parametrize(
         ("url", "shown"),

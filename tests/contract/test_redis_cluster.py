@@ -8,11 +8,21 @@ from demo.services import RedisProgram, RedisServer
 from neardup.errors import Misconfigured, RedisUnavailable
 from neardup.index.redis import RedisIndex
 from neardup.index.stored.connection import connect
+from neardup.index.stored.keys import IndexKeys
 from neardup.types import Decision, Verdict
 from tests.support.indexes import RedisBackend, build_generation, member, new_name, point, query
 from tests.support.processes import eventually
 from tests.support.proxy import FaultProxy
-from tests.support.redis_cluster import VOTING, Cluster, await_step, cluster_url, name_at, running_cluster, tell
+from tests.support.redis_cluster import (
+    VOTING,
+    Cluster,
+    await_step,
+    cluster_url,
+    joined,
+    name_at,
+    running_cluster,
+    tell,
+)
 
 pytestmark = pytest.mark.redis
 
@@ -141,3 +151,14 @@ def test_a_primary_that_dies_is_replaced_by_its_replica(redis_program: RedisProg
         await_step(replica, primary)
         replica.kill()
         assert decided(index, "c", 0).duplicate_of == "id of a"
+
+
+def test_a_slot_that_moves_to_a_new_node_is_an_outage_that_passes(redis_program: RedisProgram) -> None:
+    with running_cluster(redis_program, primaries=1) as cluster, joined(redis_program, cluster) as newcomer:
+        index = RedisBackend(cluster.url).make()
+        assert decided(index, "a", 0).verdict is Verdict.UNIQUE
+        both = Cluster([*cluster.primaries, newcomer], [])
+        with both.moving(IndexKeys(index.meta.name).live), pytest.raises(RedisUnavailable):
+            index.decide([query("b", point(0))])
+        assert decided(index, "b", 0).verdict is Verdict.DUPLICATE
+        assert tell(newcomer, "DBSIZE") > 0

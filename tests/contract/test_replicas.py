@@ -5,7 +5,7 @@ import os
 import signal
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 
 import pytest
 import redis
@@ -13,7 +13,7 @@ import redis
 from demo.services import RedisProgram, RedisServer
 from neardup.errors import Misconfigured, RedisUnavailable
 from neardup.index.redis import RedisIndex, RedisIndexOptions
-from neardup.index.stored.connection import connect, masked
+from neardup.index.stored.connection import connect, masked, translated_errors
 from neardup.index.stored.keys import IndexKeys
 from neardup.types import Decision, Verdict
 from tests.support.indexes import RedisBackend, point, query
@@ -155,6 +155,23 @@ def test_what_names_no_sentinel_or_no_primary(url: str) -> None:
 def test_a_wrong_part_is_named(url: str, said: str) -> None:
     with pytest.raises(Misconfigured, match=said):
         connect(url)
+
+
+def test_what_sentinels_do_not_know_is_told_in_a_short_line(redis_program: RedisProgram) -> None:
+    with watched(redis_program) as servers, connect(servers.url.replace(NAME, "wrong")) as client:
+        with pytest.raises(RedisUnavailable) as caught, translated_errors():
+            client.ping()
+        assert str(caught.value) == (
+            "Redis: No master found for 'wrong': 1 sentinel did not answer, and no other knows a primary of that name "
+            "that is up"
+        )
+        host, port = servers.sentinel.address
+        alone = connect(f"redis+sentinel://{host}:{port}/wrong")
+        with closing(alone), pytest.raises(RedisUnavailable) as caught, translated_errors():
+            alone.ping()
+        assert str(caught.value) == (
+            "Redis: No master found for 'wrong': the sentinels know no primary of that name that is up"
+        )
 
 
 def test_passwords_of_sentinels_are_not_shown() -> None:

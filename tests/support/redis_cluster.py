@@ -19,6 +19,14 @@ VOTING = {"cluster-node-timeout": "1000", "cluster-replica-validity-factor": "0"
 """Settings of a cluster that soon puts a replica in a dead primary's place, if it has three primaries to vote."""
 
 
+_OF_A_NODE = {
+    "cluster-enabled": "yes",
+    "cluster-config-file": "nodes.conf",
+    "cluster-node-timeout": "15000",
+    "repl-diskless-sync-delay": "0",
+}
+
+
 @dataclass(frozen=True)
 class Cluster:
     """Its servers, and what clients are told of them.
@@ -77,13 +85,7 @@ def running_cluster(
     program: RedisProgram, primaries: int = 2, replicas: int = 0, settings: Mapping[str, str] | None = None
 ) -> Iterator[Cluster]:
     """Yield a cluster that is up, with its replicas in step."""
-    given = {
-        "cluster-enabled": "yes",
-        "cluster-config-file": "nodes.conf",
-        "cluster-node-timeout": "15000",
-        "repl-diskless-sync-delay": "0",
-        **(settings or {}),
-    }
+    given = {**_OF_A_NODE, **(settings or {})}
     # By itself a node takes its port plus 10,000 for the others: among those that any connection may have been given.
     buses = [free_port() for _ in range(primaries + replicas)]
     with ExitStack() as stack:
@@ -100,6 +102,19 @@ def running_cluster(
         for primary, replica in zip(servers, servers[primaries:], strict=False):
             await_step(primary, replica)
         yield Cluster(servers[:primaries], servers[primaries:])
+
+
+@contextmanager
+def joined(program: RedisProgram, cluster: Cluster) -> Iterator[RedisServer]:
+    """Yield a node that has joined a cluster, and has no slot yet."""
+    bus = free_port()
+    with RedisServer(program, {**_OF_A_NODE, "cluster-port": str(bus)}) as newcomer:
+        tell(cluster.primaries[0], "CLUSTER MEET", *newcomer.address, bus)
+        every = [*cluster.nodes, newcomer]
+        with ExitStack() as stack:
+            nodes = [stack.enter_context(redis.Redis(*server.address)) for server in every]
+            eventually(lambda: all(_agrees(node, len(every)) for node in nodes), "the node in the cluster")
+        yield newcomer
 
 
 def await_step(primary: RedisServer, replica: RedisServer) -> None:

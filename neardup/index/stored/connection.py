@@ -1,7 +1,7 @@
 """Connects to Redis, and translates its errors."""
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, cast
@@ -37,6 +37,7 @@ from neardup.errors import CorruptIndex, Misconfigured, RedisUnavailable
 from neardup.index.stored.sentinel import PARAMETERS as SENTINEL_PARAMETERS
 from neardup.index.stored.sentinel import sentinel_client
 from neardup.secrets import FileSecret
+from neardup.wording import counted
 
 TIMEOUT_S = 5.0
 """For one reply; a commit takes milliseconds, so a longer wait means a stalled server."""
@@ -70,7 +71,10 @@ _PASSING_TEXTS = (
 # OpenSSL errors, on either side: a certificate that is missing, untrusted or for another host, or no TLS at all.
 _TLS_REFUSALS = ("CERTIFICATE_VERIFY_FAILED", "_ALERT_", "WRONG_VERSION_NUMBER", "NO_CERTIFICATE_OR_CRL_FOUND")
 _HUNG_UP = "EOF occurred in violation of protocol"
+_NO_NODE = "'NoneType' object has no attribute 'redis_connection'"
+"""What redis-py raises where a node of a cluster names another one that it has not met yet."""
 _TLS_FILES = ("ssl_ca_certs", "ssl_certfile", "ssl_keyfile")
+_WITH_DATABASE = ("redis", "rediss", "redis+cluster", "rediss+cluster")
 _HISTORY = (("server", "run_id"), ("replication", "master_replid"))
 _SECRET_PARAMETERS = ("password", "ssl_password", "sentinel_password")
 _PARAMETERS = (
@@ -203,11 +207,18 @@ def _check(url: str, password: str | None) -> None:
         raise Misconfigured(
             f"not a Redis URL: {masked(url)}: write /, ?, # and @ in a password as %2F, %3F, %23 and %40"
         )
+    # Of what is no number redis-py would make database 0, and of several numbers one.
+    if parts.scheme in _WITH_DATABASE and not re.fullmatch("(/([0-9]+/?)?)?", parts.path):
+        raise Misconfigured(f"not a Redis URL: {masked(url)}: after the port stands the number of a database, as in /0")
     if own and password is not None:
         raise Misconfigured("the Redis URL holds a password, and another is given separately: give only one")
-    known = (*_PARAMETERS, *_TLS_PARAMETERS, *(SENTINEL_PARAMETERS if parts.scheme.endswith("+sentinel") else ()))
+    _check_parameters(parts.scheme, parameters)
+
+
+def _check_parameters(scheme: str, parameters: Mapping[str, list[str]]) -> None:
+    known = (*_PARAMETERS, *_TLS_PARAMETERS, *(SENTINEL_PARAMETERS if scheme.endswith("+sentinel") else ()))
     for name in parameters:
-        if name in _TLS_PARAMETERS and not parts.scheme.startswith("rediss"):
+        if name in _TLS_PARAMETERS and not scheme.startswith("rediss"):
             raise Misconfigured(f"the Redis URL has the parameter {name}, which is for rediss:// (TLS)")
         if name not in known:
             raise Misconfigured(f"the Redis URL has the parameter {name!r}, which is none of: {', '.join(known)}")
@@ -264,6 +275,10 @@ def translated_errors() -> Iterator[None]:
         yield
     except (RedisError, RedisClusterException, OSError) as exc:
         raise _translated(_of_node(exc)) from exc
+    except AttributeError as exc:
+        if _NO_NODE not in str(exc):
+            raise
+        raise RedisUnavailable("Redis cannot serve right now: a slot moves to a node that had none") from exc
 
 
 def _of_node(exc: BaseException) -> BaseException:
@@ -296,9 +311,23 @@ def _of_silence(exc: BaseException, said: str) -> Exception:
         return Misconfigured(f"the TLS handshake with Redis failed: {said}")
     if isinstance(exc, MasterNotFoundError) and AuthenticationError.__name__ in said:
         return Misconfigured(f"the sentinels rejected the login of the URL: {said}")
-    # TLS 1.3 lets us write before the server has refused: its reason may or may not arrive.
-    hint = "; it may require a client certificate" if _HUNG_UP in said else ""
+    if isinstance(exc, MasterNotFoundError):
+        return RedisUnavailable(f"Redis: {_of_sentinels(said)}")
+    hint = ""
+    if _HUNG_UP in said:  # TLS 1.3 lets us write before the server has refused: its reason may or may not arrive
+        hint = "; it may require a client certificate"
+    elif "handshake" in str(exc.__cause__ or exc.__context__):
+        hint = " in the TLS handshake: rediss:// is for a server that speaks TLS"
     return RedisUnavailable(f"Redis does not answer: {said}{hint}")
+
+
+def _of_sentinels(said: str) -> str:
+    """Return in a line why sentinels gave no primary: redis-py shows each of its clients that got no answer."""
+    what, _, why = said.partition(" : ")
+    silent = why.count("<redis.client.Redis(")
+    if not silent:
+        return f"{what}: the sentinels know no primary of that name that is up"
+    return f"{what}: {counted(silent, 'sentinel')} did not answer, and no other knows a primary of that name that is up"
 
 
 def _why_refused(said: str) -> str:

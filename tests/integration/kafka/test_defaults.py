@@ -105,7 +105,7 @@ def test_neither_feed_nor_repair_creates_it(
     assert feed(broker, missing, pictures) == 1
     assert f"topic '{missing}' does not exist (yet)" in capsys.readouterr().err
     with pytest.raises(Misconfigured, match=f"there is no topic '{missing}'"):
-        list(read_verdicts(broker.settings, missing, 0))
+        list(read_verdicts(broker.settings, missing, 0, print))
     assert missing not in broker.admin.list_topics()
 
 
