@@ -9,12 +9,12 @@ import os
 import sys
 import threading
 from collections.abc import Iterable, Sequence
-from contextlib import ExitStack, suppress
-from itertools import chain
+from contextlib import ExitStack
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from consumer.backfill.settings import BackfillSettings
+from consumer.backfill.settings import IMAGE_SUFFIXES, BackfillSettings
 from consumer.feeding.settings import STANDARD_INPUT
 from neardup.cli.progress import shown_progress
 from neardup.cli.running import EXIT_INTERRUPTED
@@ -24,6 +24,7 @@ from neardup.wording import counted
 if TYPE_CHECKING:
     from consumer.backfill.entries import Listing, Refused
     from consumer.backfill.progress import ProgressFile
+    from consumer.feeding.remembering import Batches
 
 EXIT_REFUSED = 3
 _MOST_SHOWN = 20
@@ -51,86 +52,102 @@ class Refusals:
 
 
 def backfill(settings: BackfillSettings) -> int:
-    """Publish until done or stopped; return the exit code."""
+    """Publish until done or stopped, or only say what would be published; return the exit code."""
     from consumer.backfill.naming import Wanted  # noqa: PLC0415 - --help must not wait for numpy and kafka
     from consumer.backfill.sources import listings  # noqa: PLC0415 - as above
     from consumer.ending import BACKFILL, stopped_by_signals  # noqa: PLC0415 - as above
 
     for reported_here in ("kafka", "neardup.sources", "s3fs", "aiobotocore", "gcsfs"):
         logging.getLogger(reported_here).addHandler(logging.NullHandler())
-    if settings.rejects is not None and not Path(settings.rejects).absolute().parent.is_dir():
-        raise Misconfigured(f"--rejects: there is no folder for {settings.rejects!r}")  # not after millions of lines
     wanted, stop = Wanted(settings.suffixes), threading.Event()
     path = _state_path(settings)
     own = frozenset(f"{os.path.realpath(path)}{suffix}" for suffix in _JOURNALS)
+    if settings.rejects is not None:
+        _check_rejects(settings.rejects, own)
+        own |= {os.path.realpath(settings.rejects)}
     found = listings(settings, wanted, stop=stop, tell=say, own=own)
     try:
         with stopped_by_signals(stop, BACKFILL):
-            return _counted(settings, found, stop) if settings.dry_run else _published(settings, found, path, stop)
+            return _filled(settings, found, path, stop)
     finally:
         if wanted.passed_over:
             say(f"passed over: {wanted.told()}")
 
 
-def _counted(settings: BackfillSettings, found: "Sequence[Listing]", stop: threading.Event) -> int:
-    from consumer.backfill.entries import Entry, Refused  # noqa: PLC0415 - as above
-    from consumer.backfill.progress import MOST_LISTED  # noqa: PLC0415 - as above
-    from consumer.feeding.outages import Stopped  # noqa: PLC0415 - as above
-
-    refusals, kept, count = Refusals(), list[tuple[str, str]](), 0
-    with shown_progress("count") as advance, suppress(Stopped):
-        for step in chain.from_iterable(listing.steps(None) for listing in found):
-            if stop.is_set():
-                break
-            if isinstance(step, Entry):
-                count += 1
-                advance(1)
-            elif isinstance(step, Refused):
-                refusals.tell(step)
-                kept += [(step.place, step.why)] if refusals.count <= MOST_LISTED else []
-    if stop.is_set():
-        return EXIT_INTERRUPTED
-    _list(settings, kept)
-    if not (count or refusals.count):
-        raise _nothing(settings)
-    say(f"{counted(count, 'image')} would be published to {settings.topic}{_refused_words(refusals.count)}")
-    return EXIT_REFUSED if refusals.count else 0
+def _check_rejects(named: str, own: frozenset[str]) -> None:
+    """Refuse a file that cannot or should not be written: not after millions of lines."""
+    path = Path(named)
+    if not path.absolute().parent.is_dir():
+        raise Misconfigured(f"--rejects: there is no folder for {named!r}")
+    if path.exists() and not path.is_file():
+        raise Misconfigured(f"--rejects: {named!r} is no regular file")
+    if os.path.realpath(path) in own:
+        raise Misconfigured(f"--rejects: {named!r} is where --state remembers; name another file")
+    if path.suffix.lower() in IMAGE_SUFFIXES:
+        raise Misconfigured(f"--rejects: {named!r} is called as images are; name another file")
 
 
-def _published(settings: BackfillSettings, found: "Sequence[Listing]", path: Path, stop: threading.Event) -> int:
+def _filled(settings: BackfillSettings, found: "Sequence[Listing]", path: Path, stop: threading.Event) -> int:
     from consumer.backfill.filling import Filler  # noqa: PLC0415 - as above
-    from consumer.backfill.progress import ProgressFile  # noqa: PLC0415 - as above
+    from consumer.backfill.progress import DryProgress, ProgressFile  # noqa: PLC0415 - as above
     from consumer.feeding.outages import Stopped  # noqa: PLC0415 - as above
-    from consumer.settings import EXACTLY_ONCE  # noqa: PLC0415 - as above
-    from consumer.transport.numbered import NumberedBatches, UnnumberedBatches  # noqa: PLC0415 - as above
 
+    dry = settings.dry_run
     with ExitStack() as opened:
-        state = ProgressFile(path, _asked(settings), settings.topic)
+        state = (DryProgress if dry else ProgressFile)(path, _asked(settings), settings.topic)
         opened.callback(state.close)
         if settings.again:
             state.restart()
-        exactly = settings.delivery == EXACTLY_ONCE
-        batches = NumberedBatches(settings, state.name) if exactly else UnnumberedBatches(settings, [settings.topic])
-        opened.callback(batches.close)
-        batches.connect()
-        refusals = Refusals()
-        filler = Filler(settings, found, state, batches, stop, tell=say, refuse=refusals.tell)
+        in_doubt = state.on_its_way()
+        batches = None if dry else _connected(settings, state.name, opened)
+        paced = replace(settings, rate=0.0, pace=None) if dry else settings
+        filler = Filler(paced, found, state, batches, stop, tell=say, refuse=Refusals().tell)
         before = state.progress()
         if before.listing < len(found) and (before.published or before.refused):
             say(f"going on behind {counted(before.published, 'image')}, says {path}")
         try:
-            with shown_progress("backfill") as advance:
+            with shown_progress("count" if dry else "backfill") as advance:
                 filler.run(advance)
         except Stopped:
             stop.set()
         except StoreUnavailable as exc:
-            raise StoreUnavailable(f"{exc}; the same command goes on from here") from exc
+            if dry:
+                raise
+            raise StoreUnavailable(f"{exc}; {_goes_on(settings)}") from exc
         if before.listing == len(found):
             _list(settings, state.refusals())
             say(f"all {before.published} images were published before, says {path}; --again publishes them once more")
             _forget_piped(settings, state)
             return EXIT_REFUSED if before.refused else 0
+        if dry:
+            return EXIT_INTERRUPTED if stop.is_set() else _counted(settings, state, before.published, in_doubt)
         return _ended(settings, state, stop, len(found))
+
+
+def _connected(settings: BackfillSettings, name: str, opened: ExitStack) -> "Batches":
+    from consumer.settings import EXACTLY_ONCE  # noqa: PLC0415 - as above
+    from consumer.transport.numbered import NumberedBatches, UnnumberedBatches  # noqa: PLC0415 - as above
+
+    exactly = settings.delivery == EXACTLY_ONCE
+    batches: Batches = NumberedBatches(settings, name) if exactly else UnnumberedBatches(settings, [settings.topic])
+    opened.callback(batches.close)
+    batches.connect()
+    return batches
+
+
+def _counted(settings: BackfillSettings, state: "ProgressFile", before: int, in_doubt: int) -> int:
+    from consumer.settings import EXACTLY_ONCE  # noqa: PLC0415 - as above
+
+    done = state.progress()
+    _list(settings, state.refusals())
+    if not (done.published or done.refused):
+        raise _nothing(settings)
+    count = done.published - before
+    told = f"{counted(count, 'image')} would be published to {settings.topic}"
+    if in_doubt and settings.delivery == EXACTLY_ONCE:
+        told += f", {count - in_doubt} if Kafka has the batch that was on its way"
+    say(f"{told}{_refused_words(done.refused)}")
+    return EXIT_REFUSED if done.refused else 0
 
 
 def _ended(settings: BackfillSettings, state: "ProgressFile", stop: threading.Event, listings: int) -> int:
@@ -138,7 +155,7 @@ def _ended(settings: BackfillSettings, state: "ProgressFile", stop: threading.Ev
     _list(settings, state.refusals())
     told = f"{counted(done.published, 'image')} published to {settings.topic}{_refused_words(done.refused)}"
     if done.listing < listings and stop.is_set():
-        say(f"stopped: {told}; the same command goes on from here")
+        say(f"stopped: {told}; {_goes_on(settings)}")
         return EXIT_INTERRUPTED
     if not (done.published or done.refused):
         state.restart()
@@ -146,6 +163,10 @@ def _ended(settings: BackfillSettings, state: "ProgressFile", stop: threading.Ev
     say(told)
     _forget_piped(settings, state)
     return EXIT_REFUSED if done.refused else 0
+
+
+def _goes_on(settings: BackfillSettings) -> str:
+    return f"the same command{' without --again' if settings.again else ''} goes on from here"
 
 
 def _forget_piped(settings: BackfillSettings, state: "ProgressFile") -> None:
@@ -164,11 +185,12 @@ def _refused_words(count: int) -> str:
 
 
 def _list(settings: BackfillSettings, refused: Iterable[tuple[str, str]]) -> None:
-    if settings.rejects is not None:
+    lines = [*refused]
+    if settings.rejects is not None and lines:  # what is there stays until there is something to say
         from neardup.tidy.lines import line_of, replacing  # noqa: PLC0415 - --help must not wait for it
 
         with replacing(Path(settings.rejects)) as file:
-            file.writelines(line_of({"place": place, "why": why}) for place, why in refused)
+            file.writelines(line_of({"place": place, "why": why}) for place, why in lines)
 
 
 def _state_path(settings: BackfillSettings) -> Path:

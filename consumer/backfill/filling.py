@@ -35,7 +35,7 @@ class Filler:
     state
         How far it came.
     batches
-        Where to publish, connected.
+        Where to publish, connected; None for a dry run, which only counts.
     stop
         Ends it.
     tell
@@ -49,7 +49,7 @@ class Filler:
         settings: BackfillSettings,
         listings: Sequence[Listing],
         state: ProgressFile,
-        batches: Batches,
+        batches: Batches | None,
         stop: threading.Event,
         *,
         tell: Tell,
@@ -61,8 +61,11 @@ class Filler:
         self._stop = stop
         self._refuse = refuse
         self._pace = Pace(settings, sleep=stop.wait, tell=tell)
-        self._settling = Settling(state, batches, stop, tell)
-        self._settling.resume()
+        self._settling = None if batches is None else Settling(state, batches, stop, tell)
+        if self._settling is not None:
+            self._settling.resume()
+        elif state.pending() is not None:
+            state.end(went_through=False)  # only Kafka knows
         self._headers = () if settings.source is None else (("source", settings.source.encode()),)
         self._key = None if settings.key is None else settings.key.encode()
 
@@ -144,7 +147,7 @@ class Filler:
             self._pace.wait_for(len(entries), named, lambda: known_ms(first.captured_at_ms, now_ms()))
 
     def _deliver(self, progress: Progress, entries: Sequence[Entry], refused: Sequence[Refused]) -> None:
-        if entries:
+        if entries and self._settling is not None:
             number = self._state.begin(progress, refused)
             self._settling.settle([self._message(entry) for entry in entries], number)
         else:

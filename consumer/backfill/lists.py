@@ -3,6 +3,7 @@
 import hashlib
 import json
 import os
+import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
@@ -15,6 +16,10 @@ from neardup.errors import Misconfigured
 _BOM = b"\xef\xbb\xbf"
 _HEAD_LINES = 100
 """Of a picture or a ZIP file that was named by mistake, a NUL is in one of the first lines."""
+_ARRAY = re.compile(r'\s*\[\s*([{"]|$)')
+"""How an array of images begins; a name may begin like ``[1]``."""
+_SPREAD = re.compile(r"\s*\{\s*$")
+"""How an object begins that goes on in other lines."""
 
 
 class ListFile(ManifestFile):
@@ -22,7 +27,7 @@ class ListFile(ManifestFile):
 
     def steps(self, after: Position | None) -> Iterator[Step]:
         """Iterate over the lines behind one; empty lines are passed over."""
-        reading = _Reading(self.folder, self._columns)
+        reading = _Reading(self.folder, self._columns, begun=after is not None)
         for number, line in self.numbered_lines():
             if after is None or number > after:
                 yield from reading.steps(line, number, number, f"{self.name}, line {number}")
@@ -63,7 +68,8 @@ class PipedList:
         """
         done, digest_of_done = (0, "") if after is None else after
         digest, number = hashlib.sha256(), 0
-        reading = _Reading(os.getcwd(), self._columns)  # noqa: PTH109 - a name, as it is
+        folder = os.getcwd()  # noqa: PTH109 - a name, as it is
+        reading = _Reading(folder, self._columns, begun=after is not None)
         for number, line in self._read(digest):
             if number > done:
                 position = (number, digest.copy().hexdigest())
@@ -90,12 +96,23 @@ def _another(done: int) -> Misconfigured:
     )
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class _Reading:
-    """How lines are read: from which folder relative paths are taken, and which fields are meant."""
+    """How lines are read.
+
+    Attributes
+    ----------
+    folder
+        Where relative paths are taken from.
+    columns
+        Which fields are meant.
+    begun
+        Whether a line has come that is not empty.
+    """
 
     folder: str
     columns: Columns
+    begun: bool
 
     def steps(self, line: bytes | None, number: int, position: Position, place: str) -> Iterator[Step]:
         if line is None:
@@ -107,6 +124,9 @@ class _Reading:
             yield Refused(position, place, "it has a NUL")
             return
         text = os.fsdecode(line.removeprefix(_BOM) if number == 1 else line)
+        if not self.begun and text.strip():
+            _check_first(text, place)
+            self.begun = True
         if text.lstrip().startswith("{"):
             yield self._of_json(text, position, place)
         elif _is_array(text):
@@ -124,6 +144,13 @@ class _Reading:
             named = self.columns.uri or "uri, url or path"
             return Refused(position, place, f"it has no field {named} with a text")
         return step_of(Told(found[0], text_or_none(found[1]), text_or_none(found[2])), self.folder, position, place)
+
+
+def _check_first(text: str, place: str) -> None:
+    """Refuse a list whose first line says that lines are not its images: each would be taken for a name."""
+    if _ARRAY.match(text) or _SPREAD.match(text):
+        what = "a JSON array" if _ARRAY.match(text) else "JSON over several lines"
+        raise Misconfigured(f"LISTING: {place}: this is {what}; write one object a line")
 
 
 def _is_array(text: str) -> bool:

@@ -116,7 +116,7 @@ class ManifestFile:
             raise changed(self.name)
 
     def numbered_lines(self) -> Iterator[tuple[int, bytes | None]]:
-        """Iterate over the lines as `numbered` does; a name that ends in .gz is decompressed.
+        """Iterate over the lines as `numbered` does; a name that ends in .gz, in any case, is decompressed.
 
         Raises
         ------
@@ -135,7 +135,7 @@ class ManifestFile:
             raise type(error)(f"{error}, after line {number}") from exc
 
     def _opened(self) -> IO[bytes] | gzip.GzipFile:
-        if self.path.endswith(".gz"):
+        if self.path.lower().endswith(".gz"):
             return gzip.open(self.path, "rb")
         return Path(self.path).open("rb")
 

@@ -36,13 +36,6 @@ class Wanted:
             self.passed_over[found if known else _OTHERS] += 1
         return not found
 
-    def passes_over(self, name: str) -> bool:
-        """Return whether a file or a folder of this name is hidden or litter, whatever is in it."""
-        found = _passed_over(name)
-        if found:
-            self.passed_over[found] += 1
-        return bool(found)
-
     def _why_not(self, path: PurePosixPath) -> str:
         if found := next(filter(None, map(_passed_over, path.parts)), ""):
             return found

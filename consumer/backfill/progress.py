@@ -1,7 +1,9 @@
 """How far a backfill came: the place behind the latest batch that went through, and what was refused on the way."""
 
 import json
+import sqlite3
 from collections.abc import Iterator, Sequence
+from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -11,6 +13,7 @@ from consumer.feeding.state import StateFile
 
 MOST_LISTED = 10_000
 """Refused lines that are remembered; the others are only counted."""
+_COMMAND = "neardup backfill"
 _TABLES = """
 CREATE TABLE progress (listing INTEGER, fingerprint TEXT, position TEXT, published INTEGER, refused INTEGER);
 CREATE TABLE pending (listing INTEGER, fingerprint TEXT, position TEXT, published INTEGER, refused INTEGER);
@@ -60,13 +63,21 @@ class ProgressFile(StateFile):
     """
 
     def __init__(self, path: Path, listings: str, topic: str) -> None:
-        super().__init__(path, _TABLES, {"listings": listings, "topic": topic}, "neardup backfill")
+        super().__init__(path, _TABLES, _of(listings, topic), _COMMAND)
 
     def progress(self) -> Progress:
         """Return how far it came."""
         with self._explained():
             listing, fingerprint, position, *counts = self._file.execute("SELECT * FROM progress").fetchone()
         return Progress(listing, fingerprint, json.loads(position), *counts)
+
+    def on_its_way(self) -> int:
+        """Return how many images are in a batch that was noted and not ended: only Kafka knows of them."""
+        with self._explained():
+            found = self._file.execute(
+                "SELECT pending.published - progress.published FROM pending, progress"
+            ).fetchone()
+        return int(found[0]) if found else 0
 
     def begin(self, progress: Progress, refused: Sequence[Refused]) -> int:
         """Note how far it will be once the next batch went through, and return the batch's number."""
@@ -125,6 +136,45 @@ class ProgressFile(StateFile):
             [listed] = self._file.execute("SELECT count(*) FROM refusals").fetchone()
             rows = [(number, each.place, each.why) for each in refused[: max(0, MOST_LISTED - listed)]]
             self._file.executemany("INSERT INTO refusals VALUES (?, ?, ?)", rows)
+
+
+class DryProgress(ProgressFile):
+    """The progress as a file has it, taken on in memory: the file stays as it is, and none is made.
+
+    Parameters
+    ----------
+    path, listings, topic
+        As of `ProgressFile`.
+
+    Raises
+    ------
+    Misconfigured
+        As `StateFile`.
+    """
+
+    def __init__(self, path: Path, listings: str, topic: str) -> None:
+        self.path = path
+        self._feed = _COMMAND
+        self._file = sqlite3.connect(":memory:", isolation_level=None)
+        try:
+            with self._explained():
+                if path.exists():
+                    self._copy(path)
+                self._open(_TABLES, _of(listings, topic))
+        except BaseException:
+            self._file.close()
+            raise
+
+    def _copy(self, path: Path) -> None:
+        # Not mode=ro: who was killed within a change left a journal, without which the file says nothing.
+        with closing(sqlite3.connect(f"{path.absolute().as_uri()}?mode=rw", uri=True, timeout=0.5)) as there:
+            there.execute("BEGIN")
+            there.execute("SELECT 1 FROM sqlite_master")  # says that it is in use; a backup would wait for ever
+            there.backup(self._file)
+
+
+def _of(listings: str, topic: str) -> dict[str, str]:
+    return {"listings": listings, "topic": topic}
 
 
 def _values(progress: Progress) -> tuple[Any, ...]:

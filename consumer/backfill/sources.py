@@ -71,15 +71,19 @@ def listings(
     """
     columns = Columns(settings.column, settings.id_column, settings.time_column)
     store_of = cache(lambda scheme: opened_store(FILE_SYSTEMS[scheme]))
-    found: list[Listing] = []
+    written, found = _written(own), list[Listing]()
     for named in settings.listings:
         for text in _expanded(named):
             if text == STANDARD_INPUT:
-                found.append(PipedList(PipedLines(readable(0, "LISTING"), stop), columns))
+                lines = PipedLines(readable(0, "LISTING"), stop)
+                _check_not_written("standard input", os.fstat(0), written)
+                found.append(PipedList(lines, columns))
             elif re.match(r"[A-Za-z][A-Za-z0-9+.-]*://", text) and not text.startswith("file://"):
                 found.append(_stored(text, wanted, store_of, stop, tell))
             else:
-                found.append(_local(text, columns, wanted, own))
+                path, status = _looked_at(text)
+                _check_not_written(text_of(text), status, written)
+                found.append(_local(path, status, columns, wanted, own))
     if not found:
         raise Misconfigured(
             "LISTING: name a folder, an s3:// or gs:// prefix, a manifest or a tar shard, or - for a list"
@@ -144,26 +148,41 @@ def _stored(
     _check_not_compressed(text)
     if is_shard:
         return stored_shard(text, wanted, store_of)
-    if text.endswith((*_MANIFESTS, ".jsonl", ".ndjson", ".txt", ".gz")):
+    if text.lower().endswith((*_MANIFESTS, ".jsonl", ".ndjson", ".txt", ".gz")):
         raise Misconfigured(
             f"LISTING: {shown(text)}: manifests are read from this machine: copy it here, or pipe it into -"
         )
     return Prefix(name, target.host, target.path.lstrip("/"), wanted, stop=stop, tell=tell)
 
 
-def _local(text: str, columns: Columns, wanted: Wanted, own: frozenset[str]) -> Listing:
+def _written(own: frozenset[str]) -> frozenset[tuple[int, int]]:
+    """Return device and inode of what is written meanwhile, as far as it is there."""
+    there = [os.stat(path) for path in own if os.path.exists(path)]  # noqa: PTH110, PTH116 - a name, as it is
+    return frozenset((each.st_dev, each.st_ino) for each in there)
+
+
+def _check_not_written(name: str, found: os.stat_result, written: frozenset[tuple[int, int]]) -> None:
+    if (found.st_dev, found.st_ino) in written:
+        raise Misconfigured(f"LISTING: {name} is a file that --rejects or --state would write; name another file there")
+
+
+def _looked_at(text: str) -> tuple[str, os.stat_result]:
+    """Return the path that a name stands for, and what is there."""
     try:
         path = str(file_path(text)) if text.startswith("file://") else text
-        mode = os.stat(path).st_mode  # noqa: PTH116 - a name, as it is
+        return path, os.stat(path)  # noqa: PTH116 - a name, as it is
     except (OSError, ValueError) as exc:
         if is_outage(exc):
             raise unreadable(text_of(text), exc) from exc
         why = exc.strerror if isinstance(exc, OSError) else str(exc)
         raise Misconfigured(f"LISTING: {text_of(text)}: {why}") from exc
-    if stat.S_ISDIR(mode):
+
+
+def _local(path: str, found: os.stat_result, columns: Columns, wanted: Wanted, own: frozenset[str]) -> Listing:
+    if stat.S_ISDIR(found.st_mode):
         return Folder(os.path.realpath(path), wanted, own)
-    if not stat.S_ISREG(mode):
-        raise Misconfigured(f"LISTING: {text_of(text)} is no regular file; a pipe can be read as -")
+    if not stat.S_ISREG(found.st_mode):
+        raise Misconfigured(f"LISTING: {text_of(path)} is no regular file; a pipe can be read as -")
     _check_not_compressed(path)
     if path.lower().endswith(_TAR):
         return local_shard(path, wanted)

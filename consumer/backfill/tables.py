@@ -2,19 +2,84 @@
 
 import csv
 import os
+import re
 from collections import deque
-from collections.abc import Iterator
-from typing import Any
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import PurePath
+from typing import Any, Self
 
 from consumer.backfill.entries import Position, Refused, Step, Told, step_of, unreadable
 from consumer.backfill.lists import text_or_none
 from consumer.backfill.manifests import LONGEST_LINE_BYTES, ManifestFile
+from consumer.backfill.settings import IMAGE_SUFFIXES
 from neardup.capture_time import moment
 from neardup.errors import Misconfigured
+from neardup.wording import counted
 
 _DELIMITERS = ",;\t"
 _ROWS = 8192
 """Of a Parquet file in memory at a time."""
+_LONGEST_ROW = 131_072
+"""Over several lines, in characters: as long as one value may be. A quote that is not closed reads on so far."""
+_ADDRESS = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*://")
+_UNCLOSED = "a quote that it opens is not closed"
+
+
+class _Lines:
+    """Lines for a CSV reader, and what it makes of them: rows, each with the lines that it stands on.
+
+    A quote that is not closed would take the rows behind it into its own. Its row is given up, and the line behind the
+    quote's begins the next one.
+
+    Parameters
+    ----------
+    lines
+        With their ends; None for one that is too long.
+    """
+
+    def __init__(self, lines: Iterator[str | None]) -> None:
+        self._lines = lines
+        self._given_back: deque[str | None] = deque()
+        self._begin()
+
+    def _begin(self) -> None:
+        self._taken: list[str | None] = []
+        self._asked = self._characters = 0
+
+    def __iter__(self) -> Self:
+        """Return itself."""
+        return self
+
+    def __next__(self) -> str:
+        """Return the next line; csv.Error if the row in hand cannot have it."""
+        self._asked += 1
+        line = self._given_back.popleft() if self._given_back else next(self._lines)
+        self._taken.append(line)
+        self._characters += len(line or "")
+        if self._asked > 1 and (line is None or self._characters > _LONGEST_ROW):
+            raise csv.Error(_UNCLOSED)
+        return line or "\n"
+
+    def rows(self, delimiter: str) -> Iterator[tuple[list[str], list[str | None], str]]:
+        """Iterate over the rows behind what was read: the cells, the lines, and why they are none."""
+        reader = csv.reader(self, delimiter=delimiter, strict=True)
+        while True:
+            self._begin()
+            cells, why = list[str](), ""
+            try:
+                cells = next(reader)
+            except StopIteration:
+                return
+            except csv.Error as exc:
+                why = str(exc)
+                if self._asked > 1:
+                    why = _UNCLOSED
+                    self._given_back.extendleft(reversed(self._taken[1:]))
+                    del self._taken[1:]
+            if None in self._taken:
+                why = f"it has more than {LONGEST_LINE_BYTES:,} bytes"
+            yield cells, self._taken, why
 
 
 class CsvFile(ManifestFile):
@@ -22,32 +87,23 @@ class CsvFile(ManifestFile):
 
     def steps(self, after: Position | None) -> Iterator[Step]:
         """Iterate over the rows behind one, which is known by the number of its last line."""
-        too_long: deque[int] = deque()
-        lines = self._lines(too_long)
+        lines = _Lines(None if line is None else f"{os.fsdecode(line)}\n" for _, line in self.numbered_lines())
         head = next(lines, "")
         delimiter = _delimiter(head)
         names = self._names(head.removeprefix("\ufeff"), delimiter)
         self._check_head(names)
-        places = [None if name is None else names.index(name) for name in self._columns.found(names, self.name)]
-        # Strictly: a quote that is not closed would take the rows behind it into its own, in silence.
-        reader = csv.reader(lines, delimiter=delimiter, strict=True)
-        while True:
-            begun = reader.line_num + 2  # the head is not the reader's
-            try:
-                row = next(reader, None)
-                why = "" if row is None else _trouble(row, places[0])
-            except csv.Error as exc:
-                row, why = [], f"{exc}, up to line {reader.line_num + 1}"
-            if row is None:
-                break
-            position = reader.line_num + 1
-            if too_long:
-                too_long.clear()
-                why = f"it has more than {LONGEST_LINE_BYTES:,} bytes"
-            elif not row and not why:
+        found = self._columns.found(names, self.name)
+        shape = _Shape(delimiter, len(names), [None if name is None else names.index(name) for name in found])
+        last = 1
+        for cells, taken, why in lines.rows(delimiter):
+            first, last = last + 1, last + len(taken)
+            if (after is not None and last <= after) or not (cells or why):
                 continue
-            if after is None or position > after:
-                yield self._step(row, places, position, f"{self.name}, line {begun}", why)
+            told = shape.told(cells)
+            if why := why or shape.trouble(cells, told, taken):
+                yield from self._refused(range(max(first, (after or 0) + 1), last + 1), first, why)
+            else:
+                yield step_of(told, self.folder, last, f"{self.name}, line {first}")
         self.check_same()
 
     def _names(self, head: str, delimiter: str) -> list[str]:
@@ -64,21 +120,71 @@ class CsvFile(ManifestFile):
                 "with one URI a line"
             )
 
-    def _step(self, row: list[str], places: list[int | None], position: int, place: str, why: str) -> Step:
-        if why:
-            return Refused(position, place, why)
-        cells = [None if at is None or at >= len(row) else row[at] for at in places]
-        return step_of(Told(*cells), self.folder, position, place)
-
-    def _lines(self, too_long: deque[int]) -> Iterator[str]:
-        for number, line in self.numbered_lines():
-            if line is None:
-                too_long.append(number)
-            yield f"{os.fsdecode(line or b'')}\n"
+    def _refused(self, lines: range, first: int, why: str) -> Iterator[Refused]:
+        """Refuse each line of a row: any of them may have been meant for a row of its own."""
+        for number in lines:
+            told = why if number == first else f"it is part of the row that line {first} begins: {why}"
+            yield Refused(number, f"{self.name}, line {number}", told)
 
 
-def _trouble(row: list[str], place: int | None) -> str:
-    return f"it has {len(row)} columns" if row and place is not None and len(row) <= place else ""
+@dataclass(frozen=True, slots=True)
+class _Shape:
+    """What the first line says of the others.
+
+    Attributes
+    ----------
+    delimiter
+        Between columns.
+    columns
+        How many there are.
+    places
+        Which of them have the URI, the id and the time.
+    """
+
+    delimiter: str
+    columns: int
+    places: list[int | None]
+
+    def told(self, cells: list[str]) -> Told:
+        """Return what a row says."""
+        return Told(*[None if at is None or at >= len(cells) else cells[at] for at in self.places])
+
+    def trouble(self, cells: list[str], told: Told, lines: Sequence[str | None]) -> str:
+        """Return why a row cannot be what it seems to say; empty if it can."""
+        text = "".join(map(str, lines))
+        quotes = text.count('"')
+        # A row may end before columns that would be empty; but with quotes it may have lost one, and columns with it.
+        if told.uri is None or len(cells) > self.columns or (quotes and len(cells) < self.columns):
+            return f"it has {counted(len(cells), 'column')}, the header {self.columns}"
+        return self._trouble_of_quotes(cells, told.uri, text, quotes) or self._trouble_of_lines(told, told.uri, lines)
+
+    @staticmethod
+    def _trouble_of_quotes(cells: list[str], uri: str, text: str, quotes: int) -> str:
+        # An inch mark in a row without quoted values does no harm.
+        if quotes % 2 and quotes != sum(cell.count('"') for cell in cells):
+            return "it has an odd number of quotes"
+        if '"' in uri and uri.replace('"', '""') not in text:
+            return "its URI has a quote that is not doubled"
+        return ""
+
+    def _trouble_of_lines(self, told: Told, uri: str, lines: Sequence[str | None]) -> str:
+        if len(lines) == 1:
+            return ""
+        if "\n" in f"{uri.strip()}{told.image_id or ''}{told.captured_at or ''}":
+            return "its URI, id or time has a line break; a quote may be missing"
+        if any(self._is_row(str(line), uri) for line in lines[1:]):
+            return "another row stands within a value of it; a quote may be missing"
+        return ""
+
+    def _is_row(self, line: str, uri: str) -> bool:
+        """Return whether a line of a row is likely to be a row itself, with another URI."""
+        try:
+            cells = next(csv.reader([line], delimiter=self.delimiter, strict=True), [])
+        except csv.Error:
+            return False
+        named = self.told(cells).uri or ""
+        is_image = _ADDRESS.match(named) or PurePath(named).suffix.lower() in IMAGE_SUFFIXES
+        return len(cells) == self.columns and bool(is_image) and named != uri
 
 
 def _delimiter(head: str) -> str:

@@ -32,8 +32,9 @@ class _Folder:
 def walk(folder: str, own: Collection[str], passed_over: Counter[str]) -> Iterator[Found]:
     """Iterate over the files in a folder and below, by name.
 
-    A folder or a file that cannot be looked at leaves an error in its place, and so does the rest of a folder that
-    becomes unreadable while it is read. Links to folders are not followed, so no circle of links is entered.
+    A folder or a file that cannot be looked at leaves an error in its place. A folder is read whole before anything in
+    it is handed on: of one that becomes unreadable meanwhile nothing comes but the error. Links to folders are not
+    followed, so no circle of links is entered.
 
     Parameters
     ----------
@@ -57,7 +58,12 @@ def walk(folder: str, own: Collection[str], passed_over: Counter[str]) -> Iterat
 
 
 def _level(folder: _Folder, own: Collection[str], passed_over: Counter[str]) -> Iterator[Found | _Folder]:
-    entries, error = _entries(folder.path)
+    try:
+        with os.scandir(folder.path) as there:
+            entries = sorted(there, key=lambda entry: entry.name)
+    except OSError as exc:
+        yield exc, folder.relative or Path(folder.path).name or "."
+        return
     for entry in entries:
         relative = f"{folder.relative}/{entry.name}" if folder.relative else entry.name
         found = _found(entry, relative, own)
@@ -65,20 +71,6 @@ def _level(folder: _Folder, own: Collection[str], passed_over: Counter[str]) -> 
             passed_over[found] += 1
         else:
             yield found
-    if error is not None:
-        yield error, folder.relative or Path(folder.path).name or "."
-
-
-def _entries(folder: str) -> tuple[list[os.DirEntry[str]], OSError | None]:
-    """Return what is in a folder, by name, and what ended the reading before its time."""
-    entries, error = [], None
-    try:
-        with os.scandir(folder) as found:
-            for entry in found:
-                entries.append(entry)  # noqa: PERF402 - whatever came before an error stays
-    except OSError as exc:
-        error = exc
-    return sorted(entries, key=lambda entry: entry.name), error
 
 
 def _found(entry: os.DirEntry[str], relative: str, own: Collection[str]) -> Found | _Folder | str:

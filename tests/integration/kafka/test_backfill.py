@@ -179,6 +179,36 @@ def test_stopped_it_says_so_and_goes_on(archive: Archive) -> None:
     assert archive.published() == Counter(wanted)
 
 
+def test_a_dry_run_needs_no_kafka_and_tells_what_is_left(archive: Archive) -> None:
+    wanted = archive.write(3500, refused=1)
+    archive.killed("sent", 2)
+    nowhere = ("--dry-run", "--bootstrap-servers", "127.0.0.1:1")
+    with archive.filled(*nowhere) as backfill:
+        assert backfill.wait() == 3
+        left = "images would be published to"
+        assert backfill.lines[0].startswith("backfill: going on behind 1000 images, says ")
+        assert f"2499 {left} {archive.kafka.output}, 1500 if Kafka has the batch" in backfill.lines[-1]
+    with archive.filled() as backfill:
+        assert backfill.wait() == 3
+    assert archive.published() == Counter(wanted)
+    with archive.filled(*nowhere) as backfill:
+        assert backfill.wait() == 3
+        assert "all 3499 images were published before" in backfill.lines[-1]
+
+
+def test_a_stop_of_a_second_run_says_that_the_command_without_again_goes_on(archive: Archive) -> None:
+    wanted = archive.write(3000)
+    with archive.filled() as backfill:
+        assert backfill.wait() == 0
+    with archive.filled("--again", "--rate", "100") as backfill:
+        eventually(lambda: archive.published().total() >= 3020, "some of it")
+        assert backfill.stop(signal.SIGTERM) == 130
+        assert backfill.lines[-1].endswith("; the same command without --again goes on from here\n")
+    with archive.filled() as backfill:
+        assert backfill.wait() == 0
+    assert archive.published() == Counter(wanted * 2)
+
+
 def test_a_manifest_that_changed_is_refused_until_it_is_asked_for_again(archive: Archive) -> None:
     wanted = archive.write(1500)
     archive.killed("noted", 2)

@@ -12,7 +12,9 @@ from consumer.backfill.command import backfill
 from consumer.backfill.entries import Entry, uri_of
 from consumer.backfill.settings import BackfillSettings
 from consumer.messages import MAX_ENVELOPE_BYTES, encode_envelope
+from neardup.cli.running import exit_code_of
 from neardup.errors import Misconfigured
+from tests.support.piped import piped_list
 from tests.unit.consumer.backfill.test_listings import listed, refused, shard, steps_of, uris
 
 NAME = "n" * 250
@@ -97,18 +99,50 @@ def test_a_whole_array_is_no_image(
 ) -> None:
     monkeypatch.chdir(tmp_path)
     names = [f"{number}.jpg" for number in range(3)]
-    Path("images.json").write_text(json.dumps([{"uri": name} for name in names]))
-    Path("names.json").write_text(f" {json.dumps(names)}\n[1].jpg\n{'[' * 100_000}\n")
-    listings = ("images.json", "names.json")
-    assert backfill(BackfillSettings(listings=listings, topic="images", dry_run=True)) == 3
+    Path("names.json").write_text(f"[1].jpg\n {json.dumps(names)}\n{'[' * 100_000}\n")
+    assert backfill(BackfillSettings(listings=("names.json",), topic="images", dry_run=True)) == 3
     why = "it is a JSON array; each image has to stand on a line of its own"
-    assert capsys.readouterr().err.splitlines()[:2] == [
-        f"backfill: refused images.json, line 1: {why}",
-        f"backfill: refused names.json, line 1: {why}",
-    ]
+    assert capsys.readouterr().err.splitlines()[0] == f"backfill: refused names.json, line 2: {why}"
     steps = steps_of("names.json")
     assert uris(steps) == [f"file://{tmp_path}/%5B1%5D.jpg"]
     assert PATH_TOO_LONG in refused(steps)[1][1]
+
+
+OBJECTS = [{"uri": f"{number}.jpg"} for number in range(3)]
+
+
+@pytest.mark.parametrize(
+    ("text", "what"),
+    [
+        (json.dumps(OBJECTS), "a JSON array"),
+        (json.dumps(OBJECTS, indent=1), "a JSON array"),
+        ("\ufeff\n [ \r\n1.jpg\n]", "a JSON array"),
+        (" [ {\n", "a JSON array"),
+        ('["1.jpg",\n"2.jpg"]\n', "a JSON array"),
+        (json.dumps({"images": OBJECTS}, indent=1), "JSON over several lines"),
+    ],
+)
+def test_a_list_that_begins_like_one_document_is_refused_as_a_whole(
+    tmp_path: Path, text: str, what: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    path = tmp_path / "images.json"
+    path.write_text(text)
+    settings = BackfillSettings(listings=(str(path),), dry_run=True)
+    assert exit_code_of(lambda: backfill(settings), "backfill: ") == 2
+    number = 2 if text.startswith("\ufeff") else 1
+    [line] = capsys.readouterr().err.splitlines()
+    assert line == f"backfill: LISTING: {path}, line {number}: this is {what}; write one object a line"
+    with piped_list(path) as listing, pytest.raises(Misconfigured, match=f"this is {what}"):
+        next(listing.steps(None))
+
+
+def test_names_that_look_like_an_array_are_names_wherever_the_list_goes_on(tmp_path: Path) -> None:
+    path = tmp_path / "names.txt"
+    path.write_text('[1].jpg\n[a].jpg\n[\n["2.jpg\n')
+    [listing] = listed(path)
+    steps = [*listing.steps(None)]
+    assert [step.image_id for step in steps if isinstance(step, Entry)] == ["[1].jpg", "[a].jpg", "[", '["2.jpg']
+    assert [*listing.steps(steps[1].position)] == steps[2:]
 
 
 def test_a_member_of_a_shard_may_have_any_name_and_its_own_is_one_that_consumers_read(tmp_path: Path) -> None:

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+from neardup.sources.files import find_images
 from neardup.sources.walking import LITTER, walk
 from tests.support.deep import deep_folder, standing_in
 
@@ -69,7 +70,9 @@ def test_paths_that_are_too_long_are_errors_and_the_rest_is_found(tmp_path: Path
     assert list(errors.values()) == [os.strerror(errno.ENAMETOOLONG)]
 
 
-def test_what_came_before_a_folder_became_unreadable_stays(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.fixture
+def half(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """Give a folder that holds another, ``half``, which becomes unreadable behind its first entry."""
     touch(tmp_path, "a.jpg", "half/b.jpg", "half/c.jpg", "z.jpg")
     scan = os.scandir
 
@@ -88,11 +91,20 @@ def test_what_came_before_a_folder_became_unreadable_stays(tmp_path: Path, monke
             raise OSError(5, "Input/output error")
 
     monkeypatch.setattr(os, "scandir", lambda path: Halved(path) if path.endswith("half") else scan(path))
-    files, errors, _ = walked(tmp_path)
-    assert files[0] == "a.jpg"
-    assert files[1] in {"half/b.jpg", "half/c.jpg"}
-    assert files[2:] == ["z.jpg"]
+    return tmp_path
+
+
+def test_nothing_of_a_folder_that_becomes_unreadable_is_handed_on(half: Path) -> None:
+    files, errors, _ = walked(half)
+    assert files == ["a.jpg", "z.jpg"]
     assert errors == {"half": "Input/output error"}
+
+
+def test_a_feed_tells_of_a_folder_that_becomes_unreadable_and_takes_nothing_of_it(half: Path) -> None:
+    images = list(find_images([str(half)]))
+    assert [image.image_id for image in images] == ["a.jpg", "half", "z.jpg"]
+    with pytest.raises(OSError, match="Input/output error"):
+        images[1].encoded(100)
 
 
 @pytest.mark.parametrize("error", [PermissionError(13, "Permission denied"), OSError(116, "Stale file handle")])
