@@ -67,8 +67,8 @@ class Health:
         try:
             yield
         finally:
-            self._is_busy = False
             self.turned()
+            self._is_busy = False
 
     def ready(self) -> None:
         """Note that both servers were reached and the index is loaded."""
@@ -80,8 +80,9 @@ class Health:
 
     def liveness(self) -> tuple[bool, str]:
         """Return whether the loop turns, and how long ago it last did."""
+        is_busy = self._is_busy  # before the time: another thread may end it
         idle_s = self._monotonic() - self.last_turn_s
-        if self._is_busy:
+        if is_busy:
             return idle_s < BUSY_AT_MOST_S, f"reads the index, since {idle_s:.1f} s"
         return idle_s < STALLED_AFTER_S, f"last turn {idle_s:.1f} s ago"
 

@@ -16,8 +16,9 @@ def tables(report: Mapping[str, Any]) -> dict[str, str]:
     for name, make in parts.items():
         if name in report:
             made[name] = make(report[name]["found"])
-    if "sizes" in report:
-        made["larger"] = _larger(report["sizes"]["found"])
+    sizes = sorted(report.get("sizes", {}).get("found", ()), key=lambda each: each["members"])
+    if len(sizes) > 1:
+        made["larger"] = _larger(*sizes[-2:])
     return made
 
 
@@ -109,9 +110,8 @@ def _sizes(found: Found) -> str:
     )
 
 
-def _larger(found: Found) -> str:
-    """Work out ten times the largest index of which ten times less was measured, too."""
-    smaller, largest = found[-2:]
+def _larger(smaller: Mapping[str, Any], largest: Mapping[str, Any]) -> str:
+    """Work out an index that is as many times larger once more."""
     times = largest["members"] / smaller["members"]
     # Records do not grow, in memory or on disk: the larger of both has all that there is room for.
     records_mib = CACHE_BYTES / 2**20

@@ -33,7 +33,12 @@ _LONGEST_NAME = 255
 _MOST_BYTES_A_CHARACTER = 12
 """In an envelope, whose JSON is ASCII."""
 _LASTING = frozenset(
-    {errno.EACCES, errno.EPERM, errno.ENOENT, errno.ENOTDIR, errno.EISDIR, errno.ELOOP, errno.ENAMETOOLONG}
+    {
+        *(errno.EACCES, errno.EPERM, errno.ENOENT, errno.ENOTDIR, errno.EISDIR, errno.ELOOP, errno.ENAMETOOLONG),
+        # What is damaged, or locked by a key.
+        *(errno.EBADMSG, errno.EILSEQ, errno.EINVAL, errno.EOVERFLOW),
+        *(getattr(errno, name) for name in ("EUCLEAN", "ENOKEY") if hasattr(errno, name)),
+    }
 )
 """What stays so until somebody changes it; any other error is the device's or the mount's, and may be over later."""
 
@@ -133,7 +138,7 @@ def unreadable(name: str, error: Exception) -> Misconfigured | StoreUnavailable:
 
 def changed(name: str) -> Misconfigured:
     """Return the error for what became another one while it was read; the caller raises it."""
-    return Misconfigured(f"{name}: it changed while it was read; publish it once more with --again")
+    return Misconfigured(f"{name}: it changed while it was read; run the same command once it is whole")
 
 
 def file_uri(path: str) -> str:

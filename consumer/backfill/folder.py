@@ -6,6 +6,7 @@ from pathlib import Path
 
 from consumer.backfill.entries import Entry, Position, Refused, Step, file_uri, is_outage, short_id, unreadable
 from consumer.backfill.naming import Wanted
+from neardup.errors import StoreUnavailable
 from neardup.sources.names import text_of
 from neardup.sources.walking import walk
 
@@ -41,17 +42,41 @@ class Folder:
         Raises
         ------
         StoreUnavailable
-            The device or the mount does not answer: what is there cannot be known now.
+            The device or the mount does not answer, or is gone: what is there cannot be known now.
         """
         begin = None if after is None else _order(os.fsdecode(bytes.fromhex(after)))
+        root = self._root()
+        if begin is not None and self._is_empty():
+            raise StoreUnavailable(f"{text_of(self.name)}: it is empty now, and was not: is it mounted?")
         for path, relative in walk(self.name, self._own, self._wanted.passed_over):
             place = self._behind(relative, path) if isinstance(path, OSError) else relative
             if begin is not None and _order(place) <= begin:
                 continue
             if isinstance(path, OSError):
+                self._check_same(root)
                 yield self._refused(place, relative, path)
             elif self._wanted.takes(relative):
                 yield Entry(_position(place), file_uri(path), short_id(text_of(relative)))
+
+        self._check_same(root)
+
+    def _root(self) -> tuple[int, int]:
+        try:
+            found = Path(self.name).stat()
+        except OSError as exc:
+            raise unreadable(text_of(self.name), exc) from exc
+        return (found.st_dev, found.st_ino)
+
+    def _is_empty(self) -> bool:
+        try:
+            return next(Path(self.name).iterdir(), None) is None
+        except OSError:  # the walk will tell
+            return False
+
+    def _check_same(self, root: tuple[int, int]) -> None:
+        """Refuse to take for gone what went with a mount: another folder is left in its place, or none."""
+        if not Path(self.name).is_dir() or self._root() != root:
+            raise StoreUnavailable(f"{text_of(self.name)}: it is no longer the folder that it was: is it mounted?")
 
     def _behind(self, relative: str, error: OSError) -> str:
         """Return what stands behind all that could be in a folder; the one where we began has no name below itself."""

@@ -684,7 +684,7 @@ class TestUrls:
         with pytest.raises(Misconfigured, match=f"not a Redis URL: {re.escape(url)}: after the port stands the number"):
             connect(url)
 
-    @pytest.mark.parametrize("path", ["", "/", "/0", "/7", "/7/"])
+    @pytest.mark.parametrize("path", ["", "/", "/0", "/7", "/7/", "/7\n"])
     def test_a_database_by_its_number(self, path: str) -> None:
         with connect(f"redis://localhost{path}") as client:
             assert client.get_connection_kwargs().get("db", 0) == int(path.strip("/") or 0)

@@ -203,7 +203,7 @@ def test_a_shard_in_a_bucket_that_is_replaced_while_it_is_read_is_refused_from_t
     steps = found.steps(None)
     handed_on = [next(steps)]
     bucket.put("0.tar", members(range(first, first + 31)))
-    told = r"0.tar: it changed while it was read; publish it once more with --again"
+    told = r"0.tar: it changed while it was read; run the same command once it is whole"
     with pytest.raises(Misconfigured, match=told):
         handed_on.extend(steps)
     # What was asked for before it was replaced is still in hand, and of the store's other one nothing is.

@@ -106,6 +106,7 @@ def connect(url: str, password: str | None = None, *, timeout_s: float = TIMEOUT
     RedisUnavailable
         The cluster does not answer.
     """
+    url = url.strip()  # as a file or a variable may end
     scheme, separator, rest = url.partition("://")
     _check(url, password)
     plain, plus, kind = scheme.partition("+")

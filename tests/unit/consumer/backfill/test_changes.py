@@ -52,7 +52,7 @@ def test_a_shard_that_changes_while_it_is_read_is_refused_from_there_on(
     steps = listing.steps(None)
     handed_on = [next(steps) for _ in range(read)]
     change(path)
-    told = rf"^{path}: it changed while it was read; publish it once more with --again$"
+    told = rf"^{path}: it changed while it was read; run the same command once it is whole$"
     with pytest.raises(Misconfigured, match=told):
         handed_on.extend(steps)
     assert uris(handed_on) == before[:read]

@@ -25,7 +25,7 @@ from tests.unit.consumer.backfill.test_filling import Log
 from tests.unit.consumer.backfill.test_listings import listed, refused, shard, steps_of, uris
 
 OUTAGES = [errno.EIO, errno.ESTALE, errno.ENOTCONN, errno.ETIMEDOUT, errno.ENODEV, errno.EREMOTEIO, errno.EMFILE]
-LASTING = [errno.EACCES, errno.EPERM, errno.ENOENT, errno.ENOTDIR, errno.ELOOP, errno.ENAMETOOLONG]
+LASTING = [errno.EACCES, errno.EPERM, errno.ENOENT, errno.ENOTDIR, errno.ELOOP, errno.ENAMETOOLONG, errno.EBADMSG]
 NO_ANSWER = Path("/proc/self/mem")
 """A regular file of which each read is an error of the device."""
 needs_no_answer = pytest.mark.skipif(not NO_ANSWER.exists(), reason="only Linux has a file that is never readable")
@@ -113,6 +113,33 @@ def test_a_folder_that_is_read_in_part_gives_all_of_it_once(mount: Mount, folder
     rest = listing.steps(seen[-1].position if seen else None)
     seen += [step for step in rest if isinstance(step, Entry)]
     assert uris([*seen]) == [f"file://{folder}/{name}" for name in ALL]
+
+
+@pytest.mark.parametrize("left", [True, False], ids=["a mount point is left", "nothing is left"])
+def test_a_mount_that_goes_in_the_middle_leaves_nothing_out(folder: Path, left: bool) -> None:  # noqa: FBT001 - a case
+    steps = listed(folder)[0].steps(None)
+    seen = [next(steps), next(steps)]
+    away = folder.rename(folder.with_name("away"))
+    if left:
+        folder.mkdir()
+    with pytest.raises(StoreUnavailable, match="night: it is no longer the folder that it was: is it mounted"):
+        seen += steps
+    if left:
+        folder.rmdir()
+    away.rename(folder)
+    seen += listed(folder)[0].steps(seen[-1].position)
+    assert uris(seen) == [f"file://{folder}/{name}" for name in ALL]
+
+
+def test_a_mount_that_is_not_there_when_it_goes_on_is_not_taken_for_an_emptied_folder(folder: Path) -> None:
+    first, *_ = steps_of(folder)
+    away = folder.rename(folder.with_name("away"))
+    folder.mkdir()
+    with pytest.raises(StoreUnavailable, match="night: it is empty now, and was not: is it mounted"):
+        [*listed(folder)[0].steps(first.position)]
+    folder.rmdir()
+    away.rename(folder)
+    assert len([*listed(folder)[0].steps(first.position)]) == len(ALL) - 1
 
 
 def test_a_folder_that_is_behind_us_may_be_away(mount: Mount, folder: Path) -> None:
