@@ -4,7 +4,7 @@ from collections import Counter
 from pathlib import PurePosixPath
 
 from consumer.backfill.settings import IMAGE_SUFFIXES
-from neardup.sources.walking import HIDDEN, LITTER
+from neardup.sources.walking import unwanted
 
 _MOST_KINDS = 50
 _OTHERS = "others"
@@ -37,7 +37,7 @@ class Wanted:
         return not found
 
     def _why_not(self, path: PurePosixPath) -> str:
-        if found := next(filter(None, map(_passed_over, path.parts)), ""):
+        if found := unwanted(*path.parts):
             return found
         suffix = path.suffix.lower()
         if not self._suffixes or suffix in self._suffixes:
@@ -47,9 +47,3 @@ class Wanted:
     def told(self) -> str:
         """Return what was passed over, in words; empty for nothing."""
         return ", ".join(f"{name} ({count})" for name, count in sorted(self.passed_over.items()))
-
-
-def _passed_over(name: str) -> str:
-    if name.startswith(".") and name not in {".", ".."}:
-        return HIDDEN
-    return name if name.lower() in LITTER else ""

@@ -13,7 +13,7 @@ from neardup.capture_time import UNKNOWN_MS
 from neardup.errors import Misconfigured, UnreadableFile
 from neardup.sources.images import BrokenImage, BytesImage, SourceImage
 from neardup.sources.names import Names
-from neardup.sources.walking import HIDDEN, LITTER, SPECIAL
+from neardup.sources.walking import SPECIAL, unwanted
 
 SUFFIXES = (".tar", ".tar.gz", ".tgz", ".tar.bz2", ".tbz2", ".tar.xz", ".txz")
 _NOT_READ = (".tar.zst", ".tzst", ".tar.lz4", ".tar.lzma", ".tar.Z")
@@ -180,14 +180,7 @@ def _no_file(member: tarfile.TarInfo) -> str:
 
 
 def _passed_over(member: tarfile.TarInfo) -> str:
-    if no_file := _no_file(member):
-        return no_file
-    for part in PurePosixPath(member.name).parts:
-        if part.startswith(".") and part not in {".", ".."}:
-            return HIDDEN
-        if part.lower() in LITTER:
-            return part
-    return ""
+    return _no_file(member) or unwanted(*PurePosixPath(member.name).parts)
 
 
 def _tar(file: IO[bytes]) -> Any:  # noqa: ANN401 - a TarFile that was told why it ended

@@ -81,13 +81,19 @@ def _found(entry: os.DirEntry[str], relative: str, own: Collection[str]) -> Foun
         return exc, relative
 
 
-def _by_name(entry: os.DirEntry[str], own: Collection[str]) -> str | None:
-    """Return what an entry is counted as if its name says that it is passed over."""
-    if entry.path in own:
-        return OWN_OUTPUT
-    if entry.name.startswith("."):
-        return HIDDEN
-    return entry.name if entry.name.lower() in LITTER else None
+def _by_name(entry: os.DirEntry[str], own: Collection[str]) -> str:
+    """Return what an entry is counted as if its name says that it is passed over; empty if not."""
+    return OWN_OUTPUT if entry.path in own else unwanted(entry.name)
+
+
+def unwanted(*names: str) -> str:
+    """Return what a path is counted as if one of its names alone says to pass it over; empty if none does."""
+    for name in names:
+        if name.startswith(".") and name not in {".", ".."}:
+            return HIDDEN
+        if name.lower() in LITTER:
+            return name
+    return ""
 
 
 def _by_kind(entry: os.DirEntry[str], relative: str, own: Collection[str]) -> Found | _Folder | str:
